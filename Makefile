@@ -1,0 +1,39 @@
+# Two commands: `make lab` to work, `make test` to check. Everything else is below.
+PYTHON ?= python3
+PY = .venv/bin/python
+PORT ?= 8888
+ARGS ?=
+export FTLAB_HOME ?= runs
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lab test course check lock clean
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+setup: ## create or repair .venv from requirements/lock.txt
+	@$(PYTHON) tools/setup.py
+
+lab: setup ## open the notebooks in JupyterLab (PORT=8888)
+	@echo "JupyterLab starts; if no browser opens, use the address with the token. Ctrl-C twice stops it."
+	@$(PY) -m jupyter lab --ip=localhost --port=$(PORT) --ServerApp.root_dir="$(CURDIR)" --log-level=WARN \
+		$(if $(filter 0,$(shell id -u)),--allow-root) \
+		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ARGS)
+
+test: setup ## unit tests (ARGS="-k name" chooses)
+	@$(PY) -m pytest $(ARGS)
+
+course: setup ## build and run every notebook
+	@$(PY) tools/build_notebooks.py --run-all
+
+check: setup ## lint, notebooks up to date, links, coverage map
+	@$(PY) -m ruff check .
+	@$(PY) tools/build_notebooks.py --check
+	@$(PY) tools/check.py
+
+lock: setup ## resolve pyproject.toml again into requirements/lock.txt
+	@$(PY) tools/setup.py lock
+
+clean: ## remove .venv and caches; runs/ stays
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

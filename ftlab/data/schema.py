@@ -1,0 +1,431 @@
+"""Chat JSONL: one object a line, `{"messages": [{"role", "content"}, ...]}`; every problem gets a place.
+
+Severities: an `error` is a row that cannot be used, a `warning` a row that some tools read differently,
+an `info` something to know. Lines count from 1 as the file lies on disk.
+"""
+
+import codecs
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from ftlab.errors import DataError
+
+ROLES = ("system", "user", "assistant", "tool")
+ROLE_HINTS = {
+    "human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant", "ai": "assistant",
+    "developer": "system", "function": "tool",
+}  # fmt: skip
+LONG_LINE_BYTES = 1 << 20  # beyond this a warning
+MAX_LINE_BYTES = 8 << 20  # beyond this an error: the line is skipped in pieces and never held in memory
+MAX_DEPTH = 64  # of objects and lists inside one another
+MAX_PER_ROW = 20  # findings of one severity reported for one row
+
+# code: (severity, message); every {} is filled in where the problem is seen
+CODES = {
+    # the file
+    "bom": ("warning", "a byte order mark, which many readers refuse; save the file without one"),
+    "crlf": ("info", "{} line(s) end in CRLF (Windows); read all the same, but hashes differ from LF"),
+    "blank_line": ("warning", "{} blank line(s) from here; some readers stop or fail at one: delete them"),
+    # the line
+    "long_line": ("warning", "this line has {:,} bytes; trainers cut at max_length tokens: is it one row?"),
+    "line_too_long": ("error", "this line has {:,} bytes and only {:,} are read; split the row or drop it"),
+    "nul_byte": ("error", "byte {} is NUL; the file is damaged or UTF-16: save it again as UTF-8"),
+    "invalid_utf8": ("error", "byte {} of the line (0x{:02x}) is not UTF-8; save the file again as UTF-8"),
+    "broken_json": ("error", "not JSON: {}; {}"),
+    "not_an_object": ("error", "this line holds {}; write one JSON object a line"),
+    # any value
+    "duplicate_key": ("error", "stands twice in one object and readers differ on which one counts; keep one"),
+    "too_deep": ("error", "more than {} objects or lists inside one another; flatten the row"),
+    "not_finite": ("error", "NaN, Infinity or a number too large for a float; write null or a finite number"),
+    "lone_surrogate": ("error", "half a surrogate pair, which tokenizers refuse; write the whole character"),
+    "nul_character": ("warning", "a NUL character (\\u0000), mostly a trace of damage; remove it"),
+    # the conversation
+    "missing_messages": ("error", "is missing; {}"),
+    "empty_messages": ("error", "is an empty list; give at least a user and an assistant turn"),
+    "wrong_type": ("error", "is {}; it must be {}"),
+    "missing_role": ("error", "is missing; write one of {}"),
+    "unknown_role": ("error", "{!r} is not a role that chat templates know; write {}"),
+    "system_not_first": ("error", "a system turn must be the first and only one: move it or merge it"),
+    "missing_content": ("error", "is missing or null; write the text of the turn"),
+    "empty_content": ("error", "is empty; write the text of the turn or drop the row"),
+    "misplaced_tool_calls": ("error", "only an assistant turn calls tools; move them to one"),
+    "bad_weight": ("error", "must be 0 (do not train on this turn) or 1"),
+    "last_not_assistant": ("error", "the last turn must be the assistant's: add it or cut what follows it"),
+    "nothing_to_learn": ("error", "every assistant turn has weight 0; give one of them weight 1"),
+    "no_user_turn": ("warning", "has no user turn; many chat templates expect one"),
+    "repeated_role": ("warning", "two {} turns in a row; some trainers drop such rows: join them"),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One problem: `field` is a path such as `messages[1].content`, empty when the whole line is meant."""
+
+    code: str
+    severity: str
+    file: str
+    line: int
+    field: str
+    message: str
+
+    def __str__(self):
+        return f"{self.file}:{self.line} {self.field + ': ' if self.field else ''}{self.message}"
+
+
+@dataclass(frozen=True, repr=False)
+class ChatCheck:
+    """What `check_chat` saw; `rows` are the usable ones, `counts` the number of findings by code."""
+
+    path: str
+    rows: list[dict]
+    rows_in: int
+    rows_kept: int
+    findings: list[Finding]
+    counts: dict[str, int]
+
+    @property
+    def errors(self) -> list[Finding]:
+        """The findings that make a row unusable."""
+        return [finding for finding in self.findings if finding.severity == "error"]
+
+    def to_dict(self) -> dict:
+        """The report without the rows, ready for JSON."""
+        findings = [asdict(finding) for finding in self.findings]
+        return {
+            "rows_in": self.rows_in,
+            "rows_kept": self.rows_kept,
+            "findings": findings,
+            "counts": self.counts,
+        }
+
+    def __repr__(self):
+        severities = Counter(finding.severity for finding in self.findings)
+        tally = ", ".join(f"{number} {severity}" for severity, number in severities.items()) or "no findings"
+        head = f"ChatCheck({self.path}: {self.rows_kept} of {self.rows_in} rows usable; {tally})"
+        return "\n".join([head, *_listing(self.findings)])
+
+    def _repr_html_(self):
+        import pandas as pd
+
+        table = pd.DataFrame(
+            [
+                ("rows in the file", self.rows_in, ""),
+                ("rows usable", self.rows_kept, ""),
+                *((finding.code, f"line {finding.line}", str(finding)) for finding in self.findings[:50]),
+            ],
+            columns=["what", "value", "detail"],
+        )
+        return table.to_html(index=False)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a JSONL file: `row` is its JSON value, None where it has none; blank lines are no row."""
+
+    number: int
+    row: object
+    findings: list[Finding]
+    is_row: bool = True
+
+
+def check_chat(path: str | Path) -> ChatCheck:
+    """Check a chat JSONL file; bad content becomes findings, never an exception.
+
+    Every line that is not blank is a row, so `rows_in == rows_kept + rows with an error`.
+    Raises DataError only when there is nothing to check: no such file, a folder, or not one row.
+    """
+    rows, findings, rows_in = [], [], 0
+    for line in scan_jsonl(path):
+        found = list(line.findings)
+        if isinstance(line.row, dict):
+            found += _findings(_row_problems(line.row), path, line.number)
+        elif line.is_row and not _has_error(found):
+            found += _findings([("not_an_object", "", _kind(line.row))], path, line.number)
+        findings += found
+        rows_in += line.is_row
+        if line.is_row and not _has_error(found):
+            rows.append(line.row)
+    findings.sort(key=lambda finding: finding.line)
+    counts = dict(Counter(finding.code for finding in findings))
+    return ChatCheck(str(path), rows, rows_in, len(rows), findings, counts)
+
+
+def read_chat(path: str | Path) -> list[dict]:
+    """Return the rows of a chat JSONL file; one DataError lists the first problems if a row is unusable."""
+    check = check_chat(path)
+    raise_findings(check.errors)
+    return check.rows
+
+
+def write_chat(rows: Iterable[dict], path: str | Path, force: bool = False) -> Path:
+    """Write rows as JSONL (UTF-8, LF, one object a line), all or nothing; `force` allows overwriting."""
+    path = Path(path)
+    if path.exists() and not force:
+        raise DataError(f"{path} exists already: choose another name, or overwrite with force=True (--force)")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            for number, row in enumerate(rows, 1):
+                file.write(_encode(row, f"{path}:{number}") + b"\n")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def scan_jsonl(path: str | Path) -> Iterator[Line]:
+    """Yield every row of a JSONL file with what is wrong in it as JSON, one line in memory at a time.
+
+    Blank lines, a byte order mark and CRLF line ends come as lines with `is_row=False`.
+    Raises DataError for a missing file, a folder and a file without one row.
+    """
+    rows = crlf = first_crlf = blank = first_blank = 0
+    for number, raw, size in _raw_lines(path):
+        if raw.endswith(b"\r\n"):
+            crlf += 1
+            first_crlf = first_crlf or number
+        if number == 1 and raw.startswith(codecs.BOM_UTF8):
+            raw = raw.removeprefix(codecs.BOM_UTF8)
+            yield _note(path, 1, "bom")
+        if size <= MAX_LINE_BYTES and not raw.strip(b" \t\r\n"):
+            blank += 1
+            first_blank = first_blank or number
+            continue
+        if blank:
+            yield _note(path, first_blank, "blank_line", blank)
+            blank = first_blank = 0
+        rows += 1
+        row, problems = _parse(raw, size)
+        yield Line(number, row, _findings(problems, path, number))
+    if blank:
+        yield _note(path, first_blank, "blank_line", blank)
+    if crlf:
+        yield _note(path, first_crlf, "crlf", crlf)
+    if not rows:
+        raise DataError(f"{path} is empty: it needs one JSON object a line")
+
+
+def raise_findings(findings: list[Finding]) -> None:
+    """Raise one DataError that lists the first findings and counts the others; do nothing without any."""
+    if findings:
+        raise DataError("\n".join(_listing(findings)))
+
+
+def _listing(findings, show=5):
+    lines = [str(finding) for finding in findings[:show]]
+    left = len(findings) - show
+    return lines + ([f"... and {left} more"] if left > 0 else [])
+
+
+def _has_error(findings):
+    return any(finding.severity == "error" for finding in findings)
+
+
+def _raw_lines(path) -> Iterator[tuple[int, bytes, int]]:
+    """Yield (number, bytes, size) of each line; of a line over MAX_LINE_BYTES only the end is kept."""
+    path = Path(path)
+    if path.is_dir():
+        raise DataError(f"{path} is a folder: name one .jsonl file")
+    try:
+        file = path.open("rb")
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist: check the path (now in {Path.cwd()})") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}; check its permissions") from error
+    with file:
+        number = 0
+        while raw := file.readline(MAX_LINE_BYTES):
+            number += 1
+            size = len(raw)
+            while not raw.endswith(b"\n") and (rest := file.readline(1 << 16)):
+                raw = rest
+                size += len(rest)
+            yield number, raw, size
+
+
+def _note(path, number, code, *values):
+    return Line(number, None, _findings([(code, "", *values)], path, number), is_row=False)
+
+
+def _findings(problems, path, number) -> list[Finding]:
+    """Turn (code, field, *values) into findings, at most MAX_PER_ROW of each severity."""
+    seen, findings = Counter(), []
+    for code, field, *values in problems:
+        severity, message = CODES[code]
+        seen[severity] += 1
+        if seen[severity] <= MAX_PER_ROW:
+            file, field, text = map(_printable, (str(path), field[:200], message.format(*values)))
+            findings.append(Finding(code, severity, file, number, field, text))
+    return findings
+
+
+def _printable(text):
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _kind(value):
+    if value is None:
+        return "null"
+    names = {bool: "true or false", str: "a string", list: "a list", dict: "an object"}
+    return names.get(type(value), "a number")
+
+
+def _parse(raw: bytes, size: int) -> tuple[object, list[tuple]]:
+    """Return the JSON value of one line (None if it has none) and its problems as JSON."""
+    if size > MAX_LINE_BYTES:
+        return None, [("line_too_long", "", size, MAX_LINE_BYTES)]
+    problems = [("long_line", "", size)] if size > LONG_LINE_BYTES else []
+    duplicates = []
+    try:
+        if b"\0" in raw:
+            return None, [*problems, ("nul_byte", "", raw.index(0))]
+        text = raw.decode("utf-8")
+        row = json.loads(text, object_pairs_hook=lambda pairs: _object(pairs, duplicates))
+    except UnicodeDecodeError as error:
+        return None, [*problems, ("invalid_utf8", "", error.start, raw[error.start])]
+    except RecursionError:
+        return None, [*problems, ("too_deep", "", MAX_DEPTH)]
+    except json.JSONDecodeError as error:
+        place = f"{error.msg} at column {error.colno}"
+        return None, [*problems, ("broken_json", "", place, _json_hint(text.strip(), error.msg))]
+    except ValueError as error:  # an integer of thousands of digits
+        return None, [*problems, ("broken_json", "", error, "write the number as a string")]
+    problems += [("duplicate_key", key) for key in duplicates]
+    return row, problems + list(_value_problems(row))
+
+
+def _object(pairs, duplicates):
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        duplicates += [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+    return result
+
+
+def _json_hint(text, message):
+    if message == "Extra data":
+        return "one object a line: put the rest on a line of its own"
+    if text in ("]", "{", "}") or text.startswith("["):
+        return "this looks like pretty-printed JSON or one big list: write one object a line"
+    return "mend the line by hand or write the file again with a JSON library"
+
+
+def _walk(value, field="", depth=0) -> Iterator[tuple[str, object, int]]:
+    """Yield (path, value, depth) for everything inside a JSON value, down to MAX_DEPTH + 1."""
+    yield field, value, depth
+    if depth > MAX_DEPTH:
+        return
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _walk(item, f"{field}.{key}" if field else key, depth + 1)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _walk(item, f"{field}[{index}]", depth + 1)
+
+
+def _value_problems(row):
+    for field, value, depth in _walk(row):
+        if depth > MAX_DEPTH:
+            yield "too_deep", field, MAX_DEPTH
+        if isinstance(value, float) and not math.isfinite(value):
+            yield "not_finite", field
+        texts = [value] if isinstance(value, str) else value if isinstance(value, dict) else ()
+        if any(_has_surrogate(text) for text in texts):
+            yield "lone_surrogate", field
+        if any("\0" in text for text in texts):
+            yield "nul_character", field
+
+
+def _has_surrogate(text):
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _row_problems(row):
+    messages = row.get("messages")
+    if messages is None:
+        yield "missing_messages", "messages", _messages_hint(row)
+    elif not isinstance(messages, list):
+        yield "wrong_type", "messages", _kind(messages), "a list of turns"
+    elif not messages:
+        yield "empty_messages", "messages"
+    else:
+        for index, turn in enumerate(messages):
+            if isinstance(turn, dict):
+                yield from _turn_problems(turn, f"messages[{index}]", index)
+            else:
+                yield "wrong_type", f"messages[{index}]", _kind(turn), "an object with role and content"
+        yield from _conversation_problems([turn if isinstance(turn, dict) else {} for turn in messages])
+
+
+def _messages_hint(row):
+    if "conversations" in row:
+        return "rename conversations to messages, from to role (user, assistant) and value to content"
+    if {"prompt", "instruction", "input", "text"} & set(row):
+        return "turn the input into a user turn and the answer into an assistant turn"
+    return 'write {"messages": [{"role": "user", "content": ...}, {"role": "assistant", "content": ...}]}'
+
+
+def _turn_problems(turn, at, index):
+    role = turn.get("role")
+    if role is None:
+        yield "missing_role", f"{at}.role", ", ".join(ROLES)
+    elif not isinstance(role, str):
+        yield "wrong_type", f"{at}.role", _kind(role), f"one of {', '.join(ROLES)}"
+    elif role not in ROLES:
+        lower = role.strip().lower()
+        advice = lower if lower in ROLES else ROLE_HINTS.get(lower, f"one of {', '.join(ROLES)}")
+        yield "unknown_role", f"{at}.role", role[:40], advice
+    if role == "system" and index:
+        yield "system_not_first", f"{at}.role"
+    yield from _content_problems(turn, at, role)
+    weight = turn.get("weight")
+    if isinstance(weight, bool) or weight not in (None, 0, 1):
+        yield "bad_weight", f"{at}.weight"
+
+
+def _content_problems(turn, at, role):
+    calls, content = turn.get("tool_calls"), turn.get("content")
+    if calls is not None and not (isinstance(calls, list) and all(isinstance(call, dict) for call in calls)):
+        yield "wrong_type", f"{at}.tool_calls", "something else", "a list of objects"
+    elif calls and role != "assistant":
+        yield "misplaced_tool_calls", f"{at}.tool_calls"
+    if content is None:
+        if not calls:
+            yield "missing_content", f"{at}.content"
+    elif not isinstance(content, str):
+        yield "wrong_type", f"{at}.content", _kind(content), "one string"
+    elif not content.strip() and not calls and role != "tool":
+        yield "empty_content", f"{at}.content"
+
+
+def _conversation_problems(turns):
+    roles = [turn.get("role") for turn in turns]
+    last = f"messages[{len(turns) - 1}].role"
+    if roles[-1] != "assistant":
+        yield "last_not_assistant", last
+    elif all(turn.get("weight") == 0 for turn in turns if turn.get("role") == "assistant"):
+        yield "nothing_to_learn", last
+    if "user" not in roles:
+        yield "no_user_turn", "messages"
+    for index, (before, role) in enumerate(pairwise(roles), 1):
+        if role == before and role in ("user", "assistant"):
+            yield "repeated_role", f"messages[{index}].role", role
+
+
+def _encode(row, place) -> bytes:
+    if not isinstance(row, dict):
+        raise DataError(f"{place}: a row must be an object (dict), not {type(row).__name__}")
+    try:
+        return json.dumps(row, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DataError(f"{place}: not writable as JSON: {error}; use text, numbers, lists") from error

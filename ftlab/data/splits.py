@@ -1,0 +1,148 @@
+"""Splits that keep every group on one side, and the check that they did."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ftlab.errors import DataError
+
+FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}
+
+
+def split_by_group(
+    rows: Sequence[dict],
+    group: str | Callable,
+    fractions: dict[str, float] | None = None,
+    stratify: str | Callable | None = None,
+    seed: int = 0,
+    separator: str | None = None,
+) -> dict[str, list]:
+    """Split rows so that a whole group goes to one part; fractions count rows and are met as groups allow.
+
+    `group` and `stratify` are a key of the row or a function of it. A row may belong to several groups: a
+    list, or with `separator="+"` a string "p1+p2"; rows that share any group stay together (connected
+    components). Large groups are placed first, each where it lessens most the squared distance from the
+    wanted counts (summed over strata, best effort); `seed` breaks ties. Rows keep their order inside a part,
+    and their order does not change who goes where. Raises DataError when some part would stay empty.
+    """
+    fractions = dict(FRACTIONS if fractions is None else fractions)
+    shares = list(fractions.values())
+    if not shares or min(shares) <= 0 or not math.isclose(sum(shares), 1, abs_tol=1e-6):
+        raise DataError(f"fractions must be above 0 and add up to 1, not {fractions}")
+    units = _units(rows, group, separator)
+    if len(units) < len(fractions):
+        merged = f" after joining rows that share a part of {group!r}" if separator else ""
+        raise DataError(f"{len(rows)} rows form {len(units)} separate group(s){merged}, too few for "
+                        f"{len(fractions)} parts: take a finer group, more data or fewer parts")
+    strata = _strata(rows, stratify)
+    target = np.outer(shares, strata.sum(axis=0))
+    current = np.zeros_like(target)
+    members = [[] for _ in fractions]
+    sizes = [len(unit) for unit in units]
+    order = np.random.default_rng(seed).permutation(len(units))
+    for left, index in enumerate(sorted(order, key=lambda index: -sizes[index])):
+        added = strata[units[index]].sum(axis=0)
+        cost = (current - target) @ added  # the part that lacks most rows of these strata costs least
+        empty = [part for part, rows_of_part in enumerate(members) if not rows_of_part]
+        if len(empty) == len(units) - left:  # as many groups left as empty parts: each needs one
+            cost = [value if part in empty else math.inf for part, value in enumerate(cost)]
+        part = int(np.argmin(cost))
+        current[part] += added
+        members[part] += units[index]
+    parts = zip(fractions, members, strict=True)
+    return {name: [rows[index] for index in sorted(part)] for name, part in parts}
+
+
+def assert_no_leak(
+    a: Sequence[dict], b: Sequence[dict], key: str | Callable | None = None, separator: str | None = None
+) -> None:
+    """Raise DataError when a and b share a group (`key`) or an identical input.
+
+    The input of a chat row is what stands before the last turn, without the system turn, letter case and
+    spacing; near-duplicates need a similarity search and are not looked for here.
+    """
+    problems = []
+    if key is not None:
+        shared = set(_groups_of(a, key, separator)) & set(_groups_of(b, key, separator))
+        if shared:
+            problems.append(f"{len(shared)} shared group(s): {_some(sorted(map(str, shared)))}")
+    inputs = {_input_of(row): _name(row, number) for number, row in enumerate(a, 1)}
+    same = [f"{_name(row, number)} = {inputs[text]}" for number, row in enumerate(b, 1)
+            if (text := _input_of(row)) in inputs]
+    if same:
+        problems.append(f"{len(same)} identical input(s), second set = first set: {_some(same)}")
+    if problems:
+        raise DataError("the two sets leak into each other: " + "; ".join(problems)
+                        + ". Split again by group and drop the duplicates, or the score measures memory")
+
+
+def _some(names, show=5):
+    return ", ".join(names[:show]) + (f" and {len(names) - show} more" if len(names) > show else "")
+
+
+def _name(row, number):
+    return repr(row["id"]) if "id" in row else f"row {number}"
+
+
+def _value(row, key, number):
+    value = key(row) if callable(key) else row.get(key)
+    if value is None:
+        what = "the group function gives None" if callable(key) else f"{key!r} is missing or null"
+        raise DataError(f"{_name(row, number)}: {what}; fill it in or choose another key")
+    return value
+
+
+def _groups_of(rows, key, separator) -> dict[object, list[int]]:
+    """Map every group to the indices of its rows."""
+    result = defaultdict(list)
+    for index, row in enumerate(rows):
+        value = _value(row, key, index + 1)
+        if separator and isinstance(value, str):
+            value = [part.strip() for part in value.split(separator) if part.strip()]
+        values = list(value) if isinstance(value, list | tuple | set | frozenset) else [value]
+        if not values:
+            raise DataError(f"{_name(row, index + 1)}: {key!r} names no group; fill it in")
+        for item in values:
+            result[item].append(index)
+    return result
+
+
+def _units(rows, key, separator) -> list[list[int]]:
+    """Row indices that must stay together, in an order that does not depend on the order of the rows."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    groups = _groups_of(rows, key, separator)
+    names = sorted(groups, key=lambda name: (str(name), type(name).__name__))
+    edges = [(index, len(rows) + number) for number, name in enumerate(names) for index in groups[name]]
+    if not edges:
+        return []
+    size = len(rows) + len(names)
+    graph = coo_array((np.ones(len(edges)), np.array(edges).T), shape=(size, size))
+    labels = connected_components(graph, directed=False)[1]
+    units = {label: [] for label in labels[len(rows):]}  # in the order of the sorted names
+    for index, label in enumerate(labels[:len(rows)]):
+        units[label].append(index)
+    return list(units.values())
+
+
+def _strata(rows, stratify) -> np.ndarray:
+    """One row per row and one column per stratum, 1 where it belongs."""
+    labels = [str(_value(row, stratify, index + 1)) if stratify else "" for index, row in enumerate(rows)]
+    columns = {label: column for column, label in enumerate(sorted(Counter(labels)))}
+    result = np.zeros((len(rows), len(columns)))
+    result[np.arange(len(rows)), [columns[label] for label in labels]] = 1
+    return result
+
+
+def _input_of(row):
+    turns = row.get("messages")
+    if turns:
+        before = turns[:-1]
+        texts = [turn.get("content") for turn in before if turn.get("role") != "system"]
+        texts = texts or [turn.get("content") for turn in before] or [turns[-1].get("content")]
+    else:
+        texts = [row.get("prompt", {name: value for name, value in row.items() if name != "id"})]
+    return tuple(" ".join(str(text).split()).casefold() for text in texts)

@@ -1,0 +1,127 @@
+"""The gate: bars written down before the result is known, and one verdict."""
+
+from dataclasses import asdict, dataclass
+
+from ftlab.errors import RecipeError
+from ftlab.evaluation.statistics import Comparison
+
+TINY = 1e-9  # rounding of a difference of two means
+
+
+@dataclass(frozen=True)
+class Bars:
+    """What a candidate must show, in fractions of 1: gain on the task, and loss that each probe may have."""
+
+    min_gain: float = 0.05
+    max_probe_loss: float = 0.02
+    alpha: float = 0.05
+    metric: str = "field_accuracy"
+
+    def __post_init__(self):
+        if not (0 < self.min_gain < 1 and 0 <= self.max_probe_loss < 1 and 0 < self.alpha < 1):
+            raise RecipeError(
+                f"bars are fractions of 1 (0.05 is five points): min_gain = {self.min_gain}, "
+                f"max_probe_loss = {self.max_probe_loss}, alpha = {self.alpha}"
+            )
+
+
+@dataclass(frozen=True, repr=False)
+class Gate:
+    """A verdict ("ship", "do not ship" or "not enough data"), its reasons as sentences, and the bars."""
+
+    verdict: str
+    reasons: tuple[str, ...]
+    bars: Bars
+
+    def to_dict(self) -> dict:
+        """The fields as plain JSON values."""
+        return {"bars": asdict(self.bars), "verdict": self.verdict, "reasons": list(self.reasons)}
+
+    def __repr__(self):
+        return "\n".join([f"Gate: {self.verdict}", *(f"  - {reason}" for reason in self.reasons)])
+
+    def _repr_html_(self):
+        import pandas as pd
+
+        table = pd.DataFrame({f"verdict: {self.verdict}": self.reasons})
+        return table.to_html(index=False)
+
+
+def decide_gate(
+    comparison: Comparison, probes: dict[str, Comparison] | None = None, bars: Bars | None = None
+) -> Gate:
+    """Decide whether the candidate (b of `comparison`) may ship.
+
+    `probes` maps a name to a comparison of the model before (a) and after (b) training on something that it
+    must not lose. With delta, low and high of the comparison, g = min_gain and "sees g" meaning that the
+    smallest detectable gain (80 % power) is at most g, the first row that fits decides:
+
+    | what the data show                         | verdict         | because                                |
+    |--------------------------------------------|-----------------|----------------------------------------|
+    | a probe's delta < -max_probe_loss          | do not ship     | something else got worse               |
+    | delta >= g, low > 0                        | ship            | the bar is met, chance is ruled out    |
+    | delta >= g, low <= 0                       | not enough data | the gain may be chance                 |
+    | no example differs, test does not see g    | not enough data | too few examples to meet a difference  |
+    | delta < g, high < g                        | do not ship     | a gain of g is ruled out               |
+    | delta < g, high >= g, test does not see g  | not enough data | g is neither shown nor ruled out       |
+    | delta < g, high >= g, test sees g          | do not ship     | a fair test, and the bar was missed    |
+
+    The last row is a choice: a test large enough for the bar has had its say; adding examples until a
+    near miss passes would be testing until lucky. A probe counts by its point estimate; one too small to
+    rule out the loss is named in the reasons and does not change the verdict.
+    """
+    bars, probes = bars or Bars(), probes or {}
+    for name, each in {"the comparison": comparison, **probes}.items():
+        if abs(each.alpha - bars.alpha) > TINY:
+            raise RecipeError(f"{name} has alpha {each.alpha}, the bars {bars.alpha}: use one alpha")
+    if comparison.metric not in (None, bars.metric):
+        raise RecipeError(f"compared by {comparison.metric}, but the bars name {bars.metric}: use one")
+    verdict, reason = _judge_gain(comparison, bars)
+    reasons = [reason]
+    for name, probe in probes.items():
+        failed, reason = _judge_probe(name, probe, bars.max_probe_loss)
+        reasons.append(reason)
+        verdict = "do not ship" if failed else verdict
+    if not probes:
+        reasons.append("No probe was given, so nothing is known about what the model may have lost.")
+    return Gate(verdict, tuple(reasons), bars)
+
+
+def _judge_gain(seen, bars) -> tuple[str, str]:
+    bar = bars.min_gain
+    gain = (
+        f"{bars.metric} changed by {_points(seen.delta)}, "
+        f"interval {_points(seen.low)} to {_points(seen.high)}, on {seen.n} examples; bar {_points(bar)}"
+    )
+    sees = f"the smallest gain that this test finds reliably is {_points(seen.smallest_detectable_gain)}"
+    sees_bar = seen.smallest_detectable_gain <= bar + TINY
+    if seen.delta >= bar - TINY:
+        if seen.low > 0:
+            return "ship", f"{gain}: it is met and chance is ruled out."
+        return "not enough data", f"{gain}: it is met, but the gain may be chance; {sees}."
+    if seen.disagreement == 0 and not sees_bar:
+        return "not enough data", f"{gain}: no example differs, but they are few; {sees}."
+    if seen.high < bar - TINY:
+        return "do not ship", f"{gain}: a gain that large is ruled out."
+    if not sees_bar:
+        return "not enough data", f"{gain}: a gain that large is neither shown nor ruled out; {sees}."
+    return "do not ship", f"{gain}: it was missed on a test that is large enough for it; {sees}."
+
+
+def _judge_probe(name, probe, allowed) -> tuple[bool, str]:
+    failed = probe.delta < -allowed - TINY
+    what = (
+        f"Probe {name} changed by {_points(probe.delta)}, "
+        f"interval {_points(probe.low)} to {_points(probe.high)}, on {probe.n} examples; "
+        f"the limit is {_points(-allowed)}"
+    )
+    if failed:
+        doubt = "; the set is small and part of it may be chance" if probe.high >= -allowed else ""
+        return True, f"{what}: it got worse{doubt}."
+    if probe.low < -allowed - TINY:
+        return False, f"{what}: it passes, but the set is too small to rule out a larger loss."
+    return False, f"{what}: it passes."
+
+
+def _points(fraction) -> str:
+    return f"{100 * fraction:+.1f} points"

@@ -1,0 +1,301 @@
+"""Scoring answers that should be one JSON object, and answers that are plain text.
+
+A field is right when the prediction has the key with the same JSON value. Three things are different and
+stay different: null (`"order_id": null`: the ticket names none), a missing key (the model forgot the field),
+and the text "null". So are 1, "1" and true; 1 and 1.0 are the same number. The order of keys does not matter.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ftlab.data.schema import Finding, raise_findings, scan_jsonl
+from ftlab.errors import DataError
+from ftlab.evaluation.statistics import Comparison, Interval, compare, interval_of
+
+METRICS = ("exact_match", "field_accuracy", "valid_json")
+INVALID, MISSING = "(invalid JSON)", "(missing)"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RecordScores:
+    """Scores of every example, arrays of length n in [0, 1]; `fields[name]` is NaN where it does not apply.
+
+    `exact_match` and `field_accuracy` are strict: an answer that is not one JSON object scores 0 on every
+    field. `repaired_field_accuracy` reads it with json-repair first; the gap is what formatting costs.
+    """
+
+    valid_json: np.ndarray
+    valid_schema: np.ndarray | None
+    exact_match: np.ndarray
+    field_accuracy: np.ndarray
+    repaired_field_accuracy: np.ndarray
+    fields: dict[str, np.ndarray]
+    predicted: tuple[dict | None, ...]
+    references: tuple[dict, ...]
+
+    def __len__(self):
+        return len(self.references)
+
+    def summary(self) -> dict[str, Interval]:
+        """Each metric's mean with its 95 % interval."""
+        names = ("valid_json", "valid_schema", "exact_match", "field_accuracy", "repaired_field_accuracy")
+        return {name: interval_of(values) for name in names if (values := getattr(self, name)) is not None}
+
+    def field_table(self) -> dict[str, Interval]:
+        """Each field's accuracy with its 95 % interval, over the references that have the field."""
+        return {name: interval_of(values[~np.isnan(values)]) for name, values in self.fields.items()}
+
+    def __repr__(self):
+        intervals = self.summary() | self.field_table()
+        lines = [f"  {name:24} {interval}" for name, interval in intervals.items()]
+        return "\n".join([f"RecordScores, {len(self)} examples", *lines])
+
+    def _repr_html_(self):
+        import pandas as pd
+
+        rows = [("metric", name, interval) for name, interval in self.summary().items()]
+        rows += [("field", name, interval) for name, interval in self.field_table().items()]
+        table = [(kind, name, repr(interval), interval.n, interval.method) for kind, name, interval in rows]
+        columns = ["", "score", "mean [95 % interval]", "n", "interval"]
+        return pd.DataFrame(table, columns=columns).to_html(index=False)
+
+
+def parse_record(text: str) -> dict | None:
+    """The JSON object that is the whole text, else None: no fences, no prose, no duplicate keys, no NaN."""
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def parse_repaired(text: str) -> dict | None:
+    """The object that json-repair finds in the text (fences, prose, missing brackets), else None."""
+    from json_repair import repair_json
+
+    if (record := parse_record(text)) is not None:
+        return record
+    try:
+        value = repair_json(text, return_objects=True)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def score_records(
+    predictions: Sequence[str],
+    references: Sequence[dict | str],
+    fields: Sequence[str] | None = None,
+    schema: dict | None = None,
+) -> RecordScores:
+    """Score answers against reference objects (or their JSON text), one by one.
+
+    `field_accuracy` is the share of the reference's fields that are right; `exact_match` compares the whole
+    objects, so an extra key is a miss. With `fields`, both look at these only. `schema` is a JSON Schema.
+    """
+    for number, text in enumerate(predictions, 1):
+        if not isinstance(text, str):
+            raise DataError(f"prediction {number}: is {type(text).__name__}; give the model's text")
+    references = tuple(_reference(reference, number) for number, reference in enumerate(references, 1))
+    if not references or len(predictions) != len(references):
+        raise DataError(f"{len(predictions)} predictions for {len(references)} references: give one for each")
+    names = list(fields or dict.fromkeys(name for reference in references for name in reference))
+    for number, reference in enumerate(references, 1):
+        if not set(names) & set(reference):
+            raise DataError(f"reference {number}: has none of the fields {', '.join(names)}; correct it")
+    strict = tuple(parse_record(text) for text in predictions)
+    repaired = [parse_repaired(text) for text in predictions]
+    right = _right(strict, references, names)
+    extra = np.array([
+        fields is None and record is not None and bool(record.keys() - reference.keys())
+        for record, reference in zip(strict, references, strict=True)
+    ])
+    field_accuracy = np.nanmean(right, axis=1)
+    return RecordScores(
+        valid_json=np.array([record is not None for record in strict], dtype=float),
+        valid_schema=_valid_schema(strict, schema),
+        exact_match=((field_accuracy == 1) & ~extra).astype(float),
+        field_accuracy=field_accuracy,
+        repaired_field_accuracy=np.nanmean(_right(repaired, references, names), axis=1),
+        fields={name: right[:, column] for column, name in enumerate(names)},
+        predicted=strict,
+        references=references,
+    )
+
+
+def macro_f1(scores: RecordScores, field: str) -> float:
+    """F1 averaged over the values that the references have for a field, each with the same weight.
+
+    Invalid JSON and a missing key count as predictions of a class of their own, which no reference has: they
+    cost recall, but do not enter the average as a class.
+    """
+    from sklearn.metrics import f1_score
+
+    pairs = [
+        (_label(reference[field]), INVALID if record is None else _label(record.get(field, MISSING)))
+        for record, reference in zip(scores.predicted, scores.references, strict=True)
+        if field in reference
+    ]
+    if not pairs:
+        raise DataError(f"no reference has a field {field!r}: choose one of {', '.join(scores.fields)}")
+    truth, predicted = zip(*pairs, strict=True)
+    return float(f1_score(truth, predicted, labels=sorted(set(truth)), average="macro", zero_division=0))
+
+
+def exact_text(predictions: Sequence[str], references: Sequence[str]) -> np.ndarray:
+    """1 where prediction and reference are the same text apart from outer white space, else 0; shape (n,)."""
+    if not len(references) or len(predictions) != len(references):
+        raise DataError(f"{len(predictions)} predictions for {len(references)} references: give one for each")
+    pairs = zip(predictions, references, strict=True)
+    return np.array([prediction.strip() == reference.strip() for prediction, reference in pairs], dtype=float)
+
+
+def compare_files(
+    a: str | Path, b: str | Path, references: str | Path, metric: str = "exact_match"
+) -> Comparison:
+    """Compare two files of {"id", "prediction"} lines on {"id", "reference"} lines; b is the candidate.
+
+    Predictions and references are text or JSON objects. `exact_match` compares parsed values when both are
+    (the text of) a JSON object, else the stripped texts; `field_accuracy` needs objects as references;
+    `valid_json` asks whether a prediction is one. Every reference needs exactly one prediction in each file,
+    and no other may stand there; DataError names file, line and field.
+    """
+    if metric not in METRICS:
+        raise DataError(f"metric {metric!r} is unknown: choose one of {', '.join(METRICS)}")
+    truth = _read_by_id(references, "reference")
+    if metric == "field_accuracy":
+        message = "is no JSON object, which field_accuracy needs; correct it or use exact_match"
+        raise_findings([
+            _finding(references, line, "reference", message)
+            for line, value in truth.values()
+            if not _as_record(value)
+        ])
+    scores = []
+    for path in (a, b):
+        predictions = _read_by_id(path, "prediction")
+        _check_ids(predictions, truth, path, references)
+        scores.append([_score(predictions[key][1], value, metric) for key, (_, value) in truth.items()])
+    return compare(*scores, metric=metric)
+
+
+def _unique(pairs):
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        raise ValueError("duplicate key")
+    return result
+
+
+def _refuse(constant):
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _same(x, y) -> bool:
+    """Equality of JSON values: true is not 1, the order of keys does not matter."""
+    if isinstance(x, bool) or isinstance(y, bool):
+        return x is y
+    if isinstance(x, dict) and isinstance(y, dict):
+        return x.keys() == y.keys() and all(_same(x[key], y[key]) for key in x)
+    if isinstance(x, list) and isinstance(y, list):
+        return len(x) == len(y) and all(map(_same, x, y))
+    return x == y
+
+
+def _right(records, references, names) -> np.ndarray:
+    """1 right, 0 wrong, NaN where the reference lacks the field; shape (n, fields)."""
+    return np.array([
+        [
+            float(record is not None and name in record and _same(record[name], reference[name]))
+            if name in reference
+            else np.nan
+            for name in names
+        ]
+        for record, reference in zip(records, references, strict=True)
+    ])
+
+
+def _reference(reference, number) -> dict:
+    record = _as_record(reference)
+    if not record:
+        raise DataError(f"reference {number}: is no JSON object with fields; correct it or compare as text")
+    return record
+
+
+def _as_record(value) -> dict | None:
+    return value if isinstance(value, dict) else parse_record(value) if isinstance(value, str) else None
+
+
+def _valid_schema(records, schema):
+    if schema is None:
+        return None
+    from jsonschema.validators import validator_for
+
+    kind = validator_for(schema)
+    kind.check_schema(schema)
+    validator = kind(schema)
+    return np.array([record is not None and validator.is_valid(record) for record in records], dtype=float)
+
+
+def _label(value) -> str:
+    return value if value == MISSING else json.dumps(value, sort_keys=True)
+
+
+def _score(prediction, reference, metric) -> float:
+    record, truth = _as_record(prediction), _as_record(reference)
+    if metric == "valid_json":
+        return float(record is not None)
+    if metric == "field_accuracy":
+        return float(np.mean(_right([record], [truth], list(truth))))
+    if record is not None and truth is not None:
+        return float(_same(record, truth))
+    return float(_text(prediction) == _text(reference))
+
+
+def _text(value):
+    return value.strip() if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def _finding(path, line, field, message):
+    return Finding("compare", "error", str(path), line, field, message)
+
+
+def _read_by_id(path, field) -> dict[str | int, tuple[int, object]]:
+    """Map id -> (line, value of `field`); DataError when a line is broken, or an id missing or repeated."""
+    result, findings = {}, []
+    for line in scan_jsonl(path):
+        errors = [finding for finding in line.findings if finding.severity == "error"]
+        findings += errors
+        if errors or not line.is_row:
+            continue
+        if not isinstance(line.row, dict):
+            findings.append(_finding(path, line.number, "", f"is no object; write one with id and {field}"))
+            continue
+        key, value = line.row.get("id"), line.row.get(field)
+        if not isinstance(key, str | int) or isinstance(key, bool):
+            findings.append(_finding(path, line.number, "id", "must be a text or a whole number"))
+        elif key in result:
+            message = f"{key!r} stands already on line {result[key][0]}; keep one of the two"
+            findings.append(_finding(path, line.number, "id", message))
+        else:
+            result[key] = (line.number, value)
+        if not isinstance(value, str | dict):
+            findings.append(_finding(path, line.number, field, "must be a text or an object; write it"))
+    raise_findings(findings)
+    return result
+
+
+def _check_ids(predictions, truth, path, references):
+    unknown = [
+        _finding(path, line, "id", f"{key!r} is not in {references}; delete the line or add the reference")
+        for key, (line, _) in predictions.items()
+        if key not in truth
+    ]
+    missing = [
+        _finding(references, line, "id", f"{key!r} has no prediction in {path}; add it")
+        for key, (line, _) in truth.items()
+        if key not in predictions
+    ]
+    raise_findings(unknown + missing)

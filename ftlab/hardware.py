@@ -1,0 +1,191 @@
+"""What this machine has, and what it can therefore train."""
+
+import html
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+GIB = 2**30
+PACKAGES = ("torch", "transformers", "trl", "peft", "unsloth", "bitsandbytes", "datasets")
+# QLoRA, batch 2, length 2048, with Unsloth: peaks measured on a T4, plus 10 % for fragmentation
+# (Qwen3-14B 12.95 GiB, Llama-3.1-8B 7.92, Llama-3.2-3B 6.53; outputs of Unsloth's own notebooks, 2026)
+QLORA_NEEDS_GIB = {"14B": 12.95 * 1.1, "8B": 7.92 * 1.1, "3B": 6.53 * 1.1}
+
+
+@dataclass(frozen=True)
+class FourBit:
+    """Whether 4-bit loading works here, and why; true or false like a bool."""
+
+    works: bool
+    why: str
+
+    def __bool__(self) -> bool:
+        return self.works
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One computer; sizes in GiB, `gpu` None on a CPU."""
+
+    gpu: str | None
+    vram_gib: float | None
+    cpu: str
+    cores: int
+    ram_gib: float
+    disk_free_gib: float
+    precision: str
+    four_bit: FourBit
+    versions: dict[str, str]
+    on_colab: bool
+    notes: tuple[str, ...] = field(default=())
+
+    def rows(self) -> list[tuple[str, str]]:
+        """The facts as (name, value) pairs, ready to print."""
+        gpu = f"{self.gpu}, {self.vram_gib:.1f} GiB" if self.gpu else "none found"
+        return [
+            ("GPU", gpu),
+            ("CPU", f"{self.cpu}, {self.cores} cores"),
+            ("memory", f"{self.ram_gib:.1f} GiB"),
+            ("free disk", f"{self.disk_free_gib:.0f} GiB"),
+            ("precision", self.precision),
+            ("4-bit", f"{'yes' if self.four_bit else 'no'}: {self.four_bit.why}"),
+            ("where", "Google Colab" if self.on_colab else platform.platform(terse=True)),
+            ("versions", ", ".join(f"{name} {version}" for name, version in self.versions.items())),
+        ]
+
+    def __repr__(self) -> str:
+        lines = [f"{name:<10} {value}" for name, value in self.rows()]
+        return "\n".join([*lines, *(f"- {note}" for note in self.notes)])
+
+    def _repr_html_(self) -> str:
+        def cell(text: str) -> str:
+            return f"<td style='text-align:left'>{html.escape(text)}</td>"
+
+        rows = "".join(f"<tr>{cell(name)}{cell(value)}</tr>" for name, value in self.rows())
+        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
+        return f"<table>{rows}</table><ul>{notes}</ul>"
+
+
+def describe(folder: str | Path = ".") -> Machine:
+    """Look at this machine; `folder` is where the free disk space is measured."""
+    import psutil
+
+    gpu, vram_gib = find_gpu()
+    ram_gib = psutil.virtual_memory().total / GIB
+    disk_free_gib = shutil.disk_usage(folder).free / GIB
+    chosen, four_bit = precision(), check_four_bit(gpu)
+    return Machine(
+        gpu=gpu,
+        vram_gib=vram_gib,
+        cpu=cpu_name(),
+        cores=usable_cores(),
+        ram_gib=ram_gib,
+        disk_free_gib=disk_free_gib,
+        precision=chosen,
+        four_bit=four_bit,
+        versions=versions(),
+        on_colab="COLAB_RELEASE_TAG" in os.environ,
+        notes=tuple(advise(gpu, vram_gib, ram_gib, disk_free_gib, chosen, four_bit)),
+    )
+
+
+def precision() -> str:
+    """ "bf16" on a GPU that computes it (Ampere and newer), "fp16" on an older one (T4), "fp32" on a CPU.
+
+    A CPU stays at fp32 because `nano` is small: memory is no concern, most CPUs only emulate bf16 (slower
+    than fp32), and a loss curve without rounding noise is easier to read.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        return "fp32"
+    # torch.cuda.is_bf16_supported() says True for a T4, which only emulates it: ask for the architecture
+    major, _ = torch.cuda.get_device_capability(0)
+    return "bf16" if major >= 8 or torch.version.hip else "fp16"
+
+
+def find_gpu() -> tuple[str | None, float | None]:
+    """Name and memory (GiB) of the first CUDA GPU, or (None, None)."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return None, None
+    properties = torch.cuda.get_device_properties(0)
+    return properties.name, properties.total_memory / GIB
+
+
+def check_four_bit(gpu: str | None) -> FourBit:
+    """Whether bitsandbytes is there to quantise the base model to NF4."""
+    if importlib.util.find_spec("bitsandbytes") is None:
+        return FourBit(False, "bitsandbytes is not installed; run `make setup`")
+    if gpu:
+        return FourBit(True, "bitsandbytes NF4 on the GPU")
+    return FourBit(
+        True, "bitsandbytes NF4 works on a CPU, about three times slower per token; off by default"
+    )
+
+
+def advise(
+    gpu: str | None,
+    vram_gib: float | None,
+    ram_gib: float,
+    disk_free_gib: float,
+    chosen: str,
+    four_bit: FourBit,
+) -> list[str]:
+    """Plain sentences: what will run here and what will not."""
+    notes = ["Every notebook runs here with the bundled model `nano`, offline."]
+    if gpu is None:
+        notes.append(
+            "No GPU: `nano` trains in about a minute; models of 1B parameters and more need a GPU, "
+            "for example a free T4 on Colab."
+        )
+    else:
+        fits = [size for size, gib in QLORA_NEEDS_GIB.items() if vram_gib >= gib and four_bit]
+        notes.append(
+            f"QLoRA (4-bit, batch 2, 2,048 tokens) fits models up to about {fits[0]}."
+            if fits
+            else "This GPU is small: choose a model of 1B parameters or fewer, a batch of 1 and short texts."
+        )
+    if chosen == "fp16":
+        notes.append("This GPU has no bf16: train with fp16=True, bf16=False.")
+    if ram_gib < 4:
+        notes.append(
+            f"Only {ram_gib:.1f} GiB of memory: close other programs; loading the libraries takes "
+            "about 1.5 GiB."
+        )
+    if disk_free_gib < 2:
+        notes.append(f"Only {disk_free_gib:.1f} GiB of disk left: checkpoints and model downloads may fail.")
+    return notes
+
+
+def cpu_name() -> str:
+    """The processor's own name where the system tells it, else the architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def usable_cores() -> int:
+    """Cores this process may use: fewer than the machine has inside a container."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def versions() -> dict[str, str]:
+    """Installed version of each library the course stands on; "missing" where there is none."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "missing"
+    return found

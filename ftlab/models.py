@@ -1,0 +1,193 @@
+"""The models the course names, and where each is found on this machine. Nothing here downloads."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftlab.errors import ModelError
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+WEIGHT_PATTERNS = ("*.safetensors", "*.bin")
+OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model: `params_b` in billions; `needs` the least hardware for QLoRA (4-bit LoRA)."""
+
+    name: str
+    hub_id: str | None
+    params_b: float
+    licence: str
+    gated: bool
+    needs: str
+    note: str
+
+    def __repr__(self) -> str:
+        gated = ", gated upstream" if self.gated else ""
+        return f"{self.name} ({self.params_b:g}B, {self.licence}{gated}): needs {self.needs}; {self.note}"
+
+
+# Parameters and licences: the models' own configuration files and cards, read 2026-11. `needs`: the weights
+# in 4 bits plus room for training at 2,048 tokens; a T4 has 15 GiB.
+CATALOGUE = (
+    Model("nano", None, 0.0035, "see data/models/nano", False, "any CPU", "bundled, offline"),
+    Model(
+        "smollm2-135m",
+        "HuggingFaceTB/SmolLM2-135M-Instruct",
+        0.135,
+        "Apache-2.0",
+        False,
+        "a laptop CPU",
+        "a real chat model for laptops with network",
+    ),
+    Model("qwen3-0.6b", "unsloth/Qwen3-0.6B", 0.60, "Apache-2.0", False, "4 GiB GPU", "the smallest Qwen3"),
+    Model("qwen3-1.7b", "unsloth/Qwen3-1.7B", 1.72, "Apache-2.0", False, "6 GiB GPU", "small and quick"),
+    Model("qwen3-4b", "unsloth/Qwen3-4B-Instruct-2507", 4.02, "Apache-2.0", False, "T4", "the T4 default"),
+    Model("qwen3-8b", "unsloth/Qwen3-8B", 8.19, "Apache-2.0", False, "T4", "the largest comfortable on a T4"),
+    Model(
+        "qwen3-14b", "unsloth/Qwen3-14B", 14.77, "Apache-2.0", False, "T4, barely", "a 24 GiB card is better"
+    ),
+    Model(
+        "llama-3.2-1b",
+        "unsloth/Llama-3.2-1B-Instruct",
+        1.24,
+        "Llama 3.2 Community",
+        True,
+        "4 GiB GPU",
+        "read the licence before you ship",
+    ),
+    Model(
+        "llama-3.2-3b",
+        "unsloth/Llama-3.2-3B-Instruct",
+        3.21,
+        "Llama 3.2 Community",
+        True,
+        "8 GiB GPU",
+        "read the licence before you ship",
+    ),
+    Model(
+        "llama-3.1-8b",
+        "unsloth/Llama-3.1-8B-Instruct",
+        8.03,
+        "Llama 3.1 Community",
+        True,
+        "T4",
+        "read the licence before you ship",
+    ),
+    Model(
+        "phi-3.5-mini", "unsloth/Phi-3.5-mini-instruct", 3.82, "MIT", False, "6 GiB GPU", "small vocabulary"
+    ),
+    Model("phi-4-mini", "unsloth/Phi-4-mini-instruct", 3.84, "MIT", False, "8 GiB GPU", "large vocabulary"),
+    Model("gemma-3-1b", "unsloth/gemma-3-1b-it", 1.00, "Gemma", True, "4 GiB GPU", "many languages"),
+    Model("gemma-3-4b", "unsloth/gemma-3-4b-it", 3.88, "Gemma", True, "8 GiB GPU", "many languages"),
+    Model(
+        "mistral-7b",
+        "unsloth/mistral-7b-v0.3",
+        7.25,
+        "Apache-2.0",
+        False,
+        "T4",
+        "a base model: it has not been trained to chat",
+    ),
+    Model(
+        "smollm3-3b", "unsloth/SmolLM3-3B", 3.08, "Apache-2.0", False, "8 GiB GPU", "training data published"
+    ),
+)
+
+
+def resolve(name: str | Path) -> str:
+    """What to hand to `from_pretrained` for `name`: a folder, a catalogue name or a hub id.
+
+    Raises ModelError for an incomplete folder, an unknown name, and a hub id that is not in the local cache
+    while offline mode is on (HF_HUB_OFFLINE=1).
+    """
+    name = str(name)
+    if name == "nano":
+        return check_folder(data_folder() / "models" / "nano")
+    if name and Path(name).is_dir():
+        return check_folder(Path(name))
+    hub_id = next((model.hub_id for model in CATALOGUE if name in (model.name, model.hub_id)), name)
+    if not is_hub_id(hub_id):
+        known = ", ".join(model.name for model in CATALOGUE)
+        raise ModelError(
+            f"{name}: no such folder, and no model of the catalogue. Known names: {known}. "
+            "Otherwise give a hub id (owner/name) or the path of a model folder."
+        )
+    if is_cached(hub_id) or not is_offline():
+        return hub_id
+    raise ModelError(
+        f"{hub_id} is not on this machine and offline mode is on ({offline_reason()}). "
+        "Use the bundled model `nano`, or unset that variable and run once with network: "
+        "the model is then kept in the local cache."
+    )
+
+
+def data_folder() -> Path:
+    """The course's data: FTLAB_DATA when set, else data/ of the repository the package was installed from."""
+    return Path(os.environ.get("FTLAB_DATA") or REPOSITORY / "data")
+
+
+def check_folder(folder: Path) -> str:
+    """The folder as a string, when it holds a configuration, a tokenizer and weights; else ModelError."""
+    if not folder.is_dir():
+        raise ModelError(
+            f"{folder}: no such folder. Check out the whole repository, or set FTLAB_DATA to its data folder."
+        )
+    if (folder / "adapter_config.json").exists():
+        raise ModelError(
+            f"{folder} holds a LoRA adapter, not a whole model. Merge it first "
+            "(save_pretrained_merged), or load its base model and add the adapter."
+        )
+    missing = []
+    if not (folder / "config.json").exists():
+        missing.append("config.json")
+    if not any((folder / file).exists() for file in TOKENIZER_FILES):
+        missing.append("a tokenizer (tokenizer.json)")
+    if not has_weights(folder):
+        missing.append("weights (*.safetensors)")
+    if missing:
+        raise ModelError(
+            f"{folder} is not a complete model; missing: {', '.join(missing)}. Save the model and its "
+            "tokenizer there with save_pretrained, or name another folder."
+        )
+    return str(folder)
+
+
+def is_hub_id(name: str) -> bool:
+    """True for owner/name as the hub spells it."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return name.count("/") == 1
+
+
+def is_cached(hub_id: str) -> bool:
+    """True when the configuration and some weights of `hub_id` are in the local hub cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    config = try_to_load_from_cache(hub_id, "config.json")
+    return isinstance(config, str) and has_weights(Path(config).parent)
+
+
+def has_weights(folder: Path) -> bool:
+    """True when there is a weight file in `folder`."""
+    return any(path for pattern in WEIGHT_PATTERNS for path in folder.glob(pattern))
+
+
+def is_offline() -> bool:
+    """True when the learner, or the site, has switched the hub off."""
+    return bool(offline_reason())
+
+
+def offline_reason() -> str:
+    """The variable that switches the hub off, as NAME=value; empty when none does."""
+    for name in OFFLINE_VARIABLES:
+        if os.environ.get(name, "").lower() in {"1", "true", "yes", "on"}:
+            return f"{name}={os.environ[name]}"
+    return ""

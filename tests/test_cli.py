@@ -1,0 +1,138 @@
+"""The command line: help, JSON, exit codes, one message on stderr."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import pytest
+
+from ftlab import cli
+from ftlab.errors import DataError
+
+COMMANDS = ["doctor", "compare", "run"]
+COMPARE = ["compare", "a.jsonl", "b.jsonl", "--references", "r.jsonl"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Stands in for the result of compare_files; guarantees only the field that cli reads."""
+
+    verdict: str
+    delta: float = 0.1
+
+
+def replace_module(monkeypatch, name, **functions):
+    """Put stand-in functions where the command imports the real ones from."""
+    monkeypatch.setitem(sys.modules, name, SimpleNamespace(**functions))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_ends_with_an_example(command, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        cli.main([command, "--help"])
+    assert exit_.value.code == 0
+    shown = capsys.readouterr().out
+    assert f"example:\n  ftlab {command}" in shown
+    assert "--json" in shown
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_example_of_the_help_parses(command, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    example = capsys.readouterr().out.rsplit("example:\n  ftlab ", 1)[1]
+    assert cli.build_parser().parse_args(example.split()).command
+
+
+@pytest.mark.parametrize("arguments", [[], ["no-such-command"], ["compare", "a.jsonl"]])
+def test_wrong_usage_is_exit_2(arguments, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(arguments)
+    assert exit_.value.code == 2
+    assert "usage: ftlab" in capsys.readouterr().err
+
+
+def test_doctor_json(capsys):
+    assert cli.main(["doctor", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["precision"] in {"fp32", "fp16", "bf16"}
+    assert answer["versions"]["python"].startswith("3.")
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("better", 0), ("worse", 1), ("no detectable difference", 1)])
+def test_compare_exit_code_follows_the_verdict(monkeypatch, capsys, verdict, code):
+    calls = []
+
+    def compare_files(a, b, references, metric):
+        calls.append((str(a), str(b), str(references), metric))
+        return Comparison(verdict)
+
+    replace_module(monkeypatch, "ftlab.evaluation", compare_files=compare_files)
+    assert cli.main([*COMPARE, "--metric", "field_accuracy", "--json"]) == code
+    assert json.loads(capsys.readouterr().out) == {"verdict": verdict, "delta": 0.1}
+    assert calls == [("a.jsonl", "b.jsonl", "r.jsonl", "field_accuracy")]
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("ship", 0), ("do not ship", 1), ("not enough data", 1)])
+def test_run_exit_code_follows_the_gate(monkeypatch, capsys, verdict, code):
+    calls = []
+
+    def run_recipe(path, out, force, progress):
+        calls.append((str(path), out, force, progress))
+        return SimpleNamespace(verdict=verdict, to_json_dict=lambda: {"gate": {"verdict": verdict}})
+
+    replace_module(monkeypatch, "ftlab.run", run_recipe=run_recipe)
+    assert cli.main(["run", "r.yaml", "--force", "--json"]) == code
+    assert json.loads(capsys.readouterr().out)["gate"]["verdict"] == verdict
+    assert calls == [("r.yaml", None, True, False)]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (DataError("a.jsonl:3: field id is missing"), "a.jsonl:3: field id is missing"),
+        (FileNotFoundError(2, "No such file", "a.jsonl"), "a.jsonl: no such file"),
+        (FileExistsError(17, "File exists", "runs/x"), "--force"),
+        (PermissionError(13, "Permission denied", "runs/x"), "runs/x: Permission denied"),
+        (KeyboardInterrupt(), "interrupted"),
+    ],
+)
+def test_unusable_input_is_exit_2_with_one_line(monkeypatch, capsys, error, message):
+    def compare_files(a, b, references, metric):
+        raise error
+
+    replace_module(monkeypatch, "ftlab.evaluation", compare_files=compare_files)
+    assert cli.main(COMPARE) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert message in shown.err
+    assert shown.err.startswith("ftlab: ")
+    assert shown.err.count("\n") == 1
+
+
+def test_a_fault_of_ours_keeps_its_traceback(monkeypatch):
+    """Only errors raised on purpose are turned into a message: a bug must stay visible."""
+
+    def compare_files(a, b, references, metric):
+        raise ZeroDivisionError
+
+    replace_module(monkeypatch, "ftlab.evaluation", compare_files=compare_files)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(COMPARE)
+
+
+def test_help_is_light_and_the_module_runs():
+    """`python -m ftlab --help` must not load torch: it would take seconds."""
+    code = """
+import runpy, sys
+sys.argv = ["ftlab", "--help"]
+try:
+    runpy.run_module("ftlab")
+except SystemExit as exit_:
+    print(exit_.code, "torch" in sys.modules)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "0 False"
+    assert "doctor" in ran.stdout

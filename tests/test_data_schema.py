@@ -1,0 +1,309 @@
+"""Chat files as they really arrive: every damage gets a finding with its line, and no row is lost unseen."""
+
+import json
+import tracemalloc
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ftlab.data import check_chat, read_chat, schema, write_chat
+from ftlab.errors import DataError
+
+GOOD = {"messages": [{"role": "user", "content": "Where is it?"}, {"role": "assistant", "content": "Here."}]}
+USER = {"role": "user", "content": "q"}
+ANSWER = {"role": "assistant", "content": "a"}
+
+
+def put(tmp_path, content):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+    return path
+
+
+def line(*messages, **extra):
+    return json.dumps({"messages": list(messages), **extra})
+
+
+def row_bytes(row=GOOD):
+    return json.dumps(row).encode()
+
+
+def keeps_its_books(check):
+    """Every row is either kept or has an error; a line is reported once for that."""
+    with_error = {finding.line for finding in check.errors}
+    assert check.rows_in == check.rows_kept + len(with_error)
+    assert check.rows_kept == len(check.rows)
+    assert sum(check.counts.values()) == len(check.findings)
+    return True
+
+
+MUSEUM = {
+    "broken json": (b'{"messages": [', "broken_json", "error", ""),
+    "python quotes": (b"{'messages': []}", "broken_json", "error", ""),
+    "two objects": (row_bytes() + b" " + row_bytes(), "broken_json", "error", ""),
+    "huge integer": (b'{"n": ' + b"1" * 5000 + b"}", "broken_json", "error", ""),
+    "a list": (b"[1]", "not_an_object", "error", ""),
+    "null": (b"null", "not_an_object", "error", ""),
+    "no messages": (b'{"id": "1"}', "missing_messages", "error", "messages"),
+    "sharegpt": (b'{"conversations": []}', "missing_messages", "error", "messages"),
+    "null messages": (b'{"messages": null}', "missing_messages", "error", "messages"),
+    "empty messages": (b'{"messages": []}', "empty_messages", "error", "messages"),
+    "messages text": (b'{"messages": "hi"}', "wrong_type", "error", "messages"),
+    "turn text": (line("hi", ANSWER), "wrong_type", "error", "messages[0]"),
+    "no role": (line({"content": "q"}, ANSWER), "missing_role", "error", "messages[0].role"),
+    "role number": (line({"role": 1, "content": "q"}, ANSWER), "wrong_type", "error", "messages[0].role"),
+    "role list": (line({"role": [], "content": "q"}, ANSWER), "wrong_type", "error", "messages[0].role"),
+    "role gpt": (line(USER, {"role": "gpt", "content": "a"}), "unknown_role", "error", "messages[1].role"),
+    "role User": (line(USER | {"role": "User"}, ANSWER), "unknown_role", "error", "messages[0].role"),
+    "no content": (line({"role": "user"}, ANSWER), "missing_content", "error", "messages[0].content"),
+    "null content": (line(USER | {"content": None}), "missing_content", "error", "messages[0].content"),
+    "blank content": (line(USER | {"content": " \n"}), "empty_content", "error", "messages[0].content"),
+    "content object": (line(USER, ANSWER | {"content": {}}), "wrong_type", "error", "messages[1].content"),
+    "calls text": (line(USER, ANSWER | {"tool_calls": "f"}), "wrong_type", "error", "messages[1].tool_calls"),
+    "user calls": (
+        line(USER | {"tool_calls": [{}]}, ANSWER),
+        "misplaced_tool_calls",
+        "error",
+        "messages[0].tool_calls",
+    ),
+    "weight half": (line(USER, ANSWER | {"weight": 0.5}), "bad_weight", "error", "messages[1].weight"),
+    "weight true": (line(USER, ANSWER | {"weight": True}), "bad_weight", "error", "messages[1].weight"),
+    "weights zero": (line(USER, ANSWER | {"weight": 0}), "nothing_to_learn", "error", "messages[1].role"),
+    "user last": (line(USER, ANSWER, USER), "last_not_assistant", "error", "messages[2].role"),
+    "late system": (
+        line(USER, {"role": "system", "content": "s"}, ANSWER),
+        "system_not_first",
+        "error",
+        "messages[1].role",
+    ),
+    "two users": (line(USER, USER, ANSWER), "repeated_role", "warning", "messages[1].role"),
+    "no user": (line(ANSWER), "no_user_turn", "warning", "messages"),
+    "utf-8 cut": (b'{"messages": "caf\xc3"}', "invalid_utf8", "error", ""),
+    "latin-1": ('{"messages": "café"}'.encode("latin-1"), "invalid_utf8", "error", ""),
+    "nul byte": (b'{"a": "\0"}', "nul_byte", "error", ""),
+    "nul escape": (line(USER, ANSWER, note="a\0b"), "nul_character", "warning", "note"),
+    "surrogate": (
+        line(USER | {"content": "\ud800"}, ANSWER),
+        "lone_surrogate",
+        "error",
+        "messages[0].content",
+    ),
+    "surrogate key": (line(USER, ANSWER, **{"\udfff": 1}), "lone_surrogate", "error", ""),
+    "duplicate key": (b'{"messages": [], "messages": []}', "duplicate_key", "error", "messages"),
+    "inner duplicate": (
+        b'{"messages": [{"role": "user", "role": "user", "content": "q"}]}',
+        "duplicate_key",
+        "error",
+        "role",
+    ),
+    "nan": (line(USER, ANSWER, score=float("nan")), "not_finite", "error", "score"),
+    "infinity": (b'{"score": [1, -Infinity]}', "not_finite", "error", "score[1]"),
+    "too large": (b'{"score": 1e999}', "not_finite", "error", "score"),
+    "deep": (b'{"a":' + b"[" * 70 + b"]" * 70 + b"}", "too_deep", "error", "a" + "[0]" * 64),
+    "abyss": (b"[" * 200_000 + b"]" * 200_000, "too_deep", "error", None),
+}
+
+
+@pytest.mark.parametrize("name", MUSEUM)
+def test_museum(tmp_path, name):
+    damaged, code, severity, field = MUSEUM[name]
+    damaged = damaged if isinstance(damaged, bytes) else damaged.encode()
+    path = put(tmp_path, row_bytes() + b"\n" + damaged + b"\n" + row_bytes() + b"\n")
+    check = check_chat(path)
+    found = [finding for finding in check.findings if finding.code == code]
+    assert found, check
+    assert (found[0].severity, found[0].line, found[0].file) == (severity, 2, str(path))
+    assert field is None or found[0].field == field
+    assert found[0].severity == schema.CODES[code][0]
+    assert {finding.line for finding in check.findings} == {2}
+    assert check.rows_in == 3
+    assert check.rows_kept == (2 if check.errors else 3)
+    assert keeps_its_books(check)
+    json.dumps(check.to_dict(), ensure_ascii=False).encode("utf-8")
+    if severity == "error":
+        with pytest.raises(DataError, match=r"rows\.jsonl:2 "):
+            read_chat(path)
+    else:
+        assert len(read_chat(path)) == 3
+
+
+def test_every_code_is_in_the_museum_or_tested_here():
+    of_the_file = {"bom", "crlf", "blank_line", "long_line", "line_too_long"}
+    assert {code for _, code, _, _ in MUSEUM.values()} | of_the_file == set(schema.CODES)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        GOOD,
+        {"messages": [{"role": "system", "content": "Triage the ticket."}, USER, ANSWER], "pattern": "p1"},
+        {"messages": [USER, ANSWER | {"weight": 0}, USER, ANSWER | {"weight": 1}]},
+        {"messages": [USER, ANSWER | {"weight": None, "tool_calls": None}]},
+        {
+            "messages": [
+                USER,
+                {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f"}}]},
+                {"role": "tool", "content": "", "tool_call_id": "1"},
+                ANSWER,
+            ],
+            "tools": [],
+        },
+        {"messages": [USER | {"content": "emoji \U0001f600, line separator \u2028"}, ANSWER]},
+    ],
+)
+def test_legal_rows_have_no_findings(tmp_path, row):
+    path = write_chat([row], tmp_path / "rows.jsonl")
+    assert check_chat(path).findings == []
+    assert read_chat(path) == [row]
+
+
+def test_bom_crlf_and_blank_lines_keep_their_line_numbers(tmp_path):
+    path = put(tmp_path, b"\xef\xbb\xbf" + row_bytes() + b"\r\n\r\n \t\n" + row_bytes() + b"\n{\n\n\n")
+    check = check_chat(path)
+    places = [(finding.code, finding.line) for finding in check.findings]
+    assert places == [("bom", 1), ("crlf", 1), ("blank_line", 2), ("broken_json", 5), ("blank_line", 6)]
+    assert check.findings[1].message.startswith("2 line(s)")
+    assert check.rows == [GOOD, GOOD]
+    assert check.rows_in == 3
+
+
+def test_utf_16_is_named(tmp_path):
+    check = check_chat(put(tmp_path, json.dumps(GOOD).encode("utf-16-le")))
+    assert check.counts == {"nul_byte": 1}
+    assert "UTF-16" in check.findings[0].message
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"\xef\xbb\xbf", b" \r\n"])
+def test_a_file_without_rows_is_an_error(tmp_path, content):
+    with pytest.raises(DataError, match="is empty"):
+        check_chat(put(tmp_path, content))
+
+
+def test_missing_file_and_folder(tmp_path):
+    with pytest.raises(DataError, match="does not exist"):
+        check_chat(tmp_path / "none.jsonl")
+    with pytest.raises(DataError, match="is a folder"):
+        read_chat(tmp_path)
+
+
+def test_a_five_megabyte_line_is_read_with_a_warning(tmp_path):
+    big = {"messages": [USER | {"content": "x" * (5 << 20)}, ANSWER]}
+    check = check_chat(put(tmp_path, row_bytes() + b"\n" + row_bytes(big) + b"\n"))
+    assert check.counts == {"long_line": 1}
+    assert check.rows[1] == big
+
+
+def test_a_longer_line_is_skipped_in_bounded_memory(tmp_path):
+    path = put(tmp_path, b"x" * (40 << 20) + b"\n" + row_bytes())
+    tracemalloc.start()
+    check = check_chat(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [(finding.code, finding.line) for finding in check.findings] == [("line_too_long", 1)]
+    assert check.rows == [GOOD]
+    assert peak < 3 * schema.MAX_LINE_BYTES  # of 40 MB; reading doubles its buffer as it grows
+
+
+def test_a_line_of_exactly_the_limit_is_read(tmp_path, monkeypatch):
+    size = len(row_bytes()) + 1
+    monkeypatch.setattr(schema, "MAX_LINE_BYTES", size)
+    path = put(tmp_path, (row_bytes() + b"\n") * 2 + row_bytes(GOOD | {"a": 1}) + b"\n" + row_bytes())
+    check = check_chat(path)
+    assert [(finding.code, finding.line) for finding in check.findings] == [("line_too_long", 3)]
+    assert check.rows == [GOOD] * 3
+
+
+def test_findings_of_one_row_are_bounded_but_the_row_is_still_an_error(tmp_path):
+    content = line(*[USER] * 30, *[1] * 30)
+    check = check_chat(put(tmp_path, content))
+    assert check.rows_kept == 0
+    assert len(check.findings) == 2 * schema.MAX_PER_ROW
+    assert keeps_its_books(check)
+
+
+def test_read_chat_lists_the_first_and_counts_the_rest(tmp_path):
+    with pytest.raises(DataError) as error:
+        read_chat(put(tmp_path, b"{\n" * 9))
+    message = str(error.value)
+    assert message.count("rows.jsonl:") == 5
+    assert "rows.jsonl:1 not JSON" in message
+    assert "and 4 more" in message
+
+
+def test_reports_are_readable(tmp_path):
+    check = check_chat(put(tmp_path, row_bytes() + b"\n{\n"))
+    assert "1 of 2 rows usable; 1 error" in repr(check)
+    assert "broken_json" in check._repr_html_()
+    assert set(check.to_dict()) == {"rows_in", "rows_kept", "findings", "counts"}
+
+
+def test_html_escapes_what_the_file_says(tmp_path):
+    check = check_chat(put(tmp_path, line(USER | {"role": "<script>"}, ANSWER)))
+    assert "<script>" not in check._repr_html_()
+
+
+ANY_LINE = st.one_of(
+    st.binary(max_size=40),
+    st.just(b""),
+    st.sampled_from([row_bytes(), b"\xef\xbb\xbf", b"\xff\xfe", b"\r", b"null", b"[["]),
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text() | st.sampled_from(["user", "assistant"]),
+        lambda inner: st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["messages", "role", "content", "weight", "tool_calls"]), inner),
+        max_leaves=12,
+    ).map(lambda value: json.dumps(value).encode()),
+    st.lists(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "role": st.sampled_from(["system", "user", "assistant", "tool", "bot", None, 3, []]),
+                "content": st.none() | st.text(st.characters(), max_size=3) | st.sampled_from([1, [], {}]),
+                "weight": st.sampled_from([0, 1, True, 0.5, "1", {}]),
+                "tool_calls": st.sampled_from([None, [], [{}], {}, 1, [1]]),
+            },
+        ),
+        max_size=4,
+    ).map(lambda turns: json.dumps({"messages": turns}).encode()),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(ANY_LINE, max_size=8))
+def test_any_bytes_give_a_report_that_adds_up(tmp_path_factory, lines):
+    content = b"\n".join(lines)
+    path = put(tmp_path_factory.getbasetemp(), content)
+    body = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    rows = [number for number, text in enumerate(body, 1) if text.strip(b" \t\r")]
+    try:
+        check = check_chat(path)
+    except DataError:
+        assert not rows
+        return
+    assert check.rows_in == len(rows)
+    assert {finding.line for finding in check.errors} <= set(rows)
+    assert keeps_its_books(check)
+    if check.rows:  # what is kept can be written, and comes back the same
+        again = write_chat(check.rows, path.with_name("again.jsonl"), force=True)
+        assert read_chat(again) == check.rows
+
+
+def test_write_does_not_overwrite(tmp_path):
+    path = write_chat([GOOD], tmp_path / "new" / "rows.jsonl")
+    assert path.read_bytes().count(b"\n") == 1
+    with pytest.raises(DataError, match="--force"):
+        write_chat([GOOD, GOOD], path)
+    assert read_chat(path) == [GOOD]
+    before = path.stat().st_ino
+    write_chat([GOOD, GOOD], path, force=True)
+    assert len(read_chat(path)) == 2
+    assert path.stat().st_ino != before  # replaced whole: no reader ever sees half a file
+
+
+@pytest.mark.parametrize("bad", [{"a": float("nan")}, {"a": "\ud800"}, {"a": {1, 2}}, ["a"]])
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, bad):
+    path = write_chat([GOOD], tmp_path / "rows.jsonl")
+    with pytest.raises(DataError, match=r"rows\.jsonl:2"):
+        write_chat([GOOD, bad], path, force=True)
+    assert read_chat(path) == [GOOD]
+    assert list(tmp_path.iterdir()) == [path]

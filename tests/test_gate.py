@@ -1,0 +1,147 @@
+"""Every cell of the gate's decision table, and that the reasons carry the numbers."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftlab.errors import RecipeError
+from ftlab.evaluation.gate import Bars, decide_gate
+from ftlab.evaluation.statistics import Comparison, compare
+
+BARS = Bars(min_gain=0.05, max_probe_loss=0.02)
+
+
+def seen(delta, low, high, sees=0.04, n=400, disagreement=0.1, **extra):
+    """A comparison with just the numbers that the gate looks at; `sees` is its smallest detectable gain."""
+    scores = {"a": 0.5, "b": 0.5 + delta, "delta": delta, "low": low, "high": high, "p_value": 0.5}
+    rest = {"disagreement": disagreement, "smallest_detectable_gain": sees, "verdict": ""}
+    return Comparison(n=n, **scores, **rest, **extra)
+
+
+TABLE = {
+    "met, chance ruled out": (seen(0.06, 0.02, 0.10), "ship", "chance is ruled out"),
+    "met exactly": (seen(0.75 - 0.70, 0.01, 0.09), "ship", "chance is ruled out"),
+    "met on a small test, chance ruled out": (seen(0.3, 0.1, 0.5, sees=0.2), "ship", "chance is ruled out"),
+    "met, but may be chance": (seen(0.08, -0.02, 0.18, sees=0.15), "not enough data", "may be chance"),
+    "met, low exactly 0": (seen(0.08, 0.0, 0.16, sees=0.12), "not enough data", "may be chance"),
+    "met, may be chance, though planned for": (seen(0.05, -0.001, 0.1), "not enough data", "may be chance"),
+    "nothing differs, few": (
+        seen(0, 0, 0, sees=0.14, disagreement=0, n=20),
+        "not enough data",
+        "no example differs",
+    ),
+    "nothing differs, many": (seen(0, 0, 0, sees=0.003, disagreement=0), "do not ship", "ruled out"),
+    "ruled out": (seen(0.01, -0.02, 0.04), "do not ship", "a gain that large is ruled out"),
+    "worse on a small test": (seen(-0.3, -0.5, -0.1, sees=0.2), "do not ship", "ruled out"),
+    "better for sure, yet below": (seen(0.03, 0.02, 0.04), "do not ship", "a gain that large is ruled out"),
+    "cannot tell": (seen(0.02, -0.06, 0.10, sees=0.11), "not enough data", "neither shown nor ruled out"),
+    "better, cannot tell how much": (
+        seen(0.045, 0.005, 0.085, sees=0.057),
+        "not enough data",
+        "neither shown nor ruled out",
+    ),
+    "near miss on a fair test": (seen(0.03, -0.005, 0.065, sees=0.05), "do not ship", "large enough"),
+}
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_decision_table(name):
+    comparison, verdict, reason = TABLE[name]
+    gate = decide_gate(comparison, {"general": seen(0.0, -0.01, 0.01)}, BARS)
+    assert gate.verdict == verdict
+    assert reason in gate.reasons[0]
+    assert f"{100 * comparison.delta:+.1f} points" in gate.reasons[0]
+    assert f"on {comparison.n} examples" in gate.reasons[0]
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_a_failed_probe_stops_every_verdict(name):
+    probes = {"general": seen(0.01, 0.0, 0.02), "safety": seen(-0.05, -0.08, -0.03)}
+    gate = decide_gate(TABLE[name][0], probes, BARS)
+    assert gate.verdict == "do not ship"
+    assert gate.reasons[1].startswith("Probe general changed by +1.0 points")
+    assert "Probe safety changed by -5.0 points" in gate.reasons[2]
+    assert gate.reasons[2].endswith("it got worse.")
+
+
+@pytest.mark.parametrize(
+    ("probe", "verdict", "reason"),
+    [
+        (seen(-0.02, -0.02, -0.02), "ship", "it passes."),
+        (seen(0.5 - 0.52, -0.02, 0.01), "ship", "it passes."),
+        (seen(-0.021, -0.022, -0.0205), "do not ship", "it got worse."),
+        (seen(-0.03, -0.09, 0.03, n=50), "do not ship", "small and part of it may be chance"),
+        (seen(-0.01, -0.07, 0.05, n=50), "ship", "too small to rule out a larger loss"),
+        (seen(0.10, 0.05, 0.15), "ship", "it passes."),
+    ],
+)
+def test_probes(probe, verdict, reason):
+    gate = decide_gate(seen(0.1, 0.06, 0.14), {"general": probe}, BARS)
+    assert gate.verdict == verdict
+    assert reason in gate.reasons[1]
+
+
+def test_without_probes_the_gate_says_so():
+    gate = decide_gate(seen(0.1, 0.06, 0.14))
+    assert gate.verdict == "ship"
+    assert "No probe was given" in gate.reasons[1]
+    assert gate.bars == Bars()
+
+
+def test_small_real_comparisons():
+    """Eight of ten against seven of ten is no ground to ship or to give up; a large clear gain is."""
+    bars = Bars(metric="exact_match")
+    ten = compare([1] * 7 + [0] * 3, [1] * 8 + [0] * 2, metric="exact_match")
+    assert decide_gate(ten, bars=bars).verdict == "not enough data"
+    same = compare([1, 0] * 10, [1, 0] * 10)
+    assert decide_gate(same, bars=bars).verdict == "not enough data"
+    graded = compare([0.5] * 20, [0.5] * 20)
+    assert decide_gate(graded, bars=bars).verdict == "not enough data"
+    clear = compare([1] * 300 + [0] * 200, [1] * 400 + [0] * 100)
+    assert decide_gate(clear, bars=bars).verdict == "ship"
+    many = compare([1, 0] * 1000, [1, 0] * 1000)
+    assert decide_gate(many, bars=bars).verdict == "do not ship"
+
+
+@given(
+    st.floats(-0.5, 0.5), st.floats(0, 0.5), st.floats(0, 0.5), st.floats(0.001, 0.3), st.floats(-0.1, 0.1)
+)
+def test_ship_only_by_the_rule(delta, below, above, sees, probe):
+    comparison = seen(delta, delta - below, delta + above, sees)
+    gate = decide_gate(comparison, {"p": seen(probe, probe - 0.01, probe + 0.01)}, BARS)
+    may_ship = delta >= 0.05 - 1e-9 and delta - below > 0 and probe >= -0.02 - 1e-9
+    assert (gate.verdict == "ship") == may_ship
+    assert gate.verdict in ("ship", "do not ship", "not enough data")
+    assert len(gate.reasons) == 2
+
+
+@pytest.mark.parametrize("bad", [{"min_gain": 5}, {"min_gain": 0}, {"max_probe_loss": -0.02}, {"alpha": 1}])
+def test_bars_are_fractions(bad):
+    with pytest.raises(RecipeError, match="fractions of 1"):
+        Bars(**bad)
+
+
+def test_bars_cannot_change_unseen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        BARS.min_gain = 0.01
+    with pytest.raises(RecipeError, match="alpha"):
+        decide_gate(seen(0.1, 0.05, 0.15, alpha=0.1), bars=BARS)
+    with pytest.raises(RecipeError, match="exact_match"):
+        decide_gate(seen(0.1, 0.05, 0.15, metric="exact_match"), bars=BARS)
+    with pytest.raises(RecipeError, match="safety"):
+        decide_gate(seen(0.1, 0.05, 0.15), {"safety": seen(0, 0, 0, alpha=0.1)}, BARS)
+
+
+def test_gate_report():
+    gate = decide_gate(seen(0.1, 0.06, 0.14), {"general": seen(0.0, -0.01, 0.01)}, BARS)
+    assert gate.to_dict()["bars"] == {
+        "min_gain": 0.05,
+        "max_probe_loss": 0.02,
+        "alpha": 0.05,
+        "metric": "field_accuracy",
+    }
+    assert gate.to_dict()["reasons"] == list(gate.reasons)
+    assert repr(gate).startswith("Gate: ship\n  - field_accuracy changed by +10.0 points")
+    assert "verdict: ship" in gate._repr_html_()

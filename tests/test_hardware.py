@@ -1,0 +1,77 @@
+"""Hardware report: precision by architecture, advice by memory, and the real machine."""
+
+import json
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+
+from ftlab import hardware
+
+FOUR_BIT = hardware.FourBit(True, "here")
+T4_GIB, SMALL_GIB = 14.6, 3.0
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((7, 5), "fp16"), ((8, 0), "bf16"), ((9, 0), "bf16")])
+def test_precision_follows_the_architecture(monkeypatch, capability, expected):
+    """A T4 is 7.5: it only emulates bf16."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert hardware.precision() == expected
+
+
+def test_precision_on_a_cpu_is_fp32(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert hardware.precision() == "fp32"
+
+
+def test_describe_measures_this_machine():
+    machine = hardware.describe()
+    assert machine.cores >= 1
+    assert 0.2 < machine.ram_gib < 100_000
+    assert machine.disk_free_gib > 0
+    assert machine.versions["torch"] == torch.__version__
+    assert (machine.gpu is None) == (machine.vram_gib is None)
+    assert json.loads(json.dumps(asdict(machine)))["four_bit"]["works"] == bool(machine.four_bit)
+
+
+def test_repr_and_html_show_every_fact():
+    machine = replace(hardware.describe(), gpu="<b>T4</b>", vram_gib=T4_GIB, notes=("a note",))
+    assert "<b>T4</b>, 14.6 GiB" in repr(machine)
+    assert "- a note" in repr(machine)
+    assert "&lt;b&gt;T4&lt;/b&gt;, 14.6 GiB" in machine._repr_html_()
+    assert "<li>a note</li>" in machine._repr_html_()
+
+
+def advice(gpu="T4", vram_gib=T4_GIB, ram_gib=12.0, disk_free_gib=50.0, chosen="fp16", four_bit=FOUR_BIT):
+    return " ".join(hardware.advise(gpu, vram_gib, ram_gib, disk_free_gib, chosen, four_bit))
+
+
+def test_advice_for_gpus():
+    assert "up to about 14B" in advice()
+    assert "fp16=True" in advice()
+    assert "fp16=True" not in advice(chosen="bf16")
+    assert "up to about 8B" in advice(vram_gib=10.0)
+    assert "small" in advice(vram_gib=SMALL_GIB)
+    assert "up to about" not in advice(four_bit=hardware.FourBit(False, "missing"))
+
+
+def test_advice_for_a_cpu_and_for_shortages():
+    assert "No GPU" in advice(gpu=None, vram_gib=None, chosen="fp32")
+    assert "memory" in advice(ram_gib=2.0)
+    assert "disk" in advice(disk_free_gib=1.0)
+    assert "memory" not in advice()
+
+
+def test_a_missing_library_is_named(monkeypatch):
+    monkeypatch.setattr(hardware, "PACKAGES", ("torch", "no-such-package"))
+    assert hardware.versions()["no-such-package"] == "missing"
+
+
+@pytest.mark.gpu
+def test_the_chosen_precision_computes_on_this_gpu():
+    machine = hardware.describe()
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[machine.precision]
+    ones = torch.ones(8, 8, dtype=dtype, device="cuda")
+    assert (ones @ ones).sum().item() == 512
+    assert machine.vram_gib > 1

@@ -1,0 +1,264 @@
+"""Strict and repaired parsing, field scores by hand, and files compared without dropping a line."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftlab.errors import DataError
+from ftlab.evaluation.metrics import (
+    compare_files,
+    exact_text,
+    macro_f1,
+    parse_record,
+    parse_repaired,
+    score_records,
+)
+
+GOLD = {"queue": "billing", "urgency": "P2", "order_id": None}
+RIGHT = json.dumps(GOLD)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats(-9, 9) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "strict", "repaired"),
+    [
+        (RIGHT, GOLD, GOLD),
+        (f"  {RIGHT}\n", GOLD, GOLD),
+        (f"```json\n{RIGHT}\n```", None, GOLD),
+        (f"Here it is: {RIGHT}", None, GOLD),
+        (RIGHT[:-1], None, GOLD),
+        ("{'queue': 'billing'}", None, {"queue": "billing"}),
+        ('{"queue": "billing",}', None, {"queue": "billing"}),
+        ('{"a": 1, "a": 2}', None, {"a": 2}),
+        ('{"a": {"b": 1, "b": 1}}', None, {"a": {"b": 1}}),
+        ("[]", None, None),
+        ('"text"', None, None),
+        ("null", None, None),
+        ("", None, None),
+        ("no json here", None, None),
+        ("{}", {}, {}),
+    ],
+)
+def test_parsing(text, strict, repaired):
+    assert parse_record(text) == strict
+    assert parse_repaired(text) == repaired
+
+
+def test_parsing_survives_nan_and_depth():
+    assert parse_record('{"a": NaN}') is None
+    assert parse_record('{"a": -Infinity}') is None
+    assert parse_record('{"a":' * 100_000) is None
+
+
+@given(st.text())
+def test_parsing_never_raises(text):
+    record = parse_record(text)
+    assert record is None or isinstance(record, dict)
+    assert record is None or parse_repaired(text) == record
+
+
+@given(st.dictionaries(st.text(), JSON, min_size=1, max_size=4))
+def test_a_record_matches_its_own_text(record):
+    scores = score_records([json.dumps(dict(reversed(record.items())))], [record])
+    assert scores.exact_match.tolist() == [1]
+    assert scores.field_accuracy.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("value", "answer", "same"),
+    [
+        (None, '{"x": null}', True),
+        (None, "{}", False),
+        (None, '{"x": "null"}', False),
+        (None, '{"x": ""}', False),
+        ("null", '{"x": null}', False),
+        (1, '{"x": 1.0}', True),
+        (1, '{"x": true}', False),
+        (1, '{"x": "1"}', False),
+        (False, '{"x": 0}', False),
+        ([1], '{"x": [true]}', False),
+        ({"a": 1, "b": 2}, '{"x": {"b": 2, "a": 1}}', True),
+        ("Billing", '{"x": "billing"}', False),
+    ],
+)
+def test_null_missing_and_text_null_are_different(value, answer, same):
+    scores = score_records([answer], [{"x": value}])
+    assert scores.fields["x"].tolist() == [float(same)]
+
+
+def test_scores_by_hand():
+    predictions = [
+        RIGHT,
+        json.dumps(GOLD | {"urgency": "P1"}),
+        f"```json\n{RIGHT}\n```",
+        json.dumps(GOLD | {"extra": 1}),
+        '{"queue": "billing"}',
+    ]
+    texts = dict.fromkeys(GOLD, {"type": ["string", "null"]})
+    schema = {"type": "object", "properties": texts, "required": list(GOLD), "additionalProperties": False}
+    scores = score_records(predictions, [RIGHT, *[GOLD] * 4], schema=schema)
+    assert scores.valid_json.tolist() == [1, 1, 0, 1, 1]
+    assert scores.valid_schema.tolist() == [1, 1, 0, 0, 0]
+    assert scores.exact_match.tolist() == [1, 0, 0, 0, 0]
+    assert scores.field_accuracy.tolist() == pytest.approx([1, 2 / 3, 0, 1, 1 / 3])
+    assert scores.repaired_field_accuracy.tolist() == pytest.approx([1, 2 / 3, 1, 1, 1 / 3])
+    assert scores.fields["urgency"].tolist() == [1, 0, 0, 1, 0]
+    assert list(scores.fields) == list(GOLD)
+    summary = scores.summary()
+    assert summary["field_accuracy"].value == pytest.approx(0.6)
+    assert summary["exact_match"].method == "Wilson"
+    assert scores.field_table()["queue"].value == 0.8
+    assert len(scores) == 5
+
+
+def test_chosen_fields_only():
+    answer = json.dumps(GOLD | {"urgency": "P1", "extra": 1})
+    scores = score_records([answer], [GOLD], fields=["queue", "order_id"])
+    assert (scores.exact_match[0], scores.field_accuracy[0]) == (1, 1)
+    assert list(scores.fields) == ["queue", "order_id"]
+
+
+def test_references_with_different_fields():
+    scores = score_records(['{"a": 1}', '{"a": 1, "b": 2}'], [{"a": 1}, {"a": 0, "b": 2}])
+    assert scores.field_accuracy.tolist() == [1, 0.5]
+    assert math.isnan(scores.fields["b"][0])
+    assert scores.field_table()["b"].n == 1
+    assert scores.summary()["field_accuracy"].value == 0.75
+
+
+def test_reports_are_readable():
+    scores = score_records([RIGHT, "nothing"], [GOLD, GOLD])
+    assert "field_accuracy           50.0 % [" in repr(scores)
+    assert "valid_schema" not in scores.summary()
+    assert "repaired_field_accuracy" in scores._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("predictions", "references", "message"),
+    [
+        ([], [], "give one for each"),
+        (["{}"], [], "0 references"),
+        (["{}"], ["not json"], "reference 1"),
+        (["{}", "{}"], [GOLD, {}], "reference 2"),
+        ([{"a": 1}], [GOLD], "prediction 1: is dict"),
+    ],
+)
+def test_unusable_scoring(predictions, references, message):
+    with pytest.raises(DataError, match=message):
+        score_records(predictions, references)
+
+
+def test_unknown_field_and_bad_schema():
+    with pytest.raises(DataError, match="none of the fields colour"):
+        score_records([RIGHT], [GOLD], fields=["colour"])
+
+
+def test_macro_f1_by_hand():
+    answers = ["a", "b", "b", "b"]
+    predictions = [json.dumps({"x": answer}) for answer in answers]
+    references = [{"x": "a"}, {"x": "a"}, {"x": "b"}, {"x": "b"}]
+    # a: precision 1, recall 1/2, F1 2/3; b: precision 2/3, recall 1, F1 4/5
+    assert macro_f1(score_records(predictions, references), "x") == pytest.approx((2 / 3 + 4 / 5) / 2)
+
+
+def test_macro_f1_counts_invalid_and_missing_against_recall():
+    references = [{"x": "a", "y": 0}, {"x": "a", "y": 0}, {"x": "b", "y": 0}, {"x": None, "y": 0}]
+    predictions = ['{"x": "a"}', "a", '{"x": "b"}', "{}"]
+    # a: one of two found, F1 2/3; b: 1; null: key missing, F1 0
+    assert macro_f1(score_records(predictions, references), "x") == pytest.approx((2 / 3 + 1 + 0) / 3)
+    with pytest.raises(DataError, match="choose one of x, y"):
+        macro_f1(score_records(predictions, references), "z")
+
+
+def test_exact_text():
+    assert exact_text([" yes\n", "Yes", ""], ["yes", "yes", ""]).tolist() == [1, 0, 1]
+    with pytest.raises(DataError, match="give one for each"):
+        exact_text([], ["a"])
+
+
+def jsonl(path, rows):
+    path.write_text("".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Three files on four references: a is right on 1, b on 1, 2 and 4."""
+    references = [{"id": "1", "reference": GOLD}, {"id": "2", "reference": RIGHT}]
+    references += [{"id": "3", "reference": {"queue": "x"}}, {"id": "4", "reference": {"queue": "y"}}]
+    a = [{"id": "4", "prediction": "no"}, {"id": "3", "prediction": ""}]
+    a += [{"id": "2", "prediction": GOLD | {"urgency": "P4"}}, {"id": "1", "prediction": RIGHT}]
+    b = [{"id": "1", "prediction": GOLD}, {"id": "2", "prediction": " " + RIGHT}]
+    b += [{"id": "3", "prediction": {"queue": "z"}}, {"id": "4", "prediction": '{"queue": "y"}'}]
+    names = {"a": a, "b": b, "references": references}
+    return {name: jsonl(tmp_path / f"{name}.jsonl", rows) for name, rows in names.items()}
+
+
+@pytest.mark.parametrize(
+    ("metric", "a", "b", "disagreement"),
+    [
+        ("exact_match", 1 / 4, 3 / 4, 2 / 4),
+        ("field_accuracy", (1 + 2 / 3) / 4, 3 / 4, 2 / 4),
+        ("valid_json", 2 / 4, 1, 2 / 4),
+    ],
+)
+def test_compare_files(files, metric, a, b, disagreement):
+    seen = compare_files(**files, metric=metric)
+    assert (seen.n, seen.metric) == (4, metric)
+    assert (seen.a, seen.b, seen.delta, seen.disagreement) == pytest.approx((a, b, b - a, disagreement))
+
+
+def test_compare_files_on_texts(tmp_path):
+    references = [{"id": 1, "reference": "yes"}, {"id": 2, "reference": '{"a": 1}'}]
+    a = [{"id": 1, "prediction": "yes "}, {"id": 2, "prediction": '{"a": 1'}]
+    b = [{"id": 2, "prediction": '{ "a":1.0}'}, {"id": 1, "prediction": {"a": 1}}]
+    rows = {"a": a, "b": b, "references": references}
+    seen = compare_files(**{name: jsonl(tmp_path / name, lines) for name, lines in rows.items()})
+    assert (seen.a, seen.b) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "message"),
+    [
+        ("a", '{"id": "9", "prediction": ""}\n', r"a\.jsonl:5 id: '9' is not in .*references\.jsonl"),
+        ("b", '{"id": "1", "prediction": ""}\n', r"b\.jsonl:5 id: '1' stands already on line 1"),
+        ("a", '{"prediction": ""}\n', r"a\.jsonl:5 id: must be"),
+        ("a", '{"id": true, "prediction": ""}\n', r"a\.jsonl:5 id: must be"),
+        ("a", '{"id": "9"}\n', r"a\.jsonl:5 prediction: must be"),
+        ("a", '{"id": "9", "prediction": null}\n', r"a\.jsonl:5 prediction: must be"),
+        ("a", '{"id": "9", "prediction": 3}\n', r"a\.jsonl:5 prediction: must be"),
+        ("b", "{\n", r"b\.jsonl:5 not JSON"),
+        ("b", "[]\n", r"b\.jsonl:5 is no object"),
+        ("b", '{"id": "9", "prediction": {"a": 1, "a": 2}}\n', r"b\.jsonl:5 a: stands twice"),
+        ("references", '{"id": "5", "reference": "x"}\n', r"references\.jsonl:5 id: '5' has no prediction"),
+        ("references", '{"id": "4", "reference": "x"}\n', r"references\.jsonl:5 id: '4' stands already"),
+        ("references", '{"id": "5"}\n', r"references\.jsonl:5 reference: must be"),
+    ],
+)
+def test_compare_files_drops_nothing_silently(files, name, line, message):
+    files[name].write_text(files[name].read_text() + line)
+    with pytest.raises(DataError, match=message):
+        compare_files(**files)
+
+
+def test_compare_files_needs_a_fitting_metric(files):
+    with pytest.raises(DataError, match="choose one of exact_match"):
+        compare_files(**files, metric="f1")
+    text = files["references"].read_text().replace('{"queue": "y"}', '"y"')
+    files["references"].write_text(text)
+    with pytest.raises(DataError, match=r"references\.jsonl:4 reference: is no JSON object"):
+        compare_files(**files, metric="field_accuracy")
+    assert compare_files(**files).n == 4
+
+
+def test_scores_of_many_examples_stay_arrays():
+    scores = score_records([RIGHT] * 50, [GOLD] * 50)
+    assert all(isinstance(values, np.ndarray) and values.shape == (50,) for values in scores.fields.values())

@@ -1,0 +1,107 @@
+"""The catalogue, and where a model name leads."""
+
+import pytest
+from huggingface_hub import constants
+
+from ftlab import models
+from ftlab.errors import ModelError
+
+
+def make_model(folder, *missing):
+    """A folder with the three kinds of file a model needs, empty: resolve looks at names only."""
+    folder.mkdir(parents=True)
+    for name in {"config.json", "tokenizer.json", "model.safetensors"} - set(missing):
+        (folder / name).touch()
+    return folder
+
+
+@pytest.fixture
+def hub_cache(monkeypatch, tmp_path):
+    """An empty local hub cache, offline."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.delenv("TRANSFORMERS_OFFLINE", raising=False)
+    return tmp_path / "hub"
+
+
+def put_in_cache(hub_cache, hub_id, *missing):
+    """Lay a model out as the hub's client does after a download."""
+    repository = hub_cache / f"models--{hub_id.replace('/', '--')}"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("0" * 40)
+    make_model(repository / "snapshots" / ("0" * 40), *missing)
+
+
+def test_nano_is_the_bundled_folder(monkeypatch, tmp_path):
+    nano = make_model(tmp_path / "models" / "nano")
+    monkeypatch.setenv("FTLAB_DATA", str(tmp_path))
+    assert models.resolve("nano") == str(nano)
+
+
+def test_nano_without_data_names_the_remedy(monkeypatch, tmp_path):
+    monkeypatch.setenv("FTLAB_DATA", str(tmp_path))
+    with pytest.raises(ModelError, match="FTLAB_DATA"):
+        models.resolve("nano")
+
+
+def test_the_data_folder_is_the_repository_s_own(monkeypatch):
+    monkeypatch.delenv("FTLAB_DATA", raising=False)
+    assert (models.data_folder() / "models").is_dir()
+
+
+def test_a_folder_is_itself(tmp_path):
+    folder = make_model(tmp_path / "mine")
+    assert models.resolve(folder) == str(folder)
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_an_incomplete_folder_is_refused_by_what_is_missing(tmp_path, file):
+    folder = make_model(tmp_path / "mine", file)
+    with pytest.raises(ModelError, match=file.split(".")[-1]) as error:
+        models.resolve(folder)
+    assert str(folder) in str(error.value)
+    assert "save_pretrained" in str(error.value)
+
+
+def test_an_adapter_is_no_model(tmp_path):
+    folder = make_model(tmp_path / "adapter")
+    (folder / "adapter_config.json").touch()
+    with pytest.raises(ModelError, match="LoRA adapter"):
+        models.resolve(folder)
+
+
+def test_a_hub_id_needs_cache_or_network(hub_cache, monkeypatch):
+    with pytest.raises(ModelError, match="HF_HUB_OFFLINE=1.*nano"):
+        models.resolve("qwen3-0.6b")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    assert models.resolve("qwen3-0.6b") == "unsloth/Qwen3-0.6B"
+
+
+def test_a_cached_model_is_found_offline(hub_cache):
+    put_in_cache(hub_cache, "unsloth/Qwen3-0.6B")
+    assert models.resolve("unsloth/Qwen3-0.6B") == "unsloth/Qwen3-0.6B"
+
+
+def test_a_half_downloaded_model_is_not_cached(hub_cache):
+    put_in_cache(hub_cache, "unsloth/Qwen3-0.6B", "model.safetensors")
+    with pytest.raises(ModelError, match="not on this machine"):
+        models.resolve("qwen3-0.6b")
+
+
+@pytest.mark.parametrize("name", ["qwen", "./missing/folder/", "a/b/c", ""])
+def test_an_unknown_name_lists_the_known_ones(name):
+    with pytest.raises(ModelError, match="smollm2-135m"):
+        models.resolve(name)
+
+
+def test_catalogue_names_are_unique_and_ids_valid():
+    names = [model.name for model in models.CATALOGUE]
+    assert names[0] == "nano"
+    assert len(set(names)) == len(names)
+    assert all(models.is_hub_id(model.hub_id) for model in models.CATALOGUE[1:])
+
+
+def test_repr_says_what_a_reader_needs():
+    llama = next(model for model in models.CATALOGUE if model.name == "llama-3.1-8b")
+    assert "8.03B" in repr(llama)
+    assert "gated upstream" in repr(llama)

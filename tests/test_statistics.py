@@ -1,0 +1,284 @@
+"""Intervals and tests against published and hand-computed values, and by simulation with known truth."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ftlab.errors import DataError, FtlabError
+from ftlab.evaluation.statistics import (
+    Interval,
+    bootstrap_mean,
+    clustered_mean,
+    compare,
+    interval_of,
+    mcnemar_midp,
+    paired_bootstrap,
+    paired_permutation,
+    paired_wald,
+    sample_size,
+    smallest_detectable_gain,
+    wilson,
+)
+
+RIGHT_OR_WRONG = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=60)
+GRADED = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=30)
+
+
+def pairs(both, b_gains, a_only, neither):
+    """0/1 scores of a and b from the four counts of a paired table."""
+    a = [1] * both + [0] * b_gains + [1] * a_only + [0] * neither
+    b = [1] * both + [1] * b_gains + [0] * a_only + [0] * neither
+    return a, b
+
+
+def test_wilson_eight_of_ten():
+    interval = wilson(8, 10)
+    assert (interval.low, interval.high) == pytest.approx((0.490, 0.943), abs=0.0005)
+    assert repr(interval) == "80.0 % [49.0, 94.3]"
+
+
+def test_wilson_by_its_formula():
+    n, p, z = 50, 0.3, 1.959963984540054
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    interval = wilson(15, 50)
+    assert (interval.low, interval.high) == pytest.approx((centre - half, centre + half))
+
+
+def test_wilson_at_the_ends_has_width():
+    assert wilson(0, 10).low == 0
+    assert wilson(0, 10).high == pytest.approx(0.2775, abs=0.0001)
+    assert wilson(10, 10).high == 1
+
+
+@given(st.integers(1, 400), st.data())
+def test_wilson_bounds_and_symmetry(n, data):
+    successes = data.draw(st.integers(0, n))
+    interval, mirror = wilson(successes, n), wilson(n - successes, n)
+    assert 0 <= interval.low <= interval.value <= interval.high <= 1
+    assert interval.low == pytest.approx(1 - mirror.high, abs=1e-12)
+
+
+def test_interval_of_chooses_by_the_values():
+    assert interval_of([0, 1, 1]) == wilson(2, 3)
+    assert interval_of([0, 0.5, 1]).method == "bootstrap"
+    assert interval_of([True, False]).method == "Wilson"
+
+
+def test_bootstrap_agrees_with_the_normal_interval_for_many_values():
+    values = np.random.default_rng(1).uniform(size=2000)
+    half = 1.96 * values.std(ddof=1) / math.sqrt(len(values))
+    interval = bootstrap_mean(values)
+    assert interval.low == pytest.approx(values.mean() - half, abs=0.001)
+    assert interval.high == pytest.approx(values.mean() + half, abs=0.001)
+
+
+def test_bootstrap_is_seeded_and_does_not_depend_on_the_chunk(monkeypatch):
+    values = [0.1, 0.5, 0.7, 1.0]
+    assert bootstrap_mean(values, seed=3) == bootstrap_mean(values, seed=3)
+    assert bootstrap_mean(values, 999, seed=3) != bootstrap_mean(values, 999, seed=4)
+    whole = bootstrap_mean(values, 100)
+    monkeypatch.setattr("ftlab.evaluation.statistics.CHUNK", 28)
+    assert bootstrap_mean(values, 100) == whole
+
+
+@settings(max_examples=40, deadline=None)
+@given(GRADED)
+def test_bootstrap_bounds_and_symmetry(scores):
+    a, b = map(np.array, zip(*scores, strict=True))
+    forth, back = paired_bootstrap(a, b, 500), paired_bootstrap(b, a, 500)
+    assert -1 <= forth.low <= forth.value <= forth.high <= 1
+    mirrored = (-back.value, -back.high, -back.low)
+    assert (forth.value, forth.low, forth.high) == pytest.approx(mirrored, abs=1e-9)
+    one = bootstrap_mean(a, 500)
+    assert a.min() - 1e-12 <= one.low <= one.value <= one.high <= a.max() + 1e-12
+
+
+def test_clustered_mean_by_hand():
+    # clusters (1, 1) and (0, 0): mean 1/2, deviations ±1/2, squares 1
+    # se_CLT² = 1/3/4, pairs within clusters: 4 ordered pairs of 1/4 each, over 16
+    se = math.sqrt(1 / 12 + 1 / 16)
+    interval = clustered_mean([1, 1, 0, 0], ["x", "x", "y", "y"])
+    assert interval.high - interval.value == pytest.approx(1.959964 * se, rel=1e-6)
+
+
+def test_clusters_of_one_give_the_plain_interval_and_copies_widen_it():
+    values = np.random.default_rng(0).uniform(size=40)
+    plain = clustered_mean(values, range(40))
+    assert plain.high - plain.value == pytest.approx(1.959964 * values.std(ddof=1) / math.sqrt(40), rel=1e-6)
+    copied = clustered_mean(np.repeat(values, 5), np.repeat(np.arange(40), 5))
+    naive = clustered_mean(np.repeat(values, 5), range(200))
+    assert copied.high - copied.low == pytest.approx(plain.high - plain.low, rel=0.03)
+    assert naive.high - naive.low < 0.5 * (copied.high - copied.low)
+
+
+def test_mcnemar_midp_published():
+    """Examples of Fagerland, Lydersen and Laake: Bentur 2009 (counts 1 and 7) and Cavo 2012 (6 and 16)."""
+    assert mcnemar_midp(1, 7) == pytest.approx(0.0390625)  # 2 · 9/256 - 8/256
+    assert mcnemar_midp(6, 16) == pytest.approx(0.034690, abs=5e-7)
+
+
+def test_mcnemar_midp_edges():
+    assert mcnemar_midp(0, 0) == 1
+    assert mcnemar_midp(0, 6) == pytest.approx(1 / 64)
+    assert mcnemar_midp(1, 1) == pytest.approx(0.75)  # equal counts: 1 - pmf / 2
+
+
+@given(st.integers(0, 300), st.integers(0, 300))
+def test_mcnemar_midp_symmetry_bounds_and_direction(b_only, c_only):
+    p = mcnemar_midp(b_only, c_only)
+    assert 0 < p <= 1 or max(b_only, c_only) > 100
+    assert p == pytest.approx(mcnemar_midp(c_only, b_only))
+    if b_only > c_only:
+        assert mcnemar_midp(b_only + 1, c_only) < p
+
+
+def test_paired_wald_published():
+    """Cavo 2012 (59, 6, 16, 80) by Bonett and Price: -0.062 with -0.1195 to -0.0032."""
+    first, second = pairs(59, 16, 6, 80)
+    interval = paired_wald(second, first)
+    assert interval.value == pytest.approx(-10 / 161)
+    assert (interval.low, interval.high) == pytest.approx((-0.1195, -0.0032), abs=5e-5)
+
+
+def test_paired_wald_has_width_where_nothing_differs():
+    same = [1, 0] * 10
+    assert paired_bootstrap(same, same).high == 0
+    assert paired_wald(same, same).high > 0.1
+
+
+def test_permutation_by_hand():
+    # six positive differences: of 64 sign patterns only all + and all - are as extreme
+    assert paired_permutation([0] * 6, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]) == pytest.approx(2 / 64)
+    assert paired_permutation([0.3, 0.5], [0.3, 0.5]) == 1
+    assert paired_permutation([0.3, 0.5, 0.1], [0.3, 0.5, 0.2]) == 1
+
+
+def test_permutation_sampled_is_seeded_and_near_the_exact_value():
+    rng = np.random.default_rng(5)
+    a = rng.uniform(size=12)
+    b = np.clip(a + rng.normal(0.15, 0.15, 12), 0, 1)
+    exact, sampled = paired_permutation(a, b), paired_permutation(a, b, n_resamples=2000, seed=1)
+    assert exact == pytest.approx(round(exact * 4096) / 4096)  # all 2^12 patterns
+    assert 0.001 < exact < 0.2
+    assert sampled == pytest.approx(exact, abs=0.03)
+    assert sampled == paired_permutation(a, b, n_resamples=2000, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("disagreement", "n"), [(0.08, 249), (0.10, 312), (0.15, 469), (0.20, 626), (0.30, 940)]
+)
+def test_sample_size_for_five_points(disagreement, n):
+    assert sample_size(0.05, disagreement) == n
+
+
+@pytest.mark.parametrize(("n", "gain"), [(100, 0.109), (200, 0.077), (500, 0.049)])
+def test_smallest_detectable_gain(n, gain):
+    assert smallest_detectable_gain(n, 0.15) == pytest.approx(gain, abs=0.0005)
+
+
+@given(st.integers(20, 3000), st.floats(0.01, 1), st.floats(0.6, 0.95))
+def test_plan_and_its_inverse_agree(n, disagreement, power):
+    gain = smallest_detectable_gain(n, disagreement, power)
+    if gain <= disagreement:
+        assert 0.6 * n < sample_size(gain, disagreement, power) <= n
+
+
+@pytest.mark.parametrize(("gain", "disagreement"), [(0, 0.1), (0.2, 0.1), (0.05, 1.1), (-0.05, 0.1)])
+def test_impossible_plans(gain, disagreement):
+    with pytest.raises(FtlabError, match="gain <= disagreement"):
+        sample_size(gain, disagreement)
+    with pytest.raises(FtlabError, match="between 0 and 1"):
+        sample_size(0.05, 0.1, power=80)
+
+
+def test_compare_by_hand():
+    a, b = pairs(both=60, b_gains=16, a_only=6, neither=18)
+    seen = compare(a, b, metric="exact_match")
+    assert (seen.n, seen.a, seen.b, seen.disagreement) == (100, 0.66, 0.76, 0.22)
+    assert seen.delta == pytest.approx(0.10)
+    assert seen.p_value == pytest.approx(0.034690, abs=5e-7)
+    assert seen.low > 0
+    assert seen.smallest_detectable_gain == smallest_detectable_gain(100, 0.22)
+    assert (seen.verdict, seen.metric) == ("better", "exact_match")
+    assert "better: 66.0 % -> 76.0 %, +10.0 points" in repr(seen)
+
+
+def test_compare_graded():
+    rng = np.random.default_rng(2)
+    a = rng.integers(0, 6, 200) / 6
+    b = np.clip(a + rng.choice([0, 0, 1 / 6], 200), 0, 1)
+    seen = compare(a, b)
+    assert (seen.verdict, seen.method) == ("better", "paired bootstrap")
+    assert compare(b, a).verdict == "worse"
+    assert seen.smallest_detectable_gain == pytest.approx(
+        smallest_detectable_gain(200, float(np.mean((b - a) ** 2)))
+    )
+
+
+def test_nobody_differing_is_not_certainty():
+    seen = compare([1, 0] * 10, [1, 0] * 10)
+    assert (seen.delta, seen.p_value, seen.verdict) == (0, 1, "no detectable difference")
+    assert seen.smallest_detectable_gain == smallest_detectable_gain(20, 1 / 20)
+    assert seen.low < 0 < seen.high
+
+
+@settings(deadline=None)
+@given(RIGHT_OR_WRONG)
+def test_compare_is_antisymmetric_and_bounded(scores):
+    a, b = zip(*scores, strict=True)
+    forth, back = compare(a, b), compare(b, a)
+    assert forth.delta == -back.delta
+    assert (forth.low, forth.high) == pytest.approx((-back.high, -back.low))
+    assert forth.p_value == pytest.approx(back.p_value)
+    assert -1 <= forth.low <= forth.delta <= forth.high <= 1
+    mirror = {"better": "worse", "worse": "better"}
+    assert mirror.get(forth.verdict, forth.verdict) == back.verdict
+
+
+def simulate(n, disagreement, gain, runs, seed):
+    """Draw paired 0/1 scores with a known gain; return the share of significant results and of coverage."""
+    rng = np.random.default_rng(seed)
+    chances = [(disagreement + gain) / 2, (disagreement - gain) / 2, 1 - disagreement]
+    found = covered = 0
+    for gained, lost, rest in rng.multinomial(n, chances, size=runs):
+        seen = compare(*pairs(rest, gained, lost, 0))
+        found += seen.verdict != "no detectable difference"
+        covered += seen.low <= gain <= seen.high
+    return found / runs, covered / runs
+
+
+def test_planned_power_false_alarms_and_coverage():
+    """At the planned n the gain is found in about 80 %, and nothing is "found" in more than about 5 %."""
+    n = sample_size(0.05, 0.10)
+    power, coverage = simulate(n, 0.10, 0.05, runs=600, seed=0)
+    assert power == pytest.approx(0.80, abs=0.05)  # three standard errors
+    assert coverage > 0.92
+    false_alarms, coverage = simulate(n, 0.10, 0.0, runs=600, seed=1)
+    assert 0.01 < false_alarms < 0.08
+    assert coverage > 0.92
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: wilson(3, 0), "n >= 1"),
+        (lambda: wilson(3, 2), "successes"),
+        (lambda: bootstrap_mean([]), "at least one"),
+        (lambda: interval_of([0.5, math.nan]), "score number 2 is not finite"),
+        (lambda: compare([1], [1, 0]), "1 scores against 2"),
+        (lambda: compare([1], [80]), "between 0 and 1"),
+        (lambda: clustered_mean([1, 0], ["x", "x"]), "at least two"),
+        (lambda: clustered_mean([1, 0], ["x"]), "1 clusters"),
+    ],
+)
+def test_unusable_scores(call, message):
+    with pytest.raises(DataError, match=message):
+        call()
+
+
+def test_interval_repr():
+    assert repr(Interval(0.712, 0.670, 0.751, 500, "Wilson")) == "71.2 % [67.0, 75.1]"

@@ -1,0 +1,269 @@
+"""Make nano from nothing: tokenizer, pre-training, export. Seeded and resumable; CPU or GPU.
+
+    python tools/pretrain_nano.py --tokens 25e6 --work runs/nano            # two CPU cores: about two hours
+    python tools/pretrain_nano.py --tokens 300e6 --work runs/nano --tokens-per-step 65536    # a GPU: minutes
+    python tools/pretrain_nano.py --export --work runs/nano --out data/models/nano
+
+Run it again with the same --work to resume. What it took to make this work (Muon for the matrices, a copying
+curriculum, weights on the answers) is explained in DECISIONS.md.
+"""
+
+import os
+import sys
+
+if "FTLAB_PRETRAIN" not in os.environ:  # glibc and OpenMP read their settings at start, so start again with them set
+    settings = {
+        "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000",  # no page-fault churn on the logits
+        "OMP_WAIT_POLICY": "PASSIVE",  # idle workers of one pool must not take the cores from another
+        "FTLAB_PRETRAIN": "1",
+    }  # fmt: skip
+    os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | settings)
+
+import argparse  # noqa: E402
+import json  # noqa: E402
+import random  # noqa: E402
+import time  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers  # noqa: E402
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).parent))
+from nano_world.compose import document  # noqa: E402
+
+SPECIAL = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
+PAD, END = 0, 1
+ROLE = {"system": 2, "user": 3, "assistant": 4}
+WEIGHT = {"assistant": 1.0, "user": 0.1, "system": 0.1, "text": 0.5}
+VOCAB, MAX_LENGTH = 2048, 1536
+
+CHAT_TEMPLATE = """{%- for message in messages -%}
+{%- if message['role'] == 'assistant' -%}
+<|assistant|>{% generation %}{{ message['content'] }}<|end|>{% endgeneration %}
+{%- else -%}
+<|{{ message['role'] }}|>{{ message['content'] }}<|end|>
+{%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+<|assistant|>
+{%- endif -%}"""
+
+
+def train_tokenizer(n_documents: int = 40_000) -> PreTrainedTokenizerFast:
+    """Byte-level BPE on the world's own text; every digit is a token of its own."""
+    tokenizer = Tokenizer(models.BPE())
+    words = Regex(r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(words, behavior="isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+    ])  # fmt: skip
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCAB, special_tokens=SPECIAL, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), min_frequency=3,
+        show_progress=False,
+    )  # fmt: skip
+    texts = (text for i in range(n_documents) for _, text in document(10_000_000 + i).turns)
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<|pad|>", eos_token="<|end|>", padding_side="left",
+        additional_special_tokens=SPECIAL[2:], model_max_length=2048, chat_template=CHAT_TEMPLATE,
+        clean_up_tokenization_spaces=False,
+    )  # fmt: skip
+
+
+def new_model(seed: int) -> Qwen3ForCausalLM:
+    """Qwen3 configuration, 3.5M parameters."""
+    torch.manual_seed(seed)
+    config = Qwen3Config(
+        vocab_size=VOCAB, hidden_size=256, intermediate_size=640, num_hidden_layers=4, num_attention_heads=4,
+        num_key_value_heads=4, head_dim=64, max_position_embeddings=2048, rope_theta=10_000.0, tie_word_embeddings=True,
+        bos_token_id=None, eos_token_id=END, pad_token_id=PAD, attention_bias=False,
+    )  # fmt: skip
+    model = Qwen3ForCausalLM(config)
+    for name, p in model.named_parameters():
+        if name.endswith(("o_proj.weight", "down_proj.weight")):
+            torch.nn.init.zeros_(p)
+    return model
+
+
+def encode(doc, tokenizer: Tokenizer):
+    """Token ids and loss weights of one document, as in the chat template."""
+    ids, weights = [], []
+    for role, text in doc.turns:
+        body = [*tokenizer.encode(text, add_special_tokens=False).ids, END]
+        if role in ROLE:
+            ids.append(ROLE[role])
+            weights.append(0.0)
+        ids += body
+        weights += [WEIGHT[role]] * len(body)
+    return ids[:MAX_LENGTH], weights[:MAX_LENGTH]
+
+
+def copying(rng: random.Random):
+    """Random tokens, repeated: teaches the model to look back and copy before it learns to guess."""
+    alphabet = [rng.randrange(5, VOCAB) for _ in range(rng.choice([8, 40]))] if rng.random() < 0.6 else range(5, VOCAB)
+    part = [rng.choice(alphabet) for _ in range(rng.randrange(3, 25))]
+    times = rng.choice([2, 3, 4])
+    return part * times, [0.0] * len(part) + [1.0] * len(part) * (times - 1)
+
+
+def copying_share(tokens_seen: int) -> float:
+    """70 % at first, 30 % next, 5 % at last."""
+    return 0.7 if tokens_seen < 1.2e6 else 0.3 if tokens_seen < 2.7e6 else 0.05
+
+
+def batches(seed: int, start_buffer: int, tokens_seen: int, tokens_per_step: int, tokenizer: Tokenizer):
+    """Yields (buffer number, ids, weights): documents of like length together, padded on the right with weight 0."""
+    buffer = start_buffer
+    while True:
+        rng = random.Random(seed * 1_000_003 + buffer)
+        share = copying_share(tokens_seen)
+        rows = []
+        for i in range(768):
+            if rng.random() < share:
+                rows.append(copying(rng))
+            else:
+                rows.append(encode(document(buffer * 768 + i), tokenizer))
+        rows.sort(key=lambda r: len(r[0]))
+        groups, group = [], []
+        for row in rows:
+            if group and len(row[0]) * (len(group) + 1) > tokens_per_step:
+                groups.append(group)
+                group = []
+            group.append(row)
+        groups.append(group)
+        rng.shuffle(groups)
+        buffer += 1
+        for n, group in enumerate(groups):
+            length = max(len(ids) for ids, _ in group)
+            ids = torch.full((len(group), length), PAD)
+            weights = torch.zeros(len(group), length)
+            for row, (i, w) in enumerate(group):
+                ids[row, : len(i)] = torch.tensor(i)
+                weights[row, : len(w)] = torch.tensor(w)
+            tokens_seen += int((weights > 0).sum())
+            yield (buffer if n == len(groups) - 1 else None), ids, weights
+
+
+def fast_bf16() -> bool:
+    """True where bf16 matrix products really are faster than fp32 (measured)."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        a, b = torch.randn(2048, 256).to(dtype), torch.randn(256, 640).to(dtype)
+        times = []
+        for _ in range(30):
+            t = time.perf_counter()
+            a @ b
+            times.append(time.perf_counter() - t)
+        seconds[dtype] = min(times)
+    return seconds[torch.bfloat16] < 0.7 * seconds[torch.float32]
+
+
+def train(args):
+    work = Path(args.work)
+    work.mkdir(parents=True, exist_ok=True)
+    if not (work / "tokenizer").exists():
+        train_tokenizer().save_pretrained(work / "tokenizer")
+    tokenizer = Tokenizer.from_file(str(work / "tokenizer" / "tokenizer.json"))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = new_model(args.seed).to(device)
+    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+    rest = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+    muon = torch.optim.Muon(matrices, lr=0.02, weight_decay=0.02, momentum=0.95)
+    adam = torch.optim.AdamW(rest, lr=4e-3, betas=(0.9, 0.97), weight_decay=0.0)
+    optimizers = (muon, adam)
+    for o in optimizers:
+        for g in o.param_groups:
+            g["base_lr"] = g["lr"]
+    state = {"step": 0, "tokens": 0, "buffer": 0, "seconds": 0.0}
+    if (work / "last.pt").exists():
+        saved = torch.load(work / "last.pt", weights_only=False)
+        model.load_state_dict(saved["model"])
+        for o, s in zip(optimizers, saved["optimizers"], strict=True):
+            o.load_state_dict(s)
+        state = saved["state"]
+    bf16 = fast_bf16()
+    body = torch.compile(model.model, dynamic=True) if args.compile else model.model
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {device}, bf16 {bf16}, from {state}", flush=True)
+    log = (work / "curve.jsonl").open("a")
+    t0, shown, sums = time.perf_counter() - state["seconds"], time.perf_counter(), {"loss": 0.0, "weight": 0.0, "right": 0, "answers": 0}
+    for buffer, ids, weights in batches(args.seed, state["buffer"], state["tokens"], args.tokens_per_step, tokenizer):
+        progress = state["tokens"] / args.tokens
+        if progress >= 1 or (args.stop_after and time.perf_counter() - t0 > args.stop_after * 60):
+            break
+        factor = min(1.0, (state["step"] + 1) / 50, max(0.02, (1 - progress) / 0.5))
+        for o in optimizers:
+            for g in o.param_groups:
+                g["lr"] = g["base_lr"] * factor
+        ids, weights = ids.to(device), weights.to(device)
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+            hidden = body(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
+            target, w = ids[:, 1:], weights[:, 1:]
+            keep = w > 0
+            logits = model.lm_head(hidden[keep])
+        loss_each = F.cross_entropy(logits.float(), target[keep], reduction="none")
+        w = w[keep]
+        loss = (loss_each * w).sum() / w.sum()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(rest, 1.0)
+        for o in optimizers:
+            o.step()
+            o.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            answer = w == 1.0
+            sums["right"] += int((logits[answer].argmax(-1) == target[keep][answer]).sum())
+            sums["answers"] += int(answer.sum())
+            sums["loss"] += float((loss_each * w).sum())
+            sums["weight"] += float(w.sum())
+        state["step"] += 1
+        state["tokens"] += int(keep.sum())
+        if state["step"] % 50 == 0:
+            now = time.perf_counter()
+            state["seconds"] = now - t0
+            row = {"step": state["step"], "tokens": state["tokens"], "minutes": round(state["seconds"] / 60, 2),
+                   "loss": round(sums["loss"] / sums["weight"], 4), "answer_accuracy": round(sums["right"] / max(1, sums["answers"]), 4),
+                   "seconds_per_step": round((now - shown) / 50, 3)}  # fmt: skip
+            print(json.dumps(row), file=log, flush=True)
+            print(row, flush=True)
+            shown, sums = now, dict.fromkeys(sums, 0)
+        if buffer is not None:
+            state["buffer"] = buffer
+            if buffer % 10 == 0:
+                save(work, model, optimizers, state)
+    state["seconds"] = time.perf_counter() - t0
+    save(work, model, optimizers, state)
+
+
+def save(work, model, optimizers, state):
+    torch.save({"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers], "state": state}, work / "next.pt")
+    (work / "next.pt").replace(work / "last.pt")
+
+
+def export(args):
+    """Write weights (fp16), configuration and tokenizer as any transformers model."""
+    work, out = Path(args.work), Path(args.out)
+    model = new_model(0)
+    saved = torch.load(work / "last.pt", weights_only=False, map_location="cpu")
+    model.load_state_dict(saved["model"])
+    model.generation_config.eos_token_id, model.generation_config.pad_token_id = END, PAD
+    model.half().save_pretrained(out)
+    PreTrainedTokenizerFast.from_pretrained(work / "tokenizer").save_pretrained(out)
+    print(f"{out}: {saved['state']}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokens", type=float, default=25e6, help="trained tokens in all")
+    parser.add_argument("--tokens-per-step", type=int, default=4096)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--work", default="runs/nano")
+    parser.add_argument("--stop-after", type=float, help="minutes; resume later")
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True, help="twice as fast; wants a C++ compiler")
+    parser.add_argument("--export", action="store_true")
+    parser.add_argument("--out", default="data/models/nano")
+    arguments = parser.parse_args()
+    export(arguments) if arguments.export else train(arguments)

@@ -1,0 +1,165 @@
+"""Set up .venv from the lock, repair it, renew the lock. Standard library only: nothing is installed yet.
+
+python3 tools/setup.py            make or repair .venv; a second run changes nothing
+.venv/bin/python tools/setup.py lock    resolve pyproject.toml again into requirements/lock.txt
+"""
+
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+LOCK = ROOT / "requirements" / "lock.txt"
+PYPROJECT = ROOT / "pyproject.toml"
+STAMP = VENV / "ftlab-stamp.txt"
+SUPPORTED = [(3, 11), (3, 12), (3, 13)]
+DISK_GIB = 6
+UV_OPTIONS = """
+    --extra dev --universal --python-version 3.11
+    --excludes requirements/excludes.txt --overrides requirements/overrides.txt --no-emit-package torch
+    --no-annotate --custom-compile-command make\\ lock --quiet --output-file requirements/lock.txt
+"""
+
+
+def main():
+    """Run the command; a failing step ends with one line on stderr and exit code 1."""
+    if sys.version_info[:2] not in SUPPORTED:
+        sys.exit(restart_with_supported_python())
+    try:
+        lock() if sys.argv[1:] == ["lock"] else setup()
+    except subprocess.CalledProcessError as error:
+        sys.exit(
+            f"setup stopped: `{' '.join(map(str, error.cmd))}` failed (its output is above).\n"
+            "Run the same command again: it resumes where it stopped."
+        )
+    except KeyboardInterrupt:
+        sys.exit("\nsetup interrupted. Run the same command again: it resumes where it stopped.")
+
+
+def restart_with_supported_python():
+    """Run this file with a supported Python from PATH; its exit code, or a message when there is none."""
+    for major, minor in SUPPORTED:
+        python = shutil.which(f"python{major}.{minor}")
+        if python and subprocess.run([python, "-c", "import venv"], capture_output=True).returncode == 0:
+            return subprocess.call([python, *sys.argv])
+    found = ".".join(map(str, sys.version_info[:3]))
+    return (
+        f"The course needs Python 3.11, 3.12 or 3.13; {sys.executable} is {found} and no other was found.\n"
+        "Install one of them, then run: make setup PYTHON=/path/to/python3.11"
+    )
+
+
+def setup():
+    """Bring .venv in step with the lock; do nothing when the stamp says it already is."""
+    if is_current():
+        return
+    start = time.monotonic()
+    if not runs(venv_python()):
+        free = shutil.disk_usage(ROOT).free / 2**30
+        if free < DISK_GIB:
+            sys.exit(f"Only {free:.1f} GiB free on this disk; the environment needs about {DISK_GIB} GiB.")
+        with step(f"creating .venv (Python {sys.version_info[0]}.{sys.version_info[1]})"):
+            shutil.rmtree(VENV, ignore_errors=True)
+            run([sys.executable, "-m", "venv", VENV])
+    STAMP.unlink(missing_ok=True)
+    remove_half_installed()
+    with step(f"installing {torch_requirement()} (the largest download)"):
+        pip("install", torch_requirement(), "--constraint", LOCK)
+    with step(f"installing {len(locked())} locked packages"):
+        pip("install", "--no-deps", "--requirement", LOCK)
+    with step("installing ftlab itself (editable)"):
+        pip("install", "--no-deps", "--no-build-isolation", "--editable", ROOT)
+    STAMP.write_text(fingerprint())
+    print(f"setup: ready in {time.monotonic() - start:.0f} s", flush=True)
+
+
+def is_current():
+    """True when .venv runs and was completed from this very lock and pyproject."""
+    return STAMP.exists() and STAMP.read_text() == fingerprint() and runs(venv_python())
+
+
+def fingerprint():
+    """Hash of everything that decides what is in .venv; the folder too, because scripts carry its path."""
+    parts = [LOCK.read_bytes(), PYPROJECT.read_bytes(), str(VENV).encode()]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def venv_python():
+    """Path of the environment's interpreter on this platform."""
+    return VENV / "Scripts" / "python.exe" if os.name == "nt" else VENV / "bin" / "python"
+
+
+def runs(python):
+    """True when `python` starts, has pip and a supported version; a half-made .venv does not."""
+    code = f"import pip, sys; sys.exit(sys.version_info[:2] not in {SUPPORTED!r})"
+    return python.exists() and subprocess.run([python, "-c", code], capture_output=True).returncode == 0
+
+
+def remove_half_installed():
+    """Delete the records of packages whose files are not all there, so that pip installs them again."""
+    code = (
+        "import importlib.metadata as m\n"
+        "for d in m.distributions():\n"
+        "    if d.files is None or not all(f.locate().exists() for f in d.files if f.suffix != '.pyc'):\n"
+        "        print(d._path)"
+    )
+    listed = subprocess.run([venv_python(), "-c", code], capture_output=True, text=True, check=True).stdout
+    for path in filter(None, map(str.strip, listed.splitlines())):
+        print(f"setup: {Path(path).name} is incomplete, installing it again", flush=True)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def torch_requirement():
+    """The line of pyproject.toml that pins torch."""
+    import tomllib
+
+    dependencies = tomllib.loads(PYPROJECT.read_text())["project"]["dependencies"]
+    return next(line for line in dependencies if line.startswith("torch=="))
+
+
+def locked():
+    """The requirement lines of the lock."""
+    return [line for line in LOCK.read_text().splitlines() if line and not line.startswith("#")]
+
+
+def lock():
+    """Resolve pyproject.toml with uv for all platforms and versions of Python; pins that still fit stay."""
+    with step("resolving pyproject.toml"):
+        pip("install", "uv")
+        run([venv_python(), "-m", "uv", "pip", "compile", PYPROJECT, *shlex.split(UV_OPTIONS)])
+    print("setup: requirements/lock.txt is written; bring the pins of environment.yml in step (make test)")
+
+
+def pip(*arguments):
+    """Run the environment's pip; its progress shows in a terminal, only its errors in a log."""
+    quiet = [] if sys.stdout.isatty() else ["-qq"]
+    run([venv_python(), "-m", "pip", *arguments, "--disable-pip-version-check", *quiet])
+
+
+def run(command):
+    subprocess.run(command, check=True, cwd=ROOT)
+
+
+class step:
+    """Print what is being done and how long it took."""
+
+    def __init__(self, what):
+        self.what = what
+
+    def __enter__(self):
+        self.start = time.monotonic()
+        print(f"setup: {self.what} ...", flush=True)
+
+    def __exit__(self, kind, error, traceback):
+        if kind is None:
+            print(f"setup: done in {time.monotonic() - self.start:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
