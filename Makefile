@@ -31,8 +31,8 @@ check: setup ## lint, notebooks up to date, links, coverage map
 	@$(PY) tools/build_notebooks.py --check
 	@$(PY) tools/check.py
 
-lock: setup ## resolve pyproject.toml again into requirements/lock.txt
-	@$(PY) tools/setup.py lock
+lock: setup ## resolve pyproject.toml into requirements/lock.txt (ARGS=--upgrade: newest)
+	@$(PY) tools/setup.py lock $(ARGS)
 
 clean: ## remove .venv and caches; runs/ stays
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build *.egg-info

@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 
 __version__ = "0.1.0"
-__all__ = ["quiet"]
+__all__ = ["home", "quiet"]
 
 QUIET_ENVIRONMENT = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -34,6 +34,13 @@ def quiet() -> None:
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     # torch tells libraries that import it to leave TorchScript; nothing a reader of a notebook can do
     warnings.filterwarnings("ignore", message=r"`torch\.jit\.", category=DeprecationWarning)
+
+
+def home() -> Path:
+    """The folder for what runs write: FTLAB_HOME, or runs/ in the root of the repository; made when missing."""
+    folder = Path(os.environ.get("FTLAB_HOME") or Path(__file__).resolve().parent.parent / "runs")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 quiet()

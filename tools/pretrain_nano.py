@@ -103,29 +103,31 @@ def encode(doc, tokenizer: Tokenizer):
 
 def copying(rng: random.Random):
     """Random tokens, repeated: teaches the model to look back and copy before it learns to guess."""
-    alphabet = [rng.randrange(5, VOCAB) for _ in range(rng.choice([8, 40]))] if rng.random() < 0.6 else range(5, VOCAB)
-    part = [rng.choice(alphabet) for _ in range(rng.randrange(3, 25))]
-    times = rng.choice([2, 3, 4])
+    alphabet = range(5, VOCAB) if rng.random() < 0.7 else [rng.randrange(5, VOCAB) for _ in range(rng.choice([8, 40]))]
+    part = [rng.choice(alphabet) for _ in range(rng.randrange(4, 32))]
+    times = rng.choice([2, 2, 3, 4])
     return part * times, [0.0] * len(part) + [1.0] * len(part) * (times - 1)
 
 
-def copying_share(tokens_seen: int) -> float:
-    """70 % at first, 30 % next, 5 % at last."""
-    return 0.7 if tokens_seen < 1.2e6 else 0.3 if tokens_seen < 2.7e6 else 0.05
+def copying_share(copying_accuracy: float) -> float:
+    """Share of copying among the documents: nearly all until the model can copy, then a few."""
+    return 0.85 if copying_accuracy < 0.8 else 0.1
 
 
-def batches(seed: int, start_buffer: int, tokens_seen: int, tokens_per_step: int, tokenizer: Tokenizer):
-    """Yields (buffer number, ids, weights): documents of like length together, padded on the right with weight 0."""
-    buffer = start_buffer
+def batches(seed: int, state: dict, tokens_per_step: int, tokenizer: Tokenizer):
+    """Yields (last batch of its buffer, ids, weights, copies): documents of like length together, padded right.
+
+    ids (B, T); weights (B, T), 0 on padding; copies (B,), true for rows of the copying curriculum.
+    """
     while True:
-        rng = random.Random(seed * 1_000_003 + buffer)
-        share = copying_share(tokens_seen)
+        rng = random.Random(seed * 1_000_003 + state["buffer"])
+        share = copying_share(state["copying"])
         rows = []
         for i in range(768):
             if rng.random() < share:
-                rows.append(copying(rng))
+                rows.append((*copying(rng), True))
             else:
-                rows.append(encode(document(buffer * 768 + i), tokenizer))
+                rows.append((*encode(document(state["buffer"] * 768 + i), tokenizer), False))
         rows.sort(key=lambda r: len(r[0]))
         groups, group = [], []
         for row in rows:
@@ -135,16 +137,14 @@ def batches(seed: int, start_buffer: int, tokens_seen: int, tokens_per_step: int
             group.append(row)
         groups.append(group)
         rng.shuffle(groups)
-        buffer += 1
         for n, group in enumerate(groups):
-            length = max(len(ids) for ids, _ in group)
+            length = max(len(row[0]) for row in group)
             ids = torch.full((len(group), length), PAD)
             weights = torch.zeros(len(group), length)
-            for row, (i, w) in enumerate(group):
+            for row, (i, w, _) in enumerate(group):
                 ids[row, : len(i)] = torch.tensor(i)
                 weights[row, : len(w)] = torch.tensor(w)
-            tokens_seen += int((weights > 0).sum())
-            yield (buffer if n == len(groups) - 1 else None), ids, weights
+            yield n == len(groups) - 1, ids, weights, torch.tensor([row[2] for row in group])
 
 
 def fast_bf16() -> bool:
@@ -179,7 +179,7 @@ def train(args):
     for o in optimizers:
         for g in o.param_groups:
             g["base_lr"] = g["lr"]
-    state = {"step": 0, "tokens": 0, "buffer": 0, "seconds": 0.0}
+    state = {"step": 0, "tokens": 0, "buffer": 0, "seconds": 0.0, "copying": 0.0}
     if (work / "last.pt").exists():
         saved = torch.load(work / "last.pt", weights_only=False)
         model.load_state_dict(saved["model"])
@@ -190,8 +190,9 @@ def train(args):
     body = torch.compile(model.model, dynamic=True) if args.compile else model.model
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {device}, bf16 {bf16}, from {state}", flush=True)
     log = (work / "curve.jsonl").open("a")
-    t0, shown, sums = time.perf_counter() - state["seconds"], time.perf_counter(), {"loss": 0.0, "weight": 0.0, "right": 0, "answers": 0}
-    for buffer, ids, weights in batches(args.seed, state["buffer"], state["tokens"], args.tokens_per_step, tokenizer):
+    t0, shown = time.perf_counter() - state["seconds"], time.perf_counter()
+    sums = dict.fromkeys(["loss", "weight", "right", "answers", "copies_right", "copies"], 0)
+    for last_of_buffer, ids, weights, copies in batches(args.seed, state, args.tokens_per_step, tokenizer):
         progress = state["tokens"] / args.tokens
         if progress >= 1 or (args.stop_after and time.perf_counter() - t0 > args.stop_after * 60):
             break
@@ -214,9 +215,13 @@ def train(args):
             o.step()
             o.zero_grad(set_to_none=True)
         with torch.no_grad():
-            answer = w == 1.0
-            sums["right"] += int((logits[answer].argmax(-1) == target[keep][answer]).sum())
+            copied = copies.to(device)[:, None].expand_as(keep)[keep] & (w == 1.0)
+            answer = ~copied & (w == 1.0)
+            right = logits.argmax(-1) == target[keep]
+            sums["right"] += int(right[answer].sum())
             sums["answers"] += int(answer.sum())
+            sums["copies_right"] += int(right[copied].sum())
+            sums["copies"] += int(copied.sum())
             sums["loss"] += float((loss_each * w).sum())
             sums["weight"] += float(w.sum())
         state["step"] += 1
@@ -224,22 +229,32 @@ def train(args):
         if state["step"] % 50 == 0:
             now = time.perf_counter()
             state["seconds"] = now - t0
-            row = {"step": state["step"], "tokens": state["tokens"], "minutes": round(state["seconds"] / 60, 2),
-                   "loss": round(sums["loss"] / sums["weight"], 4), "answer_accuracy": round(sums["right"] / max(1, sums["answers"]), 4),
-                   "seconds_per_step": round((now - shown) / 50, 3)}  # fmt: skip
+            state["copying"] = sums["copies_right"] / max(1, sums["copies"])
+            row = {
+                "step": state["step"],
+                "tokens": state["tokens"],
+                "minutes": round(state["seconds"] / 60, 2),
+                "loss": round(sums["loss"] / sums["weight"], 4),
+                "answer_accuracy": round(sums["right"] / max(1, sums["answers"]), 4),
+                "copying_accuracy": round(state["copying"], 4),
+                "seconds_per_step": round((now - shown) / 50, 3),
+            }
             print(json.dumps(row), file=log, flush=True)
             print(row, flush=True)
             shown, sums = now, dict.fromkeys(sums, 0)
-        if buffer is not None:
-            state["buffer"] = buffer
-            if buffer % 10 == 0:
+        if last_of_buffer:
+            state["buffer"] += 1
+            if state["buffer"] % 10 == 0:
                 save(work, model, optimizers, state)
     state["seconds"] = time.perf_counter() - t0
     save(work, model, optimizers, state)
 
 
 def save(work, model, optimizers, state):
-    torch.save({"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers], "state": state}, work / "next.pt")
+    torch.save(
+        {"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers], "state": state},
+        work / "next.pt",
+    )
     (work / "next.pt").replace(work / "last.pt")
 
 
@@ -258,11 +273,13 @@ def export(args):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", type=float, default=25e6, help="trained tokens in all")
-    parser.add_argument("--tokens-per-step", type=int, default=4096)
+    parser.add_argument("--tokens-per-step", type=int, default=3072)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", default="runs/nano")
     parser.add_argument("--stop-after", type=float, help="minutes; resume later")
-    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True, help="twice as fast; wants a C++ compiler")
+    parser.add_argument(
+        "--compile", action=argparse.BooleanOptionalAction, default=True, help="twice as fast; wants a C++ compiler"
+    )
     parser.add_argument("--export", action="store_true")
     parser.add_argument("--out", default="data/models/nano")
     arguments = parser.parse_args()

@@ -1,7 +1,7 @@
 """Set up .venv from the lock, repair it, renew the lock. Standard library only: nothing is installed yet.
 
 python3 tools/setup.py            make or repair .venv; a second run changes nothing
-.venv/bin/python tools/setup.py lock    resolve pyproject.toml again into requirements/lock.txt
+.venv/bin/python tools/setup.py lock    resolve pyproject.toml again (--upgrade: newest versions)
 """
 
 import hashlib
@@ -32,7 +32,7 @@ def main():
     if sys.version_info[:2] not in SUPPORTED:
         sys.exit(restart_with_supported_python())
     try:
-        lock() if sys.argv[1:] == ["lock"] else setup()
+        lock(sys.argv[2:]) if sys.argv[1:2] == ["lock"] else setup()
     except subprocess.CalledProcessError as error:
         sys.exit(
             f"setup stopped: `{' '.join(map(str, error.cmd))}` failed (its output is above).\n"
@@ -128,11 +128,11 @@ def locked():
     return [line for line in LOCK.read_text().splitlines() if line and not line.startswith("#")]
 
 
-def lock():
+def lock(options):
     """Resolve pyproject.toml with uv for all platforms and versions of Python; pins that still fit stay."""
     with step("resolving pyproject.toml"):
         pip("install", "uv")
-        run([venv_python(), "-m", "uv", "pip", "compile", PYPROJECT, *shlex.split(UV_OPTIONS)])
+        run([venv_python(), "-m", "uv", "pip", "compile", PYPROJECT, *shlex.split(UV_OPTIONS), *options])
     print("setup: requirements/lock.txt is written; bring the pins of environment.yml in step (make test)")
 
 

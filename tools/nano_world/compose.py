@@ -6,9 +6,10 @@ One pattern in ten (by checksum) is kept for measuring: it never occurs in split
 
 import json
 import random
+import re
 import zlib
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 
 from . import inbox, lexicon
 
@@ -38,7 +39,13 @@ KEY_NAMES = {
     "days": ["days", "since_days", "duration"],
 }
 FIELD_PHRASES = {
-    "thing": ["the item", "the article named in the text", "the thing the customer bought", "the goods", "the item named"],
+    "thing": [
+        "the item",
+        "the article named in the text",
+        "the thing the customer bought",
+        "the goods",
+        "the item named",
+    ],
     "order": ["the order number", "the number of the order", "the order reference", "the digits of the order"],
     "name": ["the name of the person", "the first name", "who wrote or is meant"],
     "age": ["the age in years", "how old the person is"],
@@ -51,7 +58,9 @@ FIELD_PHRASES = {
 }
 TEXT_FRAMES = ["{t}", "{t}", "Text: {t}", "Message: {t}", "\"{t}\"", "Text:\n{t}", "Mail: {t}", "Note: {t}", "Ticket: {t}",
                "Customer: {t}", "Read this: {t}", "Here is the text. {t}"]  # fmt: skip
-SYLLABLES = [c + v for c in "b c d f g h k l m n p r s t v w z br st tr pl gr ch sh".split() for v in "a e i o u".split()]
+SYLLABLES = [
+    c + v for c in "b c d f g h k l m n p r s t v w z br st tr pl gr ch sh".split() for v in "a e i o u".split()
+]
 ENDINGS = ["", "", "n", "r", "s", "t", "l", "x", "m", "nd", "ck", "sh"]
 
 
@@ -78,7 +87,7 @@ def is_heldout(pattern: str) -> bool:
     return zlib.crc32(pattern.encode()) % 10 == 0
 
 
-@lru_cache(maxsize=None)
+@cache
 def _part(patterns: tuple, heldout: bool) -> tuple:
     return tuple(p for p in patterns if is_heldout(str(p)) == heldout) or patterns
 
@@ -107,7 +116,8 @@ class World:
 
     def made_up(self) -> str:
         """A word that exists nowhere, such as 'tralex'."""
-        return "".join(self.pick(SYLLABLES) for _ in range(self.rng.choice([1, 2, 2, 3]))) + self.pick(ENDINGS)
+        word = "".join(self.pick(SYLLABLES) for _ in range(self.rng.choice([1, 2, 2, 3]))) + self.pick(ENDINGS)
+        return self.made_up() if word in KEPT_OUT_KEYS else word
 
     def code(self) -> str:
         return self.pick(["{c}{d}", "{c}{d}{e}", "{c}-{d}", "{lc}{d}", "{c}{b}", "level{d}", "L{d}", "{d}"]).format(
@@ -366,7 +376,9 @@ class World:
         case = self.case()
         key = self.pick(list(case.copies))
         none = self.pick(["none", "null", "not given"])
-        phrase = self.pick([self.pick(KEY_NAMES[key]).replace("_", " "), self.pick(FIELD_PHRASES[key]).removeprefix("the ")])
+        phrase = self.pick(
+            [self.pick(KEY_NAMES[key]).replace("_", " "), self.pick(FIELD_PHRASES[key]).removeprefix("the ")]
+        )
         instruction = self.pattern(lexicon.INSTRUCTIONS["extract"]).format(field=phrase)
         if self.chance(0.6):
             instruction += f" If there is none, say {none}."
@@ -396,14 +408,21 @@ class World:
             names[f] = name
             phrase = self.pick(FIELD_PHRASES[f])
             if f in case.copies:
-                lines.append((name, self.pick([phrase, phrase + " or null", phrase + ", null if not given", f"{phrase} (or null)"])))
+                lines.append(
+                    (
+                        name,
+                        self.pick([phrase, phrase + " or null", phrase + ", null if not given", f"{phrase} (or null)"]),
+                    )
+                )
             else:
                 opts, style = self.options(case.banks[f], case.classes[f])
                 if len(opts) < 2:
                     opts, style = self.options(case.banks[f], case.classes[f])
                 chosen_options[f] = {k: n for k, n, _ in opts}
                 text = self.option_text(opts, style != "plain" or self.chance(0.3))
-                lines.append((name, self.pick(["one of {o}", "{p}: {o}", "{p}, one of: {o}", "{o}"]).format(o=text, p=phrase)))
+                lines.append(
+                    (name, self.pick(["one of {o}", "{p}: {o}", "{p}, one of: {o}", "{o}"]).format(o=text, p=phrase))
+                )
         if bare:
             keys = ", ".join(n for n, _ in lines)
         elif listed:
@@ -413,7 +432,9 @@ class World:
             keys = self.pick(["; ", ", "]).join(f"{n} ({d})" for n, d in lines)
         instruction = self.pattern(lexicon.INSTRUCTIONS["json"]).format(keys=keys).strip()
         if self.chance(0.4):
-            instruction += self.pick([" Use null where nothing is said.", " Write null for what is missing.", " Only JSON."])
+            instruction += self.pick(
+                [" Use null where nothing is said.", " Write null for what is missing.", " Only JSON."]
+            )
         shots = []
         kind = case.classes.keys()
         for _ in range(self.shots()):
@@ -427,7 +448,14 @@ class World:
             else:
                 break
         if len(shots) > 1 and self.chance(0.3):
-            instruction = self.pick(["Fill in the record.", "Write the record for each text.", "Do the same for each text.", "Make the JSON."])
+            instruction = self.pick(
+                [
+                    "Fill in the record.",
+                    "Write the record for each text.",
+                    "Do the same for each text.",
+                    "Make the JSON.",
+                ]
+            )
         return self.chat("json", instruction, shots)
 
     def profile_json(self) -> Doc:
@@ -468,7 +496,9 @@ class World:
                 answer = v
             else:
                 s = self.pick(list(subjects)) if self.chance(0.7) else self.subject("person")
-                r = self.pick(by_kind[subjects.get(s, "person")] if subjects.get(s, "person") in by_kind else lexicon.RELATIONS)
+                r = self.pick(
+                    by_kind[subjects.get(s, "person")] if subjects.get(s, "person") in by_kind else lexicon.RELATIONS
+                )
                 if any((f[0], f[1]["name"]) == (s, r["name"]) for f in found):
                     continue
                 answer = UNKNOWN
@@ -484,9 +514,18 @@ class World:
         elif form == 1:
             turns += [("system", self.pattern(lexicon.SYSTEMS)), ("user", f"{context}\n{instruction}")]
         elif form == 2:
-            turns += [("user", f"{instruction}\n{context}" if "above" not in instruction else f"{context}\n\n{instruction}")]
+            turns += [
+                ("user", f"{instruction}\n{context}" if "above" not in instruction else f"{context}\n\n{instruction}")
+            ]
         else:
-            turns += [("user", self.pick(["Facts: {c}\nQuestion: {q}", "Context:\n{c}\n\nQuestion: {q}", "{c} {q}"]).format(c=context, q=first[0]))]
+            turns += [
+                (
+                    "user",
+                    self.pick(["Facts: {c}\nQuestion: {q}", "Context:\n{c}\n\nQuestion: {q}", "{c} {q}"]).format(
+                        c=context, q=first[0]
+                    ),
+                )
+            ]
         turns.append(("assistant", first[1]))
         for q, a in rest:
             turns += [("user", q), ("assistant", a)]
@@ -504,7 +543,9 @@ class World:
         names = ["copy", "reverse", "sort", "sort_numbers", "largest", "smallest", "count", "sum", "difference", "first",
                  "last", "repeat_n", "yes_no_mentions"]  # fmt: skip
         name = name or self.pick(names)
-        bank = self.pick([lexicon.NOUNS, lexicon.NOUNS, lexicon.ANIMALS, lexicon.FOODS, lexicon.COLOURS, lexicon.FIRST_NAMES])
+        bank = self.pick(
+            [lexicon.NOUNS, lexicon.NOUNS, lexicon.ANIMALS, lexicon.FOODS, lexicon.COLOURS, lexicon.FIRST_NAMES]
+        )
         k = self.pick([3, 3, 4, 4, 5, 6])
         items = self.rng.sample(bank, k) if self.chance(0.85) else [self.made_up() for _ in range(k)]
         numbers = self.rng.sample(range(1, self.pick([10, 30, 100])), self.pick([3, 4, 5]))
@@ -519,9 +560,9 @@ class World:
         word = self.pick(items)
         if name == "yes_no_mentions":
             text = self.text().turns[0][1]
-            inside = [w for w in (*lexicon.NOUNS, *lexicon.FOODS, *lexicon.ANIMALS) if f" {w}" in text]
-            word, answer = (self.pick(inside), "yes") if inside and self.chance(0.6) else (self.pick(lexicon.NOUNS), None)
-            answer = answer or ("yes" if word in text else "no")
+            inside = sorted(set(re.findall(r"[a-z]+", text)) & {*lexicon.NOUNS, *lexicon.FOODS, *lexicon.ANIMALS})
+            word = self.pick(inside) if inside and self.chance(0.6) else self.pick(lexicon.NOUNS)
+            answer = "yes" if re.search(rf"\b{word}\b", text) else "no"
             instruction = self.pattern(lexicon.INSTRUCTIONS[name]).format(word=word)
             return self.chat("skill:" + name, instruction, [(text, answer)])
         answer = {
@@ -547,7 +588,11 @@ class World:
         text = self.pattern(inbox.ISSUES[issue]["patterns"]).format(**s)
         reply = self.pattern(inbox.REPLIES[issue])
         if any("{" + k + "}" in reply and s[k] not in text for k in ("product", "order", "name")):
-            text += " " + " ".join(f.format(**s) for k, f in (("product", "It is the {product}."), ("order", "Order {order}."), ("name", "{name}")) if s[k] not in text)  # noqa: E501
+            text += " " + " ".join(
+                f.format(**s)
+                for k, f in (("product", "It is the {product}."), ("order", "Order {order}."), ("name", "{name}"))
+                if s[k] not in text
+            )  # noqa: E501
         return self.chat("polite", self.pattern(lexicon.INSTRUCTIONS["polite_reply"]), [(text, reply.format(**s))])
 
     def replies_few_shot_words(self) -> Doc:

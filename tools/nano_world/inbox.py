@@ -974,7 +974,7 @@ ISSUES = {
     },
     "newsletter": {
         "patterns": [
-            "I get your newsletter three times a week and do not want it.",
+            "Three of your newsletters reach me every single week, and that is too many.",
             "The unsubscribe link in your mails leads nowhere.",
             "Please take me off your mailing list.",
             "I never signed up for your advertising.",

@@ -1,0 +1,104 @@
+"""Greedy answers in batches: the part of an evaluation that takes the time."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ftlab.errors import DataError
+
+
+@dataclass(frozen=True, repr=False)
+class Generations:
+    """Answers in the order of the chats, and what they cost."""
+
+    texts: tuple[str, ...]
+    prompt_tokens: int
+    new_tokens: int
+    seconds: float
+    cut_off: int  # answers that reached max_new_tokens without an end token
+
+    @property
+    def tokens_per_call(self) -> float:
+        """Prompt and answer tokens of one call, on average."""
+        return (self.prompt_tokens + self.new_tokens) / max(1, len(self.texts))
+
+    @property
+    def seconds_per_call(self) -> float:
+        """Wall time of one call in these batches, on average."""
+        return self.seconds / max(1, len(self.texts))
+
+    def __repr__(self):
+        cut = f", {self.cut_off} cut off at max_new_tokens" if self.cut_off else ""
+        return f"{len(self.texts)} answers in {self.seconds:.0f} s, {self.tokens_per_call:.0f} tokens a call{cut}"
+
+
+def generate(
+    model,
+    tokenizer,
+    chats: Sequence[Sequence[dict]],
+    max_new_tokens: int = 96,
+    batch_size: int = 50,
+    progress: bool = False,
+) -> Generations:
+    """Answer each chat (messages that end with the user's turn) greedily.
+
+    Batches hold chats of like length, padded on the left, longest first, so that a lack of memory shows at
+    once. The batch size changes greedy answers of a 16-bit model a little: fix it and record it.
+    """
+    import torch
+    from tqdm import tqdm
+
+    prompts = [tokenizer.apply_chat_template(list(chat), tokenize=False, add_generation_prompt=True) for chat in chats]
+    ids = [tokenizer(p, add_special_tokens=False)["input_ids"] for p in prompts]
+    _check_lengths(ids, max_new_tokens, getattr(model.config, "max_position_embeddings", None))
+    order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
+    end_ids = _end_ids(model, tokenizer)
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end_ids[0]
+    texts, new_tokens, cut_off, start = [""] * len(ids), 0, 0, time.perf_counter()
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode(), tqdm(total=len(ids), disable=not progress, leave=False, unit="chat") as bar:
+        for at in range(0, len(order), batch_size):
+            batch = order[at : at + batch_size]
+            width = len(ids[batch[0]])
+            input_ids = torch.tensor([[pad] * (width - len(ids[i])) + ids[i] for i in batch])
+            mask = torch.tensor([[0] * (width - len(ids[i])) + [1] * len(ids[i]) for i in batch])
+            out = model.generate(
+                input_ids=input_ids.to(model.device),
+                attention_mask=mask.to(model.device),
+                max_new_tokens=max_new_tokens,
+                do_sample=False,
+                use_cache=True,
+                pad_token_id=pad,
+                eos_token_id=end_ids,
+            )
+            for i, answer in zip(batch, out[:, width:].tolist(), strict=True):
+                end = next((k for k, token in enumerate(answer) if token in end_ids), None)
+                cut_off += end is None
+                new_tokens += len(answer) if end is None else end + 1
+                texts[i] = tokenizer.decode(answer[:end], skip_special_tokens=True)
+            bar.update(len(batch))
+    model.train(was_training)
+    return Generations(
+        texts=tuple(texts),
+        prompt_tokens=sum(map(len, ids)),
+        new_tokens=new_tokens,
+        seconds=time.perf_counter() - start,
+        cut_off=cut_off,
+    )
+
+
+def _end_ids(model, tokenizer) -> list[int]:
+    """Every token that ends an answer: the tokenizer's and the model's own."""
+    configured = getattr(model.generation_config, "eos_token_id", None)
+    configured = configured if isinstance(configured, list) else [configured]
+    return [*dict.fromkeys(i for i in [tokenizer.eos_token_id, *configured] if i is not None)]
+
+
+def _check_lengths(ids, max_new_tokens, positions) -> None:
+    for number, row in enumerate(ids):
+        if positions and len(row) + max_new_tokens > positions:
+            raise DataError(
+                f"chat {number}: {len(row)} prompt tokens and {max_new_tokens} new ones do not fit into the "
+                f"{positions} positions of the model. Shorten the prompt (fewer examples) or the answer."
+            )

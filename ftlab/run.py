@@ -1,0 +1,289 @@
+"""One recipe from start to verdict: baselines, training, evaluation, gate. `ftlab run` calls it."""
+
+import datetime
+import json
+import time
+from pathlib import Path
+
+import ftlab  # first: it quiets the libraries below
+from ftlab import hardware
+from ftlab.baselines import Prompt, input_and_answer, read_prompts, search_prompts
+from ftlab.data import assert_no_leak, read_chat
+from ftlab.errors import ModelError
+from ftlab.evaluation import Interval, compare, decide_gate, exact_text, score_records
+from ftlab.evaluation.generation import Generations, generate
+from ftlab.evaluation.report import Report, SystemResult, pick_examples
+from ftlab.models import resolve
+from ftlab.training.preflight import check_masks
+from ftlab.training.recipe import Recipe, load_recipe
+
+
+def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = False, progress: bool = True) -> Report:
+    """Baselines, training, evaluation on the same cases, gate.
+
+    Writes report.html, report.json, predictions/ and adapter/. The folder is `out` or FTLAB_HOME/<name> (default runs/<name>); an existing report is kept unless `force`.
+    """
+    recipe = load_recipe(path)
+    folder = Path(out or ftlab.home() / recipe.name)
+    if (folder / "report.json").exists() and not force:
+        raise FileExistsError(17, "a report is there already", str(folder / "report.json"))
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def say(text):
+        if progress:
+            print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
+
+    say(f"reading data and {recipe.model}")
+    train = read_chat(recipe.data.train)[: recipe.data.train_rows]
+    validation = read_chat(recipe.data.validation)
+    tests = {"test": read_chat(recipe.data.test), **{k: read_chat(p) for k, p in recipe.data.slices.items()}}
+    for rows in (validation, *tests.values()):
+        assert_no_leak(train, rows)
+    schema = json.loads(recipe.data.schema.read_text()) if recipe.data.schema else None
+    probe = read_chat(recipe.evaluation.probe) if recipe.evaluation.probe else []
+    model, tokenizer = load_model(recipe)
+    settings = {
+        "max_new_tokens": recipe.evaluation.max_new_tokens,
+        "batch_size": recipe.evaluation.batch_size,
+        "progress": progress,
+    }
+
+    prompts = {"base": Prompt("as trained", train[0]["messages"][0]["content"])}
+    search = None
+    if recipe.prompts:
+        say("searching the best prompt on the validation set")
+        search = search_prompts(
+            model,
+            tokenizer,
+            read_prompts(recipe.prompts),
+            validation[: recipe.evaluation.validation_rows],
+            train,
+            **settings,
+        )
+        prompts |= {kind: search.best(kind) for kind in ("zero_shot", "few_shot")}
+    baseline = search.best().kind if search else "base"
+
+    answers, scores = {}, {}
+    for name, prompt in prompts.items():
+        for part, rows in tests.items():
+            if name != "base" or part == "test":
+                say(f"{name} on {part}")
+                answers[name, part] = generate(
+                    model, tokenizer, [prompt.messages(input_and_answer(r)[0]) for r in rows], **settings
+                )
+    say("probe before training")
+    before = probe_answers(model, tokenizer, probe, settings)
+
+    say("training")
+    model, training = train_model(recipe, model, tokenizer, train, validation, folder)
+    model.save_pretrained(folder / "adapter")
+    tokenizer.save_pretrained(folder / "adapter")
+    for part, rows in tests.items():
+        say(f"fine_tuned on {part}")
+        answers["fine_tuned", part] = generate(model, tokenizer, [r["messages"][:-1] for r in rows], **settings)
+    say("probe after training")
+    after = probe_answers(model, tokenizer, probe, settings)
+
+    references = {part: [json.loads(r["messages"][-1]["content"]) for r in rows] for part, rows in tests.items()}
+    for (name, part), out_ in answers.items():
+        scores[name, part] = score_records(out_.texts, references[part], schema=schema)
+        write_predictions(folder / "predictions" / f"{part}.{name}.jsonl", tests[part], out_.texts)
+    names = [*prompts, "fine_tuned"]
+    comparison = compare(
+        scores[baseline, "test"].field_accuracy,
+        scores["fine_tuned", "test"].field_accuracy,
+        alpha=recipe.bars.alpha,
+        metric="field_accuracy",
+    )
+    probes = {}
+    if probe:
+        truth = [normalise(r["messages"][-1]["content"]) for r in probe]
+        probes["general skills"] = compare(exact_text(before, truth), exact_text(after, truth), alpha=recipe.bars.alpha)
+    report = Report(
+        task=recipe.task,
+        n=len(tests["test"]),
+        systems={name: system_result(name, prompts.get(name), answers, scores, tests) for name in names},
+        baseline=baseline,
+        candidate="fine_tuned",
+        comparison=comparison,
+        gate=decide_gate(comparison, probes, recipe.bars),
+        probes=probes,
+        training=training,
+        prompt_search=[
+            {
+                "name": c.prompt.name,
+                "kind": c.prompt.kind,
+                "field_accuracy": c.field_accuracy,
+                "tokens_per_call": c.tokens_per_call,
+            }
+            for c in (search.candidates if search else ())
+        ],
+        examples=pick_examples(
+            [r.get("id", i) for i, r in enumerate(tests["test"])],
+            [input_and_answer(r)[0] for r in tests["test"]],
+            references["test"],
+            {name: answers[name, "test"].texts for name in names},
+            scores[baseline, "test"].field_accuracy,
+            scores["fine_tuned", "test"].field_accuracy,
+        ),
+        recipe_sha256=recipe.sha256,
+        data_sha256=recipe.data_sha256,
+        versions=hardware.versions(),
+        machine=machine_line(),
+        created=datetime.date.today().isoformat(),
+    )
+    report.save(folder, force=force)
+    say(f"written: {folder / 'report.html'} and {folder / 'report.json'}")
+    return report
+
+
+def load_model(recipe: Recipe):
+    """Model and tokenizer of a recipe through Unsloth, in the precision of this machine."""
+    import torch
+    from unsloth import FastLanguageModel
+
+    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[hardware.precision()]
+    try:
+        return FastLanguageModel.from_pretrained(
+            model_name=resolve(recipe.model),
+            max_seq_length=2048,
+            dtype=dtype,
+            load_in_4bit=recipe.training.method == "qlora",
+            full_finetuning=recipe.training.method == "full",
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{recipe.model}: cannot be loaded. {error}") from error
+
+
+def train_model(recipe: Recipe, model, tokenizer, train: list, validation: list, folder: Path):
+    """Train as notebook 06 does; returns the model and what the run was like."""
+    from unsloth import FastLanguageModel  # noqa: I001  (before trl)
+    from unsloth.chat_templates import train_on_responses_only
+    import torch
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    settings, precision = recipe.training, hardware.precision()
+    if settings.method != "full":
+        model = FastLanguageModel.get_peft_model(
+            model,
+            r=settings.r,
+            lora_alpha=settings.lora_alpha,
+            lora_dropout=settings.lora_dropout,
+            target_modules=settings.target_modules
+            if isinstance(settings.target_modules, str)
+            else list(settings.target_modules),
+            bias="none",
+            use_gradient_checkpointing="unsloth" if precision != "fp32" else False,
+            random_state=recipe.seed,
+        )
+
+    def as_text(rows):
+        texts = [tokenizer.apply_chat_template(r["messages"], tokenize=False) for r in rows]
+        return Dataset.from_dict({"text": texts})
+
+    steps = (
+        len(train)
+        * settings.num_train_epochs
+        // (settings.per_device_train_batch_size * settings.gradient_accumulation_steps)
+    )
+    trainer = SFTTrainer(
+        model=model,
+        processing_class=tokenizer,
+        train_dataset=as_text(train),
+        eval_dataset=as_text(validation),
+        args=SFTConfig(
+            output_dir=str(folder / "checkpoints"),
+            dataset_text_field="text",
+            max_length=settings.max_length,
+            packing=False,
+            per_device_train_batch_size=settings.per_device_train_batch_size,
+            per_device_eval_batch_size=settings.per_device_train_batch_size,
+            gradient_accumulation_steps=settings.gradient_accumulation_steps,
+            num_train_epochs=settings.num_train_epochs,
+            learning_rate=settings.learning_rate,
+            warmup_steps=settings.warmup_steps,
+            weight_decay=settings.weight_decay,
+            lr_scheduler_type=settings.lr_scheduler_type,
+            optim="adamw_8bit" if torch.cuda.is_available() else "adamw_torch",
+            bf16=precision == "bf16",
+            fp16=precision == "fp16",
+            logging_steps=max(1, int(steps // 50)),
+            eval_strategy="steps",
+            eval_steps=max(1, int(steps // 6)),
+            save_strategy="epoch",
+            save_total_limit=1,
+            seed=recipe.seed,
+            report_to="none",
+            disable_tqdm=True,
+        ),
+    )
+    trainer = train_on_responses_only(trainer)
+    check_masks(trainer.train_dataset, [r["messages"] for r in train], tokenizer)
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    trainer.remove_callback(_printer())
+    result = trainer.train()
+    log = [
+        {"step": r["step"], **{k: float(r[k]) for k in ("loss", "eval_loss") if k in r}}
+        for r in trainer.state.log_history
+        if "loss" in r or "eval_loss" in r
+    ]
+    return trainer.model, {
+        "minutes": result.metrics["train_runtime"] / 60,
+        "steps": result.global_step,
+        "final_loss": next((r["loss"] for r in reversed(log) if "loss" in r), None),
+        "final_eval_loss": next((r["eval_loss"] for r in reversed(log) if "eval_loss" in r), None),
+        "log": log,
+        "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "peak_memory_gib": torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else None,
+    }
+
+
+def _printer():
+    from transformers.trainer_callback import PrinterCallback
+
+    return PrinterCallback
+
+
+def normalise(text: str) -> str:
+    """A probe's answer without outer spaces, case and a full stop at the end."""
+    return text.strip().casefold().removesuffix(".").rstrip()
+
+
+def probe_answers(model, tokenizer, rows: list, settings: dict) -> list[str]:
+    """Normalised answers to the probe."""
+    if not rows:
+        return []
+    answers = generate(model, tokenizer, [r["messages"][:-1] for r in rows], **settings).texts
+    return [normalise(a) for a in answers]
+
+
+def write_predictions(path: Path, rows: list, texts) -> None:
+    """JSONL lines {"id", "prediction"}, as `ftlab compare` reads them."""
+    path.parent.mkdir(exist_ok=True)
+    lines = [
+        json.dumps({"id": r.get("id", i), "prediction": t}) for i, (r, t) in enumerate(zip(rows, texts, strict=True))
+    ]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def system_result(name: str, prompt: Prompt | None, answers: dict, scores: dict, tests: dict) -> SystemResult:
+    """One row of the report."""
+    out: Generations = answers[name, "test"]
+    summary: dict[str, Interval] = scores[name, "test"].summary()
+    wording = json.dumps(prompt.messages("{text}"), indent=1) if prompt and name != "base" else None
+    return SystemResult(
+        metrics={m: summary[m] for m in ("field_accuracy", "exact_match", "valid_json")},
+        fields=scores[name, "test"].field_table(),
+        tokens_per_call=out.tokens_per_call,
+        seconds_per_call=out.seconds_per_call,
+        prompt=wording,
+        slices={p: scores[name, p].summary()["field_accuracy"] for p in tests if (name, p) in scores and p != "test"},
+    )
+
+
+def machine_line() -> str:
+    """GPU or CPU in one line, without anything personal."""
+    machine = hardware.describe()
+    return machine.gpu or f"{machine.cpu}, {machine.cores} cores, no GPU"

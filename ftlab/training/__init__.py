@@ -1,0 +1,1 @@
+"""Training: recipes, checks before the run, and watching it."""

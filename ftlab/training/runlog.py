@@ -1,0 +1,35 @@
+"""Watch a run: a loss plot that grows while the trainer works."""
+
+import time
+
+from transformers import TrainerCallback
+
+from ftlab.plots import figure_bundle, loss_alt, loss_figure
+
+
+class LivePlot(TrainerCallback):
+    """Redraws training and validation loss below the cell, at most once in `every` seconds."""
+
+    def __init__(self, every: float = 2.0):
+        self.every, self.handle, self.drawn = every, None, 0.0
+
+    def on_log(self, args, state, control, **kwargs):
+        if time.monotonic() - self.drawn >= self.every:
+            self.draw(state.log_history)
+
+    def on_train_end(self, args, state, control, **kwargs):
+        self.draw(state.log_history)
+
+    def draw(self, rows) -> None:
+        """Show the figure, or replace the one that is shown."""
+        from IPython.display import display
+
+        rows = [r for r in rows if "loss" in r or "eval_loss" in r]
+        if not rows:
+            return
+        data, metadata = figure_bundle(loss_figure(rows), loss_alt(rows))
+        if self.handle is None:
+            self.handle = display(data, metadata=metadata, raw=True, display_id=True)
+        else:
+            self.handle.update(data, metadata=metadata, raw=True)
+        self.drawn = time.monotonic()

@@ -1,0 +1,290 @@
+# ---
+# ftlab:
+#   reads: [data/support_triage/*.json*, data/recorded/support_triage_nano/*]
+#   headline: the verdict of the gate
+# ---
+
+# %% [markdown]
+# # Evaluate
+#
+# **Question:** did it work, by how much, and may it ship?
+# **Minutes:** 2. **Hardware:** any.
+#
+# The answers judged here come from one recorded run of `ftlab run recipes/support_triage.yaml`: the untrained base, the
+# best zero-shot and few-shot prompts, and the fine-tuned model, all on the same 600 held-out tickets. Run the recipe
+# yourself and point `RUN` at your own folder.
+
+# %%
+import json
+from pathlib import Path
+
+from ftlab.data import read_chat
+
+RUN = Path("../data/recorded/support_triage_nano")  # or Path("../runs/support_triage")
+
+report = json.loads((RUN / "report.json").read_text())
+rows = read_chat("../data/support_triage/test.jsonl")
+references = [row["messages"][-1]["content"] for row in rows]
+
+
+def read_predictions(part, system):
+    lines = (RUN / "predictions" / f"{part}.{system}.jsonl").read_text().splitlines()
+    return [json.loads(line)["prediction"] for line in lines]
+
+
+answers = {system: read_predictions("test", system) for system in report["systems"]}
+print(f"{len(rows)} tickets, systems: {', '.join(answers)}; recorded {report['created']} on {report['machine']}")
+
+# %% [markdown]
+# ## One number for each system
+
+# %%
+from ftlab.evaluation import score_records
+from ftlab.plots import show, systems_alt, systems_figure
+
+schema = json.loads(Path("../data/support_triage/schema.json").read_text())
+scores = {system: score_records(texts, references, schema=schema) for system, texts in answers.items()}
+accuracy = {system: s.summary()["field_accuracy"] for system, s in scores.items()}
+show(systems_figure(accuracy), systems_alt(accuracy))
+
+# %% [markdown]
+# The dots are shares of fields right; the bars are 95 % intervals. Is the form the same story as the content?
+
+# %%
+import pandas as pd
+
+metrics = ["valid_json", "valid_schema", "exact_match", "field_accuracy"]
+pd.DataFrame({system: {m: repr(s.summary()[m]) for m in metrics} for system, s in scores.items()})
+
+# %% [markdown]
+# Four metrics, four stories: an answer can be valid JSON with labels that do not exist (`valid_schema` catches that), and
+# it can have most fields right and still never be right as a whole (`exact_match`). Choose the one that your
+# software feels: here a wrong field costs a correction, so the gate looks at fields.
+
+# %% [markdown]
+# ## Why an interval?
+#
+# "Eight of ten were right" sounds good. What might be true of all the tickets that you did not look at?
+
+# %%
+from ftlab.evaluation import wilson
+
+for n in (10, 50, 200, 600):
+    print(f"{round(0.8 * n):>3} of {n:<3} right: {wilson(round(0.8 * n), n)}")
+
+# %% [markdown]
+# With ten examples, anything from a coin toss to near perfection. This is the Wilson interval; unlike the schoolbook
+# formula it never leaves the range from 0 to 1.
+
+# %% [markdown]
+# **Exercise.** Write `wilson_interval(successes, n)` that returns `(low, high)` at 95 %, with z = 1.96:
+#
+# $$\frac{1}{1 + z^2/n}\left(p + \frac{z^2}{2n} \pm z\sqrt{\frac{p(1-p)}{n} + \frac{z^2}{4n^2}}\right)$$
+
+# %% tags=["exercise"]
+def wilson_interval(successes, n):
+    # solution
+    z, p = 1.959964, successes / n
+    middle = p + z**2 / (2 * n)
+    half = z * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5
+    return (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
+    # end solution
+
+
+# %%
+from ftlab.exercises import check_wilson
+
+check_wilson(wilson_interval)
+
+# %% [markdown]
+# ## The comparison is paired
+#
+# Both systems answered the *same* tickets. What counts is not how far apart two averages are, but on which tickets the
+# systems differ.
+
+# %%
+import numpy as np
+
+baseline = report["comparison"]["baseline"]
+a, b = scores[baseline], scores["fine_tuned"]
+both = {
+    f"{baseline} right": [int((a.exact_match * b.exact_match).sum()), int((a.exact_match * (1 - b.exact_match)).sum())],
+    f"{baseline} wrong": [int(((1 - a.exact_match) * b.exact_match).sum()), int(((1 - a.exact_match) * (1 - b.exact_match)).sum())],
+}
+pd.DataFrame(both, index=["fine_tuned right", "fine_tuned wrong"]).T
+
+# %% [markdown]
+# Whole records right or wrong. Tickets that both have right, or both wrong, say nothing about the difference; the mid-p
+# McNemar test looks only at the other two counts.
+
+# %%
+from ftlab.evaluation import compare
+
+compare(a.exact_match, b.exact_match, metric="exact_match")
+
+# %%
+comparison = compare(a.field_accuracy, b.field_accuracy, metric="field_accuracy")
+comparison
+
+# %% [markdown]
+# The same question for the share of fields, which is not 0 or 1: here the interval comes from resampling the tickets
+# ten thousand times, always both answers of a ticket together.
+
+# %% [markdown]
+# ## How many tickets does a claim need?
+
+# %%
+import matplotlib.pyplot as plt
+
+from ftlab.evaluation import sample_size
+
+gains = np.array([0.02, 0.03, 0.05, 0.08, 0.10, 0.15])
+fig, ax = plt.subplots(figsize=(7, 3))
+for disagreement in (0.15, 0.20, 0.30):
+    ax.plot(100 * gains, [sample_size(g, disagreement) for g in gains], marker="o", label=f"{disagreement:.0%} disagree")
+ax.set(xlabel="gain to be found, points", ylabel="tickets needed", yscale="log")
+ax.legend(title="the two systems")
+show(
+    fig,
+    "Line chart: tickets needed for a paired comparison with 80 % power. A gain of 5 points needs "
+    f"{sample_size(0.05, 0.15)} tickets when the systems disagree on 15 %, {sample_size(0.05, 0.30)} at 30 %; "
+    f"a gain of 15 points {sample_size(0.15, 0.15)} and {sample_size(0.15, 0.30)}.",
+)
+
+# %% [markdown]
+# To find half the gain you need about four times the tickets. A test set of a few dozen can show a triumph, never an
+# improvement.
+
+# %% [markdown]
+# ## Are 600 tickets really 600?
+#
+# They were built from far fewer sentence patterns, and tickets from one pattern succeed or fail together. Real data has the
+# same trouble: one customer writes twenty times.
+
+# %%
+from ftlab.evaluation import clustered_mean, interval_of
+
+clusters = [next(p for p in row["pattern"].split("+") if p.split(".")[1] in schema["properties"]["queue"]["enum"]) for row in rows]
+print(f"{len(rows)} tickets from {len(set(clusters))} issue patterns")
+print("as if independent:", interval_of(b.field_accuracy))
+print("by pattern:       ", clustered_mean(b.field_accuracy, clusters))
+
+# %%
+gain = b.field_accuracy - a.field_accuracy
+print("gain, as if independent:", interval_of(gain))
+print("gain, by pattern:       ", clustered_mean(gain, clusters))
+
+# %% [markdown]
+# The wider interval is the honest one for tickets phrased in ways that nobody has seen. Always ask what the unit is that
+# repeats itself in your data.
+
+# %% [markdown]
+# ## Where is it wrong?
+
+# %%
+fields = {system: s.field_table() for system, s in scores.items() if system in (baseline, "fine_tuned")}
+names = list(schema["properties"])
+fig, ax = plt.subplots(figsize=(7, 3))
+for offset, (system, table) in zip((-0.15, 0.15), fields.items(), strict=True):
+    y = np.arange(len(names)) + offset
+    values = np.array([100 * table[n].value for n in names])
+    errors = np.array([[100 * (table[n].value - table[n].low) for n in names], [100 * (table[n].high - table[n].value) for n in names]])
+    ax.errorbar(values, y, xerr=errors, fmt="o", capsize=3, label=system)
+ax.set(yticks=np.arange(len(names)), yticklabels=names, xlabel="right, %", xlim=(0, 101))
+ax.invert_yaxis()
+ax.legend()
+weakest = min(names, key=lambda n: fields["fine_tuned"][n].value)
+strongest = max(names, key=lambda n: fields["fine_tuned"][n].value)
+show(
+    fig,
+    f"Dots with intervals for each field. Fine-tuned: best on {strongest}, {fields['fine_tuned'][strongest]}; "
+    f"weakest on {weakest}, {fields['fine_tuned'][weakest]}.",
+)
+print(f"strongest: {strongest} {fields['fine_tuned'][strongest]}; weakest: {weakest} {fields['fine_tuned'][weakest]}")
+
+# %% [markdown]
+# An average hides this. What is copied from the ticket and what must be judged from it are different skills. Which
+# labels are taken for which?
+
+# %%
+truth = [json.loads(reference)[weakest] for reference in references]
+said = [(record or {}).get(weakest, "(no record)") for record in b.predicted]
+pd.crosstab(pd.Series(truth, name=f"{weakest}: right"), pd.Series(said, name="answered"))
+
+# %% [markdown]
+# Large numbers off the diagonal are worth reading. Here are tickets behind them.
+
+# %%
+wrong = [i for i in range(len(rows)) if truth[i] != said[i]]
+for i in wrong[:4]:
+    print(f"{rows[i]['id']}: right {truth[i]}, answered {said[i]}\n  {rows[i]['messages'][1]['content']}\n")
+
+# %% [markdown]
+# ## Harder tickets, another shop
+
+# %%
+parts = {"test": scores["fine_tuned"].summary()["field_accuracy"]}
+for part in ("hard", "other_shop"):
+    part_rows = read_chat(f"../data/support_triage/{part}.jsonl")
+    part_references = [row["messages"][-1]["content"] for row in part_rows]
+    for system in (baseline, "fine_tuned"):
+        parts[f"{part}, {system}"] = score_records(read_predictions(part, system), part_references).summary()["field_accuracy"]
+show(systems_figure(parts), systems_alt(parts))
+
+# %% [markdown]
+# The hard slice has misleading tone, mixed issues and decoy numbers; the other shop sells things that never occurred in
+# training. A fine-tune is narrow: measure it on what will really arrive, not only on what looks like your training set.
+
+# %% [markdown]
+# ## What was lost?
+#
+# The same run asked both models a few hundred general questions that have nothing to do with tickets.
+
+# %%
+probe = report["probes"]["general skills"]
+print(f"general skills: {probe['a']:.1%} before, {probe['b']:.1%} after training")
+print(f"change {100 * probe['delta']:+.1f} points, interval {100 * probe['low']:+.1f} to {100 * probe['high']:+.1f}")
+
+# %% [markdown]
+# This is forgetting: the price that the narrow training took elsewhere. Whether it matters depends on what else the model
+# must do, and that is for you to say *before* the run.
+
+# %% [markdown]
+# ## May it ship?
+#
+# The bars stand in `recipes/support_triage.yaml`, written before the run. The gate only applies them.
+
+# %% tags=["headline"]
+for reason in report["gate"]["reasons"]:
+    print("-", reason)
+print("bars:", report["gate"]["bars"])
+print("verdict:", report["gate"]["verdict"])
+
+# %% [markdown]
+# A verdict is not a matter of taste: it follows from the numbers and the bars. "Do not ship" is a result too, and often
+# the cheapest one.
+
+# %%
+from ftlab.evaluation import Bars, decide_gate
+
+few = 40
+decide_gate(compare(a.field_accuracy[:few], b.field_accuracy[:few], metric="field_accuracy"), bars=Bars(min_gain=0.05))
+
+# %% [markdown]
+# The same gate with the first 40 tickets only, and without the probe.
+#
+# ## What is known about large models
+#
+# Published comparisons of fine-tuned models rarely give intervals or paired tests, so small gains in them may be chance.
+# The tools here do not care how large the model is: give them your own predictions, two files and the references, with
+# `ftlab compare A.jsonl B.jsonl --references R.jsonl`. What `nano` cannot show is how much a *good* prompt does: large
+# models follow instructions far better, so expect a smaller gain over the best prompt there.
+#
+# ## What you have seen
+#
+# - Same tickets, same metric, intervals on everything, a paired test for the difference.
+# - The average hides fields, slices and clusters; the unit that repeats decides how much you know.
+# - The bar first, then the result, then the verdict.
+#
+# **Read next:** the report of your own run (`ftlab run recipes/support_triage.yaml`), and
+# [03 Measure baselines](03_measure_baselines.ipynb) if the prompt was too easy to beat.
