@@ -1,6 +1,5 @@
 """Baselines to beat: the best prompt that a fair search on the validation set finds."""
 
-import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from ftlab.errors import RecipeError
+from ftlab.errors import DataError, RecipeError
 from ftlab.evaluation.generation import generate
 from ftlab.evaluation.metrics import score_records
 from ftlab.evaluation.statistics import Interval
@@ -67,7 +66,10 @@ class PromptSearch:
 
     def best(self, kind: str | None = None) -> Prompt:
         """The prompt with the highest field accuracy, of one kind or of all."""
-        return next(c.prompt for c in self.candidates if kind in (None, c.prompt.kind))
+        found = [c.prompt for c in self.candidates if kind in (None, c.prompt.kind)]
+        if not found:
+            raise RecipeError(f"no prompt of kind {kind} was tried: give search_prompts wordings and shots.")
+        return found[0]
 
     def __repr__(self):
         return "\n".join(map(repr, self.candidates))
@@ -98,16 +100,19 @@ def input_and_answer(row: dict) -> tuple[str, str]:
 def read_prompts(path: str | Path) -> list[Prompt]:
     """Wordings from a YAML file: a list of {name, instruction, place}."""
     path = Path(path)
-    entries = yaml.safe_load(path.read_text())
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not readable as YAML in UTF-8: {error}; correct it") from error
     if not isinstance(entries, list) or not entries:
         raise RecipeError(f"{path}: must be a list of prompts with name, instruction and place.")
     prompts = []
     for number, entry in enumerate(entries, 1):
-        unknown = set(entry) - {"name", "instruction", "place"} if isinstance(entry, dict) else {"no mapping"}
-        if unknown or not entry.get("name") or not entry.get("instruction"):
+        unknown = entry.keys() - {"name", "instruction", "place"} if isinstance(entry, dict) else {"no mapping"}
+        if unknown or not all(isinstance(entry.get(k), str) and entry[k].strip() for k in ("name", "instruction")):
             raise RecipeError(
-                f"{path}: prompt {number} needs name and instruction (and place: system or user)"
-                + (f"; unknown: {', '.join(sorted(unknown))}" if unknown else "")
+                f"{path}: prompt {number} needs name and instruction as texts (and place: system or user)"
+                + (f"; unknown: {', '.join(sorted(map(str, unknown)))}" if unknown else "")
             )
         if entry.get("place", "system") not in ("system", "user"):
             raise RecipeError(f"{path}: prompt {number}, place: must be system or user")
@@ -119,6 +124,8 @@ def read_prompts(path: str | Path) -> list[Prompt]:
 
 def with_shots(prompt: Prompt, rows: Sequence[dict], k: int, seed: int = 0) -> Prompt:
     """The same prompt with k solved examples drawn from `rows` (training rows, never test rows)."""
+    if k > len(rows):
+        raise DataError(f"{k} solved examples from {len(rows)} rows: ask for fewer, or give more rows")
     chosen = random.Random(seed).sample(list(rows), k)
     return Prompt(f"{prompt.name}+{k}s{seed}", prompt.instruction, tuple(map(input_and_answer, chosen)), prompt.place)
 
@@ -134,7 +141,7 @@ def try_prompts(
 ) -> PromptSearch:
     """Score each prompt on `rows` (the validation set: choosing on the test set would flatter the prompt)."""
     pairs = [input_and_answer(row) for row in rows]
-    references = [json.loads(answer) for _, answer in pairs]
+    references = [answer for _, answer in pairs]
     candidates = []
     for prompt in prompts:
         out = generate(

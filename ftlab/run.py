@@ -2,15 +2,17 @@
 
 import datetime
 import json
+import sys
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import ftlab  # first: it quiets the libraries below
 from ftlab import hardware
 from ftlab.baselines import Prompt, input_and_answer, read_prompts, search_prompts
 from ftlab.data import assert_no_leak, read_chat
-from ftlab.errors import ModelError
-from ftlab.evaluation import Interval, compare, decide_gate, exact_text, score_records
+from ftlab.errors import DataError, ModelError
+from ftlab.evaluation import Interval, compare, decide_gate, exact_text, parse_record, score_records
 from ftlab.evaluation.generation import Generations, generate
 from ftlab.evaluation.report import Report, SystemResult, pick_examples
 from ftlab.models import resolve
@@ -21,12 +23,14 @@ from ftlab.training.recipe import Recipe, load_recipe
 def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = False, progress: bool = True) -> Report:
     """Baselines, training, evaluation on the same cases, gate.
 
-    Writes report.html, report.json, predictions/ and adapter/. The folder is `out` or FTLAB_HOME/<name> (default runs/<name>); an existing report is kept unless `force`.
+    Writes report.html, report.json, predictions/ and adapter/ to `out` or FTLAB_HOME/<name> (default
+    runs/<name>); an existing report is kept unless `force`.
     """
     recipe = load_recipe(path)
     folder = Path(out or ftlab.home() / recipe.name)
-    if (folder / "report.json").exists() and not force:
-        raise FileExistsError(17, "a report is there already", str(folder / "report.json"))
+    for old in (folder / "report.json", folder / "report.html"):
+        if old.exists() and not force:
+            raise FileExistsError(17, "a report is there already", str(old))
     folder.mkdir(parents=True, exist_ok=True)
 
     def say(text):
@@ -39,16 +43,20 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
     tests = {"test": read_chat(recipe.data.test), **{k: read_chat(p) for k, p in recipe.data.slices.items()}}
     for rows in (validation, *tests.values()):
         assert_no_leak(train, rows)
+    for rows in tests.values():
+        assert_no_leak(validation, rows)
+    references = {part: read_references(part, rows) for part, rows in {"validation": validation, **tests}.items()}
     schema = json.loads(recipe.data.schema.read_text()) if recipe.data.schema else None
     probe = read_chat(recipe.evaluation.probe) if recipe.evaluation.probe else []
-    model, tokenizer = load_model(recipe)
+    with redirect_stdout(sys.stderr):  # Unsloth prints, and stdout is for `ftlab run --json`
+        model, tokenizer = load_model(recipe)
     settings = {
         "max_new_tokens": recipe.evaluation.max_new_tokens,
         "batch_size": recipe.evaluation.batch_size,
         "progress": progress,
     }
 
-    prompts = {"base": Prompt("as trained", train[0]["messages"][0]["content"])}
+    prompts = {}
     search = None
     if recipe.prompts:
         say("searching the best prompt on the validation set")
@@ -60,22 +68,24 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
             train,
             **settings,
         )
-        prompts |= {kind: search.best(kind) for kind in ("zero_shot", "few_shot")}
+        prompts = {kind: search.best(kind) for kind in ("zero_shot", "few_shot")}
     baseline = search.best().kind if search else "base"
 
     answers, scores = {}, {}
+    say("base on test")
+    answers["base", "test"] = generate(model, tokenizer, [r["messages"][:-1] for r in tests["test"]], **settings)
     for name, prompt in prompts.items():
         for part, rows in tests.items():
-            if name != "base" or part == "test":
-                say(f"{name} on {part}")
-                answers[name, part] = generate(
-                    model, tokenizer, [prompt.messages(input_and_answer(r)[0]) for r in rows], **settings
-                )
+            say(f"{name} on {part}")
+            answers[name, part] = generate(
+                model, tokenizer, [prompt.messages(input_and_answer(r)[0]) for r in rows], **settings
+            )
     say("probe before training")
     before = probe_answers(model, tokenizer, probe, settings)
 
     say("training")
-    model, training = train_model(recipe, model, tokenizer, train, validation, folder)
+    with redirect_stdout(sys.stderr):
+        model, training = train_model(recipe, model, tokenizer, train, validation, folder)
     model.save_pretrained(folder / "adapter")
     tokenizer.save_pretrained(folder / "adapter")
     for part, rows in tests.items():
@@ -84,11 +94,10 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
     say("probe after training")
     after = probe_answers(model, tokenizer, probe, settings)
 
-    references = {part: [json.loads(r["messages"][-1]["content"]) for r in rows] for part, rows in tests.items()}
     for (name, part), out_ in answers.items():
         scores[name, part] = score_records(out_.texts, references[part], schema=schema)
         write_predictions(folder / "predictions" / f"{part}.{name}.jsonl", tests[part], out_.texts)
-    names = [*prompts, "fine_tuned"]
+    names = ["base", *prompts, "fine_tuned"]
     comparison = compare(
         scores[baseline, "test"].field_accuracy,
         scores["fine_tuned", "test"].field_accuracy,
@@ -137,6 +146,16 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
     return report
 
 
+def read_references(part: str, rows: list) -> list[dict]:
+    """The JSON object of each row's answer; DataError, before any time is spent, where one is none."""
+    records = [parse_record(row["messages"][-1]["content"]) for row in rows]
+    for number, (row, record) in enumerate(zip(rows, records, strict=True), 1):
+        if not record:
+            where = f"{part}, row {number} ({row['id']!r})" if "id" in row else f"{part}, row {number}"
+            raise DataError(f"{where}: the answer is no JSON object with fields; correct it")
+    return records
+
+
 def load_model(recipe: Recipe):
     """Model and tokenizer of a recipe through Unsloth, in the precision of this machine."""
     import torch
@@ -151,7 +170,7 @@ def load_model(recipe: Recipe):
             load_in_4bit=recipe.training.method == "qlora",
             full_finetuning=recipe.training.method == "full",
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"{recipe.model}: cannot be loaded. {error}") from error
 
 
@@ -272,7 +291,7 @@ def system_result(name: str, prompt: Prompt | None, answers: dict, scores: dict,
     """One row of the report."""
     out: Generations = answers[name, "test"]
     summary: dict[str, Interval] = scores[name, "test"].summary()
-    wording = json.dumps(prompt.messages("{text}"), indent=1) if prompt and name != "base" else None
+    wording = json.dumps(prompt.messages("{text}"), indent=1) if prompt else None
     return SystemResult(
         metrics={m: summary[m] for m in ("field_accuracy", "exact_match", "valid_json")},
         fields=scores[name, "test"].field_table(),

@@ -57,28 +57,30 @@ def generate(
     texts, new_tokens, cut_off, start = [""] * len(ids), 0, 0, time.perf_counter()
     was_training = model.training
     model.eval()
-    with torch.inference_mode(), tqdm(total=len(ids), disable=not progress, leave=False, unit="chat") as bar:
-        for at in range(0, len(order), batch_size):
-            batch = order[at : at + batch_size]
-            width = len(ids[batch[0]])
-            input_ids = torch.tensor([[pad] * (width - len(ids[i])) + ids[i] for i in batch])
-            mask = torch.tensor([[0] * (width - len(ids[i])) + [1] * len(ids[i]) for i in batch])
-            out = model.generate(
-                input_ids=input_ids.to(model.device),
-                attention_mask=mask.to(model.device),
-                max_new_tokens=max_new_tokens,
-                do_sample=False,
-                use_cache=True,
-                pad_token_id=pad,
-                eos_token_id=end_ids,
-            )
-            for i, answer in zip(batch, out[:, width:].tolist(), strict=True):
-                end = next((k for k, token in enumerate(answer) if token in end_ids), None)
-                cut_off += end is None
-                new_tokens += len(answer) if end is None else end + 1
-                texts[i] = tokenizer.decode(answer[:end], skip_special_tokens=True)
-            bar.update(len(batch))
-    model.train(was_training)
+    try:
+        with torch.inference_mode(), tqdm(total=len(ids), disable=not progress, leave=False, unit="chat") as bar:
+            for at in range(0, len(order), batch_size):
+                batch = order[at : at + batch_size]
+                width = len(ids[batch[0]])
+                input_ids = torch.tensor([[pad] * (width - len(ids[i])) + ids[i] for i in batch])
+                mask = torch.tensor([[0] * (width - len(ids[i])) + [1] * len(ids[i]) for i in batch])
+                out = model.generate(
+                    input_ids=input_ids.to(model.device),
+                    attention_mask=mask.to(model.device),
+                    max_new_tokens=max_new_tokens,
+                    do_sample=False,
+                    use_cache=True,
+                    pad_token_id=pad,
+                    eos_token_id=end_ids,
+                )
+                for i, answer in zip(batch, out[:, width:].tolist(), strict=True):
+                    end = next((k for k, token in enumerate(answer) if token in end_ids), None)
+                    cut_off += end is None
+                    new_tokens += len(answer) if end is None else end + 1
+                    texts[i] = tokenizer.decode(answer[:end], skip_special_tokens=True)
+                bar.update(len(batch))
+    finally:
+        model.train(was_training)
     return Generations(
         texts=tuple(texts),
         prompt_tokens=sum(map(len, ids)),

@@ -1,11 +1,15 @@
 """Look before you train: is the loss really on the answer, the whole answer, and nothing else?"""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from ftlab.errors import DataError
 
 IGNORED = -100  # the label that PyTorch's cross-entropy leaves out
+HOLE = "\ue000"  # stands for an answer; a private character, which texts do not hold
+EMPTY_THOUGHT = re.compile(r"<think>\s*</think>")  # Qwen3 templates put one before the last answer
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,29 +50,59 @@ def check_masks(dataset: Iterable[dict], chats: Sequence[Sequence[dict]], tokeni
     """Prove for every example that the loss is on the answers with their end tokens and on nothing else.
 
     `dataset` is what the trainer really uses (`trainer.train_dataset`, in its order), `chats` the messages it
-    was made from. Returns the first example's mask; raises DataError with the first example that is wrong.
+    was made from. White space around an answer and an empty <think> block may be on either side. Returns the
+    first example's mask; raises DataError with the first example that is wrong.
     """
-    first, count = None, 0
-    for number, (row, chat) in enumerate(zip(dataset, chats, strict=True)):
+    rows = list(dataset)
+    if not rows and not chats:
+        raise DataError("the training set is empty: nothing to check and nothing to train on.")
+    if len(rows) != len(chats):
+        raise DataError(
+            f"{len(chats)} chats, but {len(rows)} rows in the training set. Usual causes: the trainer dropped rows "
+            "whose answer begins after max_length (raise it), or it packed several chats into one row (packing=False)."
+        )
+    for number, (row, chat) in enumerate(zip(rows, chats, strict=True)):
         mask = read_mask(row, tokenizer)
-        answers = [m["content"] for m in chat if m["role"] == "assistant"]
-        wanted = "".join(a + tokenizer.eos_token for a in answers)
+        wanted = [m["content"] + tokenizer.eos_token for m in chat if m["role"] == "assistant"]
         if mask.trained_tokens == 0:
             raise DataError(
                 f"example {number}: no token is trained (all labels are {IGNORED}). Usual causes: the text was "
                 "cut at max_length before the answer began, or the response marker is not in the text. "
                 "Raise max_length, or check the chat template."
             )
-        if mask.trained.strip() != wanted.strip():
+        if [_bare(text) for text in _trained_runs(row, tokenizer)] != [_bare(text) for text in wanted]:
             raise DataError(
                 f"example {number}: the loss is on {_short(mask.trained)}, but the answer is "
-                f"{_short(wanted)}. A missing end token teaches endless answers; a cut answer means that "
+                f"{_short(''.join(wanted))}. A missing end token teaches endless answers; a cut answer means that "
                 "max_length is too small; more text than the answer means a wrong response marker."
             )
-        first, count = first or mask, count + 1
-    if not count:
-        raise DataError("the training set is empty: nothing to check and nothing to train on.")
-    return first
+        if not _squeezed(mask.ignored).endswith(_squeezed(_without_answers(chat, tokenizer))):  # a BOS may precede
+            raise DataError(
+                f"example {number}: the loss is on {_short(mask.trained)}, but on another copy of that text than "
+                "the answer. Check the response marker."
+            )
+    return read_mask(rows[0], tokenizer)
+
+
+def _trained_runs(row, tokenizer) -> list[str]:
+    """The text of each unbroken run of trained tokens."""
+    pairs = zip(row["input_ids"], row["labels"], strict=True)
+    runs = groupby(pairs, key=lambda pair: pair[1] != IGNORED)
+    return [tokenizer.decode([token for token, _ in run]) for trained, run in runs if trained]
+
+
+def _without_answers(chat, tokenizer) -> str:
+    """The chat as the template writes it, without the answers and their end tokens."""
+    turns = [{**m, "content": HOLE} if m["role"] == "assistant" else m for m in chat]
+    return tokenizer.apply_chat_template(turns, tokenize=False).replace(HOLE + tokenizer.eos_token, "")
+
+
+def _bare(text: str) -> str:
+    return EMPTY_THOUGHT.sub("", text).strip()
+
+
+def _squeezed(text: str) -> str:
+    return "".join(EMPTY_THOUGHT.sub("", text).split())
 
 
 def _short(text: str, most: int = 160) -> str:

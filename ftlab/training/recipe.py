@@ -227,7 +227,8 @@ SCHEMA = _section(
                     "type": ["object", "null"],
                     "description": "write one line `name: path` for each further test set",
                     "default": {},
-                    "propertyNames": _key("string", "write the name of a further test set as a text"),
+                    "propertyNames": _key("string", "write the name of a further test set as a text")
+                    | {"pattern": r"^(?!(test|validation|train)$)[A-Za-z0-9._-]+$"},
                     "additionalProperties": _file("a further test set (chat JSONL)"),
                 },
                 "schema": _or_null(_file("the answer's JSON Schema, or leave the key out")),

@@ -13,6 +13,9 @@ class LivePlot(TrainerCallback):
     def __init__(self, every: float = 2.0):
         self.every, self.handle, self.drawn = every, None, 0.0
 
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.handle, self.drawn = None, 0.0  # a resumed run draws below its own cell
+
     def on_log(self, args, state, control, **kwargs):
         if time.monotonic() - self.drawn >= self.every:
             self.draw(state.log_history)
@@ -22,10 +25,11 @@ class LivePlot(TrainerCallback):
 
     def draw(self, rows) -> None:
         """Show the figure, or replace the one that is shown."""
+        from IPython.core.interactiveshell import InteractiveShell
         from IPython.display import display
 
         rows = [r for r in rows if "loss" in r or "eval_loss" in r]
-        if not rows:
+        if not rows or not InteractiveShell.initialized():
             return
         data, metadata = figure_bundle(loss_figure(rows), loss_alt(rows))
         if self.handle is None:

@@ -56,11 +56,13 @@ FIELD_PHRASES = {
     "want": ["what the writer wants", "what should be done next", "the wish of the customer"],
     "complaint": ["the complaint", "why the person came", "the reason for the visit"],
 }
-TEXT_FRAMES = ["{t}", "{t}", "Text: {t}", "Message: {t}", "\"{t}\"", "Text:\n{t}", "Mail: {t}", "Note: {t}", "Ticket: {t}",
-               "Customer: {t}", "Read this: {t}", "Here is the text. {t}"]  # fmt: skip
+TEXT_FRAMES = ["{t}", "{t}", "Text: {t}", "Message: {t}", '"{t}"', "Text:\n{t}", "Mail: {t}", "Note: {t}",
+               "Ticket: {t}", "Customer: {t}", "Read this: {t}", "Here is the text. {t}"]  # fmt: skip
 SYLLABLES = [
     c + v for c in "b c d f g h k l m n p r s t v w z br st tr pl gr ch sh".split() for v in "a e i o u".split()
 ]
+SKILLS = ["copy", "reverse", "sort", "sort_numbers", "largest", "smallest", "count", "sum", "difference", "first",
+          "last", "repeat_n", "yes_no_mentions"]  # fmt: skip
 ENDINGS = ["", "", "n", "r", "s", "t", "l", "x", "m", "nd", "ck", "sh"]
 
 
@@ -121,7 +123,8 @@ class World:
 
     def code(self) -> str:
         return self.pick(["{c}{d}", "{c}{d}{e}", "{c}-{d}", "{lc}{d}", "{c}{b}", "level{d}", "L{d}", "{d}"]).format(
-            c=self.pick("ABCDEFGHJKLMNQRSTUVWXYZ"), b=self.pick("ABCDEFGHJKLMNQRSTUVWXYZ"), lc=self.pick("abcdefghkmnrst"),
+            c=self.pick("ABCDEFGHJKLMNQRSTUVWXYZ"), b=self.pick("ABCDEFGHJKLMNQRSTUVWXYZ"),
+            lc=self.pick("abcdefghkmnrst"),
             d=self.rng.randrange(10), e=self.rng.randrange(10))  # fmt: skip
 
     def slots(self) -> dict:
@@ -131,7 +134,8 @@ class World:
             "price": self.pick(["{}", "{}.50", "{}.99"]).format(self.rng.randrange(3, 400)),
             "number": self.digits(self.pick([3, 4, 5, 6, 6, 7, 8, 10])), "n": str(self.rng.randrange(2, 10)),
             "age": str(self.rng.randrange(2, 95)), "days": str(self.rng.randrange(2, 15)),
-            "food": self.pick(lexicon.FOODS), "animal": self.pick(lexicon.ANIMALS), "colour": self.pick(lexicon.COLOURS),
+            "food": self.pick(lexicon.FOODS), "animal": self.pick(lexicon.ANIMALS),
+            "colour": self.pick(lexicon.COLOURS),
             "noun": self.pick(lexicon.NOUNS), "job": self.pick(lexicon.JOBS), "hobby": self.pick(lexicon.HOBBIES),
             "month": self.pick(lexicon.MONTHS), "adjective": self.pick(lexicon.ADJECTIVES),
         }  # fmt: skip
@@ -438,8 +442,8 @@ class World:
         shots = []
         kind = case.classes.keys()
         for _ in range(self.shots()):
-            record = {names[f]: (case.copies.get(f) if f in case.copies or f not in case.classes else chosen_options[f][case.classes[f]])
-                      for f in wanted}  # fmt: skip
+            labels = {f: chosen_options[f][case.classes[f]] for f in chosen_options}
+            record = {names[f]: labels[f] if f in labels else case.copies.get(f) for f in wanted}
             shots.append((case.text, json.dumps(record)))
             for _ in range(400):
                 case = self.ticket() if "issue" in kind else self.clinic_note()
@@ -540,9 +544,7 @@ class World:
 
     def skill(self, name: str | None = None) -> Doc:
         """General skills on short lists and numbers: the probe for forgetting."""
-        names = ["copy", "reverse", "sort", "sort_numbers", "largest", "smallest", "count", "sum", "difference", "first",
-                 "last", "repeat_n", "yes_no_mentions"]  # fmt: skip
-        name = name or self.pick(names)
+        name = name or self.pick(SKILLS)
         bank = self.pick(
             [lexicon.NOUNS, lexicon.NOUNS, lexicon.ANIMALS, lexicon.FOODS, lexicon.COLOURS, lexicon.FIRST_NAMES]
         )
@@ -568,9 +570,9 @@ class World:
         answer = {
             "copy": lambda: joint.join(items), "reverse": lambda: joint.join(reversed(items)),
             "sort": lambda: joint.join(sorted(items)), "sort_numbers": lambda: joint.join(map(str, sorted(numbers))),
-            "largest": lambda: str(max(numbers)), "smallest": lambda: str(min(numbers)), "count": lambda: str(len(items)),
-            "sum": lambda: str(a + b), "difference": lambda: str(a - b), "first": lambda: items[0], "last": lambda: items[-1],
-            "repeat_n": lambda: " ".join([word] * n),
+            "largest": lambda: str(max(numbers)), "smallest": lambda: str(min(numbers)),
+            "count": lambda: str(len(items)), "sum": lambda: str(a + b), "difference": lambda: str(a - b),
+            "first": lambda: items[0], "last": lambda: items[-1], "repeat_n": lambda: " ".join([word] * n),
         }[name]()  # fmt: skip
         if name == "repeat_n":
             slots["items"] = word

@@ -1,0 +1,203 @@
+"""Batched greedy answers of a tiny Qwen3 with random weights: they say nothing sensible, but always the same.
+
+`load_tokenizer` and `random_model` also serve the tests of masks and of whole runs.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ftlab.errors import DataError
+from ftlab.evaluation.generation import Generations, generate
+
+NANO = Path(os.environ.get("NANO_FOLDER", Path(__file__).resolve().parents[1] / "data" / "models" / "nano"))
+SPECIAL = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
+TEMPLATE = (
+    "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+POSITIONS = 2048
+CHATS = [
+    [{"role": "user", "content": "one"}],
+    [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "a longer question, with a comma"}],
+    [{"role": "user", "content": "23"}],
+    [
+        {"role": "user", "content": "first"},
+        {"role": "assistant", "content": "answer"},
+        {"role": "user", "content": "second"},
+    ],
+    [{"role": "user", "content": "Zoë asks: 東京?"}],
+]
+
+
+def load_tokenizer():
+    """The tokenizer of nano where it is bundled, else one of single bytes with the same kind of template."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    if (NANO / "tokenizer.json").exists():
+        return AutoTokenizer.from_pretrained(NANO)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({token: i for i, token in enumerate([*SPECIAL, *alphabet])}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=SPECIAL[0],
+        eos_token=SPECIAL[1],
+        additional_special_tokens=list(SPECIAL[2:]),
+        chat_template=TEMPLATE,
+        clean_up_tokenization_spaces=False,
+        model_max_length=POSITIONS,
+    )
+
+
+def random_model(tokenizer, hidden_size: int = 64):
+    """Two layers of Qwen3 in fp32; the wide initialisation makes its answers vary from token to token."""
+    import torch
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden_size,
+        intermediate_size=2 * hidden_size,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        head_dim=32,
+        max_position_embeddings=POSITIONS,
+        initializer_range=0.5,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Qwen3ForCausalLM(config).eval()
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    return load_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def shared_model(tokenizer):
+    return random_model(tokenizer)
+
+
+@pytest.fixture
+def model(shared_model, tokenizer):
+    """The shared model, in evaluation mode and with the tokenizer's end token, whatever a test did to it."""
+    shared_model.eval()
+    shared_model.generation_config.eos_token_id = tokenizer.eos_token_id
+    return shared_model
+
+
+def prompt_length(tokenizer, chat) -> int:
+    return len(tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=True)["input_ids"])
+
+
+def first_new(ids: list[int]) -> int:
+    """The first place after the start of a token that has not stood before it."""
+    return next(k for k in range(1, len(ids)) if ids[k] not in ids[:k])
+
+
+def greedy(model, tokenizer, chat, steps: int) -> list[int]:
+    """Greedy decoding written out, without a cache, padding or batches: the token ids of the answer."""
+    import torch
+
+    ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=True)["input_ids"]
+    start = len(ids)
+    with torch.inference_mode():
+        for _ in range(steps):
+            ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
+            if ids[-1] == tokenizer.eos_token_id:
+                break
+    return ids[start:]
+
+
+def test_answers_equal_greedy_decoding_written_out(model, tokenizer):
+    expected = [greedy(model, tokenizer, chat, 8) for chat in CHATS]
+    assert len({tuple(answer) for answer in expected}) > 1  # else a mixed-up order would go unnoticed
+    out = generate(model, tokenizer, CHATS, max_new_tokens=8)
+    assert list(out.texts) == [tokenizer.decode(answer, skip_special_tokens=True) for answer in expected]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+def test_neither_batches_nor_the_order_of_chats_change_an_answer(model, tokenizer, batch_size):
+    together = generate(model, tokenizer, CHATS, max_new_tokens=12, batch_size=50)
+    batched = generate(model, tokenizer, CHATS, max_new_tokens=12, batch_size=batch_size)
+    backwards = generate(model, tokenizer, CHATS[::-1], max_new_tokens=12, batch_size=batch_size)
+    assert together.texts == batched.texts == backwards.texts[::-1]
+    assert together.new_tokens == batched.new_tokens == backwards.new_tokens
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_the_tokenizers_padding_side_does_not_matter_and_stays(model, tokenizer, side, monkeypatch):
+    expected = generate(model, tokenizer, CHATS, max_new_tokens=8, batch_size=1).texts
+    monkeypatch.setattr(tokenizer, "padding_side", side)
+    assert generate(model, tokenizer, CHATS, max_new_tokens=8).texts == expected
+    assert tokenizer.padding_side == side
+
+
+def test_an_end_token_of_the_model_stops_an_answer(model, tokenizer):
+    whole = greedy(model, tokenizer, CHATS[0], 12)
+    stop = first_new(whole)
+    model.generation_config.eos_token_id = [tokenizer.eos_token_id, whole[stop]]
+    out = generate(model, tokenizer, CHATS[:1], max_new_tokens=12)
+    assert out.texts == (tokenizer.decode(whole[:stop], skip_special_tokens=True),)
+    assert (out.new_tokens, out.cut_off) == (stop + 1, 0)  # the end token was computed too
+
+
+def test_an_end_token_stops_one_answer_of_a_batch_and_no_other(model, tokenizer):
+    whole = [greedy(model, tokenizer, chat, 12) for chat in CHATS]
+    token = whole[0][first_new(whole[0])]
+    ends = [answer.index(token) if token in answer else None for answer in whole]
+    assert None in ends  # an answer without that token, which has to go on to the last one
+    model.generation_config.eos_token_id = [tokenizer.eos_token_id, token]
+    out = generate(model, tokenizer, CHATS, max_new_tokens=12)
+    assert out.cut_off == ends.count(None)
+    assert list(out.texts) == [
+        tokenizer.decode(answer[:end], skip_special_tokens=True) for answer, end in zip(whole, ends, strict=True)
+    ]
+    assert out.new_tokens == sum(12 if end is None else end + 1 for end in ends)
+
+
+def test_tokens_are_counted_without_padding(model, tokenizer):
+    out = generate(model, tokenizer, CHATS, max_new_tokens=4)
+    assert out.prompt_tokens == sum(prompt_length(tokenizer, chat) for chat in CHATS)
+    assert out.new_tokens == sum(len(greedy(model, tokenizer, chat, 4)) for chat in CHATS)
+    assert out.tokens_per_call == (out.prompt_tokens + out.new_tokens) / len(CHATS)
+    assert out.seconds > 0
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_mode_of_the_model_is_restored(model, tokenizer, training):
+    model.train(training)
+    generate(model, tokenizer, CHATS[:1], max_new_tokens=1)
+    assert model.training is training
+
+
+def test_a_prompt_that_just_fits_is_answered_and_one_token_more_is_refused(model, tokenizer):
+    room = POSITIONS - prompt_length(tokenizer, CHATS[0])
+    long = [{"role": "user", "content": CHATS[0][0]["content"] + " 1" * POSITIONS}]
+    with pytest.raises(DataError, match=r"chat 2: \d+ prompt tokens and 4 new ones .* Shorten the prompt"):
+        generate(model, tokenizer, [CHATS[0], CHATS[1], long], max_new_tokens=4)
+    with pytest.raises(DataError, match=f"chat 0: .* {room + 1} new ones .* {POSITIONS} positions"):
+        generate(model, tokenizer, CHATS[:1], max_new_tokens=room + 1)
+    model.generation_config.eos_token_id = [tokenizer.eos_token_id, greedy(model, tokenizer, CHATS[0], 1)[0]]
+    assert generate(model, tokenizer, CHATS[:1], max_new_tokens=room).new_tokens == 1
+
+
+def test_no_chats_give_no_answers(model, tokenizer):
+    out = generate(model, tokenizer, [])
+    assert out.texts == ()
+    assert (out.tokens_per_call, out.prompt_tokens, out.new_tokens, out.cut_off) == (0, 0, 0, 0)
+
+
+def test_the_repr_says_what_was_cut_off():
+    assert repr(Generations(("a", "b"), 10, 6, 3.0, 0)) == "2 answers in 3 s, 8 tokens a call"
+    assert repr(Generations(("a", "b"), 10, 6, 3.0, 1)).endswith(", 1 cut off at max_new_tokens")

@@ -1,0 +1,274 @@
+"""Whole runs: what is refused before any time is spent, and one run from recipe to report with a tiny model."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from test_generation import load_tokenizer, random_model
+
+from ftlab import run
+from ftlab.errors import DataError, ModelError
+from ftlab.evaluation import compare_files
+from ftlab.models import REPOSITORY
+
+QUEUES = ("billing", "logistics", "workshop", "presales")
+THINGS = ("lamp", "kettle", "radio", "chair", "drill", "fan", "mixer", "clock")
+PROMPTS = [
+    {"name": "keys", "instruction": "Answer with JSON using the keys queue, product."},
+    {"name": "user", "place": "user", "instruction": "As JSON with queue and product:"},
+]
+SCHEMA = {"type": "object", "properties": {"queue": {"enum": QUEUES}}, "required": ["queue", "product"]}
+
+
+def make_rows(part: str, count: int) -> list[dict]:
+    rows = []
+    for i in range(count):
+        record = {"queue": QUEUES[i % len(QUEUES)], "product": THINGS[i % len(THINGS)]}
+        turns = [
+            ("system", "Triage."),
+            ("user", f"{part} {i}: {record['product']}, {record['queue']}?"),
+            ("assistant", json.dumps(record)),
+        ]
+        rows.append({"id": f"{part}-{i}", "messages": [{"role": role, "content": text} for role, text in turns]})
+    return rows
+
+
+def write_rows(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """The path of a very small recipe beside its data; the model is a folder that is not there yet."""
+    for part, count in {"train": 12, "validation": 4, "test": 8, "hard": 3}.items():
+        write_rows(tmp_path / f"{part}.jsonl", make_rows(part, count))
+    probe = [("user", "Copy: tree"), ("assistant", "tree")]
+    write_rows(tmp_path / "probe.jsonl", [{"messages": [{"role": r, "content": t} for r, t in probe]}] * 2)
+    (tmp_path / "schema.json").write_text(json.dumps(SCHEMA))
+    (tmp_path / "prompts.yaml").write_text(yaml.safe_dump(PROMPTS))
+    content = {
+        "name": "tiny",
+        "task": "put tickets into queues",
+        "model": str(tmp_path / "model"),
+        "seed": 3,
+        "data": {part: f"{part}.jsonl" for part in ("train", "validation", "test")}
+        | {"slices": {"hard": "hard.jsonl"}, "schema": "schema.json"},
+        "prompts": "prompts.yaml",
+        "training": {
+            "method": "lora",
+            "r": 4,
+            "lora_alpha": 8,
+            "lora_dropout": 0,
+            "target_modules": ["q_proj", "v_proj"],
+            "learning_rate": 1e-2,
+            "num_train_epochs": 1,
+            "per_device_train_batch_size": 4,
+            "gradient_accumulation_steps": 1,
+            "warmup_steps": 0,
+            "weight_decay": 0.01,
+            "lr_scheduler_type": "linear",
+            "max_length": 256,
+        },
+        "evaluation": {"max_new_tokens": 8, "batch_size": 8, "validation_rows": 3, "probe": "probe.jsonl"},
+        "bars": {"min_gain": 0.05, "max_probe_loss": 0.02},
+    }
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture
+def no_model(monkeypatch):
+    """Any attempt to load a model fails the test."""
+    monkeypatch.setattr(run, "load_model", lambda recipe: pytest.fail("a model was loaded"))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Paris", "paris"),
+        (" Paris.\n", "paris"),
+        ("STRASSE .", "strasse"),
+        ("Straße", "strasse"),
+        ("3.5", "3.5"),
+        ("", ""),
+    ],
+)
+def test_normalise(text, expected):
+    assert run.normalise(text) == expected
+
+
+def test_normalise_takes_away_one_full_stop_only():
+    assert run.normalise("wait...") == "wait.."
+
+
+def test_predictions_are_what_compare_reads(tmp_path):
+    rows = make_rows("test", 8)
+    right = [row["messages"][-1]["content"] for row in rows]
+    wrong = ["I do not know.\nReally: \u2028 “no” {", "", *right[2:]]
+    run.write_predictions(tmp_path / "predictions" / "a.jsonl", rows, wrong)
+    run.write_predictions(tmp_path / "predictions" / "b.jsonl", rows, right)
+    lines = [{"id": row["id"], "reference": json.loads(text)} for row, text in zip(rows, right, strict=True)]
+    write_rows(tmp_path / "references.jsonl", lines)
+    folder = tmp_path / "predictions"
+    found = compare_files(folder / "a.jsonl", folder / "b.jsonl", tmp_path / "references.jsonl")
+    assert (found.n, found.a, found.b) == (8, 0.75, 1.0)
+    written = [json.loads(line)["prediction"] for line in (folder / "a.jsonl").read_text().split("\n")[:-1]]
+    assert written == wrong
+
+
+def test_predictions_without_ids_are_numbered_and_one_for_each_row(tmp_path):
+    rows = [{"messages": []}, {"messages": []}]
+    run.write_predictions(tmp_path / "p.jsonl", rows, ["a", "b"])
+    assert [json.loads(line)["id"] for line in (tmp_path / "p.jsonl").read_text().splitlines()] == [0, 1]
+    with pytest.raises(ValueError, match="shorter"):
+        run.write_predictions(tmp_path / "p.jsonl", rows, ["a"])
+
+
+@pytest.mark.parametrize("name", ["report.json", "report.html"])
+def test_a_report_is_not_overwritten_without_force(recipe, tmp_path, no_model, name):
+    old = tmp_path / "out" / name
+    old.parent.mkdir()
+    old.write_text("old")
+    with pytest.raises(FileExistsError) as caught:
+        run.run_recipe(recipe, out=old.parent, progress=False)
+    assert caught.value.filename == str(old)
+    assert old.read_text() == "old"
+
+
+def test_with_force_the_run_goes_on_to_the_model(recipe, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.json").write_text("old")
+    loaded = []
+
+    def load_model(recipe):
+        loaded.append(recipe.model)
+        raise ModelError("stop here")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "load_model", load_model)
+        with pytest.raises(ModelError, match="stop here"):
+            run.run_recipe(recipe, out=tmp_path / "out", force=True, progress=False)
+    assert loaded == [str(tmp_path / "model")]
+    assert (tmp_path / "out" / "report.json").read_text() == "old"  # nothing is lost by a run that fails
+
+
+@pytest.mark.parametrize("part", ["validation", "test", "hard"])
+def test_a_ticket_that_stands_in_training_too_is_refused(recipe, tmp_path, no_model, part):
+    rows, train = make_rows(part, 3), make_rows("train", 12)
+    rows[1]["messages"][1]["content"] = "  " + train[7]["messages"][1]["content"].upper()
+    write_rows(tmp_path / f"{part}.jsonl", rows)
+    with pytest.raises(DataError, match=f"1 identical input.*'{part}-1' = 'train-7'"):
+        run.run_recipe(recipe, out=tmp_path / "out", progress=False)
+
+
+@pytest.mark.parametrize("part", ["validation", "test", "hard"])
+def test_an_answer_that_is_no_json_is_refused(recipe, tmp_path, no_model, part):
+    rows = make_rows(part, 3)
+    rows[2]["messages"][-1]["content"] = "queue: billing"
+    write_rows(tmp_path / f"{part}.jsonl", rows)
+    with pytest.raises(DataError, match=f"{part}, row 3 \\('{part}-2'\\): the answer is no JSON object"):
+        run.run_recipe(recipe, out=tmp_path / "out", progress=False)
+
+
+def test_only_the_first_training_rows_count(recipe, tmp_path, monkeypatch):
+    """With train_rows the leak check looks at the rows that are trained on, and at no other."""
+    rows, train = make_rows("test", 8), make_rows("train", 12)
+    rows[0]["messages"][1] = train[5]["messages"][1]
+    write_rows(tmp_path / "test.jsonl", rows)
+    content = yaml.safe_load(recipe.read_text())
+    monkeypatch.setattr(run, "load_model", lambda recipe: (_ for _ in ()).throw(ModelError("got so far")))
+    for count, error in ((5, ModelError), (6, DataError)):
+        content["data"]["train_rows"] = count
+        recipe.write_text(yaml.safe_dump(content))
+        with pytest.raises(error):
+            run.run_recipe(recipe, out=tmp_path / "out", progress=False)
+
+
+def test_machine_line_names_the_gpu_or_the_cpu(monkeypatch):
+    machine = SimpleNamespace(gpu=None, cpu="Example 1", cores=4)
+    monkeypatch.setattr(run.hardware, "describe", lambda: machine)
+    assert run.machine_line() == "Example 1, 4 cores, no GPU"
+    machine.gpu = "Example GPU"
+    assert run.machine_line() == "Example GPU"
+
+
+RATE = {"value", "low", "high"}
+
+
+def ftlab_run(recipe, out) -> dict:
+    """`ftlab run` in a process of its own (Unsloth patches the libraries that it finds loaded): its report."""
+    command = [sys.executable, "-m", "ftlab", "run", str(recipe), "--out", str(out), "--json"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        command, cwd=recipe.parent, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode in (0, 1), done.stderr[-3000:]  # 1: a verdict other than "ship"
+    report = json.loads((out / "report.json").read_text())
+    assert done.returncode == (0 if report["gate"]["verdict"] == "ship" else 1)
+    assert json.loads(done.stdout) == report  # with --json, nothing else stands there
+    return report
+
+
+@pytest.mark.slow
+def test_a_whole_run_keeps_the_contract_and_repeats_itself(recipe, tmp_path):
+    tokenizer = load_tokenizer()
+    random_model(tokenizer).save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    weights = hashlib.sha256((tmp_path / "model" / "model.safetensors").read_bytes()).hexdigest()
+    first, second = (ftlab_run(recipe, tmp_path / name) for name in ("first", "second"))
+
+    assert first["task"] == "put tickets into queues"
+    assert first["n"] == 8
+    assert set(first["systems"]) == {"base", "zero_shot", "few_shot", "fine_tuned"}
+    for name, system in first["systems"].items():
+        for metric in ("field_accuracy", "exact_match", "valid_json"):
+            assert RATE <= set(system[metric])
+            assert 0 <= system[metric]["low"] <= system[metric]["value"] <= system[metric]["high"] <= 1
+        assert system["tokens_per_call"] > 0
+        assert system["seconds_per_call"] > 0
+        assert set(system["slices"]) == (set() if name == "base" else {"hard"})
+    wanted = {"baseline", "candidate", "delta", "low", "high", "p_value", "disagreement", "smallest_detectable_gain"}
+    assert wanted <= set(first["comparison"])
+    assert first["comparison"]["baseline"] in ("zero_shot", "few_shot")
+    assert first["comparison"]["candidate"] == "fine_tuned"
+    assert {"bars", "verdict", "reasons"} <= set(first["gate"])
+    assert first["gate"]["verdict"] in ("ship", "do not ship", "not enough data")
+    assert first["gate"]["bars"]["min_gain"] == 0.05
+    assert len(first["recipe_sha256"]) == len(first["data_sha256"]) == 64
+    assert "torch" in first["versions"]
+
+    training = first["training"]
+    assert training["steps"] == 3  # 12 rows, 4 a step, once
+    assert [row["step"] for row in training["log"] if "loss" in row] == [1, 2, 3]
+    assert 0 < training["trainable_parameters"] < 20_000
+    assert len(first["prompt_search"]) == 2 + 2 * 3 * 2
+    tokens = {name: system["tokens_per_call"] for name, system in first["systems"].items()}
+    assert tokens["few_shot"] > tokens["zero_shot"]
+
+    files = sorted(path.name for path in (tmp_path / "first" / "predictions").iterdir())
+    assert files == [
+        "hard.few_shot.jsonl",
+        "hard.fine_tuned.jsonl",
+        "hard.zero_shot.jsonl",
+        "test.base.jsonl",
+        "test.few_shot.jsonl",
+        "test.fine_tuned.jsonl",
+        "test.zero_shot.jsonl",
+    ]
+    for name in files:
+        texts = [(tmp_path / run_name / "predictions" / name).read_text() for run_name in ("first", "second")]
+        assert texts[0] == texts[1], name
+    predictions = [(tmp_path / "first" / "predictions" / f"test.{name}.jsonl") for name in ("base", "fine_tuned")]
+    assert predictions[0].read_text() != predictions[1].read_text()  # three steps at 1e-2 were not for nothing
+    assert first["recipe_sha256"] == second["recipe_sha256"]
+    assert [row.get("loss") for row in training["log"]] == [row.get("loss") for row in second["training"]["log"]]
+
+    assert (tmp_path / "first" / "adapter" / "adapter_model.safetensors").exists()
+    assert (tmp_path / "first" / "report.html").read_text().startswith("<!doctype html>")
+    assert hashlib.sha256((tmp_path / "model" / "model.safetensors").read_bytes()).hexdigest() == weights
