@@ -26,10 +26,13 @@ test: setup ## unit tests (ARGS="-k name" chooses)
 course: setup ## build and run every notebook
 	@$(PY) tools/build_notebooks.py --run-all
 
-check: setup ## lint, notebooks up to date, links, coverage map
+check: setup ## lint, notebooks fresh, links, coverage map, data as generated
 	@$(PY) -m ruff check .
 	@$(PY) tools/build_notebooks.py --check
 	@$(PY) tools/check.py
+	@$(PY) tools/make_support_triage.py --check
+	@$(PY) tools/measure_nano.py --check-probe
+	@$(PY) tools/record_run.py --check
 
 lock: setup ## resolve pyproject.toml into requirements/lock.txt (ARGS=--upgrade: newest)
 	@$(PY) tools/setup.py lock $(ARGS)

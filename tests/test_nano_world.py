@@ -30,8 +30,6 @@ WITHOUT_KEYS = (
     "Do the same for each text.",
     "Make the JSON.",
 )
-# both banks have it, found after the model was trained; it is in no file that measures
-KNOWN_TO_BE_SHARED = {("train", "I get your newsletter three times a week.")}
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +147,7 @@ def test_no_sentence_of_the_running_example(corpus):
             pieces = re.split(r"\{\w+\}", sentence)
             if any(shingles(piece, size) & ours[size] for piece in pieces):
                 shared.add((pattern.split, sentence))
-    assert shared <= KNOWN_TO_BE_SHARED
+    assert not shared
 
 
 def test_heldout_patterns_never_occur_in_training(corpus):
@@ -294,8 +292,7 @@ def test_skills_are_right(name, split):
         assert answer in {solve(name, match.groupdict()) for match in matches}, doc
 
 
-def test_yes_and_no_are_right_about_letters():
-    """It counts parts of words too: "car" is found in "card"."""
+def test_yes_and_no_are_right_about_words():
     patterns = [as_regex(pattern, slot="[a-z ]+?") for pattern in lexicon.INSTRUCTIONS["yes_no_mentions"]]
     answers = []
     for seed in range(300):
@@ -304,7 +301,8 @@ def test_yes_and_no_are_right_about_letters():
         before = "\n".join(text for _, text in doc.turns[:-1])
         matches = [match for pattern in patterns if (match := re.search(pattern, before))]
         assert matches, before
-        assert any((m["word"] in user.replace(m[0], "")) == (answer == "yes") for m in matches), doc
+        found = [re.search(rf"\b{m['word']}\b", user.replace(m[0], "")) is not None for m in matches]
+        assert (answer == "yes") in found, doc
         answers.append(answer)
     assert 0.3 < answers.count("yes") / len(answers) < 0.7
 

@@ -1,6 +1,6 @@
 # ---
 # ftlab:
-#   reads: [data/support_triage/*.jsonl, data/models/nano/*, recipes/support_triage_prompts.yaml]
+#   reads: [data/support_triage/*.jsonl, data/models/nano/model.safetensors, data/models/nano/tokenizer.json, recipes/support_triage_prompts.yaml]
 #   headline: the best prompt on the test set, and the bar
 # ---
 

@@ -1,6 +1,6 @@
 # ---
 # ftlab:
-#   reads: [data/support_triage/train.jsonl, data/support_triage/validation.jsonl, data/models/nano/*]
+#   reads: [data/support_triage/train.jsonl, data/support_triage/validation.jsonl, data/models/nano/model.safetensors, data/models/nano/tokenizer.json]
 #   headline: validation loss, first and last
 # ---
 
@@ -217,7 +217,8 @@ live_plot = LivePlot()
 trainer.remove_callback(PrinterCallback)  # the live plot replaces the printed lines
 trainer.add_callback(live_plot)
 trainer.add_callback(PullThePlug())
-trainer.train()
+stopped = trainer.train()
+print(f"stopped after {stopped.global_step} steps")
 
 # %% [markdown]
 # The run stopped in the middle. On disk is a checkpoint: adapter, optimizer, scheduler, random state and step.
@@ -289,7 +290,7 @@ overfit = SFTTrainer(
 )
 overfit.remove_callback(PrinterCallback)
 overfit = train_on_responses_only(overfit)
-overfit.train()
+last = overfit.train()
 
 # %%
 losses = [float(row["eval_loss"]) for row in overfit.state.log_history if "eval_loss" in row]

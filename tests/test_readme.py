@@ -1,0 +1,58 @@
+"""The README says what is there: commands, notebooks, and the recorded result."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from ftlab.cli import main
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+import record_run  # noqa: E402
+
+README = (ROOT / "README.md").read_text()
+SOURCES = sorted((ROOT / "notebooks/src").glob("*.py"))
+
+
+def test_every_make_target_it_names_exists():
+    targets = re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), flags=re.M)
+    named = set(re.findall(r"make ([a-z]+)", README)) - {"it"}
+    assert named
+    assert named <= set(targets)
+
+
+@pytest.mark.parametrize(
+    "command", sorted(set(re.findall(r"ftlab ([a-z]+)\b(?=[^`\n]*\n?)", README)) & {"doctor", "run", "compare"})
+)
+def test_every_command_it_names_has_help_with_an_example(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--help"])
+    assert stopped.value.code == 0
+    assert f"ftlab {command}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_its_table_agrees_with_each_notebook(source):
+    first = source.read_text().split("# %%")[1]
+    minutes = re.search(r"\*\*Minutes:\*\* (\d+)", first)[1]
+    row = next(
+        line for line in README.splitlines() if f"notebooks/{source.stem}.ipynb" in line and line.startswith("|")
+    )
+    question = re.search(r"\*\*Question:\*\* (.*?\?)", first, flags=re.S)[1].replace("\n# ", " ")
+    assert f"| {minutes} |" in row
+    assert question in row
+
+
+def test_its_result_is_the_recorded_run():
+    report = json.loads((record_run.SHOWN / "report.json").read_text())
+    assert record_run.with_block(README, record_run.readme_block(report)) == README
+
+
+def test_a_changed_number_would_be_noticed():
+    report = json.loads((record_run.SHOWN / "report.json").read_text())
+    report["systems"]["fine_tuned"]["field_accuracy"]["value"] -= 0.01
+    assert record_run.with_block(README, record_run.readme_block(report)) != README
