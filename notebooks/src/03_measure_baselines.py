@@ -106,7 +106,7 @@ for prompt in wordings[:2]:
 # %%
 from ftlab.baselines import try_prompts
 
-zero_shot = try_prompts(model, tokenizer, wordings, validation_rows[:80])
+zero_shot = try_prompts(model, tokenizer, wordings, validation_rows[:40])
 zero_shot
 
 # %% [markdown]
@@ -121,9 +121,9 @@ zero_shot
 # %%
 from ftlab.baselines import with_shots
 
-best_wordings = [c.prompt for c in zero_shot.candidates[:2]]
-candidates = [with_shots(p, train_rows, k, seed) for p in best_wordings for k in (1, 2, 4) for seed in (0, 1)]
-few_shot = try_prompts(model, tokenizer, candidates, validation_rows[:80])
+best_wording = zero_shot.candidates[0].prompt
+candidates = [with_shots(best_wording, train_rows, k, seed) for k in (1, 2, 4) for seed in (0, 1)]
+few_shot = try_prompts(model, tokenizer, candidates, validation_rows[:40])
 few_shot
 
 # %%
@@ -162,7 +162,7 @@ show(
 # search was partly lucky.
 
 # %% tags=["headline"]
-sample = test_rows[:300]
+sample = test_rows[:200]
 pairs = [input_and_answer(row) for row in sample]
 chosen = best.prompt
 answers = generate(model, tokenizer, [chosen.messages(text) for text, _ in pairs])

@@ -1,6 +1,6 @@
 # ---
 # ftlab:
-#   reads: [data/support_triage/*.json*, data/recorded/support_triage_nano/*]
+#   reads: [data/support_triage/*.json*, data/recorded/support_triage_nano/report.json, data/recorded/support_triage_nano/predictions/*]
 #   headline: the verdict of the gate
 # ---
 
