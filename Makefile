@@ -32,7 +32,7 @@ check: setup ## lint, notebooks fresh, links, coverage map, data as generated
 	@$(PY) tools/check.py
 	@$(PY) tools/make_support_triage.py --check
 	@$(PY) tools/measure_nano.py --check-probe
-	@$(PY) tools/record_run.py --check
+	@$(PY) tools/readme_result.py --check
 
 lock: setup ## resolve pyproject.toml into requirements/lock.txt (ARGS=--upgrade: newest)
 	@$(PY) tools/setup.py lock $(ARGS)

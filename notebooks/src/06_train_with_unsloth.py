@@ -33,7 +33,7 @@ model, tokenizer = FastLanguageModel.from_pretrained(
     model_name=resolve(MODEL),
     max_seq_length=1024,
     dtype=precision,
-    load_in_4bit=ON_GPU,  # QLoRA: the frozen base in 4 bits; on a CPU it only costs time (measured below)
+    load_in_4bit=ON_GPU,  # QLoRA: the frozen base in 4 bits; for nano on a CPU not worth it (measured below)
 )
 print(f"{model.num_parameters():,} parameters in {next(model.parameters()).dtype}")
 
@@ -82,7 +82,7 @@ print(dataset["train"][0]["text"])
 
 # %% [markdown]
 # Markers and end tokens come from the model's own chat template. Train with one template and serve with another, and the
-# model meets a format that it never learned; notebook 08 shows that ruin.
+# model meets a format that it never learned.
 
 # %%
 import matplotlib.pyplot as plt
@@ -345,7 +345,7 @@ print(f"4-bit takes {seconds['4-bit (NF4)'] / seconds['16/32-bit']:.1f} times as
 
 # %% [markdown]
 # Four bits save memory, and an 8B model fits on a small card only that way. They do not save time: each matrix is unpacked
-# before use. `nano` fits anywhere, so its default on a CPU is LoRA without quantisation. (Its embedding stays in full
+# before use, which can cost a multiple on one CPU and next to nothing on another. `nano` fits anywhere, so its default on a CPU is LoRA without quantisation. (Its embedding stays in full
 # precision and is a large part of so small a model; in an 8B model the saving is close to four times.)
 
 # %% [markdown]
@@ -384,4 +384,4 @@ print("same answer after loading:", answer)
 # - Save checkpoints, and practise the resume before you need it.
 # - Validation loss tells when to stop. Whether the model is *good* is another question.
 #
-# **Read next:** [07 Evaluate](07_evaluate.ipynb).
+# **Read next:** [03 Measure baselines](03_measure_baselines.ipynb), for the bar that this training has to beat.
