@@ -36,7 +36,7 @@ from nano_world.compose import document  # noqa: E402
 SPECIAL = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
 PAD, END = 0, 1
 ROLE = {"system": 2, "user": 3, "assistant": 4}
-WEIGHT = {"assistant": 1.0, "user": 0.1, "system": 0.1, "text": 0.5}
+WEIGHT = {"user": 0.1, "system": 0.1, "text": 0.5}  # each token of an answer of n tokens: 3 / sqrt(n)
 VOCAB, MAX_LENGTH = 2048, 1536
 COPYING = 0.1  # share of documents that are random tokens repeated
 
@@ -132,7 +132,8 @@ def encode(doc, tokenizer: Tokenizer):
             ids.append(ROLE[role])
             weights.append(0.0)
         ids += body
-        weights += [WEIGHT[role]] * len(body)
+        each = 3 * len(body) ** -0.5 if role == "assistant" else WEIGHT[role]
+        weights += [each] * len(body)
     return ids[:MAX_LENGTH], weights[:MAX_LENGTH]
 
 
@@ -145,18 +146,20 @@ def copying(rng: random.Random):
 
 
 def batches(seed: int, state: dict, tokens_per_step: int, tokenizer: Tokenizer):
-    """Yields (last batch of its buffer, ids, weights, copies): documents of like length together, padded right.
+    """Yields (last batch of its buffer, ids, weights, chats, copies): documents of like length together, padded right.
 
-    ids (B, T); weights (B, T), 0 on padding; copies (B,), true for rows of the copying curriculum.
+    ids (B, T); weights (B, T), 0 on padding; chats and copies (B, 1), true for chats and for rows of the
+    copying curriculum.
     """
     while True:
         rng = random.Random(seed * 1_000_003 + state["buffer"])
         rows = []
         for i in range(768):
             if rng.random() < COPYING:
-                rows.append((*copying(rng), True))
+                rows.append((*copying(rng), "copies"))
             else:
-                rows.append((*encode(document(state["buffer"] * 768 + i), tokenizer), False))
+                doc = document(state["buffer"] * 768 + i)
+                rows.append((*encode(doc, tokenizer), "chat" if doc.turns[-1][0] == "assistant" else "text"))
         rows.sort(key=lambda r: len(r[0]))
         groups, group = [], []
         for row in rows:
@@ -173,7 +176,8 @@ def batches(seed: int, state: dict, tokens_per_step: int, tokenizer: Tokenizer):
             for row, (i, w, _) in enumerate(group):
                 ids[row, : len(i)] = torch.tensor(i)
                 weights[row, : len(w)] = torch.tensor(w)
-            yield n == len(groups) - 1, ids, weights, torch.tensor([row[2] for row in group])
+            kinds = [[row[2] == kind] for kind in ("chat", "copies") for row in group]
+            yield n == len(groups) - 1, ids, weights, *torch.tensor(kinds).chunk(2)
 
 
 def fast_bf16() -> bool:
@@ -221,7 +225,7 @@ def train(args):
     log = (work / "curve.jsonl").open("a")
     t0, shown = time.perf_counter() - state["seconds"], time.perf_counter()
     sums = dict.fromkeys(["loss", "weight", "right", "answers", "copies_right", "copies"], 0)
-    for last_of_buffer, ids, weights, copies in batches(args.seed, state, args.tokens_per_step, tokenizer):
+    for last_of_buffer, ids, weights, chats, copies in batches(args.seed, state, args.tokens_per_step, tokenizer):
         progress = state["tokens"] / args.tokens
         if progress >= 1 or (args.stop_after and time.perf_counter() - t0 > args.stop_after * 60):
             break
@@ -244,8 +248,8 @@ def train(args):
             o.step()
             o.zero_grad(set_to_none=True)
         with torch.no_grad():
-            copied = copies.to(device)[:, None].expand_as(keep)[keep] & (w == 1.0)
-            answer = ~copied & (w == 1.0)
+            copied = copies.to(device).expand_as(keep)[keep]
+            answer = chats.to(device).expand_as(keep)[keep] & (w > WEIGHT["user"])
             right = logits.argmax(-1) == target[keep]
             sums["right"] += int(right[answer].sum())
             sums["answers"] += int(answer.sum())

@@ -78,6 +78,22 @@ class Finding:
         return f"{self.file}:{self.line} {self.field + ': ' if self.field else ''}{self.message}"
 
 
+@dataclass(frozen=True)
+class Row:
+    """One usable row and where it stands: `line` counts from 1 in the file as it lies on disk."""
+
+    data: dict
+    file: str
+    line: int
+
+
+def finding(codes: dict, code: str, row: Row, field: str, *values) -> Finding:
+    """One problem of one row; `codes` maps a code to (severity, message), each {} in it takes one of `values`."""
+    severity, message = codes[code]
+    file, field, text = map(_printable, (row.file, field[:200], message.format(*values)))
+    return Finding(code, severity, file, row.line, field, text)
+
+
 @dataclass(frozen=True, repr=False)
 class ChatCheck:
     """What `check_chat` saw; `rows` are the usable ones, `counts` the number of findings by code."""
@@ -88,6 +104,12 @@ class ChatCheck:
     rows_kept: int
     findings: list[Finding]
     counts: dict[str, int]
+    lines: list[int]  # of each usable row
+
+    @property
+    def placed(self) -> list[Row]:
+        """The usable rows with their places."""
+        return [Row(row, self.path, line) for row, line in zip(self.rows, self.lines, strict=True)]
 
     @property
     def errors(self) -> list[Finding]:
@@ -140,7 +162,7 @@ def check_chat(path: str | Path) -> ChatCheck:
     Every line that is not blank is a row, so `rows_in == rows_kept + rows with an error`.
     Raises DataError only when there is nothing to check: no such file, a folder, or not one row.
     """
-    rows, findings, rows_in = [], [], 0
+    rows, lines, findings, rows_in = [], [], [], 0
     for line in scan_jsonl(path):
         found = list(line.findings)
         if isinstance(line.row, dict):
@@ -151,9 +173,10 @@ def check_chat(path: str | Path) -> ChatCheck:
         rows_in += line.is_row
         if line.is_row and not _has_error(found):
             rows.append(line.row)
+            lines.append(line.number)
     findings.sort(key=lambda finding: finding.line)
     counts = dict(Counter(finding.code for finding in findings))
-    return ChatCheck(str(path), rows, rows_in, len(rows), findings, counts)
+    return ChatCheck(str(path), rows, rows_in, len(rows), findings, counts, lines)
 
 
 def read_chat(path: str | Path) -> list[dict]:
@@ -258,11 +281,10 @@ def _findings(problems, path, number) -> list[Finding]:
     """Turn (code, field, *values) into findings, at most MAX_PER_ROW of each severity."""
     seen, findings = Counter(), []
     for code, field, *values in problems:
-        severity, message = CODES[code]
+        severity = CODES[code][0]
         seen[severity] += 1
         if seen[severity] <= MAX_PER_ROW:
-            file, field, text = map(_printable, (str(path), field[:200], message.format(*values)))
-            findings.append(Finding(code, severity, file, number, field, text))
+            findings.append(finding(CODES, code, Row({}, str(path), number), field, *values))
     return findings
 
 

@@ -618,9 +618,9 @@ class World:
 
 
 MIX = [
-    (0.06, World.text), (0.03, World.sheet), (0.06, World.plain_ticket), (0.15, World.classify), (0.08, World.extract),
-    (0.17, World.json_record), (0.05, World.profile_json), (0.14, World.qa_context), (0.02, World.qa_alone),
-    (0.18, World.skill), (0.03, World.polite), (0.03, World.replies_few_shot_words),
+    (0.04, World.text), (0.02, World.sheet), (0.04, World.plain_ticket), (0.18, World.classify), (0.08, World.extract),
+    (0.14, World.json_record), (0.04, World.profile_json), (0.14, World.qa_context), (0.02, World.qa_alone),
+    (0.24, World.skill), (0.03, World.polite), (0.03, World.replies_few_shot_words),
 ]  # fmt: skip
 
 
