@@ -61,6 +61,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     compare.add_argument("--metric", default="exact_match", help="score of a case (default: exact_match)")
 
+    decide = add_command(
+        commands, "decide", run_decide, "prompt, retrieve or fine-tune? ranked advice for one case",
+        "ftlab decide recipes/cases/support_triage.yaml",
+    )  # fmt: skip
+    decide.add_argument("case", type=Path, metavar="CASE.yaml", help="the case: task, wants and what is known")
+
     run = add_command(
         commands, "run", run_recipe, "train and judge one recipe", "ftlab run recipes/triage.yaml"
     )
@@ -102,6 +108,15 @@ def run_compare(options: argparse.Namespace) -> int:
     result = compare_files(options.a, options.b, options.references, metric=options.metric)
     show(result, dataclasses.asdict(result), options.json)
     return DONE if result.verdict == "better" else NEGATIVE
+
+
+def run_decide(options: argparse.Namespace) -> int:
+    """`ftlab decide`: 0 whatever the advice is."""
+    from ftlab.decide import decide, read_case
+
+    decision = decide(read_case(options.case))
+    show(decision, decision.to_dict(), options.json)
+    return DONE
 
 
 def run_recipe(options: argparse.Namespace) -> int:

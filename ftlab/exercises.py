@@ -376,3 +376,37 @@ def grade_steps(fn: Callable) -> CheckResult:
         ),
     ]
     return check("optimizer steps", fn, [Case(args, steps(*args), why) for args, why in reasons], mistakes)
+
+
+def check_break_even(fn: Callable) -> None:
+    """`fn(one_time_usd, usd_per_call_prompted, usd_per_call_tuned) -> calls`, infinity for never."""
+    report(grade_break_even(fn))
+
+
+def grade_break_even(fn: Callable) -> CheckResult:
+    """One-time cost over the saving per call; no saving, no pay-back."""
+
+    def calls(one_time, prompted, tuned):
+        return one_time / (prompted - tuned) if prompted > tuned else math.inf
+
+    reasons = [
+        ((1000.0, 0.002, 0.001), "each call saves a tenth of a cent, so 1,000 USD take a million calls"),
+        ((180.0, 0.01, 0.004), "180 USD over 0.6 cents a call"),
+        ((0.0, 0.002, 0.001), "nothing was spent, so the first call pays"),
+        ((1000.0, 0.001, 0.002), "the tuned call is dearer: it never pays back"),
+        ((1000.0, 0.001, 0.001), "no difference, no pay-back"),
+    ]
+    mistakes = [
+        Mistake(
+            lambda o, p, t: o / (p - t),
+            "you divided without asking whether there is a saving. A negative number of calls is no pay-back, and "
+            "no difference divides by zero.",
+        ),
+        Mistake(lambda o, p, t: o / abs(p - t) if p != t else math.inf, "you took the difference without its sign."),
+        Mistake(lambda o, p, t: o / p, "you divided by the price of a prompted call, not by what a call saves."),
+        Mistake(
+            lambda o, p, t: o / (t - p) if t > p else math.inf,
+            "you subtracted the wrong way round: saved is prompted minus tuned.",
+        ),
+    ]
+    return check("break-even", fn, [Case(args, calls(*args), why) for args, why in reasons], mistakes, tolerance=1e-6)

@@ -197,3 +197,27 @@ def test_the_rule_for_steps_is_the_trainers(arguments, tmp_path):
     trainer = Trainer(model=torch.nn.Linear(1, 1), args=settings, train_dataset=dataset)
     values = trainer.set_initial_training_values(settings, trainer.get_train_dataloader())
     assert steps(*arguments) == values[-1]
+
+
+def break_even(one_time, prompted, tuned):
+    return one_time / (prompted - tuned) if prompted > tuned else math.inf
+
+
+def test_break_even():
+    assert exercises.grade_break_even(break_even).status == "solved"
+    assert exercises.grade_break_even(lambda *_: None).status == "not solved yet"
+
+
+@pytest.mark.parametrize(
+    ("fn", "hint"),
+    [
+        (lambda o, p, t: o / (p - t), "without asking whether there is a saving"),
+        (lambda o, p, t: o / abs(p - t) if p != t else math.inf, "without its sign"),
+        (lambda o, p, t: o / p, "not by what a call saves"),
+        (lambda o, p, t: o / (t - p) if t > p else math.inf, "the wrong way round"),
+    ],
+)
+def test_break_even_names_the_mistake(fn, hint):
+    result = exercises.grade_break_even(fn)
+    assert result.status == "wrong"
+    assert hint in result.message
