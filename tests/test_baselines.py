@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from ftlab import baselines
 from ftlab.baselines import (
     Prompt,
     input_and_answer,
+    prompting,
     read_prompts,
     search_prompts,
     try_prompts,
@@ -47,7 +47,7 @@ def calls(monkeypatch):
         texts = (ANSWER,) * right + ("I do not know.",) * (len(chats) - right)
         return Generations(texts, 100 * len(chats), 10 * len(chats), 1.0, 0)
 
-    monkeypatch.setattr(baselines, "generate", generate)
+    monkeypatch.setattr(prompting, "generate", generate)
     return calls
 
 
@@ -180,7 +180,7 @@ def test_order_follows_the_fields_and_not_the_format(monkeypatch):
     def generate(model, tokenizer, chats, *settings):
         return Generations(texts[chats[0][0]["content"]], 0, 0, 1.0, 0)
 
-    monkeypatch.setattr(baselines, "generate", generate)
+    monkeypatch.setattr(prompting, "generate", generate)
     search = try_prompts(None, None, [Prompt("neat", "neat"), Prompt("right", "right")], ROWS[:10])
     found = [(c.prompt.name, c.field_accuracy.value, c.valid_json.value) for c in search.candidates]
     assert found == [("right", 0.6, 0.6), ("neat", 0.5, 1.0)]
