@@ -31,6 +31,7 @@ check: setup ## lint, notebooks fresh, links, coverage map, data as generated
 	@$(PY) tools/build_notebooks.py --check
 	@$(PY) tools/check.py
 	@$(PY) tools/make_support_triage.py --check
+	@$(PY) tools/make_dirty_export.py --check
 	@$(PY) tools/measure_nano.py --check-probe
 	@$(PY) tools/readme_result.py --check
 

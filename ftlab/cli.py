@@ -5,6 +5,7 @@ Exit code 0 done, 1 a negative verdict or findings, 2 unusable input (one messag
 
 import argparse
 import dataclasses
+import datetime
 import json
 import sys
 from collections.abc import Sequence
@@ -61,6 +62,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     compare.add_argument("--metric", default="exact_match", help="score of a case (default: exact_match)")
 
+    add_data_commands(commands)
+    add_cost_commands(commands)
+
     decide = add_command(
         commands, "decide", run_decide, "prompt, retrieve or fine-tune? ranked advice for one case",
         "ftlab decide recipes/cases/support_triage.yaml",
@@ -76,6 +80,95 @@ def build_parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--force", action="store_true", help="replace what is in the folder")
     return parser
+
+
+def add_data_commands(commands) -> None:
+    """check, split, convert, export."""
+    check = add_command(
+        commands, "check", run_check, "what is wrong in a training file, and a repaired copy",
+        "ftlab check tickets.jsonl --against test.jsonl --model nano --fix clean.jsonl",
+    )  # fmt: skip
+    check.add_argument("file", type=Path, metavar="FILE", help="JSONL, JSON, CSV, Parquet or a saved dataset")
+    check.add_argument("--against", type=Path, metavar="EVAL", help="an evaluation file that must not leak into it")
+    check.add_argument("--model", metavar="M", help="checks with this model's tokenizer and chat template")
+    check.add_argument("--max-length", type=int, default=1024, metavar="N", help="tokens a row (default: 1024)")
+    check.add_argument("--format", metavar="F", help="of the file, when it cannot be told")
+    check.add_argument("--fix", type=Path, metavar="OUT", help="write a repaired copy and list every change")
+    check.add_argument("--keep-private", action="store_true", help="with --fix: do not mask keys, cards, mail, phones")
+    check.add_argument("--force", action="store_true", help="with --fix: replace OUT")
+
+    split = add_command(
+        commands, "split", run_split, "train and test parts that share no group and no near duplicate",
+        "ftlab split clean.jsonl --group customer --stratify queue --out parts",
+    )  # fmt: skip
+    split.add_argument("file", type=Path, metavar="FILE.jsonl")
+    split.add_argument("--out", type=Path, required=True, metavar="DIR")
+    split.add_argument("--group", metavar="KEY", help="rows with the same value stay together")
+    split.add_argument("--separator", metavar="S", help="a row's groups stand in one string, such as p1+p2")
+    split.add_argument("--stratify", metavar="FIELD", help="a key of the row or a field of its JSON answer")
+    split.add_argument("--parts", default="train=0.9,test=0.1", help="names and fractions (default: %(default)s)")
+    split.add_argument("--seed", type=int, default=0)
+    split.add_argument("--force", action="store_true", help="replace the files in DIR")
+
+    convert = add_command(
+        commands, "convert", run_convert, "from one training format to another, without loss or with a reason",
+        "ftlab convert alpaca.json --to messages --out chats.jsonl",
+    )  # fmt: skip
+    convert.add_argument("file", type=Path, metavar="FILE")
+    convert.add_argument(
+        "--to", required=True, metavar="FORMAT",
+        help="messages, instruction, prompt_completion, preference, sharegpt or alpaca",
+    )  # fmt: skip
+    convert.add_argument("--format", metavar="F", help="of the file, when it cannot be told")
+    convert.add_argument("--out", type=Path, required=True, metavar="OUT.jsonl")
+    convert.add_argument("--force", action="store_true", help="replace OUT")
+
+    export = add_command(
+        commands, "export", run_export, "the files that a service or a trainer takes, checked by its own rules",
+        "ftlab export clean.jsonl --to openai --out upload",
+    )  # fmt: skip
+    export.add_argument("file", type=Path, metavar="FILE")
+    export.add_argument("--to", required=True, metavar="TARGET", help="openai, azure, gemini, axolotl, ...")
+    export.add_argument("--out", type=Path, required=True, metavar="DIR")
+    export.add_argument("--validation", type=Path, metavar="FILE", help="exported beside it")
+    export.add_argument("--model", metavar="M", help="estimate tokens with this model's tokenizer")
+    export.add_argument("--recipe", type=Path, metavar="RECIPE.yaml", help="settings for axolotl and llama_factory")
+    export.add_argument("--drop", action="store_true", help="leave rows out that break a rule, and list them")
+    export.add_argument("--bom", action="store_true", help="start with a byte order mark (older Azure)")
+    export.add_argument("--force", action="store_true", help="replace the files in DIR")
+
+
+def add_cost_commands(commands) -> None:
+    """cost, memory, fit."""
+    cost = add_command(
+        commands, "cost", run_cost, "what each option costs, and after how many calls training pays back",
+        "ftlab cost recipes/costs/support_triage_hosted.yaml",
+    )  # fmt: skip
+    cost.add_argument("scenario", type=Path, metavar="SCENARIO.yaml")
+    cost.add_argument("--today", type=datetime.date.fromisoformat, metavar="DATE", help="judge the prices' age then")
+    cost.add_argument("--model", default="nano", metavar="M", help="whose tokenizer counts `tokens_from` (an estimate)")
+
+    memory = add_command(
+        commands, "memory", run_memory, "does it fit?", "ftlab memory --model unsloth/Qwen3-8B --gpu T4 --json"
+    )
+    memory.add_argument("--model", required=True, metavar="M", help="hub id of the catalogue, folder or config.json")
+    memory.add_argument("--method", default="qlora", help="full, lora, qlora, dpo_lora, ... (default: qlora)")
+    memory.add_argument("--batch", type=int, default=2, metavar="B", help="rows at once (default: 2)")
+    memory.add_argument("--length", type=int, default=2048, metavar="L", help="tokens a row (default: 2048)")
+    memory.add_argument("--rank", type=int, default=16, help="of the adapter (default: 16)")
+    memory.add_argument("--checkpointing", default="unsloth", choices=("off", "on", "unsloth"))
+    memory.add_argument("--optimizer", default="adamw_8bit")
+    memory.add_argument("--gpu", metavar="G", help="such as T4, L4, A100-80, H100")
+
+    fit = add_command(
+        commands, "fit", run_fit, "which models fit a GPU on this data, and how long they take",
+        "ftlab fit data/support_triage/train.jsonl --gpu T4",
+    )  # fmt: skip
+    fit.add_argument("file", type=Path, metavar="FILE.jsonl")
+    fit.add_argument("--gpu", required=True, metavar="G")
+    fit.add_argument("--epochs", type=float, default=3)
+    fit.add_argument("--max-length", type=int, metavar="N", help="tokens a row (default: the longest row)")
+    fit.add_argument("--model", default="nano", metavar="M", help="whose tokenizer counts (default: nano)")
 
 
 def add_command(commands, name: str, function, summary: str, example: str) -> argparse.ArgumentParser:
@@ -108,6 +201,127 @@ def run_compare(options: argparse.Namespace) -> int:
     result = compare_files(options.a, options.b, options.references, metric=options.metric)
     show(result, dataclasses.asdict(result), options.json)
     return DONE if result.verdict == "better" else NEGATIVE
+
+
+def run_check(options: argparse.Namespace) -> int:
+    """`ftlab check`: 1 when something was found."""
+    from ftlab.data.check import check, fix
+
+    report = check(options.file, options.against, options.model, options.max_length, options.format)
+    if options.fix is None:
+        show(report, report.to_dict(), options.json)
+    else:
+        repaired = fix(options.file, options.fix, options.format, not options.keep_private, options.force)
+        show(f"{report}\n\n{repaired}", report.to_dict() | {"fix": repaired.to_dict()}, options.json)
+    return NEGATIVE if report.findings else DONE
+
+
+def run_split(options: argparse.Namespace) -> int:
+    """`ftlab split`: 0 when the parts are written."""
+    from ftlab.data.splits import split_file
+
+    report = split_file(
+        options.file, options.out, options.group, options.stratify, read_parts(options.parts), options.seed,
+        options.separator, options.force,
+    )  # fmt: skip
+    show(report, report.to_dict(), options.json)
+    return DONE
+
+
+def read_parts(text: str) -> dict[str, float]:
+    """ "train=0.9,test=0.1" as a dict."""
+    try:
+        return {name.strip(): float(share) for name, share in (part.split("=") for part in text.split(","))}
+    except ValueError as error:
+        raise FtlabError(f"--parts {text}: write names and fractions, such as train=0.8,test=0.2") from error
+
+
+def run_convert(options: argparse.Namespace) -> int:
+    """`ftlab convert`: 1 when a row could not be written."""
+    from ftlab.data.formats import convert
+
+    report = convert(options.file, options.out, options.to, options.format, options.force)
+    show(report, report.to_dict(), options.json)
+    return NEGATIVE if report.rows_with_error else DONE
+
+
+def run_export(options: argparse.Namespace) -> int:
+    """`ftlab export`: 1 when rows were left out."""
+    from ftlab.data.export import TRAINER_FILES, export
+
+    settings = None
+    if options.recipe is not None and options.to in TRAINER_FILES:
+        from ftlab.training.recipe import load_recipe
+
+        recipe = load_recipe(options.recipe)
+        settings = dataclasses.asdict(recipe.training) | {"base_model": recipe.model, "seed": recipe.seed}
+    validation = None if options.validation is None else read_chat_or_preference(options.validation)
+    report = export(
+        read_chat_or_preference(options.file), options.to, options.out, tokenizer=load_tokenizer(options.model),
+        force=options.force, validation=validation, drop=options.drop, bom=options.bom, settings=settings,
+    )  # fmt: skip
+    show(report, report.to_dict(), options.json)
+    return NEGATIVE if report.dropped else DONE
+
+
+def read_chat_or_preference(path: Path) -> list:
+    """Placed rows as messages, or as preference pairs where the file holds those."""
+    from ftlab.data.formats import read, to_messages
+    from ftlab.data.schema import Row, raise_findings
+
+    source = read(path)
+    raise_findings([finding for finding in source.findings if finding.severity == "error"])
+    if source.format == "preference":
+        return source.rows
+    return [Row(to_messages(row, source.format), row.file, row.line) for row in source.rows]
+
+
+def load_tokenizer(model: str | None):
+    """The tokenizer of a model by name or folder; None without a name."""
+    if model is None:
+        return None
+    from ftlab.data.check import load_tokenizer
+
+    return load_tokenizer(model)
+
+
+def run_cost(options: argparse.Namespace) -> int:
+    """`ftlab cost`: 1 when training never pays back."""
+    from ftlab.costs.scenario import cost, read_scenario
+
+    def count_tokens(text):
+        nonlocal tokenizer
+        tokenizer = tokenizer or load_tokenizer(options.model)
+        return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    tokenizer = None
+    report = cost(read_scenario(options.scenario, count_tokens), options.today)
+    as_dict = report.to_dict()
+    show(report, as_dict, options.json)
+    return NEGATIVE if as_dict["break_even"] == "never" else DONE
+
+
+def run_memory(options: argparse.Namespace) -> int:
+    """`ftlab memory`: 1 when it does not fit the GPU named."""
+    from ftlab.costs.memory import estimate_memory
+
+    memory = estimate_memory(
+        options.model, options.method, batch=options.batch, length=options.length, rank=options.rank,
+        checkpointing=options.checkpointing, optimizer=options.optimizer, gpu=options.gpu,
+    )  # fmt: skip
+    show(memory, memory.to_dict(), options.json)
+    return NEGATIVE if memory.fits is False else DONE
+
+
+def run_fit(options: argparse.Namespace) -> int:
+    """`ftlab fit`: 1 when no model of the catalogue fits."""
+    from ftlab.costs.time import what_fits
+    from ftlab.data.tokens import lengths
+
+    counted = lengths(read_chat_or_preference(options.file), load_tokenizer(options.model))
+    table = what_fits(counted.total, options.gpu, epochs=options.epochs, max_length=options.max_length)
+    show(table, table.to_dict(), options.json)
+    return DONE if any(fit.fits for fit in table.fits) else NEGATIVE
 
 
 def run_decide(options: argparse.Namespace) -> int:

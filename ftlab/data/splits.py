@@ -1,8 +1,12 @@
 """Splits that keep every group on one side, and the check that they did."""
 
+import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 
@@ -53,6 +57,89 @@ def split_by_group(
         members[part] += units[index]
     parts = zip(fractions, members, strict=True)
     return {name: [rows[index] for index in sorted(part)] for name, part in parts}
+
+
+@dataclass(frozen=True, repr=False)
+class SplitReport:
+    """What `split_file` wrote: rows by part, and how many separate groups they formed."""
+
+    path: str
+    files: dict[str, str]
+    rows: dict[str, int]
+    groups: int
+    joined: int  # rows that stay together only because they are near duplicates of others
+    seed: int
+
+    def to_dict(self) -> dict:
+        """The report, ready for JSON."""
+        return asdict(self)
+
+    def __repr__(self):
+        total = sum(self.rows.values())
+        lines = [f"SplitReport({self.path}: {total:,} rows in {self.groups:,} groups, seed {self.seed})"]
+        lines += [f"{n:>8,}  {n / total:>6.1%}  {self.files[part]}" for part, n in self.rows.items()]
+        return "\n".join([*lines, f"{self.joined:,} row(s) went where their near duplicates are"])
+
+
+def split_file(
+    path: str | Path,
+    out: str | Path,
+    group: str | None = None,
+    stratify: str | None = None,
+    fractions: dict[str, float] | None = None,
+    seed: int = 0,
+    separator: str | None = None,
+    force: bool = False,
+) -> SplitReport:
+    """Write one chat JSONL file a part into the folder `out`; default 90 % train, 10 % test.
+
+    Rows stay together that share `group` (a key of the row) or are near duplicates. `stratify` is a key of the
+    row or a field of its JSON answer. Raises DataError with the reason when rows are unusable, a part would stay
+    empty, a file exists (unless `force`), or the parts would leak into each other.
+    """
+    from ftlab.data.duplicates import clusters
+    from ftlab.data.schema import check_chat, raise_findings, write_chat
+
+    fractions = dict(fractions or {"train": 0.9, "test": 0.1})
+    check = check_chat(path)
+    raise_findings(check.errors)
+    files = {part: Path(out) / f"{part}.jsonl" for part in fractions}
+    for file in files.values():
+        if file.exists() and not force:
+            raise DataError(f"{file} exists already: choose another folder, or overwrite with force=True (--force)")
+    cluster = {row.line: n for n, rows in enumerate(clusters(check.placed)) for row in rows}
+    names = {
+        id(row): [*(_names(row, line, group, separator) if group else ()), ("near", cluster.get(line, -line))]
+        for row, line in zip(check.rows, check.lines, strict=True)
+    }
+    label = {id(row): _label(row, line, stratify) for row, line in zip(check.rows, check.lines, strict=True)}
+    parts = split_by_group(check.rows, lambda row: names[id(row)], fractions, lambda row: label[id(row)], seed)
+    for a, b in combinations(parts, 2):
+        assert_no_leak(parts[a], parts[b], group, separator)
+    for part, rows in parts.items():
+        write_chat(rows, files[part], force=force)
+    groups = len(_units(check.rows, lambda row: names[id(row)], None))
+    sizes = {part: len(rows) for part, rows in parts.items()}
+    return SplitReport(str(path), {part: str(file) for part, file in files.items()}, sizes, groups, len(cluster), seed)
+
+
+def _names(row, line, group, separator):
+    value = _value(row, group, line)
+    values = value.split(separator) if separator and isinstance(value, str) else [value]
+    return [("group", str(item).strip()) for item in values]
+
+
+def _label(row, line, stratify):
+    """The stratum of one row: a key of the row, or a field of its JSON answer."""
+    if stratify is None:
+        return "all"
+    if stratify in row:
+        return str(row[stratify])
+    try:
+        return str(json.loads(row["messages"][-1]["content"])[stratify])
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(f"line {line}: {stratify!r} is neither a key of the row nor a field of its JSON answer; "
+                        "stratify by another one") from error  # fmt: skip
 
 
 def assert_no_leak(

@@ -1,0 +1,1 @@
+"""What fine-tuning costs: memory and time on your own GPU, prices of hosted services, break-even."""

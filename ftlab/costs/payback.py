@@ -1,0 +1,334 @@
+"""Payback of a workflow with people in the loop: what they review, what slips through, what one training changes.
+
+The money is in the people: months = one-time dollars / (dollars a month before - dollars a month after).
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+from ftlab.costs.prices import number_rule, read_settings, section_rule, share_rule, text_rule
+from ftlab.costs.scenario import money
+from ftlab.errors import RecipeError
+
+WEEKS_PER_MONTH = 365 / 12 / 7
+
+
+@dataclass(frozen=True, repr=False)
+class Workflow:
+    """One workflow before and after training; shares and accuracies are fractions of 1, `usd_per_hour` a wage.
+
+    A case is answered by the model and read by a person when it falls into the review share. A wrong answer that is
+    read takes `minutes_per_correction` more; one that nobody reads costs `usd_per_error`. `accuracy_automatic` is
+    the accuracy on the cases nobody reads after training: with routing by confidence above `accuracy_after`.
+    `ours` names the assumptions that no source gives, `bands` holds (low, high) where the file gave a band.
+    """
+
+    name: str
+    cases_per_month: float
+    minutes_per_review: float
+    minutes_per_correction: float
+    usd_per_hour: float
+    accuracy_before: float
+    accuracy_after: float
+    accuracy_automatic: float
+    review_share_before: float
+    review_share_after: float
+    usd_per_error: float
+    inference_usd_per_case: float
+    inference_factor: float
+    training_usd: float
+    labels: float
+    usd_per_label: float
+    usd_per_new_label: float
+    evaluation_usd: float
+    setup_usd: float
+    upkeep_usd_per_month: float
+    source: str = ""
+    published_weeks: float | None = None
+    ours: tuple[str, ...] = ()
+    bands: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def __repr__(self):
+        lines = [f"Workflow({self.name}; {self.source})"]
+        for name in NUMBERS:
+            low, high = self.bands.get(name, (None, None))
+            band = "" if low is None else f"  [{low:g} .. {high:g}]"
+            origin = "  ours, not published" if name in self.ours else ""
+            lines.append(f"  {name:<24}{getattr(self, name):>10,g}{band}{origin}")
+        return "\n".join(lines)
+
+
+NUMBERS = tuple(each.name for each in fields(Workflow) if each.type is float or each.type == "float")
+ACCURACIES = ("accuracy_before", "accuracy_after", "accuracy_automatic")
+SHARES = ("review_share_before", "review_share_after")
+
+
+@dataclass(frozen=True)
+class Month:
+    """Dollars of one month: reading, correcting, errors that nobody saw, the model's calls, and upkeep."""
+
+    review_usd: float
+    correction_usd: float
+    error_usd: float
+    inference_usd: float
+    upkeep_usd: float
+
+    @property
+    def total_usd(self) -> float:
+        """All of it."""
+        return math.fsum(getattr(self, each.name) for each in fields(self))
+
+
+@dataclass(frozen=True, repr=False)
+class Payback:
+    """When the one-time cost has come back; `months` and `weeks` are None, and `verdict` "never", when it does not."""
+
+    verdict: str
+    months: float | None
+    weeks: float | None
+    one_time: dict[str, float]
+    before: Month
+    after: Month
+
+    @property
+    def one_time_usd(self) -> float:
+        """Dollars before the first case."""
+        return math.fsum(self.one_time.values())
+
+    @property
+    def saving_usd_per_month(self) -> float:
+        """Dollars a month; negative when the new way is dearer."""
+        return self.before.total_usd - self.after.total_usd
+
+    def __repr__(self):
+        when = "never" if self.months is None else f"after {self.weeks:.1f} weeks ({self.months:.2f} months)"
+        saving = f"{money(self.one_time_usd)} at the start, {money(self.saving_usd_per_month)} saved a month"
+        return f"Payback({when}: {saving})"
+
+    def _repr_html_(self):
+        import html
+
+        import pandas as pd
+
+        names = [each.name for each in fields(Month)] + ["total_usd"]
+        rows = [(n, money(getattr(self.before, n)), money(getattr(self.after, n))) for n in names]
+        table = pd.DataFrame(rows, columns=["dollars a month", "before", "after"]).to_html(index=False)
+        start = ", ".join(f"{name} {money(usd)}" for name, usd in self.one_time.items())
+        return f"{table}<p>{html.escape(repr(self))}</p><p>At the start: {html.escape(start)}</p>"
+
+
+@dataclass(frozen=True)
+class Elasticity:
+    """Per cent of payback time for one per cent more of an assumption; None where it is not defined.
+
+    An accuracy enters as its error rate, `1 - accuracy`: one per cent of 0.985 would be two thirds of all errors.
+    """
+
+    assumption: str
+    value: float
+    elasticity: float | None
+    ours: bool
+
+
+@dataclass(frozen=True)
+class WeeksBand:
+    """Payback in weeks at the low and the high end of one assumption; infinity is never, NaN cannot be."""
+
+    assumption: str
+    low: float
+    high: float
+    weeks_at_low: float
+    weeks_at_high: float
+
+    @property
+    def width(self) -> float:
+        """Weeks between the two ends; 0 where an end cannot be or both are never."""
+        width = abs(self.weeks_at_high - self.weeks_at_low)
+        return 0.0 if math.isnan(width) else width
+
+
+@dataclass(frozen=True)
+class ThresholdPayback:
+    """The payback if answers with a confidence of at least `threshold` go out unread."""
+
+    threshold: float
+    review_share: float
+    accuracy_automatic: float
+    payback: Payback
+
+
+def read_workflow(path: str | Path) -> Workflow:
+    """Read a workflow; each number stands once, under `published:` (with a source) or under `ours:`."""
+    content, place = read_settings(path, SCHEMA, "workflow assumptions")
+    published, ours = content["published"], content["ours"]
+    problems = []
+    for name in NUMBERS:
+        if name not in published and name not in ours:
+            problems.append(((name,), "is missing; write it under published: if a source gives it, else under ours:"))
+        if name in published and name in ours:
+            problems.append((("ours", name), "stands under published: too; keep one"))
+    for section in ("published", "ours"):
+        for name, value in content[section].items():
+            if isinstance(value, list) and sorted(value) != value:
+                problems.append(((section, name), f"is {value}; write the band as [low, likely, high]"))
+    place.raise_problems(problems)
+    given = published | ours
+    likely = {name: given[name][1] if isinstance(given[name], list) else given[name] for name in NUMBERS}
+    bands = {name: (given[name][0], given[name][2]) for name in NUMBERS if isinstance(given[name], list)}
+    workflow = Workflow(
+        content["name"],
+        **likely,
+        source=content["source"],
+        published_weeks=published.get("payback_weeks"),
+        ours=tuple(name for name in NUMBERS if name in ours),
+        bands=bands,
+    )
+    place.raise_problems(_impossible(workflow))
+    return workflow
+
+
+def payback(workflow: Workflow) -> Payback:
+    """Months and weeks until the one-time cost has come back; "never" exactly when nothing is saved a month."""
+    if problems := list(_impossible(workflow)):
+        (name,), text = problems[0]
+        raise RecipeError(f"{workflow.name}: {name}: {text}")
+    one_time = {
+        "training": workflow.training_usd,
+        "labels": workflow.labels * workflow.usd_per_label,
+        "evaluation": workflow.evaluation_usd,
+        "setup": workflow.setup_usd,
+    }
+    before, after = _month_before(workflow), _month_after(workflow)
+    saving = before.total_usd - after.total_usd
+    months = math.fsum(one_time.values()) / saving if saving > 0 else math.inf
+    if math.isinf(months):
+        return Payback("never", None, None, one_time, before, after)
+    return Payback("pays back", months, months * WEEKS_PER_MONTH, one_time, before, after)
+
+
+def with_new_labels(workflow: Workflow) -> Payback:
+    """The payback when no labels lie in the archive and each has to be paid for at `usd_per_new_label`."""
+    return payback(replace(workflow, usd_per_label=workflow.usd_per_new_label))
+
+
+def elasticities(workflow: Workflow, step: float = 0.01) -> tuple[Elasticity, ...]:
+    """Which assumption carries the payback: per cent of payback time per per cent of each, strongest first."""
+    found = []
+    for name in NUMBERS:
+        error = name in ACCURACIES
+        value = 1 - getattr(workflow, name) if error else getattr(workflow, name)
+        ends = [value * (1 - step), value * (1 + step)]
+        if error or name in SHARES:
+            ends[1] = min(1.0, ends[1])
+        months = [_months(replace(workflow, **{name: 1 - end if error else end})) for end in ends]
+        defined = 0 < ends[0] < ends[1] and all(0 < each < math.inf for each in months)
+        slope = math.log(months[1] / months[0]) / math.log(ends[1] / ends[0]) if defined else None
+        found.append(Elasticity(f"1 - {name}" if error else name, value, slope, name in workflow.ours))
+    return tuple(sorted(found, key=lambda each: -abs(each.elasticity or 0.0)))
+
+
+def weeks_bands(workflow: Workflow) -> tuple[WeeksBand, ...]:
+    """Payback in weeks with each banded assumption at its low and its high end, widest first."""
+    found = []
+    for name, (low, high) in workflow.bands.items():
+        weeks = [_months(replace(workflow, **{name: end})) * WEEKS_PER_MONTH for end in (low, high)]
+        found.append(WeeksBand(name, low, high, *weeks))
+    return tuple(sorted(found, key=lambda each: -each.width))
+
+
+def by_threshold(workflow: Workflow, points: Iterable[tuple[float, float, float]]) -> tuple[ThresholdPayback, ...]:
+    """The payback for each (threshold, share above it, accuracy above it) of a measured coverage curve."""
+    found = []
+    for threshold, automatic, accuracy in points:
+        changed = replace(workflow, review_share_after=1 - automatic, accuracy_automatic=accuracy)
+        found.append(ThresholdPayback(threshold, 1 - automatic, accuracy, payback(changed)))
+    return tuple(found)
+
+
+def _month_before(workflow) -> Month:
+    """Before training nothing sorts the cases: those read are as accurate as those that are not."""
+    cases, wrong = workflow.cases_per_month, 1 - workflow.accuracy_before
+    read = cases * workflow.review_share_before
+    return _month(workflow, read, read * wrong, (cases - read) * wrong, 1.0, 0.0)
+
+
+def _month_after(workflow) -> Month:
+    cases = workflow.cases_per_month
+    read = cases * workflow.review_share_after
+    slipped = (cases - read) * (1 - workflow.accuracy_automatic)
+    caught = max(0.0, cases * (1 - workflow.accuracy_after) - slipped)
+    return _month(workflow, read, caught, slipped, workflow.inference_factor, workflow.upkeep_usd_per_month)
+
+
+def _month(workflow, read, caught, slipped, inference_factor, upkeep) -> Month:
+    minute = workflow.usd_per_hour / 60
+    return Month(
+        read * workflow.minutes_per_review * minute,
+        caught * workflow.minutes_per_correction * minute,
+        slipped * workflow.usd_per_error,
+        workflow.cases_per_month * workflow.inference_usd_per_case * inference_factor,
+        upkeep,
+    )
+
+
+def _impossible(workflow):
+    """The wrong answers after training must fit: no more than all cases read, no fewer than none."""
+    share, tolerance = workflow.review_share_after, 1e-9
+    caught = (1 - workflow.accuracy_after) - (1 - share) * (1 - workflow.accuracy_automatic)
+    if not -tolerance <= caught <= share + tolerance:
+        least = max(0.0, 1 - (1 - workflow.accuracy_after) / (1 - share)) if share < 1 else 0.0
+        most = min(1.0, workflow.accuracy_after / (1 - share)) if share < 1 else 1.0
+        text = f"is {workflow.accuracy_automatic:g}; with the other shares it lies from {least:.4f} to {most:.4f}"
+        yield ("accuracy_automatic",), text
+
+
+def _months(workflow) -> float:
+    """Payback in months, infinity for never, NaN where the shares do not fit one another."""
+    if list(_impossible(workflow)):
+        return math.nan
+    months = payback(workflow).months
+    return math.inf if months is None else months
+
+
+_RULES = {
+    "cases_per_month": number_rule("how many cases a month", above=0),
+    "minutes_per_review": number_rule("a person's minutes to read one answer"),
+    "minutes_per_correction": number_rule("the further minutes when the answer is wrong"),
+    "usd_per_hour": number_rule("what an hour of that person costs in dollars"),
+    "accuracy_before": share_rule("the accuracy over all cases before training"),
+    "accuracy_after": share_rule("the accuracy over all cases after training"),
+    "accuracy_automatic": share_rule("the accuracy on the cases nobody reads after training"),
+    "review_share_before": share_rule("the share of cases a person reads before"),
+    "review_share_after": share_rule("the share of cases a person reads after"),
+    "usd_per_error": number_rule("what an error that nobody saw costs in dollars"),
+    "inference_usd_per_case": number_rule("what the model's answer costs before, in dollars"),
+    "inference_factor": number_rule("what it costs after, as a multiple (1.08: 8 % dearer)"),
+    "training_usd": number_rule("what the training costs in dollars"),
+    "labels": number_rule("how many labelled cases the training needs"),
+    "usd_per_label": number_rule("what one label costs you in dollars"),
+    "usd_per_new_label": number_rule("what one label costs when a person has to write it"),
+    "evaluation_usd": number_rule("what the test set and its reading cost in dollars"),
+    "setup_usd": number_rule("what building it in costs in dollars"),
+    "upkeep_usd_per_month": number_rule("what watching and retraining cost a month in dollars"),
+}
+SCHEMA = section_rule(
+    {
+        "name": text_rule("a short name"),
+        "source": text_rule("where the published numbers come from"),
+        "ours": section_rule({}, _RULES),
+    },
+    {
+        "task": text_rule("in a few words what the workflow does"),
+        "published": section_rule(
+            {},
+            _RULES
+            | {
+                "payback_weeks": number_rule("the published payback in weeks", band=False),
+                "training_hours": number_rule("the published hours of training", band=False),
+            },
+            default={},
+        ),
+    },
+)

@@ -1,0 +1,367 @@
+"""How long will it take? Arithmetic of a training run divided by what a card, or a measured step, delivers.
+
+A GPU reaches only a share of its peak, and that share differs by card, kernels and row length: every answer is a
+band. One measured step on your own machine (`calibrate`) narrows it more than any table can.
+"""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from ftlab.costs.memory import (
+    CHECKPOINTING,
+    METHODS,
+    NF4,
+    Architecture,
+    Gpu,
+    Memory,
+    estimate_memory,
+    find_architecture,
+    find_gpu,
+    known_models,
+)
+from ftlab.errors import DataError, RecipeError
+
+# Share of the peak reached, on the operations really done (recomputation included), where gpus.csv has none of
+# its own: measured runs of others reach 0.2 (T4, short rows) to 0.51 (A100, Unsloth).
+UTILISATION = 0.4
+# Factors on the time. Of a card that nobody measured; of one with a measured run, wide enough for the rows of
+# data/recorded/memory_rows.csv with fused kernels (plain transformers take about 1.6); after a step of your own.
+UNMEASURED_BAND = (0.6, 2.0)
+MEASURED_BAND = (0.68, 1.4)
+CALIBRATED_BAND = (0.8, 1.25)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Operations in a second that a machine really does, from a measured step, and the band on its times."""
+
+    flops_per_second: float
+    low: float
+    high: float
+
+    def __repr__(self):
+        return f"Calibration({self.flops_per_second / 1e12:.3g} TFLOP/s; times x {self.low:.2f} to {self.high:.2f})"
+
+
+@dataclass(frozen=True, repr=False)
+class Time:
+    """One run: `hours` with a band, `kwh` at the card's rated power (None without a card)."""
+
+    model: str
+    method: str
+    where: str
+    tokens: int
+    steps: int  # forward and backward passes of one micro-batch
+    flops: float
+    hours: float
+    low_hours: float
+    high_hours: float
+    kwh: float | None
+
+    @property
+    def seconds_per_step(self) -> float:
+        """Seconds for one micro-batch."""
+        return self.hours * 3600 / self.steps
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens in a second, padding included."""
+        return self.tokens / (self.hours * 3600)
+
+    def to_dict(self) -> dict:
+        """Ready for JSON."""
+        rates = {"seconds_per_step": self.seconds_per_step, "tokens_per_second": self.tokens_per_second}
+        return asdict(self) | rates
+
+    def rows(self) -> list[tuple[str, str]]:
+        """(what, value) ready to print."""
+        energy = [] if self.kwh is None else [("energy, at most", f"{self.kwh:.2g} kWh")]
+        return [
+            ("tokens, padding included", f"{self.tokens:,}"),
+            ("micro-batches", f"{self.steps:,}"),
+            ("time", duration(self.hours)),
+            ("likely between", f"{duration(self.low_hours)} and {duration(self.high_hours)}"),
+            ("tokens a second", f"{self.tokens_per_second:,.0f}"),
+            *energy,
+        ]
+
+    def __repr__(self):
+        lines = [f"{what:<26}{value}" for what, value in self.rows()]
+        return "\n".join([f"{self.model}, {self.method}, on {self.where}", *lines])
+
+    def _repr_html_(self):
+        import html
+
+        import pandas as pd
+
+        table = pd.DataFrame(self.rows(), columns=["what", "value"])
+        return f"<p>{html.escape(repr(self).splitlines()[0])}</p>{table.to_html(index=False)}"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One model on one card: the best setting that fits, or the smallest tried, with `memory.fits` False."""
+
+    memory: Memory
+    accumulation: int
+    time: Time | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether the card has enough memory."""
+        return bool(self.memory.fits)
+
+
+@dataclass(frozen=True, repr=False)
+class FitTable:
+    """What fits a card for one data set, small models first; `cut` rows are longer than `length` and lose their end."""
+
+    gpu: str
+    rows_in: int
+    length: int
+    cut: int
+    epochs: float
+    fits: list[Fit]
+
+    def rows(self) -> list[dict]:
+        """One dictionary for each model, ready for JSON."""
+        return [
+            {
+                "model": fit.memory.model,
+                "fits": fit.fits,
+                "method": fit.memory.settings["method"],
+                "batch": fit.memory.settings["batch"],
+                "accumulation": fit.accumulation,
+                "needed_gib": round(fit.memory.device_gib, 2),
+                "hours": fit.time and round(fit.time.hours, 3),
+                "low_hours": fit.time and round(fit.time.low_hours, 3),
+                "high_hours": fit.time and round(fit.time.high_hours, 3),
+            }
+            for fit in self.fits
+        ]
+
+    def to_dict(self) -> dict:
+        """Ready for JSON."""
+        head = {"gpu": self.gpu, "rows_in": self.rows_in, "length": self.length, "cut": self.cut}
+        return head | {"epochs": self.epochs, "models": self.rows()}
+
+    def _table(self):
+        return [
+            (
+                row["model"],
+                row["method"] if row["fits"] else "does not fit",
+                f"{row['batch']} x {row['accumulation']}" if row["fits"] else "",
+                f"{row['needed_gib']:.1f}",
+                f"{duration(row['low_hours'])} to {duration(row['high_hours'])}" if row["fits"] else "",
+            )
+            for row in self.rows()
+        ]
+
+    def _head(self):
+        cut = f"; rows that are longer and lose their end: {self.cut}" if self.cut else ""
+        rows = f"{self.rows_in:,} rows of at most {self.length:,} tokens, {self.epochs:g} epochs"
+        return f"{rows}, on {self.gpu}{cut}"
+
+    def __repr__(self):
+        lines = [f"{'model':<15}{'method':<14}{'batch':<8}{'GiB':>6}  time"]
+        lines += [f"{name:<15}{how:<14}{batch:<8}{gib:>6}  {time}" for name, how, batch, gib, time in self._table()]
+        return "\n".join([self._head(), *lines])
+
+    def _repr_html_(self):
+        import pandas as pd
+
+        columns = ["model", "method", "batch x accumulation", "GiB needed", "time"]
+        return f"<p>{self._head()}</p>" + pd.DataFrame(self._table(), columns=columns).to_html(index=False)
+
+
+def flops_per_token(
+    model, method: str = "qlora", length: int = 1024, rank: int = 16, checkpointing: str = "unsloth"
+) -> float:
+    """Floating-point operations of training on one token of a row of `length` tokens.
+
+    A weight costs 2 in the forward pass, 2 for the gradient of its input, 2 for its own gradient where it is
+    trained, and 2 again where checkpointing repeats the forward pass (Kaplan et al. 2020, 2001.08361). Attention
+    looks back on (length + 1) / 2 tokens on average. DPO adds one forward pass of the reference model.
+    """
+    architecture = find_architecture(model)
+    _check("method", method, METHODS)
+    _check("checkpointing", checkpointing, CHECKPOINTING)
+    base = method.removeprefix("dpo_")
+    again = checkpointing != "off"
+    full = base == "full"
+    head = architecture.embedding_parameters  # a multiplication even where it shares the embedding's weights
+    pairs = 4 * architecture.num_hidden_layers * architecture.query_width * (length + 1) / 2
+    flops = (4 + 2 * full + 2 * again) * architecture.linear_parameters + (4 + 2 * full) * head
+    flops += (3 + again) * pairs
+    if not full:
+        flops += (6 + 2 * again) * architecture.lora_parameters(rank)
+    if base != method:
+        flops += 2 * (architecture.linear_parameters + head) + pairs
+    return flops
+
+
+def estimate_time(
+    model,
+    method: str = "qlora",
+    *,
+    tokens: int | None = None,
+    rows: int | None = None,
+    length: int = 1024,
+    epochs: float = 1,
+    batch: int = 2,
+    rank: int = 16,
+    checkpointing: str = "unsloth",
+    gpu=None,
+    calibration: Calibration | None = None,
+) -> Time:
+    """Estimate how long training takes on a card (`gpu`) or on the machine of a `calibration`.
+
+    Give `tokens` (of one epoch, padding included, in rows of about `length`) or `rows` of `length` tokens; for DPO
+    a row is one answer, so a pair counts twice. Loading, evaluation and saving are not in it.
+    Raises RecipeError for missing or impossible values.
+    """
+    architecture = find_architecture(model)
+    for name, value in (("length", length), ("epochs", epochs), ("batch", batch), ("rank", rank)):
+        _check_positive(name, value)
+    if (tokens is None) == (rows is None):
+        raise RecipeError("tokens, rows: give one of the two: the tokens of an epoch, or the number of rows")
+    if (gpu is None) == (calibration is None):
+        raise RecipeError("gpu, calibration: give one of the two: a card's name, or what calibrate() returned")
+    _check_positive("tokens" if rows is None else "rows", rows if tokens is None else tokens)
+    epoch = rows * length if tokens is None else tokens
+    total = max(1, round(epoch * epochs))
+    steps = math.ceil(math.ceil(epoch / (batch * length)) * epochs)
+    flops = total * flops_per_token(architecture, method, length, rank, checkpointing)
+    if calibration is not None:
+        where, seconds = "the calibrated machine", flops / calibration.flops_per_second
+        low, high, kwh = seconds * calibration.low, seconds * calibration.high, None
+    else:
+        card = find_gpu(gpu)
+        where = card.name
+        share = card.utilisation or UTILISATION
+        seconds = _seconds(architecture, method, checkpointing, flops, steps, card, share)
+        low, high = (seconds * factor for factor in (MEASURED_BAND if card.utilisation else UNMEASURED_BAND))
+        kwh = seconds / 3600 * card.watts / 1000
+    hours = [value / 3600 for value in (seconds, low, high)]
+    return Time(architecture.name, method, where, total, steps, flops, *hours, kwh)
+
+
+def calibrate(
+    seconds_per_step: float | Sequence[float],
+    model,
+    method: str = "lora",
+    *,
+    batch: int,
+    length: int,
+    rank: int = 16,
+    checkpointing: str = "unsloth",
+) -> Calibration:
+    """What this machine delivers, from the seconds of one or several measured micro-batches (not the first ones).
+
+    Best taken on the model and length you will train: it then holds everything that a formula leaves out. From a
+    very small model it foretells a large one badly, since a small one spends its time on starting operations.
+    """
+    measured = [seconds_per_step] if isinstance(seconds_per_step, int | float) else list(seconds_per_step)
+    if not measured:
+        raise RecipeError("seconds_per_step: no measured step; run a few and pass their seconds")
+    for seconds in measured:
+        _check_positive("seconds_per_step", seconds)
+    _check_positive("batch", batch)
+    _check_positive("length", length)
+    middle = statistics.median(measured)
+    flops = batch * length * flops_per_token(model, method, length, rank, checkpointing)
+    low, high = CALIBRATED_BAND
+    return Calibration(flops / middle, min(low, min(measured) / middle), max(high, max(measured) / middle))
+
+
+def what_fits(
+    lengths: Sequence[int],
+    gpu,
+    *,
+    epochs: float = 3,
+    max_length: int | None = None,
+    effective_batch: int = 16,
+    rank: int = 16,
+    methods: Sequence[str] = ("lora", "qlora"),
+) -> FitTable:
+    """For each model of the catalogue: the first of `methods` that fits `gpu`, its largest batch, and the hours.
+
+    `lengths`: the tokens of each row of your data. Memory is counted for the longest one, or for `max_length`.
+    """
+    card = find_gpu(gpu)
+    lengths = list(lengths)
+    if not lengths:
+        raise DataError("lengths: there is no row to train on; give the number of tokens of each row")
+    for number, value in enumerate(lengths, 1):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise DataError(f"lengths: row {number} has {value!r} tokens; each must be a whole number of at least 1")
+    for name, value in (("epochs", epochs), ("effective_batch", effective_batch)):
+        _check_positive(name, value)
+    length = max_length or max(lengths)
+    kept = [min(value, length) for value in lengths]
+    fits = [_best_fit(model, kept, max(kept), card, epochs, effective_batch, rank, methods) for model in known_models()]
+    cut = sum(value > length for value in lengths)
+    return FitTable(card.name, len(lengths), length, cut, epochs, fits)
+
+
+def padded_tokens(lengths: Sequence[int], batch: int) -> float:
+    """Expected tokens of one epoch when random batches are padded to their longest row.
+
+    With n rows in order of length, the longest of a batch drawn from them is the i-th with probability
+    (i/n)^batch - ((i-1)/n)^batch.
+    """
+    count = len(lengths)
+    longest = sum(
+        value * ((place / count) ** batch - ((place - 1) / count) ** batch)
+        for place, value in enumerate(sorted(lengths), 1)
+    )
+    return count * longest
+
+
+def duration(hours: float) -> str:
+    """Hours in words that fit their size: 40 s, 12 min, 3.4 h."""
+    if hours < 1 / 60:
+        return f"{hours * 3600:.2g} s"
+    if hours < 1:
+        return f"{hours * 60:.0f} min"
+    return f"{hours:.1f} h" if hours < 10 else f"{hours:,.0f} h"
+
+
+def _best_fit(model, lengths, longest, card, epochs, effective_batch, rank, methods) -> Fit:
+    """The first method and the largest micro-batch (at most 8) that fit; else the last tried."""
+    sizes = [size for size in (8, 4, 2, 1) if size <= max(effective_batch, 1)]
+    for method in methods:
+        for batch in sizes:
+            memory = estimate_memory(model, method, batch=batch, length=longest, rank=rank, gpu=card)
+            if memory.fits:
+                tokens = round(padded_tokens(lengths, batch))
+                mean = max(1, round(tokens / len(lengths)))
+                time = estimate_time(
+                    model, method, tokens=tokens, length=mean, epochs=epochs, batch=batch, rank=rank, gpu=card
+                )
+                return Fit(memory, math.ceil(effective_batch / batch), time)
+    return Fit(memory, effective_batch, None)
+
+
+def _seconds(
+    architecture: Architecture, method: str, checkpointing: str, flops: float, steps: int, card: Gpu, share: float
+) -> float:
+    """Roofline: the slower of computing and reading the weights in each pass; unpacking 4-bit weights comes on top."""
+    passes = steps * (2 + (checkpointing != "off"))
+    bandwidth = card.bandwidth_gbs * 1e9
+    reading = passes * architecture.parameters * 2 / bandwidth
+    # each pass reads the packed weights, writes them out in 16 bits and reads those again
+    unpacking = passes * architecture.linear_parameters * (NF4 + 4) / bandwidth if method.endswith("qlora") else 0
+    return max(flops / (card.tflops * 1e12 * share), reading) + unpacking
+
+
+def _check(name, value, known):
+    if value not in known:
+        raise RecipeError(f"{name}: {value!r} is not known; choose one of {', '.join(known)}")
+
+
+def _check_positive(name, value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise RecipeError(f"{name}: {value!r} must be a number above 0")

@@ -1,0 +1,514 @@
+"""Every check of a training file in one call, and a repaired copy in which nothing changes unseen.
+
+`check` reads any format of `ftlab.data.formats`, turns the rows into messages and merges what all checks find.
+`fix` repairs what has one right repair, and lists each change and each row that it leaves out.
+"""
+
+import codecs
+import json
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from ftlab.data import privacy, quality, schema
+from ftlab.data.schema import Finding, Row
+from ftlab.errors import DataError, FtlabError, ModelError
+
+SEVERITIES = ("error", "warning", "info")  # worst first
+MAX_LENGTH = 1024  # tokens; TRL's own default
+
+CODES = {
+    "repeated_row": ("warning", "is line {} once more, letter for letter; one of them is enough"),
+}
+
+
+@dataclass(frozen=True, repr=False)
+class CheckReport:
+    """What all checks found in one file, in the order of its lines; `rows` are those without an error, as messages.
+
+    `counts` is the number of findings by code; `trained` what each trainer would train on, None without a model.
+    """
+
+    path: str
+    format: str | None
+    rows_in: int
+    rows_kept: int
+    rows: list[Row]
+    findings: list[Finding]
+    counts: dict[str, int]
+    trained: object = None  # tokens.TrainedRows
+
+    @property
+    def errors(self) -> list[Finding]:
+        """The findings that make a row unusable."""
+        return [finding for finding in self.findings if finding.severity == "error"]
+
+    @property
+    def classes(self) -> list[tuple[str, str, list[Finding]]]:
+        """(severity, code, findings), worst first and then the most frequent first."""
+        by_code = defaultdict(list)
+        for finding in self.findings:
+            by_code[finding.severity, finding.code].append(finding)
+        order = sorted(by_code, key=lambda kind: (SEVERITIES.index(kind[0]), -len(by_code[kind]), kind[1]))
+        return [(*kind, by_code[kind]) for kind in order]
+
+    def to_dict(self) -> dict:
+        """The report without the rows, ready for JSON."""
+        severities = Counter(finding.severity for finding in self.findings)
+        return {
+            "rows_in": self.rows_in,
+            "rows_kept": self.rows_kept,
+            "findings": [asdict(finding) for finding in self.findings],
+            "counts": self.counts,
+            "summary": {
+                "path": self.path,
+                "format": self.format,
+                **{severity: severities[severity] for severity in SEVERITIES},
+                "trained": None if self.trained is None else asdict(self.trained),
+            },
+        }
+
+    def __repr__(self):
+        severities = Counter(finding.severity for finding in self.findings)
+        tally = ", ".join(f"{severities[name]} {name}" for name in SEVERITIES if severities[name]) or "no findings"
+        usable = f"{self.rows_kept:,} of {self.rows_in:,} rows without an error"
+        lines = [f"CheckReport({self.path}, {self.format}: {usable}; {tally})"]
+        for severity, code, findings in self.classes:
+            lines += [f"{severity:<8}{code:<22}{len(findings):>6,}  {_lines(findings)}", f"        {findings[0]}"]
+        return "\n".join(lines + ([repr(self.trained)] if self.trained is not None else []))
+
+    def _repr_html_(self):
+        import pandas as pd
+
+        table = pd.DataFrame(
+            [
+                ("", "rows in the file", self.rows_in, "", ""),
+                ("", "rows without an error", self.rows_kept, "", ""),
+                *(
+                    (severity, code, len(findings), _lines(findings), str(findings[0]))
+                    for severity, code, findings in self.classes
+                ),
+            ],
+            columns=["severity", "what", "how many", "where", "the first of them"],
+        )
+        trained = self.trained._repr_html_() if self.trained is not None else ""
+        return table.to_html(index=False) + trained
+
+
+def check(
+    path,
+    against=None,
+    model: str | Path | None = None,
+    max_length: int | None = MAX_LENGTH,
+    format: str | None = None,
+) -> CheckReport:
+    """Run every check on a training file; bad content becomes findings, never an exception.
+
+    `against` is an evaluation file whose inputs must not be in this one; `model` a name for its tokenizer, which
+    adds what depends on tokens (`max_length` in tokens, None for no cut). An error in `against` is listed under
+    that file's name. Raises DataError when there is nothing to check and ModelError without such a tokenizer.
+    """
+    from ftlab.data import duplicates, tokens
+
+    if against is not None and _same_file(path, against):
+        raise DataError(f"{path} is compared with itself: name another file, such as the test set (--against)")
+    tokenizer = None if model is None else load_tokenizer(model)
+    source = _load(path, format)
+    findings = []
+    rows = [record.row for record in source.records]
+    if rows:
+        findings += duplicates.find_duplicates(rows)
+        findings += quality.find_quality_problems(rows)
+        findings += privacy.find_private(rows)
+        if tokenizer is not None:
+            findings += tokens.find_token_problems(rows, tokenizer, max_length)
+    if against is not None:
+        other = _load(against, None)
+        findings += [finding for finding in other.findings if finding.severity == "error"]
+        if rows and other.records:
+            findings += duplicates.find_leaks(rows, [record.row for record in other.records])
+    findings = source.findings + _under_source_names(findings, source.records)
+    bad = {(finding.file, finding.line) for finding in findings if finding.severity == "error"}
+    kept = [row for row in rows if (row.file, row.line) not in bad]
+    trained = None
+    if rows and tokenizer is not None and max_length is not None:
+        trained = tokens.trained_rows(rows, tokenizer, max_length)
+    findings = [_with_place(finding, source.places) for finding in findings]
+    findings.sort(key=lambda finding: (finding.file != source.name, finding.line))
+    counts = dict(Counter(finding.code for finding in findings))
+    kept = [replace(row, file=source.name) for row in kept]
+    return CheckReport(source.name, source.format, source.rows_in, len(kept), kept, findings, counts, trained)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One repair: what stood in `field` of a line and what stands there now, shortened, private pieces masked."""
+
+    line: int
+    field: str
+    code: str
+    before: str
+    after: str
+
+    def __str__(self):
+        place = f"line {self.line}{' ' + self.field if self.field else ''}"
+        return f"{place} [{self.code}] {self.before} -> {self.after}"
+
+
+@dataclass(frozen=True, repr=False)
+class FixReport:
+    """What `fix` did: every change, and for every row left out the reason. `rows_in == rows_out + len(dropped)`."""
+
+    path: str
+    out: str
+    format: str
+    rows_in: int
+    rows_out: int
+    changes: list[Change]
+    dropped: list[Finding]
+
+    def to_dict(self) -> dict:
+        """The report, ready for JSON."""
+        counts = Counter(change.code for change in self.changes)
+        return asdict(self) | {"counts": dict(counts)}
+
+    def __repr__(self):
+        head = (
+            f"FixReport({self.path} ({self.format}) -> {self.out}: {self.rows_out:,} of {self.rows_in:,} rows "
+            f"written, {len(self.changes)} change(s), {len(self.dropped)} row(s) left out)"
+        )
+        return "\n".join([head, *_first(self.changes, 10), *_first([f"left out: {row}" for row in self.dropped], 10)])
+
+    def _repr_html_(self):
+        import pandas as pd
+
+        rows = [("left out", row.line, row.code, row.message, "") for row in self.dropped]
+        rows += [("changed", c.line, f"{c.code} {c.field}", c.before, c.after) for c in self.changes]
+        columns = ["what", "line", "why and where", "before", "after"]
+        return pd.DataFrame(rows, columns=columns).to_html(index=False, max_rows=200)
+
+
+def fix(path, out: str | Path, format: str | None = None, mask: bool = True, force: bool = False) -> FixReport:
+    """Write a repaired copy as messages JSONL; what has no single right repair stays as it is or is left out, listed.
+
+    Repaired: byte order mark, CRLF, blank lines, role names such as human, mojibake, doubled special tokens,
+    blanks at the end of a turn, a system prompt that differs in spacing or case, spellings of a label, private
+    data (`mask`), rows that repeat another. A line without a repair is copied byte for byte. Raises DataError when
+    `out` exists (unless `force`), is `path` itself, or when not one row could be written.
+    """
+    out = Path(out)
+    if out.suffix not in (".jsonl", ".ndjson"):
+        raise DataError(f"{out}: only JSONL is written; name the file {out.with_suffix('.jsonl')}")
+    if _same_file(path, out):
+        raise DataError(f"{out} is the file that is read: write the repaired copy under another name")
+    if out.exists() and not force:
+        raise DataError(f"{out} exists already: choose another name, or overwrite with force=True (--force)")
+    source = _load(path, format, repair_roles=True)
+    records, dropped = source.records, list(source.dropped)
+    todo = records
+    while todo:  # until nothing changes: one repair can lay bare the next
+        changed = [record for record in todo if _repair_texts(record, mask)]
+        records = _leave_out(records, _broken(records), dropped)
+        records = _leave_out(records, _repeated(records), dropped)
+        changed += _repair_across(records)
+        todo = list({id(record): record for record in changed}.values())
+    if not records:
+        schema.raise_findings(dropped)
+    _write([record.encode() for record in records], out, source.ends_with_newline)
+    changes = [_located(change, record, source.places) for record in records for change in record.changes]
+    changes = sorted(source.changes + changes, key=lambda change: change.line)
+    dropped = sorted((_with_place(finding, source.places) for finding in dropped), key=lambda finding: finding.line)
+    return FixReport(source.name, str(out), source.format, source.rows_in, len(records), changes, dropped)
+
+
+# ---- reading
+
+@dataclass(eq=False)
+class _Record:
+    """A row as messages, with the bytes of its line where these already are a messages row."""
+
+    row: Row
+    raw: bytes | None = None
+    chat: object = None  # formats._Chat, which knows the names that the source has
+    changes: list = field(default_factory=list)
+
+    def note(self, place: str, code: str, before: str, after: str) -> None:
+        """Note one change of the row."""
+        self.changes.append(Change(self.row.line, place, code, _short(before), _short(after)))
+
+    def encode(self) -> bytes:
+        """The line without its end: as it stood, or written in the style (spaces, escapes) in which it stood."""
+        if self.raw is not None and not self.changes:
+            return self.raw
+        styles = [{"ensure_ascii": False, "separators": gaps} for gaps in (None, (",", ":"))]
+        styles += [style | {"ensure_ascii": True} for style in styles]
+        was = json.loads(self.raw) if self.raw is not None else None
+        same = (style for style in styles if self.raw is not None and json.dumps(was, **style).encode() == self.raw)
+        return json.dumps(self.row.data, allow_nan=False, **next(same, styles[0])).encode()
+
+
+@dataclass
+class _Source:
+    """A file as it was read: its usable rows, all findings, and for each other row the first error."""
+
+    name: str
+    format: str | None
+    records: list[_Record]
+    findings: list[Finding]
+    dropped: list[Finding]
+    changes: list  # what reading repairs: the byte order mark, line ends, blank lines, names of roles
+    places: dict[str, tuple[str, str]]  # for rows that share a line: a file name of their own -> (file, place)
+    rows_in: int = 0
+    ends_with_newline: bool = True
+
+
+def _load(path, format, repair_roles=False) -> _Source:
+    from ftlab.data import formats
+
+    format = formats._known(format) or formats._detect_source(path)
+    name = str(path) if isinstance(path, str | Path) else type(path).__name__
+    source = _Source(name, format, [], [], [], [], {})
+    raw = _raw_lines(path) if format == "messages" else {}
+    source.ends_with_newline = not raw or raw[max(raw)].endswith(b"\n")
+    for line, chat, found, at in formats._read(path, format):
+        source.findings += found
+        source.rows_in += line.is_row
+        if not line.is_row:
+            source.changes += [_of_the_file(finding) for finding in found]
+            continue
+        if at:
+            source.places[f"{name} {at}"] = (name, at)
+        row = Row(chat.data if chat else line.row, f"{name} {at}" if at else name, line.number)
+        record = _Record(row, _body(raw[line.number]) if raw else None, chat)
+        errors = [finding for finding in found if finding.severity == "error"]
+        line_is_good = isinstance(line.row, dict) and not any(f.severity == "error" for f in line.findings)
+        if repair_roles and format == "messages" and line_is_good:
+            _repair_roles(record)
+            errors = errors if _problem(record) else []
+        if errors:
+            source.dropped.append(errors[0])
+        else:
+            source.records.append(record)
+    return source
+
+
+def _raw_lines(path) -> dict[int, bytes]:
+    """The lines of a plain JSONL file by number; nothing for other sources."""
+    if not isinstance(path, str | Path) or Path(path).suffix.lower() not in (".jsonl", ".ndjson"):
+        return {}
+    return {number: raw for number, raw, _ in schema._raw_lines(path)}
+
+
+def _body(raw):
+    """A line without byte order mark and line end."""
+    raw = raw.removeprefix(codecs.BOM_UTF8)
+    return raw.removesuffix(b"\r\n") if raw.endswith(b"\r\n") else raw.removesuffix(b"\n")
+
+
+def _of_the_file(finding):
+    after = {"bom": "none", "crlf": "LF", "blank_line": "removed"}.get(finding.code, "left out")
+    return Change(finding.line, finding.field, finding.code, finding.message.partition(";")[0], after)
+
+
+def _with_place(finding, places):
+    """The finding under the name of its file, with the place in the line where rows share one."""
+    if finding.file not in places:
+        return finding
+    file, at = places[finding.file]
+    return replace(finding, file=file, field=f"{at}.{finding.field}".rstrip("."))
+
+
+def _under_source_names(findings, records):
+    """The findings with the names of fields that the source has, such as completion for the last turn."""
+    from ftlab.data import formats
+
+    chats = {(record.row.file, record.row.line): record.chat for record in records if record.chat is not None}
+    found = []
+    for finding in findings:
+        chat = chats.get((finding.file, finding.line))
+        name = finding.field if chat is None else formats._source_field(finding.field, chat)
+        found.append(replace(finding, field=name) if name != finding.field else finding)
+    return found
+
+
+def _located(change, record, places):
+    _, at = places.get(record.row.file, ("", ""))
+    return replace(change, field=f"{at}.{change.field}") if at else change
+
+
+def _same_file(a, b) -> bool:
+    try:
+        return os.path.samefile(a, b)
+    except (OSError, TypeError, ValueError):  # one of them is no file (yet)
+        return False
+
+
+def load_tokenizer(model: str | Path):
+    """The tokenizer of a model by name or folder; ModelError with the remedy when it cannot be loaded."""
+    from transformers import AutoTokenizer
+
+    from ftlab import models
+
+    name = models.resolve(model)
+    try:
+        return AutoTokenizer.from_pretrained(name)
+    except FtlabError:
+        raise
+    except Exception as error:  # the library raises many kinds for a damaged or missing tokenizer
+        raise ModelError(f"{model}: its tokenizer cannot be loaded: {error}; name another model") from error
+
+
+# ---- repairs
+
+
+def _repair_roles(record) -> None:
+    messages = record.row.data.get("messages")
+    for index, turn in enumerate(messages if isinstance(messages, list) else []):
+        role = turn.get("role") if isinstance(turn, dict) else None
+        if isinstance(role, str) and role not in schema.ROLES:
+            plain = role.strip().lower()
+            known = plain if plain in schema.ROLES else schema.ROLE_HINTS.get(plain)
+            if known:
+                record.note(f"messages[{index}].role", "unknown_role", privacy.mask_private(role), known)
+                turn["role"] = known
+
+
+def _problem(record) -> tuple | None:
+    """The first thing that makes a row unusable, as (code, field, *values)."""
+    return next((p for p in schema._row_problems(record.row.data) if schema.CODES[p[0]][0] == "error"), None)
+
+
+def _broken(records) -> Iterator[tuple[_Record, Finding]]:
+    """Rows that a repair has left without a text."""
+    for record in records:
+        if record.changes and (problem := _problem(record)):
+            code, place, *values = problem
+            yield record, schema.finding(schema.CODES, code, record.row, place, *values)
+
+
+def _repeated(records) -> Iterator[tuple[_Record, Finding]]:
+    from ftlab.data import duplicates
+
+    rows = {id(record.row): record for record in records}
+    repeated = duplicates.duplicates_to_drop([record.row for record in records])
+    if not repeated:
+        return
+    first = {}
+    for record in records:
+        first.setdefault(_content(record.row), record.row)
+    for row in repeated:
+        original = first[_content(row)]
+        if original is row:  # another rejected answer
+            continue
+        place = original.line if original.file == row.file else f"{original.line} ({original.file})"
+        yield rows[id(row)], schema.finding(CODES, "repeated_row", row, "messages", place)
+
+
+def _content(row):
+    return json.dumps([row.data["messages"], row.data.get("tools"), row.data.get("rejected")], sort_keys=True)
+
+
+def _leave_out(records, out, dropped) -> list[_Record]:
+    out = {id(record): finding for record, finding in out}
+    dropped += out.values()
+    return [record for record in records if id(record) not in out]
+
+
+def _repair_texts(record, mask) -> bool:
+    """Repair what one row shows by itself; True if something changed."""
+    size = len(record.changes)
+    for index, turn in enumerate(record.row.data["messages"]):
+        text = turn.get("content")
+        if isinstance(text, str) and text.strip():
+            for code, repair in _REPAIRS.items():
+                repaired = repair(text)
+                if repaired != text:
+                    record.note(f"messages[{index}].content", code, *_around(text, repaired))
+                    text = repaired
+            turn["content"] = text
+    if mask:
+        record.row.data.update(_masked(record.row.data, "", record))
+    return len(record.changes) > size
+
+
+_REPAIRS = {
+    "mojibake": quality.mend_mojibake,
+    "doubled_token": quality.merge_doubled_tokens,
+    "trailing_space": str.rstrip,
+}
+
+
+def _masked(value, at, record):
+    """A copy of a JSON value with every private piece of its texts masked; keys stay."""
+    if isinstance(value, dict):
+        return {key: _masked(item, f"{at}.{key}" if at else key, record) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_masked(item, f"{at}[{index}]", record) for index, item in enumerate(value)]
+    if not isinstance(value, str) or (masked := privacy.mask_private(value)) == value:
+        return value
+    for piece in privacy.spans(value):
+        record.note(at, piece.code, piece.shown, f"<{piece.code}>")
+    return masked
+
+
+def _repair_across(records: Sequence[_Record]) -> list[_Record]:
+    """Repair what shows beside the other rows: the system prompt and the labels; return the changed records."""
+    by_row = {id(record.row): record for record in records}
+    rows = [record.row for record in records]
+    changed = []
+    systems = Counter(system for row in rows if (system := quality.system_of(row)) is not None)
+    main = systems.most_common(1)[0][0] if systems else None
+    for row in rows:
+        system = quality.system_of(row)
+        if system not in (None, main) and systems[system] < systems[main] and quality.same_but_spacing(system, main):
+            by_row[id(row)].note("messages[0].content", "system_drift", *_around(system, main))
+            row.data["messages"][0]["content"] = main
+            changed.append(by_row[id(row)])
+    for row, place, before, after in list(quality.label_repairs(rows)):
+        turn = row.data["messages"][-1]  # the answer
+        if turn["content"] == before:
+            by_row[id(row)].note(place, "label_variant", *_around(before, after))
+            turn["content"] = after
+            changed.append(by_row[id(row)])
+    return changed
+
+
+# ---- writing
+
+
+def _write(lines: list[bytes], out: Path, ends_with_newline: bool) -> None:
+    """Write the lines all or nothing: no reader ever sees half a file."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(b"\n".join(lines) + b"\n" * ends_with_newline)
+        os.replace(temporary, out)
+    except OSError as error:
+        raise DataError(f"{out} cannot be written: {error.strerror}; choose another place") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _around(before: str, after: str, length: int = 40) -> tuple[str, str]:
+    """The part in which two texts differ, with a little of what stands before it."""
+    same = len(os.path.commonprefix([before, after]))
+    before, after = privacy.mask_private(before), privacy.mask_private(after)
+    start = max(0, min(same, len(before)) - 15)
+    return before[start : start + length], after[start : start + length]
+
+
+def _short(text: str, length: int = 60) -> str:
+    return repr(text if len(text) <= length else text[: length - 3] + "...")
+
+
+def _lines(findings, show=5):
+    lines = list(dict.fromkeys(finding.line for finding in findings))
+    more = ", ..." if len(lines) > show else ""
+    return f"line {', '.join(map(str, lines[:show]))}{more}"
+
+
+def _first(items, show):
+    left = [f"... and {len(items) - show} more"] if len(items) > show else []
+    return [*map(str, items[:show]), *left]

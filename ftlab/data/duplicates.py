@@ -1,0 +1,664 @@
+"""Rows that repeat, resemble or contradict one another, and evaluation rows that stand in the training data.
+
+The input of a chat is what stands before its last assistant turn, without the system turn; the answer is that turn.
+Similarity is the Jaccard index of the inputs' sets of words and word pairs: at 0.8 about one word in fifteen differs.
+Candidates come from MinHash signatures (Broder 1997) in bands; each is then compared exactly. A row is held against
+at most MAX_PARTNERS others a band, so that time and findings grow with the rows, whatever the size of a cluster.
+"""
+
+import json
+import re
+import unicodedata
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from itertools import pairwise
+from os.path import commonprefix
+from typing import NamedTuple
+
+import numpy as np
+
+from ftlab.data.schema import Finding, Row, finding
+from ftlab.errors import DataError
+
+NUM_PERM = 128  # slots of a MinHash signature
+SEED = 20261
+MAX_PARTNERS = 3  # rows that one row is compared with in one band
+MAX_POSTINGS = 5  # evaluation rows remembered for one word sequence
+MIN_TYPO_LETTERS = 5  # in shorter words one letter makes another word (now, not)
+MAX_TYPO_WORDS = 200  # longer inputs with a typo are found by their similarity
+MIN_CONTAINED_WORDS = 8  # shorter inputs stand in other texts by chance
+SHORT_NGRAMS = (8, 5)  # for inputs of less than 3 * ngram words
+CONTAINED = 0.5  # of an input's word sequences; one changed word in the middle leaves that much
+
+# code: (severity, message); every {} is filled in where the problem is seen
+CODES = {
+    "exact_duplicate": ("warning", "is {} once more, letter for letter; keep one, or training counts it twice"),
+    "near_duplicate": (
+        "warning",
+        "resembles {} (similarity {:.2f}){}; keep both only where the difference teaches something",
+    ),
+    "contradiction": (
+        "warning",
+        "has the input of {} but another answer ({}); decide which is right, then mend or drop the other",
+    ),
+    "near_contradiction": (
+        "warning",
+        "has the input of {} save for {}, but another answer ({}); decide which is right, then mend or drop the other",
+    ),
+    "leak_exact": ("error", "has the input of {} of the evaluation set; drop the row, or the score measures memory"),
+    "leak_near": (
+        "warning",
+        "resembles {} of the evaluation set (similarity {:.2f}); drop the row, or the score measures memory",
+    ),
+    "leak_contained": (
+        "warning",
+        "holds {}, an input of the evaluation set ({:.0%} of its {}-word sequences); drop the row, or the score lies",
+    ),
+}
+
+INVISIBLE = dict.fromkeys([0xAD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF])  # soft hyphen, zero-width characters
+# a word; a Chinese or Japanese character counts as one, for those scripts have no spaces
+WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
+ASCII_WORD = re.compile(r"[a-z0-9]+")  # the same for ASCII in lower case, twice as fast
+LONG_NUMBER = re.compile(r"\d{5}")  # an order, a customer or a telephone number: names a case, says nothing about it
+DIGIT = re.compile(r"\d")
+ODD = np.uint64(0x9E3779B97F4A7C15)
+MASK = np.uint64(0x5851F42D4C957F2E)  # stands for any masked word
+
+
+def normalise(text: str, fold_case: bool = True) -> str:
+    """Text as it is compared: Unicode NFKC, no invisible characters, single spaces and, as asked, no letter case."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text).translate(INVISIBLE)
+    text = " ".join(text.split())
+    return text.casefold() if fold_case else text
+
+
+def find_duplicates(rows: Sequence[Row], threshold: float = 0.8) -> list[Finding]:
+    """Exact and near duplicates and contradictory answers among `rows`, one finding a row, in their order.
+
+    A row that repeats an earlier one says no more. Answers contradict where the inputs are the same
+    (`contradiction`) or differ in letter case, spacing, punctuation, identifying numbers or one typing error
+    (`near_contradiction`), under the same system turn; the finding stands at the rarer answer, else at the later.
+    An identifying number has five digits or more, or is a value of the row's own JSON answer; an answer that
+    differs in it alone does not contradict. Only the last answer of a chat is compared.
+    """
+    _check(threshold)
+    chats = [_read(row.data) for row in rows]
+    first = _first_of_each(rows)
+    found = {}  # index: (code, index of the partner, values)
+    for index, original in enumerate(first):
+        if index != original:
+            found[index] = ("exact_duplicate", original)
+    kept = [index for index, original in enumerate(first) if index == original and chats[index].text]
+    copies, skeletons = Counter(first), {}
+    _find_contradictions(chats, kept, copies, found)
+    words = _words(_split_and_note(chats, kept, skeletons))
+    _find_near_contradictions(chats, kept, copies, words, skeletons, found)
+    _find_near_duplicates(chats, kept, words, found, threshold)
+    return [
+        _finding(rows[index], chats[index], code, _place(rows[partner], rows[index]), *values)
+        for index, (code, partner, *values) in sorted(found.items())
+    ]
+
+
+def duplicates_to_drop(rows: Sequence[Row]) -> list[Row]:
+    """The rows that are an earlier row letter for letter; what else looks alike is for a person to decide."""
+    return [rows[index] for index, original in enumerate(_first_of_each(rows)) if index != original]
+
+
+def clusters(rows: Sequence[Row], threshold: float = 0.8) -> list[list[Row]]:
+    """Groups of two or more rows with similar inputs, largest first; a row joins an earlier one it resembles."""
+    _check(threshold)
+    chats = [_read(row.data) for row in rows]
+    root = _first_of_each(rows)
+    kept = [index for index, original in enumerate(root) if index == original and chats[index].text]
+    words = _words(_split(chats[index].text) for index in kept)
+    for here, (there, _) in sorted(_nearest(words, None, threshold).items()):
+        root[kept[here]] = root[kept[there]]
+    groups = defaultdict(list)
+    for index, row in enumerate(rows):
+        groups[root[root[index]]].append(row)
+    return sorted((group for group in groups.values() if len(group) > 1), key=len, reverse=True)
+
+
+def find_leaks(
+    rows: Sequence[Row], against: Sequence[Row], threshold: float = 0.8, ngram: int = 13
+) -> list[Finding]:
+    """Training rows that hold an input of the evaluation set `against`: one finding a row, the gravest.
+
+    `leak_exact`: the same input, whatever its case and spacing. `leak_near`: inputs of similarity `threshold`.
+    `leak_contained`: the chat, its system turn left out, holds CONTAINED or more of the evaluation input's word
+    sequences of length `ngram` (13 as in lm-eval's decontamination; 8 for inputs of fewer than 3 * 13 words, 5 for
+    fewer than 24; inputs of fewer than MIN_CONTAINED_WORDS words are not looked for).
+    """
+    _check(threshold)
+    if not isinstance(ngram, int) or ngram < 2:
+        raise DataError(f"ngram is {ngram!r}; it must be a whole number of words, 2 or more")
+    chats, others = ([_read(row.data) for row in part] for part in (rows, against))
+    inputs = {}
+    for index, chat in enumerate(others):
+        if chat.text:
+            inputs.setdefault(normalise(chat.text), index)
+    found = {}
+    for index, chat in enumerate(chats):
+        other = inputs.get(normalise(chat.text))
+        if other is not None:
+            found[index] = ("leak_exact", other)
+    words, other_words = (_words(_split(chat.text) for chat in part) for part in (chats, others))
+    for index, (other, similarity) in _nearest(words, other_words, threshold).items():
+        found.setdefault(index, ("leak_near", other, similarity))
+    whole = _words(_split(f"{chat.text} {normalise(chat.answer)}") for chat in chats)
+    for index, (other, share, size) in _contained(whole, other_words, ngram).items():
+        found.setdefault(index, ("leak_contained", other, share, size))
+    return [
+        _finding(rows[index], chats[index], code, f"{against[other].file}:{against[other].line}", *values)
+        for index, (code, other, *values) in sorted(found.items())
+    ]
+
+
+class _Chat(NamedTuple):
+    """What is compared of one row: texts with their letter case, and the fields they come from."""
+
+    system: str
+    text: str
+    answer: str
+    text_field: str
+    answer_field: str
+
+
+def _read(data: dict) -> _Chat:
+    messages = data.get("messages")
+    turns = [turn if isinstance(turn, dict) else {} for turn in (messages if isinstance(messages, list) else [])]
+    replies = [index for index, turn in enumerate(turns) if turn.get("role") == "assistant"]
+    last = replies[-1] if replies else len(turns)
+    before = [index for index in range(last) if turns[index].get("role") != "system"]
+    system = " ".join(_content(turn) for turn in turns[:last] if turn.get("role") == "system")
+    text = " ".join(_content(turns[index]) for index in before)
+    return _Chat(
+        normalise(system),
+        normalise(text, fold_case=False),
+        _content(turns[last]) if replies else "",
+        f"messages[{before[-1]}].content" if before else "messages",
+        f"messages[{last}].content" if replies else "messages",
+    )
+
+
+def _content(turn):
+    content, calls = turn.get("content"), turn.get("tool_calls")
+    text = "" if content is None else content if isinstance(content, str) else _dump(content)
+    return f"{text} {_dump(calls)}" if calls else text
+
+
+def _dump(value):
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+
+
+def _check(threshold):
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 < threshold <= 1:
+        raise DataError(f"threshold is {threshold!r}; it must be above 0 and at most 1, such as 0.8")
+
+
+def _first_of_each(rows) -> list[int]:
+    """For each row the index of the first row with the very same messages (and tools)."""
+    first, result = {}, []
+    for index, row in enumerate(rows):
+        messages = row.data.get("messages")
+        if isinstance(messages, list) and "tools" not in row.data and all(_is_plain(turn) for turn in messages):
+            key = tuple((turn["role"], turn["content"]) for turn in messages)
+        else:
+            key = _dump([messages, row.data.get("tools")])
+        result.append(first.setdefault(key, index))
+    return result
+
+
+def _is_plain(turn):
+    return isinstance(turn, dict) and len(turn) == 2 and all(isinstance(turn.get(k), str) for k in ("role", "content"))
+
+
+def _place(row, seen_from):
+    return f"line {row.line}" if row.file == seen_from.file else f"{row.file}:{row.line}"
+
+
+def _finding(row, chat, code, place, *values):
+    field = {
+        "exact_duplicate": "messages",
+        "contradiction": chat.answer_field,
+        "near_contradiction": chat.answer_field,
+        "leak_contained": "messages",
+    }.get(code, chat.text_field)
+    return finding(CODES, code, row, field, place, *values)
+
+
+# answers
+
+
+def _fields(answer: str) -> dict[str, str]:
+    """The values of a JSON answer by path, written as JSON; any other answer is one value at the path ''."""
+    try:
+        value = json.loads(answer) if answer.lstrip().startswith("{") else None
+        if isinstance(value, dict):
+            return dict(_leaves(value))
+    except (ValueError, RecursionError):
+        pass
+    return {"": normalise(answer)}
+
+
+def _leaves(value: dict, path="") -> Iterator[tuple[str, str]]:
+    for key, item in value.items():
+        here = f"{path}.{key}" if path else key
+        if isinstance(item, dict) and item:
+            yield from _leaves(item, here)
+        else:
+            yield here, _dump(item)
+
+
+def _labels(answer: str, copied: frozenset[str]) -> dict[str, str]:
+    """The values of an answer with each word that only copies the input's identifiers blotted out."""
+    fields = _fields(answer)
+    if not copied:
+        return fields
+
+    def blot(match):
+        return "#" if match[0].casefold() in copied else match[0]
+
+    return {path: WORD.sub(blot, value) for path, value in fields.items()}
+
+
+def _difference(here: dict[str, str], there: dict[str, str], show: int = 3) -> str:
+    """Which values differ, in words: `tone: "neutral" there, "furious" here`."""
+    paths = [path for path in {**there, **here} if here.get(path) != there.get(path)]
+    parts = []
+    for path in paths[:show]:
+        old, new = (_short(fields.get(path, "nothing")) for fields in (there, here))
+        parts.append(f"{path or 'text'}: {old} there, {new} here")
+    return "; ".join(parts) + (f"; and {len(paths) - show} more" if len(paths) > show else "")
+
+
+def _short(text, length=40):
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def _differing(answers: dict[int, dict[str, str]], copies: Counter) -> Iterator[tuple[int, int, str]]:
+    """Yield (row, first row with the most frequent answer, difference) for each row with another answer."""
+    keys, tally = {index: frozenset(answer.items()) for index, answer in answers.items()}, Counter()
+    for index, key in keys.items():
+        tally[key] += copies[index]
+    usual = tally.most_common(1)[0][0]  # of two as frequent, the first seen
+    partner = next(index for index in answers if keys[index] == usual)
+    for index in answers:
+        if keys[index] != usual:
+            yield index, partner, _difference(answers[index], answers[partner])
+
+
+def _groups(keys: dict[int, object]) -> list[list[int]]:
+    groups = defaultdict(list)
+    for index, key in keys.items():
+        groups[key].append(index)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _find_contradictions(chats, kept, copies, found):
+    for group in _groups({index: (chats[index].system, chats[index].text) for index in kept}):
+        answers = {index: _fields(chats[index].answer) for index in group}
+        for index, partner, difference in _differing(answers, copies):
+            found[index] = ("contradiction", partner, difference)
+
+
+class _Skeleton(NamedTuple):
+    """An input without what only names the case, and without spaces, punctuation and letter case."""
+
+    text: str
+    names: frozenset[str]  # the words that only name the case
+    places: list[int]  # of these words
+
+
+def _split_and_note(chats, kept, skeletons: dict[int, _Skeleton]) -> Iterator[list[str]]:
+    """Yield the words of each input and keep its skeleton; splitting twice would be the dearest step of all."""
+    for index in kept:
+        split = _split(chats[index].text)
+        skeletons[index] = _skeleton(split, chats[index])
+        yield split
+
+
+def _skeleton(split: list[str], chat: _Chat) -> _Skeleton:
+    if not DIGIT.search(chat.text):
+        return _Skeleton("".join(split), frozenset(), [])
+    copied = _copied_values(chat.answer) if chat.answer.lstrip().startswith("{") else set()
+    places = [place for place, word in enumerate(split) if not word.isalpha() and _is_name(word, copied)]
+    names = frozenset(split[place] for place in places)
+    return _Skeleton("".join("#" if word in names else word for word in split), names, places)
+
+
+def _is_name(word, copied):
+    return word in copied or LONG_NUMBER.search(word)
+
+
+def _copied_values(answer: str) -> set[str]:
+    """The words with a digit of those JSON values that are strings without a space, such as AB-1234."""
+    values = [value for value in _fields(answer).values() if value.startswith('"') and " " not in value]
+    return {word for value in values for word in _split(value) if DIGIT.search(word)}
+
+
+def _find_near_contradictions(chats, kept, copies, words, skeletons, found):
+    """First inputs with the same skeleton, then, of the first input with each, those with one typo besides."""
+    keys = {index: (chats[index].system, skeletons[index].text) for index in kept if skeletons[index].text}
+    for group in _groups(keys):
+        answers = {index: _labels(chats[index].answer, skeletons[index].names) for index in group}
+        for index, partner, difference in _differing(answers, copies):
+            if index not in found:
+                how = _what_differs(chats[index].text, chats[partner].text)
+                found[index] = ("near_contradiction", partner, how, difference)
+    first = {}
+    for here, index in enumerate(kept):
+        first.setdefault(keys.get(index), here)
+    masked = [int(words.starts[here]) + place for here, index in enumerate(kept) for place in skeletons[index].places]
+    for a, b in _typos(list(first.values()), words, masked, lambda here: _split(chats[kept[here]].text)):
+        partner, index = kept[min(a, b)], kept[max(a, b)]
+        if index not in found:
+            _add_typo(chats, index, partner, found, skeletons[index].names | skeletons[partner].names)
+
+
+def _add_typo(chats, index, partner, found, copied=frozenset()):
+    """Record the pair if its inputs differ in one mistyped word and its answers in more than that."""
+    here, there = chats[index], chats[partner]
+    typo = _one_typo(_split(here.text), _split(there.text), copied)
+    if typo and here.system == there.system:
+        copied = copied | set(typo)
+        difference = _difference(_labels(here.answer, copied), _labels(there.answer, copied))
+        if difference:
+            found[index] = ("near_contradiction", partner, f"one word ({typo[0]}, {typo[1]})", difference)
+
+
+def _what_differs(here, there):
+    same = "".join(_split(here)) == "".join(_split(there))
+    return "letter case, spacing or punctuation" if same else "a number that names the case"
+
+
+# words
+
+
+def _split(text: str) -> list[str]:
+    return (ASCII_WORD if text.isascii() else WORD).findall(text.casefold())
+
+
+class _Hashes(dict):
+    """Word: 64-bit hash, the same in every process; its lowest bit says whether a typing error is looked for in it."""
+
+    def __missing__(self, word):
+        raw = int.from_bytes(blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+        self[word] = value = raw >> 1 << 1 | (len(word) >= MIN_TYPO_LETTERS and word.isalpha())
+        return value
+
+
+@dataclass
+class _Words:
+    """The words of many texts as hashes, one text behind another: text i is flat[starts[i]:starts[i + 1]]."""
+
+    flat: np.ndarray  # (words,) uint64
+    starts: np.ndarray  # (texts + 1,)
+
+    def __len__(self):
+        return len(self.starts) - 1
+
+    @property
+    def lengths(self):
+        return np.diff(self.starts)
+
+    def only(self, chosen: np.ndarray) -> "_Words":
+        """The texts for which `chosen` is true."""
+        starts = np.concatenate([[0], np.cumsum(self.lengths[chosen])])
+        return _Words(self.flat[np.repeat(chosen, self.lengths)], starts)
+
+
+def _words(texts: Iterable[list[str]]) -> _Words:
+    hashes, flat, starts = _Hashes(), array("Q"), array("q", [0])
+    for text in texts:
+        flat.extend(map(hashes.__getitem__, text))
+        starts.append(len(flat))
+    return _Words(np.frombuffer(flat, np.uint64) if flat else np.zeros(0, np.uint64), np.array(starts))
+
+
+def _typos(
+    texts: list[int], words: _Words, masked: list[int], split: Callable[[int], list[str]]
+) -> Iterator[tuple[int, int]]:
+    """Yield pairs of texts that have all words but one in common, place for place, and nearly that one.
+
+    Every text gets a hash for each place, with that one word left open; equal hashes meet. In a large group the
+    open words are compared in alphabetical order, each with the MAX_PARTNERS before it.
+    """
+    texts = np.array([text for text in texts if 0 < words.lengths[text] <= MAX_TYPO_WORDS], np.int32)
+    if not len(texts):
+        return
+    flat = words.flat.copy()
+    flat[masked] = MASK
+    blocks = np.array_split(texts, len(texts) // 4096 + 1)
+    parts = zip(*(_open_places(flat, words.starts, block) for block in blocks), strict=True)
+    keys, owner, place = map(np.concatenate, parts)
+    order = np.argsort(keys)
+    keys = keys[order]
+    same = np.flatnonzero(keys[1:] == keys[:-1])
+    for run in np.split(same, np.flatnonzero(np.diff(same) > 1) + 1) if len(same) else ():
+        members = order[run[0] : run[-1] + 2]
+        spots = zip(owner[members].tolist(), place[members].tolist(), strict=True)
+        open_words = sorted((split(text)[spot], text) for text, spot in spots)
+        for here, (word, text) in enumerate(open_words):
+            for other, partner in open_words[max(0, here - MAX_PARTNERS) : here]:
+                if _is_typo(word, other):
+                    yield text, partner
+
+
+def _open_places(flat, starts, texts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each word that may be mistyped: the hash of its text with this word left open, the text, the place in it."""
+    lengths = starts[texts + 1] - starts[texts]
+    first = np.cumsum(lengths) - lengths
+    owner = np.repeat(np.arange(len(texts)), lengths)
+    place = np.arange(len(owner)) - first[owner]
+    flat = flat[starts[texts][owner] + place]
+    powers = np.cumprod(np.full(MAX_TYPO_WORDS, ODD))
+    weighted = flat * powers[place]
+    keys = np.add.reduceat(weighted, first)[owner] - weighted + powers[place] * MASK
+    mistakable = (flat & np.uint64(1)) == 1  # see _Hashes
+    return keys[mistakable], texts[owner[mistakable]], place[mistakable].astype(np.int16)
+
+
+def _one_typo(here: list[str], there: list[str], masked=frozenset()) -> tuple[str, str] | None:
+    """The one pair of words in which two texts differ, if it looks like a typing error."""
+    if len(here) != len(there):
+        return None
+    pairs = [(a, b) for a, b in zip(here, there, strict=True) if a != b and not (a in masked and b in masked)]
+    return pairs[0] if len(pairs) == 1 and _is_typo(*pairs[0]) else None
+
+
+def _is_typo(a: str, b: str) -> bool:
+    """One letter more, less or other, or two neighbours swapped, in a word of some length; never its first letter."""
+    if a == b or min(len(a), len(b)) < MIN_TYPO_LETTERS or a[0] != b[0] or not (a.isalpha() and b.isalpha()):
+        return False
+    start = len(commonprefix([a, b]))
+    a, b = a[start:], b[start:]
+    end = len(commonprefix([a[::-1], b[::-1]]))
+    a, b = a[: len(a) - end], b[: len(b) - end]
+    return max(len(a), len(b)) == 1 or (len(a) == 2 and a == b[::-1])
+
+
+# similarity
+
+
+def _find_near_duplicates(chats, kept, words, found, threshold):
+    def is_pair(here, there):  # another system turn may ask for another answer
+        a, b = chats[rest[here]], chats[rest[there]]
+        return a.system == b.system or _fields(a.answer) == _fields(b.answer)
+
+    rest = [index for index in kept if index not in found]  # a contradiction says more than a resemblance
+    words = words.only(np.array([index not in found for index in kept], bool))
+    for here, (there, similarity) in _nearest(words, None, threshold, is_pair).items():
+        index, partner = rest[here], rest[there]
+        _add_typo(chats, index, partner, found)
+        if index not in found:
+            difference = _difference(_fields(chats[index].answer), _fields(chats[partner].answer))
+            answers = f" and the answer differs ({difference})" if difference else " and the answer is the same"
+            found[index] = ("near_duplicate", partner, similarity, answers)
+
+
+def _nearest(
+    words: _Words, others: _Words | None, threshold: float, is_pair: Callable[[int, int], bool] | None = None
+) -> dict[int, tuple[int, float]]:
+    """Map a text to (a text of `others`, their Jaccard similarity) where it reaches `threshold`.
+
+    Without `others` the partner is an earlier text of `words`. A band is a few slots of the signature: texts that
+    agree in one are candidates. In each band a text meets the first, the last and one other that agree with it.
+    """
+    signatures = _signatures(words)
+    other_signatures = signatures if others is None else _signatures(others)
+    size = len(other_signatures)
+    shingles = lru_cache(maxsize=4096)(lambda text: _shingle_set(words, text))
+    other_shingles = shingles if others is None else lru_cache(maxsize=4096)(lambda text: _shingle_set(others, text))
+    filled = np.flatnonzero(words.lengths if others is None else others.lengths)
+    open_texts, nearest, compared = np.flatnonzero(words.lengths), {}, set()
+    for number, band in enumerate(_bands(threshold)):
+        keys, other_keys = _fold(signatures[open_texts, band]), _fold(other_signatures[filled, band])
+        order = filled[np.argsort(other_keys, kind="stable")]
+        sorted_keys = np.sort(other_keys)
+        start = np.searchsorted(sorted_keys, keys)
+        if others is None:
+            rank = np.empty(len(words), np.int64)
+            rank[order] = np.arange(len(order))
+            agree = rank[open_texts] - start  # those before it
+        else:
+            agree = np.searchsorted(sorted_keys, keys, side="right") - start
+        some = np.flatnonzero(agree)
+        left, agree, start = open_texts[some], agree[some], start[some]
+        any_of_them = (left * 7919 + number * 104729) % agree if len(left) else agree
+        right = [order[start + offset] for offset in (0, agree - 1, any_of_them)]
+        pairs = np.unique(np.concatenate([left * size + partner for partner in right]))
+        now = {}
+        for pair in _promising(pairs, size, signatures, other_signatures, threshold):
+            here, there = divmod(pair, size)
+            if here in now or pair in compared:
+                continue
+            compared.add(pair)
+            similarity = _jaccard(shingles(here), other_shingles(there))
+            if similarity >= threshold and (is_pair is None or is_pair(here, there)):
+                now[here] = (there, similarity)
+        nearest |= now
+        open_texts = open_texts[~np.isin(open_texts, list(now))] if now else open_texts
+    return nearest
+
+
+def _promising(pairs, size, signatures, other_signatures, threshold) -> Iterator[int]:
+    """The pairs whose signatures agree in nearly enough slots: four standard errors below the threshold."""
+    least = threshold - 4 * (threshold * (1 - threshold) / NUM_PERM) ** 0.5 - 1e-9
+    for chunk in np.array_split(pairs, len(pairs) // 8192 + 1):
+        here, there = np.divmod(chunk, size)
+        yield from chunk[(signatures[here] == other_signatures[there]).mean(axis=1) >= least].tolist()
+
+
+def _bands(threshold: float) -> list[slice]:
+    """As long bands as find 99.5 % of the pairs at the threshold: 1 - (1 - threshold ** length) ** number."""
+    length = next(n for n in range(16, 0, -1) if n == 1 or (1 - threshold**n) ** (NUM_PERM // n) <= 0.005)
+    return [slice(start, start + length) for start in range(0, NUM_PERM - length + 1, length)]
+
+
+def _fold(slots: np.ndarray) -> np.ndarray:
+    """One 64-bit key for each row of slots."""
+    keys = np.zeros(len(slots), np.uint64)
+    for column in slots.T:
+        keys = _mix(keys + column)
+    return keys
+
+
+def _mix(values: np.ndarray) -> np.ndarray:
+    values = values * ODD
+    return values ^ (values >> np.uint64(29))
+
+
+def _signatures(words: _Words, block: int = 4096) -> np.ndarray:
+    """(texts, NUM_PERM) MinHash signatures; texts without words get one too and must not be compared."""
+    from rensa import RMinHash
+
+    result = np.zeros((len(words), NUM_PERM), np.uint32)
+    for first in range(0, len(words), block):
+        starts = words.starts[first : first + block + 1]
+        shingles = _shingles(words.flat[starts[0] : starts[-1]], starts[1:] - starts[0] - 1)
+        offsets = (2 * (starts - starts[0])).astype(np.uint64)
+        matrix = RMinHash.digest_matrix_from_flat_token_hashes(shingles, offsets, NUM_PERM, SEED)
+        result[first : first + block] = matrix.to_rows()
+    return result
+
+
+def _shingles(flat: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Each word and its pair with the next one; the last word of a text, having none, comes twice."""
+    pairs = _mix(_mix(flat) + np.roll(flat, -1))
+    last = last[last >= 0]
+    pairs[last] = flat[last]
+    return np.stack([flat, pairs], axis=1).ravel()
+
+
+def _shingle_set(words: _Words, text: int) -> set:
+    flat = words.flat[words.starts[text] : words.starts[text + 1]].tolist()
+    return {*flat, *pairwise(flat)}
+
+
+def _jaccard(a: set, b: set) -> float:
+    shared = len(a & b)
+    return shared / (len(a) + len(b) - shared)
+
+
+# containment
+
+
+def _contained(words: _Words, others: _Words, ngram: int) -> dict[int, tuple[int, float, int]]:
+    """Map a text to (a text of `others`, the share of its word sequences found here, their length)."""
+    sizes = np.array([_ngram_size(length, ngram) for length in others.lengths.tolist()], np.int64)
+    best = {}
+    for size in sorted(set(sizes.tolist()) - {0}, reverse=True):
+        grams, owner = _ngrams(others, np.flatnonzero(sizes == size), size)
+        total = np.bincount(owner, minlength=len(others))
+        for block in np.array_split(np.arange(len(words)), len(words) // 4096 + 1):
+            for text, other, count in _shared(*_ngrams(words, block, size), grams, owner):
+                share = count / total[other]
+                if share >= CONTAINED and share > best.get(text, (0, 0))[1]:
+                    best[text] = (other, float(share), size)
+    return best
+
+
+def _ngram_size(length: int, ngram: int) -> int:
+    """How long the sequences of an input of `length` words are; 0 if it is too short to look for."""
+    if length < MIN_CONTAINED_WORDS:
+        return 0
+    sizes = [size for size in (ngram, *SHORT_NGRAMS) if size <= ngram]
+    return next((size for size in sizes if length >= 3 * size), sizes[-1])
+
+
+def _ngrams(words: _Words, texts: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct word sequences of each text as hashes, sorted, and the text of each."""
+    if not len(texts):
+        return np.zeros(0, np.uint64), np.zeros(0, np.int64)
+    counts = np.maximum(words.lengths[texts] - size + 1, 0)
+    owner = np.repeat(texts, counts)
+    place = words.starts[owner] + np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+    grams = np.zeros(len(owner), np.uint64)
+    for step in range(size):
+        grams = _mix(grams + words.flat[place + step])
+    order = np.lexsort((owner, grams))
+    grams, owner = grams[order], owner[order]
+    new = np.ones(len(grams), bool)
+    new[1:] = (np.diff(grams) != 0) | (np.diff(owner) != 0)
+    return grams[new], owner[new]
+
+
+def _shared(grams, owner, other_grams, other_owner) -> Iterator[tuple[int, int, int]]:
+    """Yield (text, other text, number of sequences they share); a sequence of many others counts for the first few."""
+    start = np.searchsorted(other_grams, grams)
+    shared = np.searchsorted(other_grams, grams, side="right") - start
+    pairs = []
+    for step in range(MAX_POSTINGS):
+        hit = shared > step
+        pairs.append(owner[hit] * (1 << 32) + other_owner[start[hit] + step])
+    values, counts = np.unique(np.concatenate(pairs), return_counts=True)
+    for pair, count in zip(values.tolist(), counts.tolist(), strict=True):
+        yield pair >> 32, pair & (1 << 32) - 1, count

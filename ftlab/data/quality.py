@@ -1,0 +1,705 @@
+"""What reads wrong in the rows as text: system prompts, answers, labels, lengths, languages and damage.
+
+Most checks compare a row with the others of its file: what nearly all rows do counts as meant, and a row that
+does otherwise is reported. Where more than one row in ten is hit, one finding stands for all: so many may be meant.
+"""
+
+import json
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from os.path import commonprefix
+from statistics import median
+
+from ftlab.data import privacy, schema
+from ftlab.data.schema import Finding, Row
+
+NEARLY_ALL = 0.95  # the share of rows that makes a rule of the file
+MEANT = 0.1  # beyond this share of the rows a finding is given once
+FEW = 20  # below this number of texts nothing is said about what is usual
+
+CODES = {
+    # the system prompt
+    "system_drift": ("warning", "differs from the prompt of {} of {} rows{}; train and ask with one prompt"),
+    "many_systems": ("info", "{} different system prompts in {} rows; right if your users will send each of them"),
+    "missing_system": ("warning", "no system prompt, unlike {} of {} rows; add one or leave it out everywhere"),
+    # one answer
+    "empty_answer": ("warning", "says nothing ({}); write the answer or drop the row"),
+    "placeholder_answer": ("warning", "{}; write the answer or drop the row"),
+    "answer_in_prompt": ("info", "stands word for word in the prompt; the model may learn to copy: is it meant?"),
+    "answer_cut": ("warning", "seems cut off: {}; complete it or drop the row"),
+    "answer_not_json": ("warning", "is not JSON, unlike {} of {} answers: {}; mend it or drop the row"),
+    "answer_keys_differ": ("warning", "{}, unlike {} of {} answers; use the same keys in the same order"),
+    "answer_type_differs": ("warning", "is {} where {} of {} answers have {}; use one type"),
+    # the labels
+    "label_variant": ("warning", "{} occurs {} time(s) beside {} ({}): one spelling would be right (--fix)"),
+    "rare_label": ("info", "{} occurs {} time(s) in {} rows: too few to learn and to test; add examples or merge it"),
+    # all texts of one role
+    "length_outlier": ("info", "{:,} characters where {:,.0f} are usual (robust z {:+.1f}): is it one whole text?"),
+    "other_language": ("warning", "seems to be {} where {:.0%} of the {} texts are {}; drop it if it strayed in"),
+    # damage
+    "mojibake": ("warning", "{} reads as if it had been {}: UTF-8 was opened with another encoding (--fix)"),
+    "html_residue": ("warning", "{} is left of a web page; take the text without markup"),
+    "doubled_token": ("warning", "{} stands twice in a row; a template was applied twice (--fix)"),
+    "trailing_space": ("info", "ends in {} blank(s) or line break(s), which is learned too (--fix)"),
+}
+
+_PLACEHOLDER = re.compile(
+    r"[\[<({]*\s*(?:todo|tbd|tba|fixme|xxx+|lorem ipsum.*|placeholder|dummy(?: text| answer)?|"
+    r"(?:insert|your|write|add|put|enter)\b.{0,20}\b(?:answer|response|text|reply|output)(?: here)?|"
+    r"(?:answer|response|output)(?: goes)? here)\s*[\]>)}]*\W*",
+    re.I | re.S,
+)
+_NOTHING = re.compile(r"(?:n\s*[/.]?\s*a\.?|none|null|nil|nan|undefined|unknown)", re.I)
+_NULL_WORDS = {"", "null", "none", "nil", "nan", "n/a", "na", "undefined"}
+_TAGS = "p|br|div|span|a|b|i|u|strong|em|ul|ol|li|table|t[rdh]|h[1-6]|img|font|script|style|html|body|head|hr|pre"
+_HTML = re.compile(
+    rf"</?(?:{_TAGS})(?:\s[^<>]{{0,300}})?/?>|&(?:nbsp|amp|lt|gt|quot|apos|[lr]squo|[lr]dquo|[mn]dash|#\d{{2,6}}|"
+    r"#x[0-9a-f]{2,6});",
+    re.I,
+)
+_CODE = re.compile(r"```.*?(?:```|$)|`[^`\n]*`", re.S)
+_TWICE = re.compile(
+    r"(<\|[^|<>\s]{1,40}\|>|</?s>|<(?:start|end)_of_turn>|<[be]os>|\[/?INST\]|<\uff5c[^<>]{1,40}\uff5c>)(?:\s*\1)+"
+)
+_NOT_ASCII = re.compile("[^\x00-\x7f]{2,}")
+_UNDEFINED_IN_CP1252 = {byte: chr(byte) for byte in (0x81, 0x8D, 0x8F, 0x90, 0x9D)}
+
+
+def find_quality_problems(rows: Sequence[Row]) -> list[Finding]:
+    """Every check of this module, in the order of CODES."""
+    checks = (
+        find_system_problems,
+        find_answer_problems,
+        find_label_problems,
+        find_length_outliers,
+        find_other_languages,
+        find_damage,
+    )
+    return [finding for check in checks for finding in check(rows)]
+
+
+# ---- the system prompt
+
+
+def find_system_problems(rows: Sequence[Row]) -> list[Finding]:
+    """Rows whose system prompt is missing or differs from that of the others."""
+    systems = [system_of(row) for row in rows]
+    counts = Counter(system for system in systems if system is not None)
+    if not counts:
+        return []
+    main, often = counts.most_common(1)[0]
+    given = counts.total()
+    missing = [
+        schema.finding(CODES, "missing_system", row, "messages[0]", given, len(rows))
+        for row, system in zip(rows, systems, strict=True)
+        if system is None
+    ]
+    found = _once_if_meant(missing, rows)
+    if often < given * (1 - MEANT):
+        first = next(row for row, system in zip(rows, systems, strict=True) if system is not None)
+        return [*found, schema.finding(CODES, "many_systems", first, "messages[0].content", len(counts), given)]
+    for row, system in zip(rows, systems, strict=True):
+        if system not in (None, main):
+            values = (often, len(rows), _difference(main, system))
+            found.append(schema.finding(CODES, "system_drift", row, "messages[0].content", *values))
+    return found
+
+
+def system_of(row: Row) -> str | None:
+    """The system prompt of a row, None where it has none."""
+    first = row.data["messages"][0]
+    return first["content"] if first["role"] == "system" and isinstance(first["content"], str) else None
+
+
+def same_but_spacing(a: str, b: str) -> bool:
+    """True when two texts differ in white space and letter case only."""
+    return " ".join(a.split()).casefold() == " ".join(b.split()).casefold()
+
+
+def _difference(main, other):
+    if same_but_spacing(main, other):
+        return " in spacing or letter case only (--fix)"
+    start = max(0, len(commonprefix([main, other])) - 10)
+    return f" from character {start + 1}: {_short(other[start:])} instead of {_short(main[start:])}"
+
+
+# ---- the answers
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """One trained assistant turn: `value` is its JSON object or list, None where it has none."""
+
+    row: Row
+    field: str
+    text: str
+    asked: str  # the user turn before it
+    value: object
+    is_last: bool
+
+
+def find_answer_problems(rows: Sequence[Row]) -> list[Finding]:
+    """Answers that say nothing, are cut off, or do not have the form of nearly all others."""
+    answers = [answer for row in rows for answer in _answers(row)]
+    found = _empty_answers(answers)
+    done = {(finding.line, finding.field, finding.file) for finding in found}
+    left = [answer for answer in answers if (answer.row.line, answer.field, answer.row.file) not in done]
+    cut = _cut_answers(left)
+    done |= {(finding.line, finding.field, finding.file) for finding in cut}
+    left = [answer for answer in left if (answer.row.line, answer.field, answer.row.file) not in done]
+    last = [answer for answer in left if answer.is_last]
+    copied = [
+        schema.finding(CODES, "answer_in_prompt", answer.row, answer.field)
+        for answer in last
+        if len(answer.text.split()) >= 4 and _plain(answer.text) in _plain(_prompt(answer.row))
+    ]
+    return [*found, *_once_if_meant(copied, rows), *cut, *_json_problems(last)]
+
+
+def _answers(row) -> Iterator[_Answer]:
+    asked, messages = "", row.data["messages"]
+    for index, turn in enumerate(messages):
+        text = turn.get("content")
+        if not isinstance(text, str):
+            continue
+        if turn["role"] == "user":
+            asked = text
+        elif turn["role"] == "assistant" and turn.get("weight") != 0 and not turn.get("tool_calls"):
+            value = _container(text)
+            yield _Answer(row, f"messages[{index}].content", text, asked, value, index == len(messages) - 1)
+
+
+def _container(text: str):
+    """The JSON object or list that the text is, else None."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _empty_answers(answers):
+    counts = Counter(answer.text.strip() for answer in answers)
+    usual = max(FEW, len(answers) * MEANT / 2)
+    found = []
+    for answer in answers:
+        text = answer.text.strip()
+        if not any(char.isalnum() for char in text) and counts[text] < usual and _is_blank(answer.text):
+            found.append(schema.finding(CODES, "empty_answer", answer.row, answer.field, _short(text)))
+        elif _PLACEHOLDER.fullmatch(text) or _NOTHING.fullmatch(text) and counts[text] < usual:
+            said = f"{_short(text)} is a placeholder"
+            found.append(schema.finding(CODES, "placeholder_answer", answer.row, answer.field, said))
+        elif len(text) >= 12 and _plain(text) == _plain(answer.asked):
+            said = "repeats the question"
+            found.append(schema.finding(CODES, "placeholder_answer", answer.row, answer.field, said))
+        elif answer.value and (hit := next(_placeholders_in(answer.value), None)):
+            said = f"{hit[0]} is {_short(hit[1])}, a placeholder"
+            found.append(schema.finding(CODES, "placeholder_answer", answer.row, answer.field, said))
+    return found
+
+
+def _is_blank(text):
+    """No letter, digit, sign or emoji: only brackets, quotes, dots, dashes and invisible characters."""
+    return not re.search(r"[^\s\W_]", text) and not any(ord(char) >= 0x2190 and char.isprintable() for char in text)
+
+
+def _placeholders_in(value):
+    for path, item in _leaves(value):
+        if isinstance(item, str) and _PLACEHOLDER.fullmatch(item.strip()):
+            yield path, item
+
+
+def _cut_answers(answers):
+    ends = [_has_end(answer.text) for answer in answers]
+    all_end = len(answers) >= FEW and sum(ends) >= NEARLY_ALL * len(answers)
+    found = []
+    for answer, has_end in zip(answers, ends, strict=True):
+        reason = _open_end(answer.text) if answer.value is None else None
+        if reason is None and all_end and not has_end:
+            reason = f"it ends in {_short(answer.text.rstrip()[-12:])} and nearly all others end a sentence"
+        if reason:
+            found.append(schema.finding(CODES, "answer_cut", answer.row, answer.field, reason))
+    return found
+
+
+def _has_end(text):
+    last = text.rstrip()[-1:]
+    return not (last.isalnum() or last in ",-–—(&/\\")
+
+
+def _open_end(text):
+    """Why the text is unfinished: an open code fence, or an open string, object or list of JSON; else None."""
+    if len(re.findall(r"^\s*```", text, re.M)) % 2:
+        return "a code fence (```) is open"
+    text = text.strip()
+    if text[:1] not in ("{", "["):
+        return None
+    stack, in_string, escaped = [], False, False
+    for char in text:
+        if in_string:
+            in_string = escaped or char != '"'
+            escaped = char == "\\" and not escaped
+        elif char == '"':
+            in_string = True
+        elif char in "{[":
+            stack.append(char)
+        elif char in "}]" and stack:
+            stack.pop()
+    looks_like_json = re.match(r'\{\s*(?:"|$)|\[\s*(?:["{\[\d-]|true|false|null|$)', text)
+    if not looks_like_json or not (in_string or stack):
+        return None
+    what = "a string" if in_string else "an object" if stack[-1] == "{" else "a list"
+    return f"{what} of the JSON is open"
+
+
+def _json_problems(answers):
+    with_json = [answer for answer in answers if answer.value is not None]
+    if not with_json or len(answers) < FEW or len(with_json) < NEARLY_ALL * len(answers):
+        return []
+    found = [
+        schema.finding(CODES, "answer_not_json", answer.row, answer.field, len(with_json), len(answers),
+                       _json_error(answer.text))
+        for answer in answers if answer.value is None
+    ]  # fmt: skip
+    return found + _key_problems(with_json) + _type_problems(with_json)
+
+
+def _json_error(text):
+    if text.lstrip().startswith("```"):
+        return "it stands in a code fence"
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return f"{error.msg} at character {error.pos + 1}"
+    except (ValueError, RecursionError) as error:
+        return _short(str(error))
+    return "it is a single value, no object or list"
+
+
+def _key_problems(answers):
+    objects = [answer for answer in answers if isinstance(answer.value, dict)]
+    counts = Counter(tuple(answer.value) for answer in objects)
+    if not counts or (top := counts.most_common(1)[0])[1] < NEARLY_ALL * len(answers):
+        return []
+    main, often = top
+    found = []
+    for answer in objects:
+        keys = tuple(answer.value)
+        if keys != main:
+            missing, more = [k for k in main if k not in keys], [k for k in keys if k not in main]
+            parts = [f"lacks {_names(missing)}"] if missing else []
+            parts += [f"adds {_names(more)}"] if more else []
+            what = " and ".join(parts) or f"has its keys in the order {_names(keys)}"
+            values = (what, often, len(answers))
+            found.append(schema.finding(CODES, "answer_keys_differ", answer.row, answer.field, *values))
+    return found
+
+
+def _type_problems(answers):
+    """Fields that are of one type in nearly all answers and of another here; null is no type."""
+    by_path = defaultdict(list)
+    for answer in answers:
+        for path, value in _leaves(answer.value):
+            if value is not None:
+                by_path[path].append((answer, _type_name(value)))
+    found = []
+    for path, seen in by_path.items():
+        counts = Counter(name for _, name in seen)
+        main, often = counts.most_common(1)[0]
+        if len(seen) >= FEW and often >= NEARLY_ALL * len(seen):
+            for answer, name in seen:
+                if name != main:
+                    values = (f"{path}: {name}", often, len(seen), main)
+                    found.append(schema.finding(CODES, "answer_type_differs", answer.row, answer.field, *values))
+    return found
+
+
+def _type_name(value):
+    return {bool: "true or false", str: "a string"}.get(type(value), "a number")
+
+
+# ---- the labels
+
+
+@dataclass(frozen=True, repr=False)
+class LabelTable:
+    """How often each value of `field` occurs (`""` is the whole answer), most frequent first."""
+
+    field: str
+    counts: dict[str, int]
+    rows: int
+    missing: int  # rows whose answer has no such field
+
+    @property
+    def balance(self) -> float:
+        """Entropy of the values over its largest possible value: 1 is even, near 0 is one value only."""
+        total = sum(self.counts.values())
+        if len(self.counts) < 2:
+            return 0.0
+        shares = [count / total for count in self.counts.values()]
+        return -sum(share * math.log(share) for share in shares) / math.log(len(shares))
+
+    def to_dict(self) -> dict:
+        """Ready for JSON."""
+        return {
+            "field": self.field, "rows": self.rows, "missing": self.missing, "balance": self.balance,
+            "counts": self.counts,
+        }  # fmt: skip
+
+    def __repr__(self):
+        name = self.field or "the whole answer"
+        head = f"LabelTable({name}: {len(self.counts)} values in {self.rows} rows, balance {self.balance:.2f})"
+        lines = [f"{count:8,}  {_short(value, 60)}" for value, count in list(self.counts.items())[:30]]
+        left = [f"... and {len(self.counts) - 30} more"] if len(self.counts) > 30 else []
+        return "\n".join([head, *lines, *left, *([f"{self.missing:8,}  (no such field)"] if self.missing else [])])
+
+    def _repr_html_(self):
+        import pandas as pd
+
+        shown = [(value, count, f"{count / self.rows:.1%}") for value, count in self.counts.items()]
+        table = pd.DataFrame(shown, columns=[self.field or "answer", "rows", "share"])
+        return table.to_html(index=False, max_rows=60)
+
+
+def label_table(rows: Sequence[Row], field: str = "") -> LabelTable:
+    """Count the values of one field of the JSON answers (`a.b`, `tags[]` for list items), or the whole answers."""
+    counts, missing = Counter(), 0
+    for answer in _last_answers(rows):
+        values = {_show(value) for path, value in _labels(answer) if path == field}
+        counts.update(values)
+        missing += not values
+    return LabelTable(field, dict(counts.most_common()), len(rows), missing + len(rows) - len(_last_answers(rows)))
+
+
+def label_fields(rows: Sequence[Row]) -> list[str]:
+    """The fields of the answers that are labels, a closed set of values; `""` stands for the whole answer."""
+    return [path for path, seen in _values_by_path(rows).items() if _is_closed_set(seen)]
+
+
+def find_label_problems(rows: Sequence[Row]) -> list[Finding]:
+    """Labels spelt in two ways, and labels that hardly occur; fields of free text are left alone."""
+    found = []
+    for path, seen in _values_by_path(rows).items():
+        counts = Counter(_show(value) for _, value in seen)
+        variants = _variants(seen)
+        for answer, value, better in variants:
+            values = (_place(path, value), counts[_show(value)], _short(_show(better)), counts[_show(better)])
+            found.append(schema.finding(CODES, "label_variant", answer.row, answer.field, *values))
+        if _is_closed_set(seen):
+            reported = {_show(value) for _, value, _ in variants}
+            for answer, value in seen:
+                count = counts[_show(value)]
+                if count < _rare_below(len(seen)) and _show(value) not in reported:
+                    reported.add(_show(value))
+                    values = (_place(path, value), count, len(rows))
+                    found.append(schema.finding(CODES, "rare_label", answer.row, answer.field, *values))
+    return found
+
+
+def label_repairs(rows: Sequence[Row]) -> Iterator[tuple[Row, str, str, str]]:
+    """Yield (row, field, text, better text) for each answer with a label variant that can be replaced safely."""
+    for path, seen in _values_by_path(rows).items():
+        for answer, value, better in _variants(seen):
+            text = _with_label(answer, path, value, better)
+            if text is not None:
+                yield answer.row, answer.field, answer.text, text
+
+
+def _last_answers(rows) -> list[_Answer]:
+    return [answer for row in rows for answer in _answers(row) if answer.is_last]
+
+
+def _leaves(value) -> Iterator[tuple[str, object]]:
+    """Yield (path, value) of every text, number, true, false and null; the items of a list share the path `[]`."""
+    for path, item, _ in schema._walk(value):
+        if not isinstance(item, dict | list):
+            yield re.sub(r"\[\d+\]", "[]", path), item
+
+
+def _labels(answer):
+    yield "", answer.text.strip()
+    if answer.value is not None:
+        yield from _leaves(answer.value)
+
+
+def _values_by_path(rows) -> dict[str, list[tuple[_Answer, object]]]:
+    """For each field of the answers, and for "" (the answers themselves), what was seen and where."""
+    by_path = defaultdict(list)
+    for answer in _last_answers(rows):
+        for path, value in _labels(answer):
+            if path or answer.value is None:  # an answer in JSON is judged field by field
+                by_path[path].append((answer, value))
+    return by_path
+
+
+def _is_closed_set(seen) -> bool:
+    """True when few distinct values, each of which comes back, make up nearly all that was seen."""
+    counts = Counter(_show(value) for _, value in seen if value is not None)
+    frequent = [count for value, count in counts.items() if count >= 3 and len(value) <= 60]
+    return counts.total() >= FEW and 0 < len(frequent) <= 200 and sum(frequent) >= (1 - MEANT) * counts.total()
+
+
+def _rare_below(total):
+    return min(10, max(3, total / 200))
+
+
+def _variants(seen) -> list[tuple[_Answer, str, str | None]]:
+    """(answer, value, better value): other case or spacing, one typo from a frequent value, "null" beside null."""
+    values = Counter(value for _, value in seen if isinstance(value, str))
+    better = {}
+    if sum(value is None for _, value in seen) >= max(3, MEANT / 2 * len(seen)):
+        better |= {value: None for value in values if value.strip().lower() in _NULL_WORDS}
+    if _is_closed_set(seen):
+        better |= _other_spellings({value: count for value, count in values.items() if value not in better})
+    hits = []
+    for answer, value in seen:
+        if isinstance(value, str) and value in better:
+            is_typo = better[value] is not None and _key(value) != _key(better[value])
+            if not is_typo or value.lower() not in _prompt(answer.row).lower():  # copied from the prompt: no typo
+                hits.append((answer, value, better[value]))
+    return hits
+
+
+def _other_spellings(counts: dict[str, int]) -> dict[str, str]:
+    better, by_key = {}, defaultdict(list)
+    for value in sorted(counts, key=lambda value: (-counts[value], value)):
+        by_key[_key(value)].append(value)
+    for first, *others in by_key.values():
+        better |= {other: first for other in others if 3 * counts[other] <= counts[first]}
+    frequent = [value for value in counts if counts[value] >= 5]
+    for value in counts.keys() - better.keys():
+        near = [other for other in frequent if 20 * counts[value] <= counts[other] and _one_typo(value, other)]
+        if near:
+            better[value] = max(near, key=lambda other: (counts[other], other))
+    return better
+
+
+def _key(value):
+    return re.sub(r"[\s_-]+", " ", value).strip().casefold()
+
+
+def _one_typo(a: str, b: str) -> bool:
+    """One letter added, left out, changed or swapped, not the first one, in words of five letters or more."""
+    a, b = a.casefold(), b.casefold()
+    if a == b or min(len(a), len(b)) < 5 or a[0] != b[0] or re.sub(r"\D", "", a) != re.sub(r"\D", "", b):
+        return False
+    start = len(commonprefix([a, b]))
+    a, b = a[start:], b[start:]
+    return a[1:] == b[1:] or a[1:] == b or a == b[1:] or (a[:2] == b[:2][::-1] and a[2:] == b[2:])
+
+
+def _with_label(answer, path, value, better):
+    """The answer with one value replaced and every other character as it was; None where that is not certain."""
+    if path == "":
+        return answer.text.replace(value, better) if answer.value is None else None
+    goal = _replaced(answer.value, path, value, better)
+    for quoted in {json.dumps(value), json.dumps(value, ensure_ascii=False)}:
+        new = json.dumps(better, ensure_ascii=quoted.isascii())
+        for match in re.finditer(re.escape(quoted), answer.text):
+            text = answer.text[: match.start()] + new + answer.text[match.end() :]
+            if _container(text) == goal:
+                return text
+    return None
+
+
+def _replaced(container, path, old, new, at=""):
+    """A copy of a JSON value in which `old` at `path` has become `new`."""
+    if isinstance(container, dict):
+        return {key: _replaced(item, path, old, new, f"{at}.{key}" if at else key) for key, item in container.items()}
+    if isinstance(container, list):
+        return [_replaced(item, path, old, new, f"{at}[]") for item in container]
+    return new if at == path and container == old else container
+
+
+def _show(value) -> str:
+    """Text for a label; the string "null" keeps its quotes so that it is not taken for null."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    return json.dumps(value) if value in ("null", "true", "false") else value
+
+
+def _place(path, value):
+    return f"{path}: {_short(_show(value))}" if path else _short(_show(value))
+
+
+# ---- all texts of one role
+
+
+def find_length_outliers(rows: Sequence[Row], threshold: float = 6.0) -> list[Finding]:
+    """Texts far longer or shorter than others of their role: robust z over `threshold`, and four times or a quarter.
+
+    z = 0.6745 * (log length - median) / MAD (Iglewicz and Hoaglin 1993); the MAD is at least 0.1, so that equal
+    lengths do not make every other one an outlier. Lengths are in characters.
+    """
+    found = []
+    for texts in _texts_by_role(rows).values():
+        if len(texts) < FEW:
+            continue
+        logs = [math.log(max(1, len(text))) for _, _, text in texts]
+        middle = median(logs)
+        spread = max(0.1, median(abs(log - middle) for log in logs))
+        for (row, field, text), log in zip(texts, logs, strict=True):
+            z = 0.6745 * (log - middle) / spread
+            if abs(z) > threshold and abs(log - middle) > math.log(4):
+                values = (len(text), math.exp(middle), z)
+                found.append(schema.finding(CODES, "length_outlier", row, field, *values))
+    return found
+
+
+def find_other_languages(rows: Sequence[Row], margin: float = 30.0) -> list[Finding]:
+    """Texts in another language than nine in ten of their role, by py3langid on the first 400 characters.
+
+    Reported when the other language leads by `margin` in log-likelihood, so short texts and names pass, and when
+    few of the words are common in the file. JSON and code are not looked at.
+    """
+    found = []
+    for texts in _texts_by_role(rows).values():
+        texts = [(row, field, prose) for row, field, text in texts if len(prose := _prose(text)) >= 15]
+        if len(texts) < FEW:
+            continue
+        sample = [_language(text) for _, _, text in texts[:: max(1, len(texts) // 300)]]
+        main, often = Counter(language for language, _ in sample).most_common(1)[0]
+        if often < (1 - MEANT) * len(sample):
+            continue
+        common = Counter(word for _, _, text in texts[:5000] for word in set(text.lower().split()))
+        common = {word for word, count in common.items() if count >= 0.02 * min(5000, len(texts))}
+        for row, field, text in texts:
+            words = text.lower().split()
+            if len(words) >= 4 and sum(word in common for word in words) > 0.4 * len(words):
+                continue
+            language, scores = _language(text)
+            if language != main and scores[language] - scores[main] >= margin:
+                values = (language, often / len(sample), len(texts), main)
+                found.append(schema.finding(CODES, "other_language", row, field, *values))
+    return found
+
+
+def _language(text) -> tuple[str, dict[str, float]]:
+    import py3langid
+
+    ranked = py3langid.rank(text)
+    return ranked[0][0], dict(ranked)
+
+
+def _prose(text):
+    """What there is to read: no JSON, code, web addresses and digits."""
+    if _container(text) is not None:
+        return ""
+    return re.sub(r"https?://\S+|\d+", " ", _CODE.sub(" ", text))[:400].strip()
+
+
+def _texts_by_role(rows) -> dict[str, list[tuple[Row, str, str]]]:
+    """(row, field, text) of the user and assistant turns, by role."""
+    by_role = defaultdict(list)
+    for row in rows:
+        for index, turn in enumerate(row.data["messages"]):
+            if turn["role"] in ("user", "assistant") and isinstance(turn.get("content"), str):
+                by_role[turn["role"]].append((row, f"messages[{index}].content", turn["content"]))
+    return by_role
+
+
+# ---- damage
+
+
+def find_damage(rows: Sequence[Row]) -> list[Finding]:
+    """Mojibake, leftovers of web pages, doubled special tokens, blanks at the end of a turn."""
+    found = defaultdict(list)
+    for row in rows:
+        for index, turn in enumerate(row.data["messages"]):
+            text = turn.get("content")
+            if isinstance(text, str):
+                for code, *values in _damage(text):
+                    found[code].append(schema.finding(CODES, code, row, f"messages[{index}].content", *values))
+    found["html_residue"] = _once_if_meant(found["html_residue"], rows)
+    return [finding for code in CODES for finding in found[code]]
+
+
+def mend_mojibake(text: str) -> str:
+    """Undo UTF-8 read as cp1252 or latin-1 where the whole text allows it; otherwise return it as it is."""
+    if any(mended for _, mended in _mojibake(text)):
+        for encoding in ("latin-1", "cp1252"):
+            mended = _reread(text, encoding)
+            if mended is not None:
+                return mended
+    return text
+
+
+def merge_doubled_tokens(text: str) -> str:
+    """Keep one of each special token that follows itself."""
+    return _TWICE.sub(r"\1", text)
+
+
+def _damage(text):
+    wrong = next(_mojibake(text), None)
+    if wrong:
+        yield "mojibake", repr(wrong[0][:20]), repr(wrong[1][:20])
+    if ("<" in text or "&" in text) and (markup := _HTML.search(_CODE.sub("", text))):
+        yield "html_residue", _short(markup[0])
+    if twice := _TWICE.search(text):
+        yield "doubled_token", twice[1]
+    if text.strip() and text != text.rstrip():
+        yield "trailing_space", len(text) - len(text.rstrip())
+
+
+def _mojibake(text) -> Iterator[tuple[str, str]]:
+    """Yield (as it stands, as it was) for runs of characters that are the UTF-8 bytes of something likelier."""
+    if text.isascii():
+        return
+    for match in _NOT_ASCII.finditer(text):
+        mended = _reread(match[0], "latin-1") or _reread(match[0], "cp1252")
+        if mended and (len(mended) > 2 or all(_is_likely(char) for char in mended)):
+            yield match[0], mended
+
+
+def _is_likely(char):
+    """Letters of western and central Europe, typographic signs, emoji; not the rare signs that chance makes."""
+    code = ord(char)
+    return 0xA0 <= code < 0x180 or 0x2010 <= code < 0x2030 or code in (0x20AC, 0x2122, 0xFEFF) or code >= 0x1F000
+
+
+def _reread(text, encoding):
+    """The text with its bytes in `encoding` read as UTF-8; None where they are no UTF-8 or nothing changes."""
+    try:
+        if encoding == "cp1252":  # five bytes have no character there and are read as they are
+            undefined = _UNDEFINED_IN_CP1252.values()
+            raw = b"".join(c.encode("latin-1" if c in undefined else "cp1252") for c in text)
+        else:
+            raw = text.encode(encoding)
+        mended = raw.decode("utf-8")
+    except UnicodeError:
+        return None
+    return mended if mended != text else None
+
+
+# ---- small things
+
+
+def _once_if_meant(findings, rows):
+    """The findings, or only the first one with the number of the others where so many may be meant."""
+    if len(findings) <= max(3, MEANT * len(rows)):
+        return findings
+    more = f" (so in {len(findings)} places: only the first is listed, so many may be meant)"
+    return [replace(findings[0], severity="info", message=findings[0].message + more)]
+
+
+def _prompt(row):
+    texts = [turn.get("content") for turn in row.data["messages"][:-1]]
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def _plain(text):
+    return " ".join(text.split()).casefold()
+
+
+def _names(keys):
+    return ", ".join(_short(key, 30) for key in list(keys)[:8])
+
+
+def _short(text, length=40):
+    """A quoted excerpt on one line, private pieces masked."""
+    text = privacy.mask_private(text[: 10 * length])
+    return repr(text if len(text) <= length else text[: length - 3] + "...")

@@ -1,0 +1,398 @@
+"""Memory arithmetic against models that were really built, and against runs that others measured."""
+
+import csv
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ftlab.costs import memory
+from ftlab.costs.memory import GIB, Architecture, estimate_memory, find_architecture, find_gpu, what_would_fit
+from ftlab.errors import ModelError, RecipeError
+from ftlab.models import CATALOGUE, data_folder
+
+# billions of parameters and GiB in NF4, from the models' cards and weight files (2026-11)
+KNOWN_SIZES = {
+    "qwen3-0.6b": (0.60, 0.50), "qwen3-1.7b": (1.72, 1.26), "qwen3-4b": (4.02, 2.47), "qwen3-8b": (8.19, 5.66),
+    "llama-3.2-1b": (1.24, 0.96), "llama-3.2-3b": (3.21, 2.09), "llama-3.1-8b": (8.03, 5.31),
+    "mistral-7b": (7.25, 3.85), "phi-3.5-mini": (3.82, 2.11), "phi-4-mini": (3.84, 2.69),
+    "gemma-3-1b": (1.00, 0.90), "gemma-3-4b": (3.88, 2.79), "smollm3-3b": (3.08, 1.84),
+}  # fmt: skip
+MODELS = [model.name for model in memory.known_models()]
+TINY = {
+    "hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+    "head_dim": 48, "intermediate_size": 320, "vocab_size": 512, "pad_token_id": 0,
+}  # fmt: skip
+
+
+def measured_rows():
+    with (data_folder() / "recorded" / "memory_rows.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def estimate_of(row):
+    """The estimate of what a measured row counted, in GiB."""
+    estimate = estimate_memory(
+        row["model"],
+        row["method"],
+        batch=int(row["batch"]),
+        length=int(row["length"]),
+        rank=int(row["rank"]),
+        checkpointing=row["checkpointing"],
+        optimizer=row["optimizer"],
+        logits=row["logits"],
+        trainable_bytes=int(row["trainable_bytes"]),
+        gpu=row["gpu"] or None,
+    )
+    counters = {"allocated": estimate.total_gib, "reserved": estimate.reserved_gib, "device": estimate.device_gib}
+    return counters[row["counter"]]
+
+
+def error_of(row):
+    """Relative error beyond the rounding of the published value; below zero means too low."""
+    peak, rounding = float(row["peak_gib"]), float(row["rounding_gib"])
+    difference = estimate_of(row) - peak
+    return math.copysign(max(0, abs(difference) - rounding), difference) / peak
+
+
+@pytest.mark.parametrize("name", KNOWN_SIZES)
+def test_known_models_have_their_known_sizes(name):
+    billions, nf4_gib = KNOWN_SIZES[name]
+    architecture = find_architecture(name)
+    assert architecture.parameters / 1e9 == pytest.approx(billions, abs=0.0055)
+    assert memory.weight_bytes(architecture, "qlora") / GIB == pytest.approx(nf4_gib, abs=0.011)
+
+
+def test_every_model_of_the_catalogue_has_an_architecture():
+    for model in CATALOGUE:
+        architecture = find_architecture(model.hub_id or model.name)
+        assert architecture.parameters / 1e9 == pytest.approx(model.params_b, rel=0.02), model.name
+
+
+def real_model(kind, **changes):
+    """A small transformers model without weights, and its configuration."""
+    import torch
+    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
+    config = CONFIG_MAPPING[kind](**(TINY | changes))
+    with torch.device("meta"):
+        return config, AutoModelForCausalLM.from_config(config)
+
+
+@pytest.mark.parametrize("kind", ["qwen3", "llama", "gemma3_text", "mistral", "smollm3", "qwen2"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_parameters_are_those_of_the_real_model(kind, tied):
+    config, model = real_model(kind, tie_word_embeddings=tied)
+    if kind == "qwen2":  # has no head_dim of its own
+        config, model = real_model(kind, tie_word_embeddings=tied, head_dim=32)
+    assert find_architecture(config).parameters == sum(weight.numel() for weight in model.parameters())
+
+
+def test_lora_parameters_are_those_of_peft():
+    from peft import LoraConfig, get_peft_model
+
+    config, model = real_model("qwen3")
+    for targets in (memory.TARGET_MODULES, ("q_proj", "v_proj")):
+        adapted = get_peft_model(
+            model, LoraConfig(r=8, target_modules=list(targets), task_type="CAUSAL_LM"), low_cpu_mem_usage=True
+        )
+        trainable = sum(weight.numel() for weight in adapted.parameters() if weight.requires_grad)
+        assert find_architecture(config).lora_parameters(8, targets) == trainable
+        model = adapted.unload()
+
+
+def test_plain_transformers_keep_about_twice_the_activations():
+    """What autograd really saves in one layer, against the count for fused kernels."""
+    import torch
+    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
+    def saved(layers, length=64):
+        config = CONFIG_MAPPING["llama"](**(TINY | {"num_hidden_layers": layers}))
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+        weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
+        storages = {}
+
+        def pack(tensor):
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in weights:
+                storages[storage.data_ptr()] = (tensor, storage.nbytes())  # the tensor keeps its address taken
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            output = model.model(input_ids=torch.zeros(1, length, dtype=torch.long), use_cache=False)
+        assert output.last_hidden_state.shape[1] == length
+        return config, sum(size for _, size in storages.values()) / length
+
+    (config, more), (_, less) = saved(6), saved(2)
+    counted = find_architecture(config).saved_per_token * memory.HALF
+    assert 1.4 < (more - less) / 4 / counted < 2.4
+
+
+def test_nf4_bytes():
+    """4 bits, an 8-bit scale for 64 weights, a float for 256 scales."""
+    assert memory.NF4 == pytest.approx(0.5159, abs=5e-5)
+
+
+def test_parts_by_hand():
+    """A model small enough for paper: hidden 2, one layer, one head of 2, feed-forward 4, vocabulary 8."""
+    toy = Architecture("toy", "llama", 2, 1, 1, 1, 2, 4, 8, True)
+    linear = 4 * 2 * 2 + 3 * 2 * 4
+    assert toy.linear_parameters == linear == 40
+    assert toy.parameters == 40 + 2 * 2 + 2 + 8 * 2
+    lora = 3 * (4 * (2 + 2) + 3 * (2 + 4))
+    tokens = 5 * 7
+    estimate = estimate_memory(
+        toy, "lora", batch=5, length=7, rank=3, checkpointing="on", optimizer="adamw_torch", logits="full"
+    )
+    parts = {name: round(size * GIB) for name, size in estimate.parts.items()}
+    assert parts["weights"] == 62 * 2
+    assert (parts["adapter"], parts["gradients"], parts["optimizer"]) == (lora * 4, lora * 4, lora * 8)
+    at_loss = tokens * 8 * 14
+    layer = tokens * 2 * ((4 * 2 + 2 * 2 + 2 * 2 + 2 * 4) + (3 * 4 + 2 * 2))
+    kept = 2 * tokens * 2 * 2 + tokens * 2 * 2
+    assert layer < at_loss
+    assert (parts["activations"], parts["logits"]) == (kept, at_loss)
+    assert estimate.peak_at == "loss"
+    assert estimate.total_gib == pytest.approx(sum(estimate.parts.values()))
+
+
+def test_fused_loss_is_cut_into_chunks_by_the_free_memory():
+    """2 x 2,048 tokens of 128,256 logits: 7.8 GiB at 16 bytes are 4 chunks of 4 GiB, 8 of 1 GiB."""
+    count = 2 * 2048 * 128256
+    assert memory.logit_bytes(count, "fused", True, None) == count * 14 / 4
+    assert memory.logit_bytes(count, "fused", True, 2.0) == count * 14 / 8
+    assert memory.logit_bytes(1000, "fused", True, 2.0) == 1000 * 14
+    assert memory.logit_bytes(count, "full", True, 2.0) == count * 14
+
+
+@pytest.mark.parametrize("row", measured_rows(), ids=lambda row: row["id"])
+def test_no_measured_row_is_missed(row):
+    error = error_of(row)
+    if row["role"] == "bound":
+        assert error > 0
+    else:
+        assert -0.06 < error < (0.03 if row["role"] == "calibration" else 0.08)
+
+
+def test_held_out_rows_are_met_within_five_percent_on_average():
+    rows = measured_rows()
+    held_out = [abs(error_of(row)) for row in rows if row["role"] == "held-out"]
+    assert len(held_out) > 2 * sum(row["role"] == "calibration" for row in rows)
+    assert sum(held_out) / len(held_out) < 0.05
+
+
+@pytest.mark.parametrize("method", memory.METHODS)
+@settings(deadline=None)
+@given(
+    model=st.sampled_from(MODELS),
+    batch=st.integers(1, 16),
+    length=st.integers(16, 8192),
+    rank=st.integers(1, 64),
+    checkpointing=st.sampled_from(memory.CHECKPOINTING),
+    logits=st.sampled_from(("full", "in_place")),
+)
+def test_more_work_never_needs_less(method, model, batch, length, rank, checkpointing, logits):
+    def needed(**changes):
+        settings = {"batch": batch, "length": length, "rank": rank, "checkpointing": checkpointing, "logits": logits}
+        return estimate_memory(model, method, **(settings | changes)).device_gib
+
+    now = needed()
+    assert now > 0
+    assert needed(batch=batch + 1) > now
+    assert needed(length=length + 1) > now
+    assert needed(rank=rank + 1) >= now
+    assert needed(checkpointing="unsloth") <= needed(checkpointing="on") <= needed(checkpointing="off") + 1e-9
+
+
+def test_methods_differ_as_they_should():
+    total = {
+        method: estimate_memory("qwen3-4b", method, optimizer="adamw_torch").total_gib for method in memory.METHODS
+    }
+    assert total["qlora"] < total["lora"] < total["full"]
+    assert all(total[f"dpo_{method}"] > total[method] for method in ("full", "lora", "qlora"))
+    frozen = estimate_memory("qwen3-4b", "dpo_full").parts["reference model"]
+    assert frozen == pytest.approx(2 * 4.02e9 / GIB, rel=0.01)
+
+
+def test_evaluation_keeps_the_optimizer_and_holds_whole_logits():
+    train, evaluate = (estimate_memory("llama-3.2-1b", batch=8, mode=mode) for mode in ("train", "eval"))
+    assert evaluate.parts["gradients"] == 0
+    assert evaluate.parts["optimizer"] == train.parts["optimizer"]
+    assert evaluate.parts["logits"] * GIB == pytest.approx(8 * 2048 * 128256 * 10)
+    assert evaluate.total_gib > train.total_gib  # why some runs die at their first evaluation
+
+
+def test_offloaded_checkpoints_go_to_host_memory():
+    on, unsloth = (estimate_memory("qwen3-4b", checkpointing=how) for how in ("on", "unsloth"))
+    checkpoints = 36 * 2 * 2048 * 2560 * 2 / GIB
+    assert unsloth.host_ram_gib - on.host_ram_gib == pytest.approx(checkpoints)
+    assert on.parts["activations"] - unsloth.parts["activations"] == pytest.approx(checkpoints)
+
+
+def test_fits_compares_with_the_card():
+    assert estimate_memory("qwen3-4b").fits is None
+    assert estimate_memory("qwen3-4b", gpu="T4").fits is True
+    too_large = estimate_memory("qwen3-14b", "lora", gpu="T4")
+    assert too_large.fits is False
+    assert "does not fit on T4" in repr(too_large)
+    assert too_large.device_gib > too_large.reserved_gib > too_large.total_gib
+
+
+def test_to_dict_keeps_the_contract():
+    report = json.loads(json.dumps(estimate_memory("unsloth/Qwen3-0.6B", "lora", gpu="T4").to_dict()))
+    assert report["total_gib"] == pytest.approx(sum(report["parts"].values()), abs=0.01)
+    assert report["fits"] is True
+    assert report["gpu"] == "T4"
+    html = estimate_memory("qwen3-0.6b")._repr_html_()
+    assert "<table" in html
+    assert "weights" in html
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        ("T4", "T4"), ("Tesla T4", "T4"), ("a100", "A100-40GB"), ("NVIDIA A100-SXM4-80GB", "A100-80GB"),
+        ("NVIDIA GeForce RTX 4090", "RTX 4090"), ("rtx4090", "RTX 4090"), ("4090", "RTX 4090"),
+        ("NVIDIA H100 80GB HBM3", "H100"), ("NVIDIA L40S", "L40S"),
+    ],
+)  # fmt: skip
+def test_cards_are_found_by_the_names_in_use(asked, name):
+    assert find_gpu(asked).name == name
+
+
+@pytest.mark.parametrize("asked", ["Abacus 9000", "", "-"])
+def test_an_unknown_card_lists_the_known(asked):
+    with pytest.raises(RecipeError, match=r"gpus\.csv.*T4"):
+        find_gpu(asked)
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"method": "lroa"}, "method"), ({"checkpointing": "yes"}, "checkpointing"), ({"logits": "some"}, "logits"),
+        ({"optimizer": "adam"}, "optimizer"), ({"mode": "test"}, "mode"), ({"batch": 0}, "batch"),
+        ({"batch": True}, "batch"), ({"length": 2.5}, "length"), ({"rank": "16"}, "rank"),
+        ({"target_modules": ("q",)}, "target_modules"), ({"method": None}, "method"),
+    ],
+)  # fmt: skip
+def test_bad_settings_are_named(settings, field):
+    with pytest.raises(RecipeError, match=f"^{field}: "):
+        estimate_memory("qwen3-0.6b", **settings)
+
+
+def test_a_configuration_may_be_a_file_a_folder_or_an_object(tmp_path):
+    config, _ = real_model("qwen3")
+    config.save_pretrained(tmp_path)
+    sizes = {find_architecture(source).parameters for source in (config, tmp_path, tmp_path / "config.json")}
+    assert len(sizes) == 1
+
+
+def test_nano_is_counted_from_its_folder():
+    safetensors = pytest.importorskip("safetensors")
+    path = data_folder() / "models" / "nano" / "model.safetensors"
+    if not path.exists():
+        pytest.skip("the bundled model has no weights here")
+    with safetensors.safe_open(path, "pt") as file:
+        stored = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())
+    assert find_architecture("nano").parameters == stored
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "not a readable JSON"), ("[]", "no JSON object"), ("{}", "model_type"),
+        ('{"model_type": "no_such_model"}', "model_type"),
+        ('{"model_type": "mixtral"}', "dense decoders"), ('{"model_type": "t5"}', "dense decoders"),
+        ('{"model_type": "llama", "hidden_size": "wide"}', "hidden_size|cannot read"),
+    ],
+)  # fmt: skip
+def test_a_model_that_cannot_be_counted_says_why(tmp_path, content, message):
+    path = tmp_path / "config.json"
+    path.write_text(content)
+    with pytest.raises(ModelError, match=message):
+        estimate_memory(path)
+
+
+def test_an_unknown_model_lists_the_catalogue():
+    with pytest.raises(ModelError, match=r"qwen3-4b.*config\.json"):
+        estimate_memory("no-such-model")
+
+
+def test_skipped_modules_stay_in_16_bits(tmp_path):
+    architecture = find_architecture("llama-3.2-1b")
+    layer = 2 * 2048 * 2048 + 2 * 2048 * 512
+    feed_forward = 3 * 2048 * 8192
+    skipped = memory.skipped_parameters
+    assert skipped(architecture, ["lm_head"]) == 0
+    assert skipped(architecture, ["model.layers.1.mlp"]) == feed_forward  # and not layers 10 to 15
+    assert skipped(architecture, ["language_model.model.layers.1.self_attn"]) == layer
+    assert skipped(architecture, ["q_proj"]) == 16 * 2048 * 2048
+    plain, more = (estimate_memory("llama-3.2-1b", skip_modules=names) for names in ((), ("model.layers.1.mlp",)))
+    extra = (more.parts["weights"] - plain.parts["weights"]) * GIB
+    assert extra == pytest.approx(feed_forward * (2 - memory.NF4))
+
+    config, _ = real_model("llama")
+    config.quantization_config = {"quant_method": "bitsandbytes", "llm_int8_skip_modules": ["model.layers.0.mlp"]}
+    config.save_pretrained(tmp_path)
+    assert find_architecture(tmp_path).skipped == 3 * 128 * 320
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "gpu", "settings"),
+    [
+        ("qwen3-14b", "qlora", "T4", {"batch": 8}),
+        ("llama-3.1-8b", "full", "T4", {"checkpointing": "off", "optimizer": "adamw_torch"}),
+        ("qwen3-4b", "lora", "T4", {"checkpointing": "off", "batch": 8, "rank": 64}),
+        ("qwen3-8b", "dpo_lora", "L4", {"checkpointing": "off", "batch": 4}),
+        ("qwen3-0.6b", "full", "T4", {"length": 32768, "logits": "full"}),
+    ],
+)
+def test_what_would_fit_ends_with_a_run_that_fits_and_takes_no_needless_step(model, method, gpu, settings):
+    assert not estimate_memory(model, method, gpu=gpu, **settings).fits
+    advice = what_would_fit(model, method, gpu=gpu, **settings)
+    assert advice.fits
+    assert advice.changes
+    start = {"method": method} | settings
+    changed = {change.setting: change.new for change in advice.changes}
+    name = changed.pop("model", model)
+    assert estimate_memory(name, gpu=gpu, **(start | changed)).device_gib == pytest.approx(advice.memory.device_gib)
+    if name == model:
+        for setting in changed:
+            fewer = {key: value for key, value in changed.items() if key != setting}
+            assert not estimate_memory(model, gpu=gpu, **(start | fewer)).fits, setting
+    assert all(change.loss for change in advice.changes)
+    assert "<table" in advice._repr_html_()
+
+
+def test_what_would_fit_changes_nothing_that_fits():
+    advice = what_would_fit("qwen3-4b", gpu="T4")
+    assert advice.changes == []
+    assert "fits as it is" in repr(advice)
+
+
+def test_a_length_that_the_data_do_not_need_goes_first():
+    advice = what_would_fit("qwen3-8b", gpu="T4", length=65536, longest=1000)
+    assert [(change.setting, change.new) for change in advice.changes] == [("length", 1000)]
+
+
+def test_the_last_resort_is_a_smaller_model_and_then_the_truth():
+    advice = what_would_fit("qwen3-14b", gpu=memory.Gpu("small card", 6, 6, 0.5, 10, 100, 50, None))
+    assert advice.changes[-1].setting == "model"
+    assert advice.fits
+    assert find_architecture(advice.memory.model).model_type == "qwen3"
+    hopeless = what_would_fit("qwen3-14b", gpu=memory.Gpu("toy card", 0.5, 0.5, 0.5, 1, 1, 1, None))
+    assert not hopeless.fits
+    assert "take a card with more memory" in repr(hopeless)
+
+
+def test_importing_costs_stays_light():
+    code = (
+        "import sys, ftlab.costs.memory, ftlab.costs.time;"
+        "print([m for m in ('torch', 'transformers', 'pandas', 'matplotlib') if m in sys.modules])"
+    )
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.strip() == "[]"

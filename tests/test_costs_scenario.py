@@ -1,0 +1,639 @@
+"""Scenarios: each billing rule and each kind by hand, the break-even against its curves, and every faulty file."""
+
+import json
+import math
+from datetime import date, timedelta
+
+import pytest
+import yaml
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from ftlab.costs.prices import PriceBook, PriceRow, load_prices
+from ftlab.costs.scenario import (
+    HOURS_PER_MONTH,
+    KINDS,
+    OptionCost,
+    break_even,
+    cost,
+    gpu_charge,
+    measure_tokens,
+    money,
+    read_scenario,
+    training_charge,
+)
+from ftlab.errors import RecipeError
+from ftlab.models import REPOSITORY
+
+TODAY = date(2026, 11, 22)
+BOOK = load_prices()
+FOLDER = REPOSITORY / "recipes" / "costs"
+EXAMPLES = sorted(path for path in FOLDER.glob("*.yaml") if not path.stem.endswith("_payback"))
+TEXT = """\
+name: small
+task: try it
+horizon_months: 24
+discount_rate: 0
+calls_per_month: [1000, 10000, 100000]
+input_tokens: 100
+output_tokens: 50
+labour: {expert_usd_per_hour: 30, engineer_usd_per_hour: 60}
+compare: {baseline: long, candidate: tuned}
+options:
+  long:
+    kind: prompted
+    provider: shop
+    model: m
+    prompt_tokens: [1000, 2000, 4000]
+  tuned:
+    kind: tuned_hosted
+    provider: shop
+    model: m
+    prompt_tokens: 0
+    training: {rows: 1000, tokens_per_row: 200, epochs: 3, runs: 2}
+    labelling: {rows: 10, minutes_per_row: 2}
+    evaluation: {rows: 20, minutes_per_row: 3}
+    retraining: {per_quarter: 1, rows: 4, minutes_per_row: 5}
+"""
+
+
+def shop(retires=None, training=10.0, hosting=5.0):
+    """A price book of one provider with round prices, so that sums can be done by hand."""
+    usd = {"input": 1, "cached_input": 0.25, "output": 4, "tuned_input": 2, "tuned_cached_input": 0.5,
+           "tuned_output": 8}  # fmt: skip
+    rows = [PriceRow("shop", "m", what, "1M tokens", value, source_date=TODAY) for what, value in usd.items()]
+    rows.append(PriceRow("shop", "m", "training", "1M tokens", training, "sft", source_date=TODAY))
+    rows.append(PriceRow("shop", "*", "hosting", "month", hosting, source_date=TODAY, model_retires=retires))
+    return PriceBook(tuple(rows), BOOK.gpus)
+
+
+@pytest.fixture
+def read(tmp_path):
+    """A function that writes a scenario and reads it, with replacements in its text."""
+
+    def read(*replacements, text=TEXT, **settings):
+        for old, new in replacements:
+            assert old in text
+            text = text.replace(old, new, 1)
+        path = tmp_path / "small.yaml"
+        path.write_text(text, encoding="utf-8")
+        return read_scenario(path, **settings)
+
+    return read
+
+
+def small(**changes) -> OptionCost:
+    """An option of three plain numbers."""
+    given = {"one_time": 0.0, "monthly": 0.0, "per_call": 0.0, "calls": 100.0, "lumps": ()} | changes
+    parts = ({"all": given[key]} for key in ("one_time", "monthly", "per_call"))
+    return OptionCost("an option", "prompted", *parts, given["calls"], given["lumps"])
+
+
+# billing rules, each by hand
+
+
+def test_openai_bills_tokens_times_epochs():
+    # 500 rows x 400 tokens x 3 epochs = 0.6 million at 5 dollars = 3.00; validation tokens are not billed
+    job = training_charge(BOOK, "openai", "gpt-4.1-mini", 500, 400, 3, validation_rows=100, evaluations=9, today=TODAY)
+    assert (job.billed, job.usd) == (pytest.approx(0.6), pytest.approx(3.0))
+    assert "rows x tokens x epochs" in repr(job)
+
+
+def test_azure_bills_the_same_tokens_but_its_rate_is_not_known():
+    job = training_charge(BOOK, "azure", "gpt-4.1-mini", 500, 400, 3, today=TODAY)
+    assert job.billed == pytest.approx(0.6)
+    assert job.usd is None
+    assert "unknown" in repr(job)
+    # reinforcement fine-tuning is billed by the hour: 2.5 hours at 100 dollars
+    assert training_charge(BOOK, "azure", "o4-mini", 0, 0, 1, method="rft", hours=2.5, today=TODAY).usd == 250
+    with pytest.raises(RecipeError, match="training.hours: is missing"):
+        training_charge(BOOK, "azure", "o4-mini", 0, 0, 1, method="rft", today=TODAY)
+
+
+def test_together_adds_validation_and_bills_the_full_length_without_packing():
+    job = {"provider": "together", "model": "any", "rows": 1000, "tokens_per_row": 300, "epochs": 2, "size_b": 8}
+    # packed: 2 x 1,000 x 300 + 5 evaluations x 100 x 300 = 600,000 + 150,000 = 0.75 million at 0.48 = 0.36
+    packed = training_charge(BOOK, **job, validation_rows=100, evaluations=5, today=TODAY)
+    assert (packed.billed, packed.usd) == (pytest.approx(0.75), pytest.approx(0.36))
+    # not packed, 2,048 a row: 2 x 1,000 x 2,048 = 4.096 million at 0.48 = 1.96608
+    loose = training_charge(BOOK, **job, packing=False, max_seq_length=2048, today=TODAY)
+    assert (loose.billed, loose.usd) == (pytest.approx(4.096), pytest.approx(1.96608))
+    with pytest.raises(RecipeError, match="max_seq_length: is missing"):
+        training_charge(BOOK, **job, packing=False, today=TODAY)
+
+
+def test_fireworks_bills_by_size_and_twice_for_preferences():
+    # 2,000 rows x 500 tokens x 1 epoch = 1 million: 0.50 at 8 billion parameters, 3 at 70, DPO 6
+    terms = (BOOK, "fireworks", "any", 2000, 500, 1)
+    assert training_charge(*terms, size_b=8, today=TODAY).usd == 0.5
+    assert training_charge(*terms, size_b=70, today=TODAY).usd == 3
+    assert training_charge(*terms, size_b=70, method="dpo", today=TODAY).usd == 6
+
+
+def test_google_bills_tokens_or_characters_by_the_unit_of_the_price():
+    # 1,000 rows x 250 tokens x 4 epochs = 1 million at 1.50
+    assert training_charge(BOOK, "google", "gemini-2.5-flash-lite", 1000, 250, 4, today=TODAY).usd == 1.5
+    # 1,000 rows x 1,000 characters x 4 epochs = 4 million characters at 0.40 = 1.60
+    row = PriceRow("google", "old", "training", "1M characters", 0.4, "sft", source_date=TODAY)
+    book = PriceBook((row,), ())
+    assert training_charge(book, "google", "old", 1000, 250, 4, characters_per_row=1000, today=TODAY).usd == 1.6
+    with pytest.raises(RecipeError, match="characters_per_row"):
+        training_charge(book, "google", "old", 1000, 250, 4, today=TODAY)
+
+
+def test_a_gpu_is_rented_for_at_least_its_minimum():
+    # lambda H100 4.29: 3 hours x 2 GPUs = 25.74; half an hour with a minimum of one: 4.29
+    assert gpu_charge(BOOK, "lambda", "H100", 3, gpus=2, today=TODAY).usd == pytest.approx(25.74)
+    assert gpu_charge(BOOK, "lambda", "H100", 0.5, minimum_hours=1, today=TODAY).usd == pytest.approx(4.29)
+    assert gpu_charge(BOOK, "lambda", "B300", 1, today=TODAY).usd is None
+
+
+# the kinds of options, each by hand
+
+
+def test_a_prompt_and_a_hosted_fine_tune_by_hand(read):
+    report = cost(read(), TODAY, shop())
+    # long: 2,100 in at 1 and 50 out at 4 per million: 0.0021 + 0.0002 = 0.0023
+    assert report["long"].usd_per_call == pytest.approx(0.0023)
+    assert report["long"].one_time_usd == report["long"].monthly_usd == 0
+    # tuned: 100 in at 2 and 50 out at 8: 0.0002 + 0.0004 = 0.0006
+    tuned = report["tuned"]
+    assert tuned.usd_per_call == pytest.approx(0.0006)
+    # training 2 jobs x 0.6 million x 10 = 12; labels 10 x 2 min at 30/h = 10; test set 20 x 3 min = 30
+    assert tuned.one_time == {"training": pytest.approx(12), "labelling": 10, "evaluation": 30}
+    # hosting 5 a month; a third of a job of 6 a month, 2; a third of 4 x 5 min at 30/h, 10/3
+    assert tuned.monthly == {"hosting": 5, "retraining": pytest.approx(2), "new labels": pytest.approx(10 / 3)}
+    # 10,000 calls save 17 a month less 31/3: 20/3; 52 at the start come back after 7.8 months, 78,000 calls
+    assert report.break_even.months == pytest.approx(7.8)
+    assert report.break_even.calls == pytest.approx(78_000)
+    # 24 months x 20/3 - 52 = 108
+    assert report.saving_usd == pytest.approx(108)
+
+
+def test_a_cached_prompt_is_billed_in_part_and_only_when_long_enough(read):
+    cached = cost(read(("    prompt_tokens: [1000, 2000, 4000]", CACHED.format(2000))), TODAY, shop())
+    # 80 %: 2,000 at 0.25, 100 at 1, 50 at 4: 0.0008; 20 %: 0.0023; mean 0.00064 + 0.00046 = 0.0011
+    assert cached["long"].usd_per_call == pytest.approx(0.0011)
+    short = cost(read(("    prompt_tokens: [1000, 2000, 4000]", CACHED.format(1000))), TODAY, shop())
+    assert short["long"].usd_per_call == pytest.approx(0.0013)
+    assert any("under the 1024" in warning for warning in short.warnings)
+    # the cache turns the answer: at 0.0011 a call tuning saves 5 a month and costs 31/3
+    assert cached.break_even.to_json() == "never"
+
+
+CACHED = "    prompt_tokens: {}\n    cache_hit_rate: 0.8"
+
+
+def test_retrieval_by_hand(read):
+    option = """\
+  rag:
+    kind: rag
+    provider: shop
+    model: m
+    prompt_tokens: 400
+    context_tokens: 500
+    retrieval: {provider: openai, model: text-embedding-3-small, index_tokens: 3000000, reindexings_per_month: 2,
+                usd_per_search: 0.001, store_usd_per_month: 7}
+"""
+    rag = cost(read(text=TEXT + option), TODAY, shop())["rag"]
+    # 1,000 in at 1 and 50 out at 4: 0.0012; the query's 100 tokens at 0.02 per million: 0.000002
+    assert rag.per_call == {
+        "model": pytest.approx(0.0012), "query embedding": pytest.approx(2e-6), "search": 0.001
+    }  # fmt: skip
+    # 3 million tokens at 0.02: 0.06, and twice again each month
+    assert rag.one_time == {"index": pytest.approx(0.06)}
+    assert rag.monthly == {"index again": pytest.approx(0.12), "index store": 7}
+
+
+RENTED = """\
+  rented:
+    kind: tuned_self_hosted
+    training: {cloud: lambda, gpu: H100, hours: 2, runs: 3, failed_share: 0.5}
+    serving: {cloud: runpod, gpu: A100-80, calls_per_hour: 1000, utilisation: 0.25}
+"""
+
+
+def test_a_rented_gpu_by_hand_idle_hours_and_failed_runs_included(read):
+    rented = cost(read(text=TEXT + RENTED), TODAY, shop())["rented"]
+    # 3 runs x 1.5 x 2 hours x 4.29 = 38.61
+    assert rented.one_time == {"training": pytest.approx(38.61)}
+    # 10,000 calls at 1,000 an hour are 10 hours of work; one machine runs 730 hours at 1.79
+    assert rented.monthly == {"GPU at work": pytest.approx(17.9), "GPU idle": pytest.approx(720 * 1.79)}
+    assert rented.usd_per_call == 0
+    assert any("labelling, evaluation, retraining not counted" in warning for warning in rented.warnings)
+
+
+def test_more_machines_are_rented_when_one_is_not_enough(read):
+    report = cost(read(text=TEXT + RENTED), TODAY, shop())
+    capacity = 1000 * 0.25 * HOURS_PER_MONTH
+    for machines, calls in ((1, capacity * 0.99), (2, capacity * 1.01), (4, capacity * 3.5)):
+        option = report.at({"calls_per_month": calls})["rented"]
+        assert option.monthly_usd == pytest.approx(machines * HOURS_PER_MONTH * 1.79)
+
+
+def test_a_machine_that_stops_is_paid_by_the_call_or_to_its_minimum(read):
+    text = TEXT + RENTED.replace("utilisation: 0.25}", "utilisation: 0.25, always_on: false, minimum_hours: 100}")
+    rented = cost(read(text=text), TODAY, shop())["rented"]
+    # 10,000 calls need 10 / 0.25 = 40 hours; the rent is for 100: 60 more hours at 1.79
+    assert rented.usd_per_call == pytest.approx(40 * 1.79 / 10_000)
+    assert rented.monthly_usd == pytest.approx(60 * 1.79)
+
+
+def test_a_machine_of_ones_own_by_hand(read):
+    option = """\
+  own:
+    kind: own_gpu
+    machine_usd: 3000
+    watts: 500
+    usd_per_kwh: 0.2
+    calls_per_hour: 100
+    utilisation: 0.1
+    training: {hours: 10, runs: 2, failed_share: 0.5}
+"""
+    own = cost(read(text=TEXT + option), TODAY, shop())["own"]
+    # 10 calls an hour x 730 = 7,300 a machine: 10,000 calls need two; power 2 x 0.5 kW x 730 h x 0.2 = 146
+    assert own.one_time == {"machines": 6000, "training": pytest.approx(2 * 1.5 * 10 * 0.5 * 0.2)}
+    assert own.monthly == {"power": pytest.approx(146)}
+
+
+def test_people_are_counted_by_the_hour(read):
+    people = """\
+    setup: {engineer_hours: 3}
+    maintenance: {engineer_hours_per_month: 2}
+    review: {share: 0.1, minutes: 2}
+    drafting: {provider: shop, model: m, prompt_tokens: 1000, output_tokens: 250, rows: 500}
+"""
+    option = cost(read(text=TEXT + people), TODAY, shop())["tuned"]
+    assert (option.one_time["setup"], option.monthly["maintenance"]) == (180, 120)
+    assert option.per_call["review"] == pytest.approx(0.1 * 2 / 60 * 30)
+    # 1,000 in at 1 and 250 out at 4: 0.002 a draft
+    assert option.one_time["drafting"] == pytest.approx(1.0)
+
+
+def test_a_price_factor_moves_services_and_not_people(read):
+    plain, dear = (cost(read(text=TEXT + add), TODAY, shop())["tuned"] for add in ("", "    price_factor: 2\n"))
+    assert dear.usd_per_call == pytest.approx(2 * plain.usd_per_call)
+    assert dear.monthly["retraining"] == pytest.approx(2 * plain.monthly["retraining"])
+    assert dear.one_time["training"] == pytest.approx(2 * plain.one_time["training"])
+    assert dear.one_time["labelling"] == plain.one_time["labelling"]
+
+
+# retirement
+
+
+def test_a_retirement_inside_the_horizon_costs_a_migration(read):
+    plain = cost(read(), TODAY, shop())
+    report = cost(read(), TODAY, shop(retires=TODAY + timedelta(365)))
+    ((month, usd, reason),) = report["tuned"].lumps
+    # after 12 months, by default: one training job of 6 and the evaluation of 30
+    assert (month, usd) == (pytest.approx(12), pytest.approx(36))
+    assert "forces a migration for $36.00" in reason
+    baseline_pays = report["long"].lumps[0][1]
+    assert baseline_pays == 0
+    assert any("write migration_usd" in warning for warning in report.warnings)
+    assert report.saving_usd == pytest.approx(plain.saving_usd - 36)
+    # the break-even of 7.8 months comes before it, but at month 12 only 28 of 36 have been saved
+    assert report.break_even.months == pytest.approx(7.8)
+    assert any("behind again" in warning for warning in report.warnings)
+
+
+def test_a_retirement_before_the_break_even_moves_it(read):
+    report = cost(read(text=TEXT + "    retires: 2027-01-14\n"), TODAY, shop())
+    # 53 days are 1.7 months; then (52 + 36) / (20/3) = 13.2 months
+    assert report.break_even.months == pytest.approx(13.2)
+    assert any("paid in the break-even" in warning for warning in report.warnings)
+    assert any("retires on 2027-01-14" in warning for warning in report.warnings)
+    given = cost(read(text=TEXT + "    retires: 2027-01-14\n    migration_usd: 8\n"), TODAY, shop())
+    assert given.break_even.months == pytest.approx((52 + 8) / (20 / 3))
+
+
+def test_a_retirement_past_or_after_the_horizon_costs_nothing_but_is_told(read):
+    past = cost(read(text=TEXT + "    retires: 2026-01-01\n"), TODAY, shop())
+    assert past["tuned"].lumps == ()
+    assert any("retired on 2026-01-01" in warning for warning in past.warnings)
+    assert cost(read(text=TEXT + "    retires: 2030-01-01\n"), TODAY, shop())["tuned"].lumps == ()
+
+
+# what is not known
+
+
+def test_an_unknown_price_leaves_the_answer_open(read):
+    for book in (shop(training=None), shop(hosting=None)):
+        report = cost(read(), TODAY, book)
+        assert report.break_even.to_json() == "unknown"
+        assert report.saving_usd is None
+        assert report.npv("tuned") is None
+        assert report["long"].usd_per_call == pytest.approx(0.0023)
+        assert any("price unknown" in warning for warning in report.warnings)
+        assert report.tornado().flips == ()
+        assert report.saving_band(draws=3).likely is None
+        assert "unknown" in repr(report)
+        assert report.curve([1000]).usd["tuned"] == (None,)
+        assert json.loads(json.dumps(report.to_dict()))["options"][1]["one_time_usd"] == report["tuned"].one_time_usd
+
+
+# break-even and curves
+
+
+options = st.builds(
+    small,
+    one_time=st.floats(0, 1e5),
+    monthly=st.floats(0, 1e4),
+    per_call=st.floats(0, 10),
+    calls=st.just(100.0),
+)
+lumps = st.lists(st.tuples(st.floats(0.1, 50), st.floats(0, 1e5), st.just("moved")), max_size=3).map(tuple)
+
+
+@settings(deadline=None)
+@given(options, options)
+def test_never_exactly_when_the_saving_a_month_is_not_positive(baseline, candidate):
+    saving = baseline.monthly_total_usd - candidate.monthly_total_usd
+    assume(not 0 < saving < 1e-6)  # there the months leave the range of a float
+    even = break_even(baseline, candidate)
+    assert (even.verdict == "never") == (saving <= 0)
+    assert (even.to_json() == "never") == (saving <= 0)
+
+
+@settings(deadline=None)
+@given(options, options, lumps)
+def test_the_break_even_is_where_the_curves_cross(baseline, candidate, due):
+    candidate = small(**plain(candidate), lumps=due)
+    even = break_even(baseline, candidate)
+    assume(even.months is not None and even.months < 1e6)
+    scale = max(1.0, baseline.total_usd(even.months), candidate.total_usd(even.months))
+    gap = candidate.total_usd(even.months) - baseline.total_usd(even.months)
+    if even.months == 0:
+        assert gap <= 1e-9 * scale
+        return
+    assert gap == pytest.approx(0, abs=1e-6 * scale)
+    for share in (0.0, 0.3, 0.9):
+        earlier = even.months * share
+        assert candidate.total_usd(earlier) >= baseline.total_usd(earlier) - 1e-6 * scale
+    assert even.calls == pytest.approx(even.months * 100)
+
+
+@settings(deadline=None)
+@given(options, options, lumps)
+def test_a_baseline_that_has_to_move_is_overtaken_no_later(baseline, candidate, due):
+    without, moved = break_even(baseline, candidate), break_even(small(**plain(baseline), lumps=due), candidate)
+    assert (without.months is None) == (moved.months is None)
+    if without.months is not None:
+        assert moved.months <= without.months * (1 + 1e-9)
+
+
+def plain(option):
+    """What `small` made an option of."""
+    parts = ("one_time", "monthly", "per_call")
+    return {part: getattr(option, part)["all"] for part in parts} | {"calls": option.calls_per_month}
+
+
+@settings(deadline=None)
+@given(options, st.floats(0.01, 100))
+def test_totals_scale_with_the_currency_and_are_never_negative(option, rate):
+    parts = plain(option)
+    scaled = small(**{part: usd * (1 if part == "calls" else rate) for part, usd in parts.items()})
+    for months in (0, 0.5, 7, 24):
+        assert option.total_usd(months, 0.08) >= 0
+        assert scaled.total_usd(months, 0.08) == pytest.approx(option.total_usd(months, 0.08) * rate)
+        assert option.total_usd(months, 0.08) <= option.total_usd(months) * (1 + 1e-9)
+
+
+def test_present_value_by_hand():
+    # 10 now, 5 at the end of each of 12 months at 12.6825 % a year, which is 1 % a month: 10 + 5 x 11.25508
+    option = small(one_time=10.0, monthly=5.0)
+    assert option.total_usd(12, 1.01**12 - 1) == pytest.approx(10 + 5 * (1 - 1.01**-12) / 0.01)
+    assert option.total_usd(2.5) == pytest.approx(22.5)
+
+
+def test_no_break_even_is_infinite():
+    barely = break_even(small(one_time=0.0, monthly=1e-310), small(one_time=1e5))
+    assert barely.to_json() == "never"
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(st.floats(1, 1e7), min_size=2, max_size=4).map(sorted), st.sampled_from(EXAMPLES))
+def test_more_calls_are_never_cheaper(grid, path):
+    report = cost(read_scenario(path), TODAY, BOOK)
+    for curve in (report.curve(grid), report.volume_curve(grid)):
+        for totals in curve.usd.values():
+            known = [usd for usd in totals if usd is not None]
+            assert all(usd >= 0 for usd in known)
+            assert all(more >= less * (1 - 1e-9) for less, more in zip(known, known[1:], strict=False))
+
+
+def test_curves_meet_the_break_even(read):
+    report = cost(read(), TODAY, shop())
+    calls = report.break_even.calls
+    before, at, after = zip(*report.curve([calls / 2, calls, calls * 2]).usd.values(), strict=True)
+    assert before[0] < before[1]
+    assert at[0] == pytest.approx(at[1])
+    assert after[0] > after[1]
+    assert "78,000" in repr(report)
+    assert "tuned" in report.curve([1])._repr_html_()
+
+
+# bands
+
+
+def test_a_tornado_is_the_saving_at_both_ends_and_names_what_flips_it(read):
+    report = cost(read(), TODAY, shop())
+    tornado = report.tornado()
+    swings = {swing.assumption: swing for swing in tornado.swings}
+    assert set(swings) == {"calls_per_month", "options.long.prompt_tokens"}
+    # 1,000 calls save 1.7 a month and cost 31/3: 24 x (1.7 - 31/3) - 52
+    assert swings["calls_per_month"].saving_at_low == pytest.approx(24 * (1.7 - 31 / 3) - 52)
+    assert swings["calls_per_month"].saving_at_high == pytest.approx(24 * (170 - 31 / 3) - 52)
+    # a prompt of 1,000 tokens: 10,000 calls save 7 a month
+    assert swings["options.long.prompt_tokens"].saving_at_low == pytest.approx(24 * (7 - 31 / 3) - 52)
+    assert tornado.flips == ("calls_per_month", "options.long.prompt_tokens")
+    assert tornado.saving == report.saving_usd
+    assert "flips the answer" in repr(tornado)
+    assert "flips the answer" in tornado._repr_html_()
+    certain = cost(read(("calls_per_month: [1000, 10000, 100000]", "calls_per_month: [9999, 10000, 10001]")), TODAY,
+                   shop()).tornado()  # fmt: skip
+    assert certain.flips == ("options.long.prompt_tokens",)
+
+
+def test_a_band_of_an_option_outside_the_comparison_is_left_out(read):
+    report = cost(read(text=TEXT + RENTED.replace("hours: 2", "hours: [1, 2, 9]")), TODAY, shop())
+    assert "options.rented.training.hours" in [band.name for band in report.scenario.bands]
+    assert not any("rented" in swing.assumption for swing in report.tornado().swings)
+
+
+def test_the_saving_band_lies_between_the_worst_and_the_best(read):
+    report = cost(read(), TODAY, shop())
+    band = report.saving_band(draws=60)
+    worst = report.at({"calls_per_month": 1000, "options.long.prompt_tokens": 1000}).saving_usd
+    best = report.at({"calls_per_month": 100_000, "options.long.prompt_tokens": 4000}).saving_usd
+    assert worst < band.low < band.likely < band.high < best
+    assert 0 <= band.share_positive <= 1
+    assert band == report.saving_band(draws=60)
+    assert "of 60 draws" in repr(band)
+
+
+def test_values_are_changed_by_the_names_of_assumptions(read):
+    report = cost(read(), TODAY, shop())
+    assert report.at({"options.tuned.training.runs": 3})["tuned"].one_time["training"] == pytest.approx(18)
+    with pytest.raises(RecipeError, match="no assumption is called run"):
+        report.at({"run": 3})
+    with pytest.raises(RecipeError, match="no option is called cheap; the options are long, tuned"):
+        report["cheap"]
+
+
+# the file
+
+
+def test_calls_may_be_given_a_day(read):
+    scenario = read(("calls_per_month: [1000, 10000, 100000]", "calls_per_day: [12, 120, 1200]"))
+    assert scenario.point()["calls_per_month"] == pytest.approx(120 * 365 / 12)
+
+
+def test_tokens_come_from_the_learners_file_through_the_callers_counter(read, tmp_path):
+    turns = [("system", "a b"), ("user", "c d e"), ("assistant", "f")], [("user", "g"), ("assistant", "h i j")]
+    rows = [{"messages": [{"role": role, "content": text} for role, text in row]} for row in turns]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    count = measure_tokens(tmp_path / "rows.jsonl", lambda text: len(text.split()))
+    # system 2 and 0, user 3 and 1, assistant 1 and 3, all turns 6 and 4
+    assert (count.rows, count.prompt, count.input, count.output, count.total) == (2, 1, 2, 2, 5)
+    changes = [("input_tokens: 100\noutput_tokens: 50", "tokens_from: rows.jsonl"),
+               ("rows: 1000, tokens_per_row: 200, ", "")]  # fmt: skip
+    point = read(*changes, count_tokens=lambda text: len(text.split())).point()
+    assert (point["input_tokens"], point["output_tokens"]) == (2, 2)
+    assert (point["options"]["tuned"]["training"]["rows"], point["options"]["tuned"]["training"]["tokens_per_row"]) == (
+        2,
+        5,
+    )
+    with pytest.raises(RecipeError, match="tokens_from: nobody counts the tokens; pass count_tokens"):
+        read(*changes)
+
+
+def test_own_prices_are_named_in_the_scenario_and_found_beside_it(read, tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "prices:\n"
+        + "".join(
+            f"  - {{provider: shop, model: m, what: {what}, unit: 1M tokens, usd: 1, source_date: {TODAY}}}\n"
+            for what in ("input", "output", "tuned_input", "tuned_output")
+        )
+    )
+    report = cost(read(("discount_rate: 0", "prices: mine.yaml")), TODAY)
+    assert report["long"].usd_per_call == pytest.approx(2150 / 1e6)
+    assert any("no such price" in warning for warning in report.warnings)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("horizon_months: 24", "horizont: 24", r":3: horizont: is unknown; did you mean horizon_months"),
+        ("horizon_months: 24\n", "", "horizon_months: is missing; write over how many months"),
+        ("horizon_months: 24", "horizon_months: 0", r":3: horizon_months: is 0"),
+        ("input_tokens: 100", "input_tokens: many", r":6: input_tokens: is 'many'; write tokens"),
+        ("input_tokens: 100", "input_tokens: .inf", r"input_tokens: is inf"),
+        ("input_tokens: 100", "input_tokens: .nan", r"input_tokens: is 'not a number'"),
+        ("input_tokens: 100", "input_tokens: -1", r"input_tokens: is -1"),
+        ("input_tokens: 100\n", "", "input_tokens: is missing; write tokens per call, or tokens_from"),
+        ("[1000, 10000, 100000]", "[1000, 10000]", r":5: calls_per_month: is \[1000, 10000\]; .* band"),
+        ("[1000, 10000, 100000]", "[1, 3, 2]", "from small to large"),
+        ("[1000, 10000, 100000]", "0", "calls_per_month: is 0"),
+        ("calls_per_month: [1000, 10000, 100000]\n", "", "stands beside calls_per_day"),
+        ("candidate: tuned", "candidate: tunde", ":9: compare.candidate: is tunde; write one of long, tuned"),
+        ("candidate: tuned", "candidate: long", "is the baseline itself"),
+        ("kind: prompted", "kind: prompt", r"options.long.kind: is 'prompt'; write one of prompted"),
+        ("    kind: prompted\n", "", "options.long.kind: is missing"),
+        ("    provider: shop\n", "", "options.long.provider: is missing"),
+        ("    prompt_tokens: 0", "    context_tokens: 0", "options.tuned.context_tokens: is unknown"),
+        ("epochs: 3", "epoch: 3", "training.epoch: is unknown; did you mean epochs"),
+        ("rows: 1000, ", "", "training.rows: is missing"),
+        ("name: small", "name: small\nname: large", ":2: name: stands there twice"),
+        ("name: small", "name: [", "not YAML"),
+        ("  long:", "  1:", "options"),
+        ("  long:", "  a.b:", "in letters, digits"),
+        ("    prompt_tokens: 0", "    prompt_tokens: 0\n    retires: 2027-02-30", "write a day as|not readable"),
+        ("    prompt_tokens: 0", "    prompt_tokens: 0\n    retires: soon", "write the day"),
+    ],
+)
+def test_a_faulty_file_names_line_key_and_remedy(read, old, new, message):
+    with pytest.raises(RecipeError, match=message) as caught:
+        read((old, new))
+    assert "small.yaml:" in str(caught.value)
+
+
+def leaves(content, at=()):
+    for key, value in content.items():
+        yield (*at, key)
+        if isinstance(value, dict):
+            yield from leaves(value, (*at, key))
+
+
+JUNK = (None, "x", True, -1, 0, 1e300, [], [1, 2, "a"], [3, 2, 1], [0, 1e12, 1e12], {"a": 1})
+
+
+@pytest.mark.parametrize("at", list(leaves(yaml.safe_load(TEXT + RENTED))), ids=".".join)
+def test_junk_in_any_place_is_counted_or_refused_with_the_file(read, tmp_path, at):
+    for junk in JUNK:
+        content = yaml.safe_load(TEXT + RENTED)
+        section = content
+        for key in at[:-1]:
+            section = section[key]
+        section[at[-1]] = junk
+        message = "small.yaml:"
+        try:
+            report = cost(read(text=yaml.safe_dump(content, sort_keys=False)), TODAY, shop())
+            json.dumps(report.to_dict(), allow_nan=False)
+        except RecipeError as error:
+            message = str(error)
+        assert "small.yaml:" in message, junk
+
+
+def test_packing_off_needs_a_length(read):
+    with pytest.raises(RecipeError, match="max_seq_length: is missing"):
+        read(
+            ("tuned_hosted\n    provider: shop", "tuned_hosted\n    provider: together"),
+            ("runs: 2", "runs: 2, packing: false"),
+        )
+
+
+def test_a_file_without_settings_is_refused(tmp_path):
+    (tmp_path / "empty.yaml").write_text("")
+    for name in ("empty.yaml", "nowhere.yaml", "."):
+        with pytest.raises(RecipeError):
+            read_scenario(tmp_path / name)
+
+
+# the contract and the examples
+
+
+def test_the_report_keeps_the_contract(read):
+    answer = json.loads(json.dumps(cost(read(), TODAY, shop()).to_dict()))
+    assert {"options", "break_even", "assumptions", "warnings"} <= set(answer)
+    for option in answer["options"]:
+        assert {"name", "one_time_usd", "monthly_usd", "usd_per_call", "parts"} <= set(option)
+        for part, total in (("one_time", "one_time_usd"), ("monthly", "monthly_usd"), ("per_call", "usd_per_call")):
+            assert math.fsum(option["parts"][part].values()) == pytest.approx(option[total])
+    assert set(answer["break_even"]) == {"calls", "months"}
+    assert {"name": "input_tokens", "low": 100, "likely": 100, "high": 100} in answer["assumptions"]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_read_and_answer(path):
+    report = cost(read_scenario(path), TODAY)
+    assert report.scenario.name == path.stem
+    assert report.scenario.bands
+    assert report.scenario.name in repr(report)
+    assert "worth today" in report._repr_html_()
+    json.dumps(report.to_dict(), allow_nan=False)
+    unknown = report.break_even.verdict == "unknown"
+    assert unknown == any("price unknown" in warning for warning in report.warnings)
+
+
+def test_examples_show_every_kind_and_every_verdict():
+    contents = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in EXAMPLES]
+    kinds = {option["kind"] for content in contents for option in content["options"].values()}
+    assert kinds == set(KINDS)
+    verdicts = {cost(read_scenario(path), TODAY).break_even.verdict for path in EXAMPLES}
+    assert verdicts == {"break-even", "never", "unknown"}
+
+
+def test_money_is_readable():
+    assert [money(usd) for usd in (None, 0, -0.001, -3, 1234.5)] == ["unknown", "$0.00", "$0.00", "-$3.00", "$1,234"]
+    assert money(0.000123, 6) == "$0.000123"

@@ -1,0 +1,243 @@
+"""Arithmetic of training time: worked by hand, and against the speed of runs that others measured."""
+
+import csv
+import itertools
+import json
+import statistics
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ftlab.costs import time as costs_time
+from ftlab.costs.memory import NF4, Architecture, Gpu, estimate_memory
+from ftlab.costs.time import calibrate, estimate_time, flops_per_token, padded_tokens, what_fits
+from ftlab.errors import DataError, RecipeError
+from ftlab.models import data_folder
+
+# 40 linear parameters, a head of 16, one layer with one head of 2: see test_costs_memory
+TOY = Architecture("toy", "llama", 2, 1, 1, 1, 2, 4, 8, True)
+CARD = Gpu("card", 8, 8, 0.5, tflops=1e-9, bandwidth_gbs=1e9, watts=100, utilisation=0.5)  # 1,000 operations a second
+
+
+def measured_rows():
+    with (data_folder() / "recorded" / "memory_rows.csv").open(encoding="utf-8", newline="") as file:
+        return [row for row in csv.DictReader(file) if row["speed_gpu"]]
+
+
+def speed_of(row):
+    """The estimated time of a measured row, at the mean row length where that is known."""
+    length = 229 if row["id"] == "t4-llama-3.1-8b" else int(row["length"])
+    return estimate_time(
+        row["model"],
+        row["method"],
+        tokens=1_000_000,
+        length=length,
+        batch=int(row["batch"]),
+        rank=int(row["rank"]),
+        checkpointing=row["checkpointing"],
+        gpu=row["speed_gpu"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "checkpointing", "expected"),
+    [
+        # attention: 4 x 1 layer x width 2 x (7 + 1) / 2 = 32 in each pass
+        ("full", "off", 6 * 40 + 6 * 16 + 3 * 32),
+        ("full", "on", 8 * 40 + 6 * 16 + 4 * 32),
+        ("lora", "off", 4 * 40 + 4 * 16 + 3 * 32 + 6 * 102),
+        ("qlora", "unsloth", 6 * 40 + 4 * 16 + 4 * 32 + 8 * 102),
+        ("dpo_lora", "off", 4 * 40 + 4 * 16 + 3 * 32 + 6 * 102 + 2 * (40 + 16) + 32),
+    ],
+)
+def test_flops_by_hand(method, checkpointing, expected):
+    assert flops_per_token(TOY, method, length=7, rank=3, checkpointing=checkpointing) == expected
+
+
+def test_flops_of_a_large_model_are_near_the_rule_of_thumb():
+    """Six operations for each parameter and token, where rows are short."""
+    assert flops_per_token("llama-3.1-8b", "full", 128, checkpointing="off") == pytest.approx(6 * 7.5e9, rel=0.02)
+
+
+def test_time_and_energy_by_hand():
+    flops = flops_per_token(TOY, "lora", 7, 3, "off")
+    run = estimate_time(TOY, "lora", rows=10, length=7, epochs=2, batch=5, rank=3, checkpointing="off", gpu=CARD)
+    assert (run.tokens, run.steps) == (140, 4)
+    assert run.hours * 3600 == pytest.approx(140 * flops / 500)
+    assert run.kwh == pytest.approx(run.hours * 0.1)
+    assert run.seconds_per_step == pytest.approx(35 * flops / 500)
+    assert run.tokens_per_second == pytest.approx(500 / flops)
+
+
+def test_roofline_takes_the_slower_and_adds_the_unpacking():
+    slow_memory = Gpu("card", 8, 8, 0.5, tflops=1e3, bandwidth_gbs=1e-6, watts=1, utilisation=1)  # 1,000 bytes a second
+    settings = {"tokens": 7, "length": 7, "batch": 1, "checkpointing": "on", "gpu": slow_memory}
+    reading = 3 * TOY.parameters * 2 / 1000
+    assert estimate_time(TOY, "lora", **settings).hours * 3600 == pytest.approx(reading)
+    unpacking = 3 * 40 * (NF4 + 4) / 1000
+    assert estimate_time(TOY, "qlora", **settings).hours * 3600 == pytest.approx(reading + unpacking)
+
+
+@settings(deadline=None)
+@given(
+    model=st.sampled_from(["qwen3-0.6b", "llama-3.1-8b", "gemma-3-4b"]),
+    method=st.sampled_from(["full", "lora", "qlora", "dpo_qlora"]),
+    gpu=st.sampled_from(["T4", "A100", "L4", "RTX 4090"]),
+    rows=st.integers(1, 10_000),
+    length=st.integers(8, 4096),
+)
+def test_time_grows_with_the_work_and_lies_in_its_band(model, method, gpu, rows, length):
+    run = estimate_time(model, method, rows=rows, length=length, gpu=gpu)
+    assert 0 < run.low_hours < run.hours < run.high_hours
+    twice = estimate_time(model, method, rows=rows, length=length, epochs=2, gpu=gpu)
+    assert twice.hours == pytest.approx(2 * run.hours)
+    # longer rows add nothing while reading the weights takes longer than computing
+    assert estimate_time(model, method, rows=rows, length=length + 8, gpu=gpu).hours >= run.hours
+    assert estimate_time(model, method, rows=rows, length=1024 + length, gpu=gpu).hours > run.hours
+    kept = estimate_time(model, method, rows=rows, length=length, gpu=gpu, checkpointing="off")
+    assert kept.hours < run.hours
+
+
+@pytest.mark.parametrize("row", measured_rows(), ids=lambda row: row["id"])
+def test_measured_speeds_lie_in_the_band(row):
+    run = speed_of(row)
+    hours = run.tokens / float(row["tokens_per_second"]) / 3600
+    assert run.low_hours < hours < run.high_hours
+
+
+def test_held_out_speeds_are_met_within_a_fifth_on_average():
+    errors = [
+        abs(speed_of(row).tokens_per_second / float(row["tokens_per_second"]) - 1)
+        for row in measured_rows()
+        if row["speed_role"] == "held-out"
+    ]
+    assert len(errors) >= 8
+    assert statistics.mean(errors) < 0.2
+
+
+def test_calibration_returns_its_own_step_and_scales():
+    calibration = calibrate(0.5, "qwen3-0.6b", "lora", batch=4, length=256)
+    same = estimate_time("qwen3-0.6b", "lora", rows=4, length=256, batch=4, calibration=calibration)
+    assert same.hours * 3600 == pytest.approx(0.5)
+    assert same.kwh is None
+    assert same.low_hours < same.hours < same.high_hours
+    twice = estimate_time("qwen3-0.6b", "lora", rows=8, length=256, batch=4, calibration=calibration)
+    assert twice.hours == pytest.approx(2 * same.hours)
+    larger = estimate_time("qwen3-1.7b", "lora", rows=4, length=256, batch=4, calibration=calibration)
+    ratio = flops_per_token("qwen3-1.7b", "lora", 256) / flops_per_token("qwen3-0.6b", "lora", 256)
+    assert larger.hours / same.hours == pytest.approx(ratio)
+
+
+def test_calibration_takes_the_median_and_widens_with_the_spread():
+    steady, shaky = (
+        calibrate(seconds, "nano", batch=4, length=64) for seconds in ([1.0, 1.0, 1.0], [0.5, 1.0, 3.0])
+    )
+    assert steady.flops_per_second == shaky.flops_per_second
+    assert (shaky.low, shaky.high) == (0.5, 3.0)
+    assert 0.5 < steady.low < 1 < steady.high < 3
+    assert "TFLOP/s" in repr(steady)
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"gpu": "T4"}, "tokens, rows"), ({"gpu": "T4", "rows": 1, "tokens": 1}, "tokens, rows"),
+        ({"rows": 1}, "gpu, calibration"), ({"rows": 0, "gpu": "T4"}, "rows"), ({"tokens": -1, "gpu": "T4"}, "tokens"),
+        ({"rows": 1, "gpu": "T4", "epochs": float("nan")}, "epochs"), ({"rows": 1, "gpu": "T4", "batch": 0}, "batch"),
+        ({"rows": 1, "gpu": "T4", "length": "long"}, "length"), ({"rows": 1, "gpu": "T4", "method": "x"}, "method"),
+        ({"rows": 1, "gpu": "T4", "checkpointing": "x"}, "checkpointing"), ({"rows": 1, "gpu": "X9"}, "gpu"),
+    ],
+)  # fmt: skip
+def test_bad_settings_are_named(settings, field):
+    with pytest.raises(RecipeError, match=f"^{field}: "):
+        estimate_time("qwen3-0.6b", **settings)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan"), [], [1.0, 0], True])
+def test_a_step_must_take_time(seconds):
+    with pytest.raises(RecipeError, match="^seconds_per_step: "):
+        calibrate(seconds, "qwen3-0.6b", batch=1, length=8)
+
+
+@settings(deadline=None)
+@given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4), batch=st.integers(1, 3))
+def test_padding_is_the_mean_over_all_batches(lengths, batch):
+    """Every batch that can be drawn, counted one by one."""
+    drawn = list(itertools.product(lengths, repeat=batch))
+    expected = len(lengths) * sum(map(max, drawn)) / len(drawn)
+    assert padded_tokens(lengths, batch) == pytest.approx(expected)
+
+
+def test_what_fits_lists_every_model_with_a_setting_that_fits():
+    table = what_fits([100, 300, 900] * 50, "T4", epochs=2)
+    assert [fit.memory.model for fit in table.fits] == [model.name for model in costs_time.known_models()]
+    for fit in table.fits:
+        settings = fit.memory.settings
+        again = estimate_memory(
+            fit.memory.model, settings["method"], batch=settings["batch"], length=900, rank=16, gpu="T4"
+        )
+        assert again.fits == fit.fits
+        assert settings["batch"] * fit.accumulation >= 16
+        assert (fit.time is not None) == fit.fits
+        if settings["method"] == "qlora":  # because the 16-bit model does not fit, however small the batch
+            assert not estimate_memory(fit.memory.model, "lora", batch=1, length=900, gpu="T4").fits
+    report = json.loads(json.dumps(table.to_dict()))
+    assert (report["gpu"], report["rows_in"], report["length"], report["cut"]) == ("T4", 150, 900, 0)
+    assert "qwen3-4b" in repr(table)
+    assert "<table" in table._repr_html_()
+
+
+def test_what_fits_says_what_does_not_fit_and_what_is_cut():
+    small = Gpu("small card", 4, 4, 0.5, 10, 100, 50, None)
+    table = what_fits([100, 5000], small, max_length=512)
+    by_name = {fit.memory.model: fit for fit in table.fits}
+    assert by_name["qwen3-0.6b"].fits
+    assert not by_name["qwen3-14b"].fits
+    assert table.cut == 1
+    assert "lose their end: 1" in repr(table)
+    assert "does not fit" in repr(table)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "message"), [([], "no row"), ([5, 0], "row 2"), ([2.5], "row 1"), ([None], "row 1")]
+)
+def test_what_fits_needs_lengths(lengths, message):
+    with pytest.raises(DataError, match=message):
+        what_fits(lengths, "T4")
+
+
+@pytest.mark.slow
+def test_a_measured_step_on_this_cpu_foretells_other_sizes_and_lengths():
+    """One step of one small model foretells the others within a factor of 2.5, by medians on one machine."""
+    import time
+
+    import torch
+    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
+    def build(hidden):
+        return CONFIG_MAPPING["qwen3"](
+            hidden_size=hidden, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=4,
+            head_dim=hidden // 4, intermediate_size=3 * hidden, vocab_size=2048, tie_word_embeddings=True,
+        )  # fmt: skip
+
+    def step_seconds(config, length, batch=8, repeats=7):
+        model = AutoModelForCausalLM.from_config(config)
+        ids = torch.randint(0, 2048, (batch, length))
+        seconds = []
+        for _ in range(repeats + 2):
+            start = time.perf_counter()
+            model(input_ids=ids, labels=ids).loss.backward()
+            seconds.append(time.perf_counter() - start)
+            model.zero_grad()
+        return seconds[2:]
+
+    calibration = calibrate(
+        step_seconds(build(256), 128), build(256), "full", batch=8, length=128, checkpointing="off"
+    )
+    for hidden, length in [(256, 256), (384, 128), (128, 256)]:
+        measured = statistics.median(step_seconds(build(hidden), length))
+        run = estimate_time(
+            build(hidden), "full", rows=8, length=length, batch=8, checkpointing="off", calibration=calibration
+        )
+        assert 1 / 2.5 < measured / run.seconds_per_step < 2.5, (hidden, length)

@@ -1,0 +1,581 @@
+"""Planted repeats are found and nothing else; an order number is no contradiction; big clusters stay cheap."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ftlab.data import duplicates
+from ftlab.data.duplicates import clusters, duplicates_to_drop, find_duplicates, find_leaks, normalise
+from ftlab.data.schema import Row, check_chat
+from ftlab.errors import DataError
+
+ROOT = Path(__file__).parents[1]
+RECORD = {"queue": "logistics", "urgency": "P3", "product": None, "order_id": None, "tone": "neutral"}
+LATE = "Hello, my parcel with order 195925 has not arrived after nine days. Where is it now?"
+
+
+def chat(text, answer="Yes.", system=None):
+    answer = json.dumps(answer) if isinstance(answer, dict) else answer
+    turns = [{"role": "user", "content": text}, {"role": "assistant", "content": answer}]
+    return {"messages": ([{"role": "system", "content": system}] if system else []) + turns}
+
+
+def place(*chats, file="train.jsonl"):
+    return [Row(data, file, number) for number, data in enumerate(chats, 1)]
+
+
+def found(*chats, **options):
+    """(code, line) of each finding."""
+    return [(finding.code, finding.line) for finding in find_duplicates(place(*chats), **options)]
+
+
+def label(**values):
+    return RECORD | values
+
+
+# normalisation
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("Where  is\tit?\n", "where is it?"),
+        ("ＦＵＬＬ width ﬁne", "full width fine"),
+        ("cafe\u0301", "caf\u00e9"),
+        ("Straße", "STRASSE"),
+        ("non\u00a0breaking", "non breaking"),
+        ("re\u200bfund\ufeff", "refund"),
+    ],
+)
+def test_normalise_makes_equal_what_looks_equal(text, same):
+    assert normalise(text) == normalise(same)
+
+
+def test_normalise_keeps_what_differs():
+    assert len({normalise(text) for text in ("10 days", "1 0 days", "10 day", "10, days", "ten days")}) == 5
+    assert normalise("It IS  late", fold_case=False) == "It IS late"
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text())
+def test_normalise_twice_is_normalise_once(text):
+    once = normalise(text)
+    assert normalise(once) == once
+    assert once == " ".join(once.split())
+
+
+# exact duplicates
+
+
+def test_exact_duplicates_name_the_first_and_only_the_first_is_kept():
+    rows = place(chat("Where is it?"), chat("A lamp?"), chat("Where is it?") | {"id": "7"}, chat("Where is it?"))
+    findings = find_duplicates(rows)
+    assert [(f.code, f.line, f.severity, f.field) for f in findings] == [
+        ("exact_duplicate", 3, "warning", "messages"),
+        ("exact_duplicate", 4, "warning", "messages"),
+    ]
+    assert all("line 1 " in finding.message for finding in findings)
+    assert [row.line for row in duplicates_to_drop(rows)] == [3, 4]
+
+
+def test_a_partner_in_another_file_is_named_with_its_file():
+    rows = place(chat("Where is it?")) + place(chat("Where is it?"), file="more.jsonl")
+    (finding,) = find_duplicates(rows)
+    assert (finding.file, finding.line) == ("more.jsonl", 1)
+    assert "train.jsonl:1" in finding.message
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        chat("where is it?"),
+        chat("Where is  it?"),
+        chat("Where is it?", "yes."),
+        chat("Where is it?", system="Triage."),
+        chat("Where is it?") | {"tools": [{"name": "f"}]},
+        {"messages": [chat("Where is it?")["messages"][0], {"role": "assistant", "content": "Yes.", "weight": 1}]},
+    ],
+)
+def test_only_what_is_the_same_letter_for_letter_is_dropped(other):
+    rows = place(chat("Where is it?"), other)
+    assert duplicates_to_drop(rows) == []
+    assert [finding.code for finding in find_duplicates(rows)] == ["near_duplicate"]
+
+
+def test_key_order_does_not_hide_an_exact_duplicate():
+    turned = {"messages": [dict(reversed(turn.items())) for turn in chat("Where is it?")["messages"]]}
+    assert found(chat("Where is it?"), turned) == [("exact_duplicate", 2)]
+
+
+# contradictions
+
+
+def test_a_contradiction_names_the_lines_and_the_fields():
+    rows = place(chat(LATE, label(tone="neutral")), chat("A lamp?"), chat(LATE, label(tone="annoyed", urgency="P2")))
+    (finding,) = find_duplicates(rows)
+    assert (finding.code, finding.line, finding.field) == ("contradiction", 3, "messages[1].content")
+    for part in ("line 1 ", 'tone: "neutral" there, "annoyed" here', 'urgency: "P3" there, "P2" here'):
+        assert part in finding.message
+    assert "queue" not in finding.message
+    assert duplicates_to_drop(rows) == []
+
+
+def test_the_rarer_answer_is_the_one_reported_and_repeats_of_it_are_exact_duplicates():
+    spaced = [LATE.replace(" ", " " * width) for width in (1, 2, 3)]
+    chats = [chat(LATE, label(tone="furious")), *(chat(text, label()) for text in spaced)]
+    findings = find_duplicates(place(*chats, chats[0]))
+    by_line = {finding.line: finding for finding in findings}
+    assert by_line[1].code == "contradiction"
+    assert "line 2 " in by_line[1].message
+    assert by_line[5].code == "exact_duplicate"
+    assert {by_line[3].code, by_line[4].code} == {"near_duplicate"}
+
+
+def test_copies_of_an_answer_count():
+    findings = find_duplicates(place(chat(LATE, "Yes."), *[chat(LATE, "No.")] * 3))
+    assert [(finding.code, finding.line) for finding in findings] == [
+        ("contradiction", 1),
+        ("exact_duplicate", 3),
+        ("exact_duplicate", 4),
+    ]
+    assert "line 2 " in findings[0].message
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ('{"a": 1, "b": {"c": 2}}', '{"b":{"c":2},"a":1}'),
+        ("The parcel is late.", "the parcel  is late."),
+    ],
+)
+def test_the_same_answer_written_otherwise_is_no_contradiction(first, second):
+    assert found(chat(LATE, first), chat(LATE, second)) == [("near_duplicate", 2)]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "path"),
+    [
+        ('{"a": {"b": 1}}', '{"a": {"b": 2}}', "a.b: 1 there, 2 here"),
+        ('{"a": 1}', '{"a": "1"}', 'a: 1 there, "1" here'),
+        ('{"a": 1}', '{"a": 1, "b": null}', "b: nothing there, null here"),
+        ("Yes.", "No.", "text: yes. there, no. here"),
+        ('{"a": 1', '{"a": 2', "text: "),
+    ],
+)
+def test_what_differs_is_said(first, second, path):
+    (finding,) = find_duplicates(place(chat(LATE, first), chat(LATE, second)))
+    assert finding.code == "contradiction"
+    assert path in finding.message
+
+
+def test_another_system_turn_may_ask_for_another_answer():
+    assert found(chat(LATE, "logistics", "Name the queue."), chat(LATE, "neutral", "Name the tone.")) == []
+    typo = LATE.replace("parcel", "pacrel")
+    assert found(chat(LATE, "logistics", "Name the queue."), chat(typo, "neutral", "Name the tone.")) == []
+    assert found(chat(LATE, "logistics", "Name  the QUEUE."), chat(LATE, "x", "Name the queue."))[0][0] == (
+        "contradiction"
+    )
+
+
+NEAR = {
+    "case": LATE.upper(),
+    "spacing": LATE.replace("has not", "hasnot"),
+    "punctuation": LATE.replace(".", "!!!").replace(",", ""),
+    "typo: swapped": LATE.replace("parcel", "pacrel"),
+    "typo: missing": LATE.replace("arrived", "arived"),
+    "typo: extra": LATE.replace("order", "orrder"),
+    "typo: other": LATE.replace("where", "whete").replace("Hello", "Hallo"),
+    "order number": LATE.replace("195925", "331807"),
+    "order number and typo": LATE.replace("195925", "331807").replace("parcel", "parccel"),
+}
+
+
+@pytest.mark.parametrize("how", NEAR)
+def test_nearly_the_same_input_with_another_label_is_a_near_contradiction(how):
+    order = "331807" if "331807" in NEAR[how] else "195925"
+    first, same = chat(LATE, label(order_id="195925")), chat(NEAR[how], label(order_id=order))
+    other = chat(NEAR[how], label(order_id=order, urgency="P1"))
+    (finding,) = find_duplicates(place(first, other))
+    assert (finding.code, finding.line) == ("near_contradiction", 2)
+    assert 'urgency: "P3" there, "P1" here' in finding.message
+    assert "order_id" not in finding.message
+    assert not {code for code, _ in found(first, same)} & {"contradiction", "near_contradiction"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("nine days", "three days"),
+        ("parcel", "lamp"),
+        ("Hello", "Hello Sam"),
+        ("has not", "has now"),
+        ("after nine days", "after 12 days"),
+        ("order", "other"),
+        ("after", "rafter"),
+        ("model hdmi21", "model hdmi20"),
+    ],
+)
+def test_another_word_or_count_makes_another_ticket(old, new):
+    """Another or one more word, a short word, a first letter, a number that says something: the labels may differ."""
+    text = f"{LATE} It is model hdmi21."
+    assert old in text
+    codes = {code for code, _ in found(chat(text, label()), chat(text.replace(old, new), label(urgency="P1")))}
+    assert codes <= {"near_duplicate"}
+
+
+def test_counts_are_no_identifiers_but_values_copied_into_the_answer_are():
+    few, many = "The shop took 3 payments for it.", "The shop took 9 payments for it."
+    assert found(chat(few, label(urgency="P3")), chat(many, label(urgency="P2"))) == []
+    first, second = "It is order A-104, nothing came.", "It is order A-377, nothing came."
+    labels = [label(order_id="A-104"), label(order_id="A-377", urgency="P2")]
+    assert found(chat(first, labels[0]), chat(second, labels[0] | {"order_id": "A-377"})) == []
+    assert found(chat(first, labels[0]), chat(second, labels[1])) == [("near_contradiction", 2)]
+
+
+def test_a_missing_copy_is_a_contradiction_of_labels():
+    other = LATE.replace("195925", "331807")
+    (finding,) = find_duplicates(place(chat(LATE, label(order_id="195925")), chat(other, label())))
+    assert finding.code == "near_contradiction"
+    assert "order_id" in finding.message
+
+
+def test_a_free_answer_that_repeats_the_order_number_does_not_contradict():
+    other = LATE.replace("195925", "331807")
+    assert {code for code, _ in found(chat(LATE, "Order 195925 is late."), chat(other, "Order 331807 is late."))} <= {
+        "near_duplicate"
+    }
+    assert found(chat(LATE, "Order 195925 is late."), chat(other, "Order 331807 is lost.")) == [
+        ("near_contradiction", 2)
+    ]
+
+
+def test_a_typo_in_a_copied_product_is_no_contradiction():
+    first, typo = "My kettle is leaking all over.", "My kettel is leaking all over."
+    assert found(chat(first, label(product="kettle")), chat(typo, label(product="kettel"))) == []
+    assert found(chat(first, label(product="kettle")), chat(typo, label(product="kettle"))) == []
+    assert found(chat(first, label(product="kettle")), chat(typo, label(product=None))) == [("near_contradiction", 2)]
+
+
+def test_a_typo_in_a_long_input_is_seen_by_its_similarity():
+    words = [f"word{'abcdefghijklmnopqrstuvwxyz'[i % 26]}{'aeiou'[i // 26 % 5]}x" for i in range(260)]
+    mistyped = " ".join(words[:100] + [words[100] + "q"] + words[101:])
+    assert len(words) > duplicates.MAX_TYPO_WORDS
+    assert found(chat(" ".join(words), label()), chat(mistyped, label(tone="furious"))) == [("near_contradiction", 2)]
+
+
+@pytest.mark.parametrize("text", ["", " ", "\u200b"])
+def test_rows_without_an_input_do_not_contradict(text):
+    assert found(chat(text, "a"), chat(text, "b"), chat(text, "a")) == [("exact_duplicate", 3)]
+    only_answers = [{"messages": [{"role": "assistant", "content": answer}]} for answer in "ab"]
+    assert found(*only_answers) == []
+
+
+def test_only_the_last_answer_is_compared_and_earlier_turns_belong_to_the_input():
+    def long(middle, last):
+        turns = [("user", "Hello there, can you help?"), ("assistant", middle), ("user", "Thanks, do so."), last]
+        return {"messages": [{"role": role, "content": content} for role, content in turns]}
+
+    assert found(long("Yes.", ("assistant", "Done.")), long("Yes.", ("assistant", "Failed."))) == [
+        ("contradiction", 2)
+    ]
+    assert found(long("Certainly not today.", ("assistant", "Done.")), long("Yes.", ("assistant", "Failed."))) == []
+
+
+# near duplicates, against a key
+
+
+def vocabulary(seed, size=4000):
+    letters = random.Random(seed)
+    return ["".join(letters.choices("abcdefghijklmnopqrstuvwxyz", k=letters.randint(3, 9))) for _ in range(size)]
+
+
+def similarity(a, b):
+    """The definition, written out: shared words and word pairs over all of them."""
+    a, b = ({*words, *pairwise(words)} for words in (a.lower().split(), b.lower().split()))
+    return len(a & b) / len(a | b)
+
+
+def planted(seed, documents=1500, pairs=120, length=30):
+    """Texts of random words; of the last `pairs`, each is an earlier one with one or two words changed."""
+    rng, words = random.Random(seed), vocabulary(seed)
+    texts = [" ".join(rng.choices(words, k=length)) for _ in range(documents)]
+    key = {}
+    for original in rng.sample(range(documents), pairs):
+        changed = texts[original].split()
+        for spot in rng.sample(range(length), rng.choice((1, 2))):
+            changed[spot] = rng.choice(words)
+        key[len(texts)] = original
+        texts.append(" ".join(changed))
+    return texts, key
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_planted_near_duplicates_are_found_and_nothing_else(seed):
+    texts, key = planted(seed)
+    within = {copy for copy, original in key.items() if similarity(texts[copy], texts[original]) >= 0.8}
+    assert len(within) >= 0.9 * len(key)  # a text that repeats a word may fall below
+    findings = find_duplicates(place(*map(chat, texts)))
+    assert {finding.code for finding in findings} == {"near_duplicate"}
+    assert {finding.line - 1 for finding in findings} <= set(key)  # precision 1
+    assert len({finding.line - 1 for finding in findings} & within) >= 0.98 * len(within)  # recall
+    for finding in findings:
+        original = key[finding.line - 1]
+        assert f"line {original + 1} " in finding.message
+        assert f"{similarity(texts[finding.line - 1], texts[original]):.2f}" in finding.message
+
+
+def test_planted_leaks_are_found_and_nothing_else():
+    rng, (texts, key) = random.Random(3), planted(3, documents=900, pairs=90)
+    words = vocabulary(4)
+    train, evaluation, expected = texts[:900], [], {}
+    for number, (copy, original) in enumerate(key.items()):
+        kind = ("leak_exact", "leak_near", "leak_contained")[number % 3]
+        if kind == "leak_contained":  # the evaluation input inside a longer training text
+            around = rng.choices(words, k=40)
+            evaluation.append(train[original])
+            train[original] = " ".join([*around[:25], train[original], *around[25:]])
+        else:
+            evaluation.append(train[original].upper() if kind == "leak_exact" else texts[copy])
+            if kind == "leak_near" and similarity(train[original], texts[copy]) < 0.8:
+                kind = "leak_contained"  # still most of its word sequences
+        expected[original + 1] = (kind, number + 1)
+    evaluation += [" ".join(rng.choices(words, k=30)) for _ in range(100)]
+    findings = find_leaks(place(*map(chat, train)), place(*map(chat, evaluation), file="test.jsonl"))
+    seen = {finding.line: finding for finding in findings}
+    assert len(seen) == len(findings)
+    assert set(seen) <= set(expected)
+    assert len(seen) >= 0.98 * len(expected)
+    for line, finding in seen.items():
+        kind, other = expected[line]
+        assert f"test.jsonl:{other} " in finding.message.replace(",", " ")
+        assert finding.file == "train.jsonl"
+        assert finding.code == kind or kind != "leak_exact"
+    for kind in ("leak_exact", "leak_near", "leak_contained"):
+        assert sum(finding.code == kind for finding in findings) >= 25
+
+
+WORDS = st.lists(st.sampled_from("red blue green lamp chair table late lost".split()), min_size=1, max_size=9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(WORDS.map(" ".join), max_size=12, unique=True), st.sampled_from([0.5, 0.8, 1.0]))
+def test_every_near_duplicate_is_as_similar_as_it_says_and_the_plain_search_agrees(texts, threshold):
+    findings = find_duplicates(place(*map(chat, texts)), threshold=threshold)
+    near = {finding.line - 1 for finding in findings}
+    allowed = {i for i in range(len(texts)) if any(similarity(texts[i], texts[j]) >= threshold for j in range(i))}
+    sure = {i for i in range(len(texts)) if any(similarity(texts[i], texts[j]) >= 0.95 for j in range(i))}
+    assert sure <= near <= allowed
+
+
+def test_the_threshold_moves_what_counts_and_must_make_sense():
+    words = vocabulary(5)[:30]
+    changed = " ".join([*words[:12], "zzz", *words[13:20], "qqq", *words[21:]])
+    other = similarity(" ".join(words), changed)
+    assert 0.8 < other < 0.9
+    assert found(chat(" ".join(words)), chat(changed)) == [("near_duplicate", 2)]
+    assert found(chat(" ".join(words)), chat(changed), threshold=0.9) == []
+    for bad in (0, -1, 1.1, "0.8", None, True, float("nan")):
+        with pytest.raises(DataError, match="threshold"):
+            find_duplicates([], threshold=bad)
+    with pytest.raises(DataError, match="ngram"):
+        find_leaks([], [], ngram=1)
+
+
+def test_scripts_without_spaces_are_compared_by_character():
+    text = "我的包裹已经九天了还没有到请告诉我它现在在哪里谢谢"
+    assert found(chat(text), chat(text.replace("谢谢", "多谢"))) == [("near_duplicate", 2)]
+    assert found(chat(text), chat("请问你们店里还有这种红色的台灯卖吗我想买两个")) == []
+
+
+# big clusters
+
+
+def template(count, start=0):
+    return [chat(f"{LATE} Please answer to Sam, box {number}.") for number in range(start, start + count)]
+
+
+def test_work_and_findings_of_one_big_cluster_grow_with_its_rows(monkeypatch):
+    compared = []
+    jaccard = duplicates._jaccard
+    monkeypatch.setattr(duplicates, "_jaccard", lambda a, b: compared.append(1) or jaccard(a, b))
+    work = {}
+    for count in (300, 600, 1200):
+        compared.clear()
+        assert len(find_duplicates(place(*template(count)))) == count - 1
+        work[count] = len(compared)
+    most = duplicates.MAX_PARTNERS * len(duplicates._bands(0.8))
+    assert all(count / 2 < work[count] <= most * count for count in work)
+    assert work[1200] < 2.5 * work[600] < 6.25 * work[300]
+    compared.clear()
+    assert len(find_leaks(place(*template(600)), place(*template(300, start=5000)))) == 600
+    assert len(compared) <= most * 600
+
+
+def test_a_cluster_of_one_input_with_two_answers_says_so_once():
+    chats = [chat(LATE, "Yes.")] * 50 + [chat(LATE, "No.")] * 40
+    findings = find_duplicates(place(*chats))
+    assert len(findings) == 89
+    assert [finding.line for finding in findings if finding.code == "contradiction"] == [51]
+
+
+def test_rows_just_below_the_threshold_are_compared_a_bounded_number_of_times(monkeypatch):
+    compared = []
+    jaccard = duplicates._jaccard
+    monkeypatch.setattr(
+        duplicates, "_jaccard", lambda a, b: compared.append((frozenset(a), frozenset(b))) or jaccard(a, b)
+    )
+    rng, words = random.Random(6), vocabulary(6)
+    base = words[:40]
+    texts = []
+    for _ in range(400):  # any two differ in four words of forty: similarity about 0.73
+        text = list(base)
+        for spot in rng.sample(range(40), 2):
+            text[spot] = rng.choice(words)
+        texts.append(" ".join(text))
+    find_duplicates(place(*map(chat, texts)), threshold=0.85)
+    assert 400 < len(compared) <= duplicates.MAX_PARTNERS * len(duplicates._bands(0.85)) * 400
+    assert len(set(compared)) == len(compared)  # no pair twice
+
+
+def test_clusters_are_groups_of_rows_largest_first():
+    rows = place(chat("A lamp?"), *template(3), chat("Another matter altogether."), chat("A lamp?"), chat("a LAMP!"))
+    assert [[row.line for row in group] for group in clusters(rows)] == [[1, 6, 7], [2, 3, 4]]
+    assert clusters([]) == []
+
+
+# leaks
+
+
+def test_a_leak_names_both_places():
+    rows = place(chat("A lamp?"), chat(LATE.upper()))
+    (finding,) = find_leaks(rows, place(chat("No."), chat(LATE, "Other answer."), file="test.jsonl"))
+    assert (finding.code, finding.file, finding.line, finding.severity) == ("leak_exact", "train.jsonl", 2, "error")
+    assert finding.field == "messages[0].content"
+    assert "test.jsonl:2" in finding.message
+
+
+def test_an_evaluation_input_quoted_in_an_answer_is_contained_but_the_system_turn_is_not_read():
+    evaluation = place(chat(LATE), file="test.jsonl")
+    (finding,) = find_leaks(place(chat("Write a complaint.", f"Dear shop! {LATE} Yours, Sam")), evaluation)
+    assert finding.code == "leak_contained"
+    assert "holds test.jsonl:1, " in finding.message
+    assert "100% of its 5-word sequences" in finding.message
+    assert finding.field == "messages"
+    assert find_leaks(place(chat("Write a complaint.", "No.", system=f"Example: {LATE}")), evaluation) == []
+
+
+@pytest.mark.parametrize(("length", "size"), [(7, 0), (8, 5), (23, 5), (24, 8), (38, 8), (39, 13), (500, 13)])
+def test_short_inputs_have_short_sequences(length, size):
+    words = vocabulary(7)[:length]
+    text = " ".join(words)
+    around = " ".join(vocabulary(8)[:600])
+    findings = find_leaks(place(chat(f"{around} {text} {around}")), place(chat(text), file="test.jsonl"))
+    assert len(findings) == bool(size)
+    if size:
+        assert f"100% of its {size}-word sequences" in findings[0].message
+
+
+def test_a_smaller_ngram_is_used_for_all_and_half_of_an_input_is_enough():
+    words, around = vocabulary(7)[:40], vocabulary(8)[:300]
+    evaluation = place(chat(" ".join(words)), file="test.jsonl")
+
+    def leaks(part, **options):
+        return [f.code for f in find_leaks(place(chat(" ".join(around + part))), evaluation, **options)]
+
+    assert leaks(words[:40]) == ["leak_contained"]
+    assert leaks(words[:26]) == ["leak_contained"]  # 14 of 28 sequences of 13 words
+    assert leaks(words[:25]) == []
+    assert leaks(words[:25], ngram=4) == ["leak_contained"]  # 22 of 37
+    assert leaks([*words[:20], "zzz", *words[21:]]) == ["leak_contained"]
+
+
+def test_a_greeting_that_many_evaluation_rows_share_is_no_leak():
+    words, greeting = vocabulary(9), "Hello dear team of the shop I hope that you are all well today"
+    evaluation = [f"{greeting} {' '.join(words[i * 40 : i * 40 + 40])}" for i in range(20)]
+    train = [f"{greeting} {' '.join(words[i * 40 : i * 40 + 40])}" for i in range(20, 40)]
+    assert find_leaks(place(*map(chat, train)), place(*map(chat, evaluation), file="test.jsonl")) == []
+
+
+def test_the_bundled_parts_do_not_leak_and_a_copied_row_does():
+    parts = {part: check_chat(ROOT / f"data/support_triage/{part}.jsonl").placed for part in ("train", "test", "hard")}
+    for part in ("test", "hard"):
+        assert find_leaks(parts["train"], parts[part]) == []
+    copied = [*parts["train"][:300], parts["test"][5]]
+    assert [finding.code for finding in find_leaks(copied, parts["test"])] == ["leak_exact"]
+    codes = {finding.code for finding in find_duplicates(parts["train"])}
+    assert not codes & {"exact_duplicate", "contradiction", "near_contradiction"}
+
+
+def test_of_evaluation_rows_with_a_common_half_the_right_one_is_named():
+    words = vocabulary(9)
+    evaluation = [" ".join(words[:24] + words[start : start + 16]) for start in (100, 200, 300)]
+    train = chat(" ".join([*words[500:600], evaluation[2], *words[600:700]]))
+    (finding,) = find_leaks([Row(train, "train.jsonl", 1)], place(*map(chat, evaluation), file="test.jsonl"))
+    assert "test.jsonl:3, " in finding.message
+    assert "100%" in finding.message
+
+
+# anything
+
+
+CONTENT = st.one_of(st.text(max_size=12), st.sampled_from(["a b", "A b", "{}", '{"a": 1}', "1" * 6, "\ud800", None, 3]))
+TURN = st.one_of(
+    st.fixed_dictionaries(
+        {"role": st.sampled_from(["system", "user", "assistant", "tool", None, []]), "content": CONTENT},
+        optional={"tool_calls": st.sampled_from([None, [], [{"function": {"name": "f"}}], {1}]), "weight": st.just(0)},
+    ),
+    st.none(),
+)
+ANY_ROW = st.one_of(
+    st.fixed_dictionaries({"messages": st.lists(TURN, max_size=4)}),
+    st.sampled_from([{}, {"messages": None}, {"messages": "hi"}, {"prompt": "a"}]),
+    st.just({"messages": [{"role": "assistant", "content": '{"a":' + "[" * 5000}]}),
+    st.just(chat("q", '{"a":' * 2000 + "1" + "}" * 2000)),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(ANY_ROW, max_size=5))
+def test_any_rows_give_findings_in_order_at_most_one_a_row(chats):
+    rows = place(*chats)
+    for findings in (find_duplicates(rows), find_leaks(rows, place(*reversed(chats), file="test.jsonl"))):
+        lines = [finding.line for finding in findings]
+        assert lines == sorted(set(lines))
+        assert all(duplicates.CODES[finding.code][0] == finding.severity for finding in findings)
+    dropped = duplicates_to_drop(rows)
+    assert [row.line for row in dropped] == [f.line for f in find_duplicates(rows) if f.code == "exact_duplicate"]
+    assert all(len(group) > 1 for group in clusters(rows))
+    kept = [row for row in rows if row not in dropped]
+    assert duplicates_to_drop(kept) == []
+
+
+def test_nothing_is_found_in_nothing():
+    assert find_duplicates([]) == find_leaks([], []) == find_leaks(place(chat("a")), []) == duplicates_to_drop([]) == []
+
+
+SCRIPT = """
+import sys
+from ftlab.data import duplicates, schema
+assert not {"torch", "transformers", "pandas", "matplotlib", "rensa"} & set(sys.modules), "heavy import"
+rows = schema.check_chat("data/support_triage/validation.jsonl").placed
+print(*duplicates.find_duplicates(rows, threshold=0.6), sep="\\n")
+"""
+
+
+def test_importing_is_light_and_the_findings_are_the_same_in_every_process():
+    outputs = []
+    for seed in ("1", "2"):
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        ran = subprocess.run([sys.executable, "-c", SCRIPT], cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        outputs.append(ran.stdout)
+    assert outputs[0].count("resembles") > 5
+    assert outputs[0] == outputs[1]

@@ -1,0 +1,757 @@
+"""Exports: what is written reads back as the same conversations, broken rules stop it, nothing goes unsaid.
+
+Where the target's own reader or types are installed, the files are put before them; those tests are skipped,
+with the reason, where they are not.
+"""
+
+import json
+from dataclasses import asdict
+from datetime import date, timedelta
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ftlab import models
+from ftlab.data import check_chat
+from ftlab.data import export as module
+from ftlab.data.export import TARGETS, check_for, export, limits, read_export
+from ftlab.data.schema import Row
+from ftlab.errors import DataError
+
+TRAIN = models.REPOSITORY / "data" / "support_triage" / "train.jsonl"
+CHAT = [to for to, target in TARGETS.items() if target.chat]
+PAIRS = [to for to, target in TARGETS.items() if target.preference]
+DAY = date(2026, 11, 22)
+COLUMNS = ",".join(module.LIMIT_COLUMNS)
+
+SYSTEM = {"role": "system", "content": "Triage the ticket."}
+USER = {"role": "user", "content": "Where is it?"}
+ANSWER = {"role": "assistant", "content": "Here."}
+CALL = {"id": "c1", "type": "function", "function": {"name": "trace", "arguments": '{"order": "123456"}'}}
+CALLING = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+RESULT = {"role": "tool", "content": "in transit", "tool_call_id": "c1"}
+TOOLS = [{"type": "function", "function": {"name": "trace", "parameters": {"type": "object", "properties": {}}}}]
+WITH_TOOLS = {"messages": [SYSTEM, USER, CALLING, RESULT, ANSWER], "tools": TOOLS}
+PAIR = {"prompt": [SYSTEM, USER], "chosen": [ANSWER], "rejected": [{"role": "assistant", "content": "No idea."}]}
+
+
+def chat(*messages, **extra):
+    return {"messages": list(messages), **extra}
+
+
+def rows_of(*data, count=1):
+    """Rows of a file rows.jsonl; with `count`, that many copies of the last one follow."""
+    data = [*data, *[data[-1]] * (count - 1)]
+    return [Row(row, "rows.jsonl", line) for line, row in enumerate(data, 1)]
+
+
+def enough(data):
+    """So many copies that no target refuses them for their number."""
+    return rows_of(data, count=10)
+
+
+def errors(found):
+    return [finding for finding in found if finding.severity == "error"]
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A folder with a table of limits of our own; `table(row, ...)` writes it."""
+
+    def write(*rows, header=COLUMNS):
+        folder = tmp_path / "limits"
+        folder.mkdir(exist_ok=True)
+        (folder / "limits.csv").write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def tickets():
+    return check_chat(TRAIN).placed[:250]
+
+
+@pytest.fixture(scope="module")
+def nano():
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(models.resolve("nano"))
+
+
+def pairs_of(tickets):
+    wrong = [{"role": "assistant", "content": "{}"}]
+    data = [(row, row.data["messages"]) for row in tickets]
+    return [Row({"prompt": m[:-1], "chosen": m[-1:], "rejected": wrong}, row.file, row.line) for row, m in data]
+
+
+# --- there and back ---
+
+
+@pytest.mark.parametrize("to", CHAT)
+def test_the_running_example_comes_back_the_same(to, tickets, tmp_path):
+    report = export(tickets, to, tmp_path / to, validation=tickets[:10], today=DAY)
+    assert report.rows == 250
+    assert report.validation_rows == 10
+    assert not errors(report.findings)
+    assert report.dropped == []
+    assert read_export(report.files[0], to) == [{"messages": row.data["messages"]} for row in tickets]
+    assert read_export(report.files[1], to) == [{"messages": row.data["messages"]} for row in tickets[:10]]
+    assert report.left_out == {"id": 260, "pattern": 260, "slice": 260}
+
+
+@pytest.mark.parametrize("to", PAIRS)
+def test_preference_pairs_come_back_the_same(to, tickets, tmp_path):
+    pairs = pairs_of(tickets)
+    report = export(pairs, to, tmp_path / to, today=DAY)
+    assert read_export(report.files[0], to) == [row.data for row in pairs]
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1).filter(str.strip)
+TEXT = TEXT.filter(lambda text: not any(word in text for word in ("ser:", "SER:", "ot:", "OT:", "<", "[", "ant:")))
+PROMPTS = st.tuples(st.booleans(), st.lists(st.tuples(TEXT, TEXT), max_size=3), TEXT).map(
+    lambda parts: (
+        [{"role": "system", "content": parts[2]}] * parts[0]
+        + [
+            {"role": role, "content": text}
+            for pair in parts[1]
+            for role, text in zip(("user", "assistant"), pair, strict=True)
+        ]
+        + [{"role": "user", "content": parts[2]}]
+    )
+)
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.sampled_from(CHAT), PROMPTS, TEXT)
+def test_any_conversation_comes_back_the_same(tmp_path_factory, to, prompt, answer):
+    data = chat(*prompt, {"role": "assistant", "content": answer})
+    report = export(enough(data), to, tmp_path_factory.getbasetemp() / to, force=True)
+    back = read_export(report.files[0], to)
+    if to == "trl_prompt_completion":  # says what it does: answers inside the prompt are not trained on
+        prompt = [turn | ({"weight": 0} if turn["role"] == "assistant" else {}) for turn in prompt]
+        data = chat(*prompt, {"role": "assistant", "content": answer})
+    assert back == [data] * report.rows
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(PAIRS), PROMPTS, TEXT, TEXT)
+def test_any_pair_comes_back_the_same(tmp_path_factory, to, prompt, good, bad):
+    outputs = [[{"role": "assistant", "content": text}] for text in (good, bad)]
+    data = {"prompt": prompt, "chosen": outputs[0], "rejected": outputs[1]}
+    report = export(rows_of(data, count=20), to, tmp_path_factory.getbasetemp() / to, force=True)
+    assert read_export(report.files[0], to) == [data] * 20
+
+
+@pytest.mark.parametrize("to", CHAT)
+def test_tools_are_carried_or_refused_never_lost(to, tmp_path):
+    rows = enough(WITH_TOOLS)
+    if "chat" in TARGETS[to].tools:
+        report = export(rows, to, tmp_path)
+        back = read_export(report.files[0], to)[0]
+        expected = json.loads(json.dumps(WITH_TOOLS))
+        if to == "trl_prompt_completion":
+            expected["messages"][2]["weight"] = 0
+        assert back == expected
+    else:
+        assert {"tools_not_taken"} == {finding.code for finding in errors(check_for(rows, to))}
+        with pytest.raises(DataError, match=r"rows\.jsonl:1 messages\[2\]\.tool_calls: .*no tools"):
+            export(rows, to, tmp_path)
+
+
+@pytest.mark.parametrize("to", CHAT)
+def test_a_weight_of_0_is_carried_or_refused_never_lost(to, tmp_path):
+    data = chat(USER, ANSWER | {"weight": 0}, USER, ANSWER | {"weight": 1})
+    rows = enough(data)
+    if TARGETS[to].weights or to == "trl_prompt_completion":
+        report = export(rows, to, tmp_path)
+        assert report.findings == []
+        assert read_export(report.files[0], to)[0] == chat(USER, ANSWER | {"weight": 0}, USER, ANSWER)
+    else:
+        found = errors(check_for(rows, to))
+        assert {(finding.code, finding.field) for finding in found} == {("weight_not_taken", "messages[1].weight")}
+
+
+def test_axolotl_is_told_by_the_key_that_its_file_names(tmp_path):
+    report = export(rows_of(chat(USER, ANSWER | {"weight": 0}, USER, ANSWER)), "axolotl", tmp_path)
+    turns = json.loads(report.files[0].read_text())["messages"]
+    assert [turn.get("train") for turn in turns] == [None, False, None, None]
+    config = yaml.safe_load((tmp_path / "axolotl.yaml").read_text())
+    assert config["datasets"][0]["message_field_training"] == "train"
+
+
+def test_keys_without_a_place_are_counted(tmp_path):
+    data = chat(USER | {"mood": "calm"}, ANSWER | {"weight": None, "name": "bot"}, id="1", note=None)
+    assert export(enough(data), "gemini", tmp_path / "a").left_out == {
+        "id": 10, "messages[].mood": 10, "messages[].name": 10,
+    }  # fmt: skip
+    report = export(enough(data), "openai", tmp_path / "b")
+    assert report.left_out == {"id": 10, "messages[].mood": 10}
+    assert read_export(report.files[0], "openai")[0]["messages"][1]["name"] == "bot"
+
+
+# --- broken rules ---
+
+LONG_AGO = {"role": "assistant", "content": "Earlier."}
+MUSEUM = {
+    "pair to a chat target": ("openai", PAIR, "wrong_kind", ""),
+    "chat to a pair target": ("gemini_preference", chat(USER, ANSWER), "wrong_kind", ""),
+    "prompt as text": ("trl", PAIR | {"prompt": "hi"}, "bad_preference", "prompt"),
+    "no rejected": ("openai_dpo", {"prompt": [USER], "chosen": [ANSWER]}, "bad_preference", "rejected"),
+    "prompt ends in an answer": ("openai_dpo", PAIR | {"prompt": [USER, ANSWER]}, "prompt_not_user", "prompt[1].role"),
+    "two answers": ("together_dpo", PAIR | {"chosen": [ANSWER, ANSWER]}, "one_output", "chosen"),
+    "no choice": ("openai_dpo", PAIR | {"rejected": [ANSWER]}, "same_outputs", "rejected"),
+    "weight in a pair": ("axolotl", PAIR | {"prompt": [USER, ANSWER | {"weight": 0}, USER]}, "weight_not_taken",
+                         "prompt[1].weight"),
+    "weight": ("trl", chat(USER, ANSWER | {"weight": 0}, USER, ANSWER), "weight_not_taken", "messages[1].weight"),
+    "call": ("bedrock_nova", WITH_TOOLS, "tools_not_taken", "messages[2].tool_calls"),
+    "call in a pair": ("axolotl", PAIR | {"prompt": [USER, CALLING, RESULT]}, "tools_not_taken",
+                       "prompt[1].tool_calls"),
+    "tools only": ("gemini", chat(USER, ANSWER, tools=TOOLS), "tools_not_taken", "tools"),
+    "two questions": ("bedrock_nova", chat(USER, USER, ANSWER), "not_alternating", "messages[1].role"),
+    "answer first": ("together", chat(SYSTEM, ANSWER, USER, ANSWER), "not_alternating", "messages[1].role"),
+    "answer first in a pair": ("llama_factory", PAIR | {"prompt": [ANSWER, USER]}, "not_alternating",
+                               "prompt[0].role"),
+    "reserved word": ("bedrock_nova", chat(USER | {"content": "the User: said"}, ANSWER), "forbidden_text",
+                      "messages[0].content"),
+    "reserved answer": ("bedrock_nova", chat(USER, ANSWER | {"content": "end [EOS]"}), "forbidden_text",
+                        "messages[1].content"),
+    "arguments as object": ("openai", chat(USER, CALLING | {"tool_calls": [
+        CALL | {"function": {"name": "f", "arguments": {}}}]}, RESULT, ANSWER), "bad_tool_call",
+        "messages[1].tool_calls[0]"),
+    "arguments no json": ("fireworks", chat(USER, CALLING | {"tool_calls": [
+        CALL | {"function": {"name": "f", "arguments": "{"}}]}, RESULT, ANSWER), "bad_tool_call",
+        "messages[1].tool_calls[0].function.arguments"),
+    "result for no call": ("azure", chat(USER, CALLING, {"role": "tool", "content": "x"}, ANSWER), "bad_tool_call",
+                           "messages[2].tool_call_id"),
+    "earlier answer": ("trl_prompt_completion", chat(USER, LONG_AGO, USER, ANSWER), "earlier_answers", "messages"),
+    # what every reader refuses, by the codes of the schema
+    "no messages": ("openai", {"id": 1}, "missing_messages", "messages"),
+    "user last": ("trl", chat(USER), "last_not_assistant", "messages[0].role"),
+    "a list": ("trl", [1], "not_an_object", ""),
+    "half a pair": ("gemini", chat(USER, ANSWER | {"content": "\ud800"}), "lone_surrogate", "messages[1].content"),
+    "tools as text": ("openai", chat(USER, ANSWER, tools="trace"), "wrong_type", "tools"),
+    "chosen by a user": ("openai_dpo", PAIR | {"chosen": [USER]}, "last_not_assistant", "chosen[0].role"),
+    "unknown role": ("trl", PAIR | {"rejected": [{"role": "gpt", "content": "a"}]}, "unknown_role",
+                     "rejected[0].role"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MUSEUM)
+def test_museum(name, tmp_path):
+    to, data, code, where = MUSEUM[name]
+    rows = enough(data)
+    found = [finding for finding in check_for(rows, to) if finding.line == 1]
+    assert (code, where) in [(finding.code, finding.field) for finding in found], found
+    if errors(found):
+        with pytest.raises(DataError, match=r"rows\.jsonl:1 .*(?s:.*)nothing was written"):
+            export(rows, to, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+    else:
+        assert code in [finding.code for finding in export(rows, to, tmp_path / "out").findings]
+
+
+def test_every_code_is_in_the_museum_or_tested_here():
+    of_the_file = {"few_rows", "too_few_rows", "too_many_rows", "file_too_large"}
+    elsewhere = of_the_file | {"mixed_kinds", "role_not_taken", "too_many_tokens"}
+    assert {code for _, _, code, _ in MUSEUM.values()} | elsewhere >= set(module.CODES)
+
+
+def test_wrong_kind_names_the_way_out():
+    (found, *_) = check_for(enough(PAIR), "gemini")
+    assert "export it to gemini_preference" in found.message
+    (found, *_) = check_for(enough(chat(USER, ANSWER)), "together_dpo")
+    assert "export it to together" in found.message
+    (found, *_) = check_for(enough(PAIR), "bedrock_nova")
+    assert "trl" in found.message
+
+
+def test_two_kinds_in_one_file(tmp_path):
+    rows = rows_of(chat(USER, ANSWER), PAIR, count=3)
+    assert [(item.code, item.line) for item in check_for(rows, "trl")] == [(("mixed_kinds"), n) for n in (2, 3, 4)]
+    with pytest.raises(DataError, match="two kinds"):
+        export(rows_of(PAIR), "trl", tmp_path, validation=rows_of(chat(USER, ANSWER)))
+
+
+def test_limits_are_read_from_the_table(table, nano):
+    row = chat(USER, ANSWER)
+    size = len(json.dumps(row)) + 1
+    folder = table(
+        "trl,roles,user assistant,there,2026-11-22,H,",
+        "trl,examples_min,2,there,2026-11-22,H,",
+        "trl,examples_advised,3,there,2026-11-22,H,",
+        "trl,examples_max,4,there,2026-11-22,H,",
+        f"trl,file_bytes_max,{5 * size - 1},there,2026-11-22,H,",
+        "trl,tokens_per_example_max,20,there,2026-11-22,H,",
+    )
+
+    def codes(*data, count=1, tokenizer=None):
+        return [finding.code for finding in check_for(rows_of(*data, count=count), "trl", tokenizer, folder)]
+
+    assert codes(row) == ["too_few_rows"]
+    assert codes(row, count=2) == ["few_rows"]
+    assert codes(row, count=3) == []
+    assert codes(row, count=5) == ["too_many_rows", "file_too_large"]
+    assert codes(row, chat(SYSTEM, USER, ANSWER), row) == ["role_not_taken"]
+    long = chat(USER | {"content": "where is my parcel " * 10}, ANSWER)
+    assert codes(long, row, row) == []
+    assert codes(row, long, row, tokenizer=nano) == ["too_many_tokens"]
+    (found,) = check_for(rows_of(row, long, row), "trl", nano, folder)
+    assert (found.severity, found.line) == ("warning", 2)
+    assert "estimate" in found.message
+
+
+def test_validation_has_limits_of_its_own(table, tmp_path):
+    folder = table("trl,validation_examples_max,1,there,2026-11-22,H,", "trl,examples_min,3,there,2026-11-22,H,")
+    rows = rows_of(chat(USER, ANSWER), count=3)
+    assert export(rows, "trl", tmp_path / "a", validation=rows[:1], folder=folder).validation_rows == 1
+    with pytest.raises(DataError, match="at most 1 rows"):
+        export(rows, "trl", tmp_path / "b", validation=rows[:2], folder=folder)
+
+
+def test_drop_lists_what_it_leaves_out(tmp_path):
+    good, bad = chat(USER, ANSWER), chat(USER, USER, ANSWER)
+    rows = rows_of(bad, good, bad, good, good)
+    report = export(rows, "llama_factory", tmp_path, drop=True)
+    assert read_export(report.files[0], "llama_factory") == [good] * 3
+    places = {finding.line for finding in report.dropped}
+    assert places == {1, 3}
+    assert report.rows + len(places) == len(rows)
+    assert "dropped: 2 row(s)" in repr(report)
+    with pytest.raises(DataError, match="at least 10 rows and has 9"):  # after dropping there are too few
+        export(rows_of(chat(USER), *[good] * 9), "openai", tmp_path / "b", drop=True)
+
+
+def test_tokens_are_an_estimate(nano, tmp_path):
+    rows = rows_of(chat(USER, ANSWER), count=10)
+    assert export(rows, "trl", tmp_path / "a").tokens is None
+    report = export(rows, "trl", tmp_path / "b", tokenizer=nano)
+    texts = sum(len(nano(turn["content"], add_special_tokens=False)["input_ids"]) for turn in (USER, ANSWER))
+    assert report.tokens == 10 * (texts + 2 * module.TOKENS_PER_TURN)
+    assert "estimate" in repr(report)
+    pair = export(rows_of(PAIR, count=10), "trl", tmp_path / "c", tokenizer=nano)
+    more = export(rows_of(PAIR | {"prompt": [USER]}, count=10), "trl", tmp_path / "d", tokenizer=nano)
+    assert pair.tokens > more.tokens
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2) | st.text(max_size=3) | st.sampled_from(["user", "assistant"]),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(
+        st.sampled_from(["messages", "prompt", "chosen", "rejected", "role", "content", "tool_calls", "tools"]), inner
+    ),
+    max_leaves=10,
+)
+TURN = st.fixed_dictionaries(
+    {},
+    optional={
+        "role": st.sampled_from(["system", "user", "assistant", "tool", "gpt", None, 3]),
+        "content": st.none() | st.text(max_size=3) | st.sampled_from([1, []]),
+        "weight": st.sampled_from([0, 1, None, "1"]),
+        "tool_calls": st.sampled_from([None, [], [CALL], [{}], [{"function": 1}], [{"function": {"arguments": 1}}], 1]),
+        "tool_call_id": st.sampled_from([None, "c1", 1]),
+    },
+)
+ODD = JSON | st.lists(TURN, max_size=4).map(lambda turns: {"messages": turns})
+ODD |= st.fixed_dictionaries({key: st.lists(TURN, max_size=3) for key in PAIR})
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.sampled_from(list(TARGETS)), st.lists(ODD, min_size=1, max_size=3), st.booleans())
+def test_any_rows_give_findings_or_files_that_read_back(tmp_path_factory, to, data, drop):
+    rows = rows_of(*data)
+    check_for(rows, to)
+    out = tmp_path_factory.getbasetemp() / "odd"
+    try:
+        report = export(rows, to, out, drop=drop, force=True)
+    except DataError:
+        return
+    assert len(read_export(report.files[0], to)) == report.rows
+    assert report.rows + len({finding.line for finding in report.dropped}) == len(rows)
+
+
+def test_input_that_is_no_row(tmp_path):
+    with pytest.raises(DataError, match=r"no train rows.*check_chat"):
+        export([], "trl", tmp_path)
+    with pytest.raises(DataError, match="no validation rows"):
+        export(rows_of(chat(USER, ANSWER)), "trl", tmp_path, validation=[])
+    with pytest.raises(DataError, match=r"Row\(data, file, line\)"):
+        export([chat(USER, ANSWER)], "trl", tmp_path)
+    with pytest.raises(DataError, match="not writable as JSON"):
+        export(rows_of(chat(USER, ANSWER, tools=[{"a": {1}}])), "trl", tmp_path)
+    with pytest.raises(DataError, match=r"'opnai' is no export target; choose one of openai"):
+        check_for(rows_of(chat(USER, ANSWER)), "opnai")
+
+
+# --- files ---
+
+
+def test_nothing_is_overwritten_and_a_failure_leaves_the_old_files(tmp_path, monkeypatch):
+    good = rows_of(chat(USER, ANSWER), count=2)
+    report = export(good, "axolotl", tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(DataError, match=r"axolotl\.yaml exist\(s\) already.*force=True"):
+        export(good[:1], "axolotl", tmp_path)
+
+    def full_disk(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.os, "replace", full_disk)
+    with pytest.raises(DataError, match="No space left"):
+        export(good[:1], "axolotl", tmp_path, force=True)
+    monkeypatch.undo()
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert export(good[:1], "axolotl", tmp_path, force=True).files == report.files
+    assert len(read_export(report.files[0], "axolotl")) == 1
+
+
+def test_a_file_in_the_place_of_the_folder(tmp_path):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(DataError, match="cannot be written"):
+        export(rows_of(chat(USER, ANSWER)), "trl", tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_byte_order_mark_only_where_it_was_ever_wanted(tmp_path):
+    rows = enough(chat(USER, ANSWER))
+    for folder, bom in (("plain", False), ("marked", True)):
+        report = export(rows, "azure", tmp_path / folder, bom=bom)
+        assert report.files[0].read_bytes().startswith(b"\xef\xbb\xbf") == bom
+        assert read_export(report.files[0], "azure") == [row.data for row in rows]
+    with pytest.raises(DataError, match="bom=True is for azure"):
+        export(rows, "openai", tmp_path / "c", bom=True)
+
+
+@pytest.mark.parametrize(
+    ("to", "content", "message"),
+    [
+        ("gemini", '{"contents": [{"role": "user"}]}', r"rows:1 is no record of gemini"),
+        ("openai_dpo", '{"messages": []}', r"rows:1 is no record of openai_dpo"),
+        ("gemini", "[1]", r"rows:1 is no record of gemini"),
+        ("trl", "{", r"rows:1 not JSON"),
+        ("llama_factory", "[", r"cannot be read as JSON"),
+        ("trl", "", r"is empty"),
+    ],
+)
+def test_reading_another_file(to, content, message, tmp_path):
+    path = tmp_path / "rows"
+    path.write_text(content)
+    with pytest.raises(DataError, match=message):
+        read_export(path, to)
+
+
+def test_report_is_readable_and_escaped(tmp_path):
+    rows = enough(chat(USER, ANSWER, **{"<script>": 1}))
+    report = export(rows, "gemini", tmp_path, today=DAY)
+    text, page = repr(report), report._repr_html_()
+    for part in (text, page):
+        assert "train.jsonl" in part
+        assert "10 to train on" in part
+        assert "copy the files to a bucket first" in part
+    assert "<script>" in text
+    assert "<script>" not in page
+    assert json.loads(json.dumps(report.to_dict()))["rows"] == 10
+
+
+# --- dated facts ---
+
+
+@pytest.mark.parametrize("to", TARGETS)
+def test_the_table_is_whole(to):
+    known = limits(to)
+    assert "roles" in known
+    for limit in known.values():
+        if not limit.value:
+            assert "not found" in limit.note
+        else:
+            assert limit.source_url.startswith("https://")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("trl,examples_min,ten,u,2026-11-22,H,", r"limits\.csv:2 value: 'ten' is no whole number"),
+        ("trl,closes_on,soon,u,2026-11-22,H,", r"limits\.csv:2 value: 'soon' is no date"),
+        ("trl,examples_min,1,u,yesterday,H,", r"limits\.csv:2 source_date: 'yesterday' is no date"),
+        ("trl,examples_min,1,,2026-11-22,H,", r"limits\.csv:2 a value needs its source_url"),
+        ("trl,examples_min,1,u,2026-11-22,sure,", r"confidence of H, M or L"),
+        ("opnai,examples_min,1,u,2026-11-22,H,", r"limits\.csv:2 target: opnai; use openai"),
+        ("trl,examples_min,1,u,2026-11-22,H,a,b", r"limits\.csv:2 has more or fewer"),
+        ("trl,examples_min", r"limits\.csv:2 has more or fewer"),
+    ],
+)
+def test_a_damaged_table_names_the_line(row, message, table):
+    with pytest.raises(DataError, match=message):
+        limits("trl", table(row))
+
+
+def test_a_table_with_other_columns_or_none(table, tmp_path):
+    with pytest.raises(DataError, match=r"limits\.csv:1 the columns must be target"):
+        limits("trl", table(header="target,value"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"holds no \.csv"):
+        limits("trl", tmp_path / "empty")
+
+
+def warnings_of(to, day, tmp_path, **options):
+    return export(enough(chat(USER, ANSWER)), to, tmp_path / "out", today=day, force=True, **options).warnings
+
+
+def test_a_closing_service_is_named_with_its_days(tmp_path, table):
+    closing = limits("openai")["closes_on"]
+    last = date.fromisoformat(closing.value)
+    before, after = (warnings_of("openai", last + timedelta(days), tmp_path) for days in (-5, 1))
+    assert any("openai closes on" in text and "in 5 days" in text and closing.source_url in text for text in before)
+    assert any(f"openai has been closed since {closing.value}" in text for text in after)
+    assert any("closed to newcomers since" in text for text in before)
+    assert not any("clos" in text for text in warnings_of("together", DAY, tmp_path))
+    folder = table("trl,closes_on,2027-04,there,2026-11-22,M,some note")
+    (text,) = [text for text in warnings_of("trl", date(2027, 3, 31), tmp_path, folder=folder) if "some note" in text]
+    assert text.startswith("trl closes on 2027-04, in 1 days: some note (there")
+
+
+def test_old_and_missing_figures_are_named(tmp_path, table):
+    folder = table(
+        "trl,examples_min,1,there,2026-08-24,H,", "trl,examples_max,9999,there,2026-08-23,H,",
+        "trl,file_bytes_max,,,,,not found",
+    )  # fmt: skip
+    texts = warnings_of("trl", DAY, tmp_path, folder=folder)
+    (old,) = [text for text in texts if "older than" in text]
+    assert "examples_max (91 days)" in old
+    assert "examples_min" not in old
+    assert "not known and so not checked: file_bytes_max" in texts
+
+
+# --- what a trainer needs besides the data ---
+
+
+def test_the_recipe_reaches_both_trainers(tmp_path, tickets):
+    from ftlab.training.recipe import load_recipe
+
+    recipe = load_recipe(models.REPOSITORY / "recipes" / "support_triage.yaml")
+    given = asdict(recipe.training) | {"base_model": "unsloth/Qwen3-0.6B", "seed": recipe.seed}
+    paths = {to: tmp_path / to for to in ("axolotl", "llama_factory")}
+    for to, path in paths.items():
+        report = export(tickets, to, path, validation=tickets[:5], settings=given)
+        assert not any("defaults" in text for text in report.warnings)
+        assert any("defaults" in text for text in export(tickets, to, tmp_path / f"{to}2").warnings)
+    axolotl, factory = (yaml.safe_load((path / f"{to}.yaml").read_text()) for to, path in paths.items())
+    assert axolotl["base_model"] == factory["model_name_or_path"] == "unsloth/Qwen3-0.6B"
+    assert axolotl["learning_rate"] == factory["learning_rate"] == recipe.training.learning_rate
+    assert axolotl["lora_r"] == factory["lora_rank"] == recipe.training.r
+    assert axolotl["sequence_len"] == factory["cutoff_len"] == recipe.training.max_length
+    assert axolotl["lora_target_modules"] == list(recipe.training.target_modules)
+    assert factory["lora_target"] == ",".join(recipe.training.target_modules)
+    assert axolotl["load_in_4bit"] is False
+    assert "quantization_bit" not in factory
+    steps = -(-250 // recipe.training.per_device_train_batch_size) * recipe.training.num_train_epochs
+    assert factory["warmup_steps"] == round(steps * recipe.training.warmup_steps)
+    info = json.loads((paths["llama_factory"] / "dataset_info.json").read_text())
+    assert {name: entry["file_name"] for name, entry in info.items()} == {
+        "train": "train.json", "validation": "validation.json",
+    }  # fmt: skip
+    assert axolotl["test_datasets"][0]["path"] == "validation.jsonl"
+
+
+@pytest.mark.parametrize("to", ["axolotl", "llama_factory"])
+def test_preferences_and_methods_reach_the_yaml(to, tmp_path):
+    for method in ("full", "lora", "qlora"):
+        export(rows_of(PAIR, count=3), to, tmp_path / method, settings={"method": method, "r": None, "beta": 0.2})
+    read = {
+        method: yaml.safe_load((tmp_path / method / f"{to}.yaml").read_text()) for method in ("full", "lora", "qlora")
+    }
+    key, beta = {"axolotl": ("adapter", "rl_beta"), "llama_factory": ("lora_rank", "pref_beta")}[to]
+    assert [key in config for config in read.values()] == [False, True, True]
+    assert [config[beta] for config in read.values()] == [0.2] * 3
+    four_bit = [config.get("load_in_4bit", False) or config.get("quantization_bit") == 4 for config in read.values()]
+    assert four_bit == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"lr": 1}, r"unknown setting\(s\) lr; choose from base_model"),
+        ({"method": "dora"}, "must be full, lora or qlora"),
+        ({"learning_rate": "2e-4"}, "learning_rate: '2e-4' must be a number"),
+        ({"warmup_steps": -1}, "must be a number, 0 or more"),
+    ],
+)
+def test_settings_are_read_strictly(given, message, tmp_path):
+    with pytest.raises(DataError, match=message):
+        export(rows_of(chat(USER, ANSWER)), "axolotl", tmp_path, settings=given)
+    with pytest.raises(DataError, match="settings are for axolotl and llama_factory"):
+        export(rows_of(chat(USER, ANSWER)), "trl", tmp_path, settings={"r": 8})
+
+
+def test_a_row_over_the_trainers_own_length_is_found(tmp_path, nano):
+    rows = rows_of(chat(USER | {"content": "where is it " * 50}, ANSWER), chat(USER, ANSWER))
+    report = export(rows, "axolotl", tmp_path, tokenizer=nano, settings={"max_length": 64})
+    assert [(finding.code, finding.line) for finding in report.findings] == [("too_many_tokens", 1)]
+
+
+# --- the targets' own readers ---
+
+
+def test_trl_reads_every_kind(tmp_path, tickets, nano):
+    from datasets import load_dataset
+    from trl.data_utils import apply_chat_template, is_conversational
+
+    def load(rows, to, folder):
+        path = export(rows, to, tmp_path / folder).files[0]
+        return load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
+
+    whole = "".join(f"<|{turn['role']}|>{turn['content']}<|end|>" for turn in tickets[0].data["messages"])
+    data = load(tickets[:20], "trl", "chat")
+    assert all(is_conversational(row) for row in data)
+    assert apply_chat_template(data[0], nano) == {"text": whole}
+    parts = apply_chat_template(load(tickets[:20], "trl_prompt_completion", "parts")[0], nano)
+    assert parts["prompt"] + parts["completion"] == whole
+    pair = apply_chat_template(load(pairs_of(tickets[:20]), "trl", "pairs")[0], nano)
+    assert pair["prompt"] + pair["chosen"] == whole
+    assert pair["rejected"] == "{}<|end|>"
+
+
+@pytest.mark.parametrize("to", ["trl", "trl_prompt_completion"])
+def test_trl_trains_on_the_answers_alone(to, tmp_path, tickets, nano):
+    from datasets import load_dataset
+    from transformers import AutoModelForCausalLM
+    from trl import SFTConfig, SFTTrainer
+
+    path = export(tickets[:8], to, tmp_path / "data").files[0]
+    data = load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
+    arguments = SFTConfig(
+        output_dir=str(tmp_path / "run"), report_to="none", use_cpu=True, bf16=False, max_length=1024,
+        assistant_only_loss=to == "trl",
+    )  # fmt: skip
+    model = AutoModelForCausalLM.from_pretrained(models.resolve("nano"))
+    trainer = SFTTrainer(model=model, args=arguments, train_dataset=data, processing_class=nano)
+    batch = trainer.data_collator([trainer.train_dataset[index] for index in range(8)])
+    for labels, row in zip(batch["labels"], tickets, strict=False):
+        learned = nano.decode([token for token in labels.tolist() if token != -100])
+        assert learned == row.data["messages"][-1]["content"] + "<|end|>"
+
+
+def test_openai_types_accept_the_turns(tmp_path, tickets):
+    types = pytest.importorskip("openai.types.chat", reason="needs the openai SDK: pip install -e '.[hosted]'")
+    from pydantic import TypeAdapter
+
+    adapter = TypeAdapter(types.ChatCompletionMessageParam)
+    tools = TypeAdapter(list[types.ChatCompletionToolParam])
+    for to in ("openai", "azure", "together", "fireworks"):
+        for rows in (tickets, enough(WITH_TOOLS)):
+            for row in read_export(export(rows, to, tmp_path / to, force=True).files[0], to)[:5]:
+                for turn in row["messages"]:
+                    adapter.validate_python(turn)
+                tools.validate_python(row.get("tools", []))
+
+
+def test_google_types_accept_the_records(tmp_path, tickets):
+    types = pytest.importorskip("google.genai.types", reason="needs google-genai: pip install -e '.[hosted]'")
+    for line in export(tickets, "gemini", tmp_path / "chat").files[0].read_text().splitlines():
+        record = json.loads(line)
+        assert set(record) == {"systemInstruction", "contents"}
+        types.Content.model_validate(record["systemInstruction"])  # forbids unknown keys
+        roles = [types.Content.model_validate(content).role for content in record["contents"]]
+        assert roles == ["user", "model"]
+    for line in export(pairs_of(tickets), "gemini_preference", tmp_path / "pairs").files[0].read_text().splitlines():
+        record = json.loads(line)
+        types.Content.model_validate(record.pop("system_instruction"))
+        example = types.GeminiPreferenceExample.model_validate(record)
+        assert [item.score for item in example.completions] == [1, 0]
+
+
+def test_together_checks_the_file(tmp_path, tickets):
+    files = pytest.importorskip("together.lib.utils.files", reason="needs together: pip install -e '.[hosted]'")
+    for to, rows in (("together", tickets), ("together_dpo", pairs_of(tickets))):
+        report = files.check_file(export(rows, to, tmp_path / to).files[0])
+        assert (report["is_check_passed"], report["num_samples"]) == (True, 250)
+
+
+def test_bedrock_shapes_accept_the_records(tmp_path, tickets):
+    pytest.importorskip("botocore", reason="needs boto3: pip install -e '.[hosted]'")
+    from botocore.loaders import Loader
+    from botocore.model import ServiceModel
+    from botocore.validate import ParamValidator
+
+    service = ServiceModel(Loader().load_service_model("bedrock-runtime", "service-2"))
+    shape = service.operation_model("Converse").input_shape
+    for line in export(tickets, "bedrock_nova", tmp_path).files[0].read_text().splitlines():
+        record = json.loads(line)
+        assert record.pop("schemaVersion") == "bedrock-conversation-2024"
+        assert not ParamValidator().validate({"modelId": "m"} | record, shape).has_errors()
+
+
+@pytest.mark.parametrize("kind", ["chat", "preference"])
+@pytest.mark.parametrize("method", ["full", "lora", "qlora"])
+def test_axolotl_accepts_the_config(kind, method, tmp_path, tickets):
+    config = pytest.importorskip("axolotl.utils.schemas.config", reason="needs Axolotl 0.19, which pins other versions")
+    rows = tickets if kind == "chat" else pairs_of(tickets)
+    export(rows, "axolotl", tmp_path, validation=rows[:5], settings={"method": method})
+    written = yaml.safe_load((tmp_path / "axolotl.yaml").read_text())
+    assert set(written) <= set(config.AxolotlInputConfig.model_fields)  # it ignores unknown keys
+    read = config.AxolotlInputConfig.model_validate(written).model_dump(exclude_unset=True)
+    fields = {key for key in config.AxolotlInputConfig.model_fields if key in written} - {"datasets", "test_datasets"}
+    assert {key: read[key] for key in fields} == {key: written[key] for key in fields}
+    assert [item["path"] for item in read["datasets"] + read["test_datasets"]] == ["train.jsonl", "validation.jsonl"]
+
+
+def test_axolotl_trains_on_the_answers_alone(tmp_path, tickets, nano):
+    needs = "needs Axolotl 0.19, which pins other versions"
+    strategies = pytest.importorskip("axolotl.prompt_strategies.chat_template", reason=needs, exc_type=ImportError)
+    from axolotl.prompt_strategies.dpo.chat_template import default
+    from axolotl.utils.dict import DictDefault
+
+    masked = rows_of(chat(SYSTEM, USER, LONG_AGO | {"weight": 0}, USER, ANSWER))
+    path = export([*tickets[:5], *masked], "axolotl", tmp_path / "chat").files[0]
+    config = DictDefault(yaml.safe_load(path.with_name("axolotl.yaml").read_text()))
+    strategy = strategies.load(nano, config, ds_cfg=config.datasets[0])
+    for line, row in zip(path.read_text().splitlines(), [*tickets[:5], *masked], strict=True):
+        labels = strategy.tokenize_prompt(json.loads(line))["labels"]
+        learned = nano.decode([token for token in labels if token != -100])
+        assert learned == row.data["messages"][-1]["content"] + "<|end|>"
+    path = export(pairs_of(tickets), "axolotl", tmp_path / "pairs").files[0]
+    config = DictDefault(yaml.safe_load(path.with_name("axolotl.yaml").read_text()))
+    read = default(config)[0](json.loads(path.read_text().splitlines()[0]), tokenizer=nano)
+    assert read["chosen"] == tickets[0].data["messages"][-1]["content"] + "<|end|>"
+    assert read["rejected"] == "{}<|end|>"
+    assert read["prompt"].endswith(tickets[0].data["messages"][1]["content"] + "<|end|><|assistant|>")
+
+
+def test_llama_factory_reads_the_data(tmp_path, tickets):
+    parser = pytest.importorskip("llamafactory.data.parser", reason="needs LLaMA-Factory 0.9.5, which pins others")
+    from llamafactory.data.converter import SharegptDatasetConverter
+
+    for kind, rows in (("chat", tickets), ("preference", pairs_of(tickets))):
+        path = export(rows, "llama_factory", tmp_path / kind).files[0]
+        (attributes,) = parser.get_dataset_list(["train"], str(path.parent))
+        converter = SharegptDatasetConverter(attributes, None)
+        for record, row in zip(json.loads(path.read_text()), rows, strict=True):
+            read = converter(record)
+            turns = row.data["messages"] if kind == "chat" else row.data["prompt"]
+            answers = [row.data["messages"][-1]] if kind == "chat" else row.data["chosen"] + row.data["rejected"]
+            assert read["_system"] == turns[0]["content"]
+            assert read["_prompt"] == turns[1:2]
+            assert read["_response"] == answers
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "qlora"])
+def test_llama_factory_knows_every_key(method, tmp_path, tickets, monkeypatch):
+    monkeypatch.setenv("DISABLE_VERSION_CHECK", "1")
+    needs = "needs LLaMA-Factory 0.9.5, which pins other versions"
+    arguments = pytest.importorskip("llamafactory.hparams", reason=needs, exc_type=ImportError)
+    from transformers import HfArgumentParser
+
+    kinds = ("ModelArguments", "DataArguments", "TrainingArguments", "FinetuningArguments", "GeneratingArguments")
+    for rows in (tickets, pairs_of(tickets)):
+        export(rows, "llama_factory", tmp_path, validation=rows[:5], settings={"method": method}, force=True)
+        config = yaml.safe_load((tmp_path / "llama_factory.yaml").read_text())
+        config |= {"use_cpu": True, "output_dir": str(tmp_path / "run")}
+        model, data, training, tuning, _ = HfArgumentParser(
+            [getattr(arguments, kind) for kind in kinds]
+        ).parse_dict(config)  # raises for a key that it does not know
+        assert (data.dataset, data.eval_dataset) == (["train"], ["validation"])
+        assert tuning.finetuning_type == ("full" if method == "full" else "lora")
+        assert model.quantization_bit == (4 if method == "qlora" else None)
+        assert training.learning_rate == module.SETTINGS["learning_rate"]

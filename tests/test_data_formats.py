@@ -1,0 +1,757 @@
+"""Training files in six formats and five kinds of file: nothing is lost unseen on the way in, across or out."""
+
+import csv
+import gzip
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tracemalloc
+from collections import Counter
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ftlab.data import formats, schema
+from ftlab.data.formats import convert, detect, from_messages, read, to_messages
+from ftlab.data.schema import Row
+from ftlab.errors import DataError
+
+SYSTEM = {"role": "system", "content": "Triage the ticket."}
+USER = {"role": "user", "content": "Where is it?"}
+ANSWER = {"role": "assistant", "content": "Here."}
+UNTRAINED = ANSWER | {"weight": 0}
+CALL = {"role": "assistant", "content": None, "tool_calls": [{"type": "function", "function": {"name": "trace"}}]}
+RESULT = {"role": "tool", "content": "{}", "tool_call_id": "1"}
+CHAT = {"messages": [USER, ANSWER]}
+
+# one row of each format and what it says as messages
+SAYS = {
+    "messages": (CHAT, CHAT),
+    "instruction": ({"question": "Where is it?", "answer": "Here."}, CHAT),
+    "prompt_completion": ({"prompt": "Where is it?", "completion": "Here."}, CHAT),
+    "preference": (
+        {"prompt": "Where is it?", "chosen": "Here.", "rejected": "Who asks?"},
+        CHAT | {"rejected": [ANSWER | {"content": "Who asks?"}]},
+    ),
+    "sharegpt": (
+        {"conversations": [{"from": "human", "value": "Where is it?"}, {"from": "gpt", "value": "Here."}]},
+        CHAT,
+    ),
+    "alpaca": ({"instruction": "Where is it?", "input": "", "output": "Here."}, CHAT),
+}
+
+
+def put(folder, name, content):
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+    return path
+
+
+def lines(*rows):
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def as_messages(data, format):
+    return to_messages(Row(data, "rows.jsonl", 7), format)
+
+
+def rows_with_an_error(result):
+    """Rows that have an error, counted from the findings: by line, or by element where a line holds several."""
+    places = set()
+    for finding in result.findings:
+        if finding.severity == "error":
+            element = re.match(r"(data)?\[\d+\]", finding.field)
+            places.add((finding.line, element[0] if element else ""))
+    return len(places)
+
+
+# --- one row into messages
+
+
+def test_every_format_has_a_sample():
+    assert set(SAYS) == set(formats.FORMATS) == set(formats.OWN_NAMES)
+
+
+@pytest.mark.parametrize("format", SAYS)
+def test_a_row_says_the_same_as_messages(format):
+    data, said = SAYS[format]
+    extra = {"id": "7", "pattern": None, "score": 0.5}
+    assert as_messages(data | extra, format) == said | extra
+    assert detect([Row(data | extra, "f", 1)]) == format
+
+
+@pytest.mark.parametrize(
+    ("format", "data", "messages"),
+    [
+        (
+            "alpaca",
+            {"instruction": "Translate.", "input": "Brot", "output": "bread", "system": "Be brief.",
+             "history": [["Hi", "Hello"]]},
+            [("system", "Be brief."), ("user", "Hi"), ("assistant", "Hello"), ("user", "Translate.\n\nBrot"),
+             ("assistant", "bread")],
+        ),
+        (
+            "alpaca",
+            {"instruction": "Who?", "context": "Ann came.", "response": "Ann", "category": "qa"},
+            [("user", "Who?\n\nAnn came."), ("assistant", "Ann")],
+        ),
+        (
+            "instruction",
+            {"system_prompt": "Be brief.", "question": "q", "response": "a"},
+            [("system", "Be brief."), ("user", "q"), ("assistant", "a")],
+        ),
+        (
+            "sharegpt",
+            {"system": "s", "conversations": [{"from": "user", "value": "q"}, {"role": "assistant", "content": "a"}]},
+            [("system", "s"), ("user", "q"), ("assistant", "a")],
+        ),
+        (
+            "sharegpt",
+            {"conversations": [{"from": "human", "value": "q"}, {"from": "observation", "value": "{}"},
+                               {"from": "gpt", "value": "a"}]},
+            [("user", "q"), ("tool", "{}"), ("assistant", "a")],
+        ),
+    ],
+)  # fmt: skip
+def test_turns_of_a_row(format, data, messages):
+    read_back = as_messages(data, format)
+    assert [(turn["role"], turn["content"]) for turn in read_back["messages"]] == messages
+    others = set(read_back) - {"messages"}
+    assert others == {"category"} & set(data)
+
+
+def test_a_prompt_is_never_trained_on():
+    data = {"prompt": [USER, ANSWER, USER], "completion": [ANSWER]}
+    chat = as_messages(data, "prompt_completion")
+    assert chat["messages"] == [USER, UNTRAINED, USER, ANSWER]
+    with pytest.raises(DataError, match=r"messages\[1\]\.weight: prompt_completion trains on the last turn only"):
+        from_messages({"messages": [USER, ANSWER, USER, ANSWER]}, "prompt_completion")
+    assert from_messages(chat, "prompt_completion")["prompt"] == [USER, UNTRAINED, USER]
+
+
+WORSE = ANSWER | {"content": "Who asks?"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"prompt": [SYSTEM, USER], "chosen": [ANSWER], "rejected": [WORSE]},
+        {"system": SYSTEM["content"], "prompt": USER["content"], "chosen": "Here.", "rejected": "Who asks?"},
+        {"chosen": [SYSTEM, USER, ANSWER], "rejected": [SYSTEM, USER, WORSE]},
+        {"prompt": USER["content"], "chosen": [SYSTEM, USER, ANSWER], "rejected": [SYSTEM, USER, WORSE]},
+        {"input": {"messages": [SYSTEM, USER]}, "preferred_output": [ANSWER], "non_preferred_output": [WORSE]},
+    ],
+)
+def test_every_form_of_a_preference_is_one_row(data):
+    chat = as_messages(data, "preference")
+    assert chat == {"messages": [SYSTEM, USER, ANSWER], "rejected": [WORSE]}
+    trl = {"prompt": [SYSTEM, USER], "chosen": [ANSWER], "rejected": [WORSE]}
+    assert from_messages(chat, "preference") == trl
+
+
+def test_what_stands_inside_the_input_of_a_preference_is_kept():
+    options = {"tools": [{"type": "function"}], "parallel_tool_calls": False}
+    data = {"input": {"messages": [USER]} | options, "preferred_output": [ANSWER], "non_preferred_output": [WORSE]}
+    assert as_messages(data | {"id": "1"}, "preference") == CHAT | {"rejected": [WORSE], "id": "1"} | options
+
+
+def test_an_equal_pair_still_has_two_answers():
+    chat = as_messages({"chosen": [USER, ANSWER], "rejected": [USER, ANSWER]}, "preference")
+    assert chat == CHAT | {"rejected": [ANSWER]}
+
+
+# a row that cannot be read: code, format, row, field
+UNREADABLE = [
+    ("missing_field", "instruction", {"instruction": "q"}, "output"),
+    ("missing_field", "preference", {"chosen": "a", "rejected": "b"}, "prompt"),
+    ("missing_field", "preference", {"chosen": [USER, ANSWER], "rejected": [ANSWER]}, "prompt"),
+    ("missing_field", "prompt_completion", {"prompt": "q", "completion": None}, "completion"),
+    ("two_names", "instruction", {"instruction": "i", "question": "q", "answer": "a"}, "question"),
+    ("two_names", "sharegpt", {"conversations": [{"from": "gpt", "role": "user", "value": "a"}]},
+     "conversations[0].role"),
+    ("two_names", "preference", {"input": {"messages": [USER], "id": "1"}, "id": "2", "preferred_output": [ANSWER],
+                                 "non_preferred_output": [WORSE]}, "input.id"),
+    ("two_forms", "prompt_completion", {"prompt": [USER], "completion": "a"}, "completion"),
+    ("two_forms", "preference", {"prompt": "q", "chosen": [ANSWER], "rejected": "b"}, "rejected"),
+    ("two_systems", "sharegpt", {"system": "s", "conversations": [{"from": "system", "value": "t"}]}, "system"),
+    ("prompt_differs", "preference", {"prompt": "other", "chosen": [USER, ANSWER], "rejected": [USER, WORSE]},
+     "prompt"),
+    ("prompt_weight", "prompt_completion", {"prompt": [USER, ANSWER | {"weight": 1}], "completion": [ANSWER]},
+     "prompt[1].weight"),
+    ("name_taken", "instruction", {"instruction": "q", "output": "a", "messages": []}, "messages"),
+    ("wrong_type", "alpaca", {"instruction": "q", "output": 42}, "output"),
+    ("wrong_type", "alpaca", {"instruction": "q", "output": "a", "history": [["q"]]}, "history[0]"),
+    ("wrong_type", "alpaca", {"instruction": "q", "output": "a", "history": "q"}, "history"),
+    ("wrong_type", "sharegpt", {"conversations": []}, "conversations"),
+    ("wrong_type", "sharegpt", {"conversations": ["hi"]}, "conversations[0]"),
+    ("wrong_type", "prompt_completion", {"prompt": 1, "completion": 2}, "prompt"),
+    ("wrong_type", "preference", {"input": [USER], "preferred_output": [ANSWER], "non_preferred_output": [WORSE]},
+     "input"),
+    # what check_chat says of the messages, under the names of the source
+    ("empty_content", "instruction", {"question": "q", "answer": ""}, "answer"),
+    ("empty_content", "alpaca", {"instruction": "q", "output": "a", "history": [["", "b"]]}, "history[0][0]"),
+    ("missing_content", "sharegpt", {"conversations": [{"from": "gpt"}]}, "conversations[0].content"),
+    ("unknown_role", "sharegpt", {"conversations": [{"from": "narrator", "value": "q"}]}, "conversations[0].from"),
+    ("wrong_type", "sharegpt", {"conversations": [{"from": [], "value": "q"}]}, "conversations[0].from"),
+    ("empty_content", "sharegpt", {"conversations": [{"from": "gpt", "value": " "}]}, "conversations[0].value"),
+    ("last_not_assistant", "prompt_completion", {"prompt": [USER], "completion": [USER]}, "completion[0].role"),
+    ("system_not_first", "prompt_completion", {"prompt": [USER, SYSTEM], "completion": [ANSWER]}, "prompt[1].role"),
+    ("last_not_assistant", "preference", {"prompt": [USER], "chosen": [ANSWER], "rejected": [USER]},
+     "rejected[0].role"),
+    ("empty_content", "preference", {"prompt": "q", "chosen": "a", "rejected": ""}, "rejected"),
+    ("empty_content", "preference", {"input": {"messages": [USER | {"content": ""}]}, "preferred_output": [ANSWER],
+                                     "non_preferred_output": [WORSE]}, "input.messages[0].content"),
+    ("missing_messages", "messages", {"prompt": "q"}, "messages"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "format", "data", "field"), UNREADABLE)
+def test_a_row_that_cannot_be_read_says_where(tmp_path, code, format, data, field):
+    good = SAYS[format][0]
+    path = put(tmp_path, "rows.jsonl", lines(good, data, good))
+    result = read(path, format)
+    errors = [finding for finding in result.findings if finding.severity == "error"]
+    assert (code, field, 2) in {(finding.code, finding.field, finding.line) for finding in errors}, result
+    assert {finding.line for finding in errors} == {2}
+    assert (result.rows_in, len(result.rows), result.rows_with_error) == (3, 2, 1)
+    with pytest.raises(DataError, match=re.escape(f"rows.jsonl:7 {errors[0].field}")):
+        as_messages(data, format)
+
+
+# --- messages into another format
+
+# what would be lost: code, format, messages or whole row, field
+LOST = [
+    ("tool_calls_lost", "alpaca", [USER, CALL, RESULT, ANSWER], "messages[1].tool_calls"),
+    ("tool_calls_lost", "sharegpt", [USER, CALL, RESULT, ANSWER], "messages[1].tool_calls"),
+    ("key_lost", "sharegpt", [USER, ANSWER, RESULT, ANSWER], "messages[2].tool_call_id"),
+    ("key_lost", "instruction", [USER | {"name": "Ann"}, ANSWER], "messages[0].name"),
+    ("tool_turn_lost", "alpaca", [USER, ANSWER, {"role": "tool", "content": "x"}, ANSWER], "messages[2].role"),
+    ("tools_lost", "instruction", CHAT | {"tools": [{}]}, "tools"),
+    ("weight_zero_lost", "sharegpt", [USER, UNTRAINED, USER, ANSWER], "messages[1].weight"),
+    ("weight_zero_lost", "alpaca", [USER, UNTRAINED, USER, ANSWER], "messages[1].weight"),
+    ("weight_one_lost", "instruction", [USER, ANSWER | {"weight": 1}], "messages[1].weight"),
+    ("system_lost", "instruction", [SYSTEM, USER, ANSWER], "messages[0].role"),
+    ("turns_lost", "instruction", [USER, ANSWER, USER, ANSWER], "messages[2]"),
+    ("order_lost", "alpaca", [USER, USER, ANSWER], "messages[1].role"),
+    ("order_lost", "instruction", [ANSWER], "messages[0].role"),
+    ("no_prompt", "prompt_completion", [ANSWER], "messages"),
+    ("trained_prompt", "preference", CHAT | {"messages": [USER, ANSWER] * 2, "rejected": [WORSE]},
+     "messages[1].weight"),
+    ("answer_weight", "prompt_completion", [USER, ANSWER, USER, UNTRAINED], "messages[3].weight"),
+    ("rejected_lost", "sharegpt", CHAT | {"rejected": [WORSE]}, "rejected"),
+    ("no_rejected", "preference", CHAT, "rejected"),
+    ("wrong_type", "preference", CHAT | {"rejected": True}, "rejected"),
+    ("last_not_assistant", "preference", CHAT | {"rejected": [USER]}, "rejected[0].role"),
+    ("name_taken", "alpaca", CHAT | {"context": "shop"}, "context"),
+    ("name_taken", "sharegpt", CHAT | {"system": "s"}, "system"),
+    ("name_taken", "prompt_completion", CHAT | {"prompt": "q"}, "prompt"),
+    ("wrong_type", "sharegpt", {"messages": "hi"}, "messages"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "format", "data", "field"), LOST)
+def test_what_a_format_cannot_hold_is_an_error(tmp_path, code, format, data, field):
+    data = data if isinstance(data, dict) else {"messages": data}
+    with pytest.raises(DataError) as error:
+        from_messages(data, format)
+    told = [part.split(": ")[0] for part in str(error.value).splitlines()]
+    assert field in told
+    fits = CHAT | {"rejected": [WORSE]} if format == "preference" else CHAT
+    path = put(tmp_path, "rows.jsonl", lines(fits, data))
+    result = convert(path, tmp_path / "out.jsonl", format, format="messages")
+    errors = [finding for finding in result.findings if finding.severity == "error"]
+    assert (code, field, 2) in {(finding.code, finding.field, finding.line) for finding in errors}
+    assert (result.rows_in, result.rows_written, result.rows_with_error) == (2, 1, 1)
+    assert [row.data for row in read(tmp_path / "out.jsonl", format).rows] == [from_messages(fits, format)]
+    with pytest.raises(DataError, match=r"rows\.jsonl:1 "):
+        convert(put(tmp_path, "rows.jsonl", lines(data)), tmp_path / "none.jsonl", format, format="messages")
+    assert not (tmp_path / "none.jsonl").exists()
+
+
+OF_THE_FILE = {
+    "broken_csv", "open_quote", "wrong_columns", "not_utf8", "cell_not_json", "outside_data", "null_arguments",
+    "not_json_value",
+}  # fmt: skip
+
+
+def test_every_code_has_a_test():
+    shown = {code for code, *_ in UNREADABLE + LOST}
+    assert set(formats.CODES) <= shown | OF_THE_FILE
+    assert not set(formats.CODES) & set(schema.CODES)
+
+
+LETTER = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+TEXT = st.text(LETTER, max_size=4).map(lambda text: text + "x")
+WEIGHT = st.sampled_from([{}, {}, {"weight": 0}, {"weight": 1}])
+NAME = st.sampled_from([{}, {}, {}, {"name": "Ann"}])
+
+
+def turn(role, *extras):
+    return st.builds(lambda text, *keys: {"role": role, "content": text} | dict(*map(dict.items, keys)), TEXT, *extras)
+
+
+TOOL_USE = st.tuples(turn("user"), st.just(CALL), st.just(RESULT), turn("assistant"))
+EXCHANGE = st.one_of(
+    st.tuples(turn("user"), turn("assistant", WEIGHT)),
+    st.tuples(turn("user"), turn("assistant", WEIGHT)),
+    st.tuples(turn("user", NAME), turn("assistant")),
+    st.tuples(turn("user"), turn("user"), turn("assistant")),
+    TOOL_USE,
+)
+LEGAL = st.builds(
+    lambda system, exchanges, extras: {"messages": [*system, *(turn for part in exchanges for turn in part)]} | extras,
+    st.sampled_from([[], [], [SYSTEM]]),
+    st.lists(EXCHANGE, min_size=1, max_size=2),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "id": TEXT,
+            "slice": st.none() | st.integers() | st.lists(TEXT, max_size=2),
+            "rejected": st.lists(turn("assistant"), min_size=1, max_size=1),
+            "tools": st.just([{"type": "function"}]),
+            "context": TEXT,
+            "question": TEXT,
+        },
+    ),
+)
+
+
+def test_messages_to_any_format_and_back_is_the_identity_where_it_is_accepted():
+    accepted, refused = Counter(), Counter()
+
+    @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(LEGAL)
+    def there_and_back(data):
+        before = json.dumps(data)
+        for format in formats.FORMATS:
+            try:
+                written = from_messages(data, format)
+            except DataError:
+                refused[format] += 1
+                continue
+            accepted[format] += 1
+            assert as_messages(written, format) == data
+            assert from_messages(as_messages(written, format), format) == written
+            assert set(data) - {"messages"} <= set(written)
+        assert json.dumps(data) == before  # the caller's row is left alone
+
+    there_and_back()
+    assert set(accepted) == set(formats.FORMATS)
+    assert set(refused) >= set(formats.FORMATS) - {"messages"}
+
+
+# --- files
+
+
+def write_csv(rows, **options):
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, names, **options)
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({key: json.dumps(value) if isinstance(value, list) else value for key, value in row.items()})
+    return file.getvalue()
+
+
+def write_parquet(path, rows):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+def sources(folder, rows):
+    """The same rows in every kind of source."""
+    from datasets import Dataset
+
+    text = lines(*rows)
+    dataset = Dataset.from_list(rows)
+    dataset.save_to_disk(folder / "saved")
+    yield put(folder, "a.jsonl", text)
+    yield put(folder, "a.json", json.dumps(rows, indent=2))
+    yield put(folder, "b.json", json.dumps({"data": rows}))
+    yield put(folder, "c.json", text)  # JSONL under another name
+    yield put(folder, "a.csv", write_csv(rows))
+    yield put(folder, "b.csv", write_csv(rows, delimiter=";").encode("utf-8-sig"))
+    yield put(folder, "a.tsv", write_csv(rows, delimiter="\t", quoting=csv.QUOTE_ALL))
+    yield put(folder, "a.jsonl.gz", gzip.compress(text.encode()))
+    yield put(folder, "b.JSON.GZ", gzip.compress(json.dumps(rows).encode()))
+    yield put(folder, "a.csv.gz", gzip.compress(write_csv(rows).encode()))
+    yield write_parquet(folder / "a.parquet", rows)
+    yield folder / "saved"
+    yield dataset
+
+
+@pytest.mark.parametrize("format", SAYS)
+def test_every_kind_of_source_gives_the_same_rows(tmp_path, format):
+    data = SAYS[format][0]
+    rows = [data | {"id": "007", "note": 'a "quoted", split\nnote; \u2028'}, data | {"id": "008", "note": "ü"}]
+    for source in sources(tmp_path, rows):
+        result = read(source)
+        assert [row.data for row in result.rows] == rows, source
+        assert (result.format, result.rows_in, result.rows_with_error) == (format, 2, 0), source
+        assert {finding.code for finding in result.findings} <= {"bom"}, source
+        written = convert(source, tmp_path / "out.jsonl", "messages", force=True)
+        assert (written.rows_in, written.rows_written, written.source_format) == (2, 2, format)
+        chat = schema.read_chat(tmp_path / "out.jsonl")
+        assert chat == [as_messages(row, format) for row in rows]
+
+
+def test_lines_are_those_of_the_file(tmp_path):
+    rows = [{"instruction": "a\nb", "output": "c"}, {"instruction": "d", "output": "e"}]
+    places = {
+        put(tmp_path, "a.csv", write_csv(rows)): [2, 4],
+        put(tmp_path, "a.json", '{"about": 1,\n"data": [\n\n{"instruction": "a", "output": "c"\n}, {"instruction": "d",'
+                                '"output": "e"}]}'): [4, 5],
+        put(tmp_path, "b.json", json.dumps(rows)): [1, 1],
+        write_parquet(tmp_path / "a.parquet", rows): [1, 2],
+    }  # fmt: skip
+    for path, expected in places.items():
+        assert [row.line for row in read(path).rows] == expected
+        assert {row.file for row in read(path).rows} == {str(path)}
+
+
+def test_an_element_of_a_json_list_is_named(tmp_path):
+    path = put(tmp_path, "a.json", '{"data": [{"messages": []}, 7,' + json.dumps(CHAT) + '], "data2": {"data": []}}')
+    result = read(path)
+    assert [(finding.code, finding.field) for finding in result.findings] == [
+        ("outside_data", "data2"), ("empty_messages", "data[0].messages"), ("not_an_object", "data[1]"),
+    ]  # fmt: skip
+    assert (result.rows_in, result.rows_with_error, rows_with_an_error(result)) == (3, 2, 2)
+
+
+def test_one_object_is_one_row(tmp_path):
+    assert [row.data for row in read(put(tmp_path, "a.json", json.dumps(CHAT, indent=1))).rows] == [CHAT]
+
+
+def test_damaged_csv_rows_keep_their_lines_and_the_others_their_place(tmp_path):
+    content = (
+        b"instruction,output\n"
+        b'"a\nb",c\n'  # lines 2 and 3
+        b"one,two,three\n"  # 4
+        b"\n"
+        b"only\n"  # 6
+        b'"x"y,z\n'  # 7
+        b"caf\xe9,z\n"  # 8
+        b"d,e\n"  # 9
+        b'f,"g\n'  # 10, never closed
+        b"h,i\n"
+    )
+    result = read(put(tmp_path, "a.csv", content))
+    assert [(finding.code, finding.line) for finding in result.findings] == [
+        ("wrong_columns", 4), ("wrong_columns", 6), ("broken_csv", 7), ("not_utf8", 8), ("open_quote", 10),
+    ]  # fmt: skip
+    assert [row.line for row in result.rows] == [2, 9]
+    assert (result.rows_in, result.rows_with_error) == (7, 5)
+    assert "2 line(s)" in result.findings[-1].message
+
+
+def test_lists_in_csv_cells(tmp_path):
+    rows = [{"messages": json.dumps(CHAT["messages"])}, {"messages": str(CHAT["messages"])}, {"messages": "hi"}]
+    result = read(put(tmp_path, "a.csv", write_csv(rows)))
+    assert [row.data for row in result.rows] == [CHAT]
+    assert [(finding.code, finding.line) for finding in result.findings] == [("cell_not_json", 3), ("wrong_type", 4)]
+    answer = {"prompt": "List them.", "completion": '[{"order": 1}]'}  # JSON that is itself the answer
+    assert [row.data for row in read(put(tmp_path, "b.csv", write_csv([answer]))).rows] == [answer]
+    turns = {"prompt": [USER], "completion": [ANSWER]}
+    assert [row.data for row in read(put(tmp_path, "c.csv", write_csv([turns]))).rows] == [turns]
+
+
+def test_a_cell_of_csv_stays_text(tmp_path):
+    path = put(tmp_path, "a.csv", "instruction,output,order_id,empty\nq,42,007123,\n")
+    assert read(path).rows[0].data == {"instruction": "q", "output": "42", "order_id": "007123", "empty": ""}
+
+
+def test_nulls_that_a_table_adds(tmp_path):
+    calls = [{"function": {"name": "f", "arguments": {"a": 1}}}, {"function": {"name": "g", "arguments": {"b": 2}}}]
+    rows = [{"messages": [USER, CALL | {"tool_calls": [call]}, RESULT, ANSWER], "note": None} for call in calls]
+    result = read(write_parquet(tmp_path / "a.parquet", rows))
+    assert [row.data for row in result.rows] == rows
+    assert [(finding.code, finding.severity) for finding in result.findings] == [("null_arguments", "warning")]
+    assert result.findings[0].message.startswith("2 null")
+
+
+def test_values_of_a_table_that_json_lacks(tmp_path):
+    import datetime
+
+    day = datetime.date(2026, 1, 2)
+    assert read(write_parquet(tmp_path / "a.parquet", [CHAT | {"day": day}])).rows[0].data["day"] == "2026-01-02"
+    result = read(write_parquet(tmp_path / "b.parquet", [CHAT | {"raw": b"\0"}]))
+    assert [(finding.code, finding.field) for finding in result.findings] == [("not_json_value", "raw")]
+    assert (result.rows_in, result.rows_with_error) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.json", b"", "is empty"),
+        ("a.json", b"[]", "is empty"),
+        ("a.json", b'{"data": []}', "is empty"),
+        ("a.json", b"[1,\n2", r"a\.json:2 not JSON"),
+        ("a.json", b'[\n"\xff"]', r"a\.json:2 is not UTF-8"),
+        ("a.json", b"7", "holds a number"),
+        ("a.json", b'{"train": [], "test": []}', "one object with 'train', 'test'"),
+        ("a.json", b'{"data": [], "data": []}', "one object with"),
+        ("a.json", b"[" * 100_000, "inside one another"),
+        ("a.json", b"[" + b"1" * 5000 + b"]", "as a string"),
+        ("a.jsonl", b"\n", "is empty"),
+        ("a.csv", b"", "header is empty"),
+        ("a.csv", b"instruction,output\n", "no rows"),
+        ("a.csv", b"a,a\n1,2\n", "names 'a' twice"),
+        ("a.csv", b'"a"b,c\n1,2\n', "header is not CSV"),
+        ("a.csv", b"caf\xe9,b\n1,2\n", "header is not UTF-8"),
+        ("a.csv", "a,b\n1,2\n".encode("utf-16"), "UTF-16"),
+        ("a.parquet", b"PAR1", "cannot be read"),
+        ("a.jsonl.gz", b"{}", "not a whole gzip file"),
+        ("a.jsonl.gz", gzip.compress(lines(CHAT).encode())[:-9], "not a whole gzip file"),
+        ("a.json.gz", gzip.compress(b"["), r"a\.json\.gz:1 not JSON"),
+        ("a.txt", b"hello", "Name it .jsonl"),
+        ("a.parquet.gz", b"", "Name it .jsonl"),
+    ],
+)
+def test_a_source_without_rows_is_an_error(tmp_path, name, content, told):
+    with pytest.raises(DataError, match=told) as error:
+        read(put(tmp_path, name, content))
+    assert name in str(error.value)
+
+
+def test_other_sources_that_cannot_be_read(tmp_path):
+    from datasets import Dataset, DatasetDict
+
+    both = DatasetDict(train=Dataset.from_list([CHAT]), test=Dataset.from_list([CHAT]))
+    both.save_to_disk(tmp_path / "both")
+    with pytest.raises(DataError, match=r"splits test, train: name one, for example .*both.test"):
+        read(tmp_path / "both")
+    assert [row.data for row in read(tmp_path / "both" / "train").rows] == [CHAT]
+    with pytest.raises(DataError, match="splits train, test"):
+        read(both)
+    with pytest.raises(DataError, match="is a folder"):
+        read(tmp_path)
+    with pytest.raises(DataError, match="does not exist"):
+        read(tmp_path / "none.csv")
+    with pytest.raises(DataError, match="not a list"):
+        read([CHAT])
+    with pytest.raises(DataError, match="'chatml' is not a format"):
+        read(tmp_path / "none.csv", format="chatml")
+
+
+# --- detection
+
+
+def test_a_mixed_file_names_the_first_line_of_each(tmp_path):
+    path = put(tmp_path, "a.jsonl", lines(CHAT, CHAT, SAYS["alpaca"][0], SAYS["sharegpt"][0]))
+    with pytest.raises(DataError, match=r"messages from .*a\.jsonl:1; alpaca from .*a\.jsonl:3; sharegpt from .*:4"):
+        read(path)
+    assert (read(path, "messages").rows_in, len(read(path, "messages").rows)) == (4, 2)
+
+
+def test_unknown_and_ambiguous_fields_are_told(tmp_path):
+    with pytest.raises(DataError) as error:
+        read(put(tmp_path, "a.jsonl", lines({"id": 1, "text": "hi"})))
+    assert "'id', 'text'" in str(error.value)
+    assert all(format in str(error.value) for format in formats.FORMATS)
+    both = CHAT | SAYS["preference"][0]
+    with pytest.raises(DataError, match="messages and preference; say which"):
+        read(put(tmp_path, "a.jsonl", lines(both)))
+    assert detect([Row(both, "f", 1), Row(CHAT, "f", 2)]) == "messages"  # the second row settles it
+    with pytest.raises(DataError, match="no rows"):
+        detect([])
+
+
+def test_rows_without_a_format_do_not_hide_that_of_the_others(tmp_path):
+    result = read(put(tmp_path, "a.jsonl", "{\n[1]\n" + lines({"id": 1}, CHAT)))
+    assert result.format == "messages"
+    assert (result.rows_in, len(result.rows), rows_with_an_error(result)) == (4, 1, 3)
+    nothing = read(put(tmp_path, "a.jsonl", "{\n"))
+    assert (nothing.format, nothing.rows_in, nothing.rows_with_error) == (None, 1, 1)
+
+
+# --- conversion of files
+
+
+def test_convert_writes_what_fits_and_reports_the_rest(tmp_path):
+    rows = [CHAT | {"id": "1"}, {"messages": [SYSTEM, USER, ANSWER]}, {"messages": []}]
+    path = put(tmp_path, "a.jsonl", lines(*rows) + "{\n")
+    result = convert(path, tmp_path / "new" / "b.jsonl", "instruction")
+    assert (result.rows_in, result.rows_written, result.rows_with_error) == (4, 1, 3)
+    assert [(finding.code, finding.line) for finding in result.findings] == [
+        ("system_lost", 2), ("empty_messages", 3), ("broken_json", 4),
+    ]  # fmt: skip
+    written = (tmp_path / "new" / "b.jsonl").read_text()
+    assert written == lines({"instruction": "Where is it?", "response": "Here.", "id": "1"})
+    report = result.to_dict()
+    assert report["counts"] == {"system_lost": 1, "empty_messages": 1, "broken_json": 1}
+    assert json.loads(json.dumps(report)) == report
+
+
+def test_the_field_of_a_loss_is_that_of_the_source(tmp_path):
+    path = put(tmp_path, "a.jsonl", lines({"system": "s", "question": "q", "answer": "a"}))
+    with pytest.raises(DataError, match=r"a\.jsonl:1 system: a system turn has no place in instruction"):
+        convert(path, tmp_path / "b.jsonl", "instruction")
+
+
+def test_convert_replaces_a_file_only_by_force(tmp_path):
+    path = put(tmp_path, "a.jsonl", lines(CHAT))
+    with pytest.raises(DataError, match="--force"):
+        convert(path, path, "sharegpt")
+    convert(path, path, "sharegpt", force=True)  # onto itself
+    assert read(path).format == "sharegpt"
+    before = path.read_bytes()
+    with pytest.raises(DataError, match="rejected: is missing"):
+        convert(path, path, "preference", force=True)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(DataError, match=r"name the file .*b\.jsonl"):
+        convert(path, tmp_path / "b.csv", "messages")
+    with pytest.raises(DataError, match="is not a format"):
+        convert(path, tmp_path / "b.jsonl", "csv")
+
+
+def test_convert_holds_one_row_at_a_time(tmp_path):
+    row = {"messages": [USER | {"content": "x" * 20_000}, ANSWER]}
+    path = put(tmp_path, "a.jsonl", lines(row) * 500)  # 10 MB
+    tracemalloc.start()
+    result = convert(path, tmp_path / "b.jsonl", "alpaca")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert result.rows_written == 500
+    assert peak < 2 << 20
+
+
+def test_reports_are_readable(tmp_path):
+    path = put(tmp_path, "a.jsonl", lines(CHAT) + "{<script>\n" * 8)
+    result = read(path)
+    assert "1 of 9 rows usable as messages; 8 error" in repr(result)
+    assert "and 3 more" in repr(result)
+    written = convert(path, tmp_path / "b.jsonl", "alpaca")
+    assert "1 of 9 rows written; 8 error" in repr(written)
+    for shown in (result, written):
+        assert "broken_json" in shown._repr_html_()
+        assert "<script>" not in shown._repr_html_()
+    assert set(result.to_dict()) == {"format", "rows_in", "rows_kept", "findings", "counts"}
+
+
+def test_importing_is_light():
+    code = "import sys, ftlab.data.formats; print(*{'pandas', 'pyarrow', 'datasets', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+# --- damage of every kind
+
+FIELDS = sorted(set().union(*formats.OWN_NAMES.values(), ("from", "value", "role", "content", "weight", "data", "id")))
+VALUE = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers(-9, 10**20) | st.sampled_from(["", "q", "gpt", "\ud800"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=4),
+    max_leaves=8,
+)
+SAMPLES = [data for data, _ in SAYS.values()]
+ROW = st.one_of(
+    st.sampled_from(SAMPLES),
+    st.builds(lambda row, name, value: row | {name: value}, st.sampled_from(SAMPLES), st.sampled_from(FIELDS), VALUE),
+    VALUE,
+)
+CUT = st.tuples(st.floats(0, 1), st.integers(0, 6), st.binary(max_size=4) | st.sampled_from([b'"', b",", b"\n", b"[{"]))
+
+
+def damaged(content, cuts):
+    """The bytes with some replaced; an empty list leaves them whole."""
+    for place, removed, added in cuts:
+        start = int(place * len(content))
+        content = content[:start] + added + content[start + removed :]
+    return content
+
+
+def build(folder, kind, rows, template):
+    """Bytes of a file of this kind with these rows; of a table the bytes of the template."""
+    if kind in ("jsonl", "jsonl.gz"):
+        return b"\n".join(json.dumps(row).encode() for row in rows)
+    if kind == "json":
+        return json.dumps(rows, indent=len(rows) % 2 or None).encode()
+    if kind == "data.json":
+        return json.dumps({"data": rows, "about": None}).encode()
+    if kind == "csv":
+        records = [row for row in rows if isinstance(row, dict)] or [{"prompt": "q"}]
+        return write_csv(records).encode("utf-8", "surrogatepass")
+    return template[kind].read_bytes()
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    from datasets import Dataset
+
+    folder = tmp_path_factory.mktemp("template")
+    rows = [CHAT | {"id": str(number)} for number in range(3)]
+    Dataset.from_list(rows).save_to_disk(folder / "saved")
+    arrow = next((folder / "saved").glob("*.arrow"))
+    return {
+        "parquet": write_parquet(folder / "a.parquet", rows),
+        "saved": folder / "saved",
+        arrow.name: arrow,
+        "state.json": folder / "saved" / "state.json",
+        "dataset_info.json": folder / "saved" / "dataset_info.json",
+    }
+
+
+KINDS = st.sampled_from(
+    ["jsonl", "json", "data.json", "csv"] * 4 + ["jsonl.gz", "parquet", "parquet", "state.json", "arrow"]
+)
+
+
+def test_a_thousand_damaged_files_give_books_that_balance(tmp_path, template):
+    seen, partly = Counter(), Counter()
+
+    @settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(
+        KINDS,
+        st.lists(ROW, max_size=4),
+        st.lists(CUT, max_size=2),
+        st.none() | st.none() | st.sampled_from(list(formats.FORMATS)),
+    )
+    def books_balance(kind, rows, cuts, format):
+        if kind == "arrow":
+            kind = next(name for name in template if name.endswith(".arrow"))
+        content = damaged(build(tmp_path, kind, rows, template), cuts)
+        if kind in ("jsonl", "json", "data.json", "csv", "parquet", "jsonl.gz"):
+            content = gzip.compress(content)[: -8 if len(cuts) == 2 else None] if kind == "jsonl.gz" else content
+            path = put(tmp_path, f"a.{kind}", content)
+        else:
+            path = tmp_path / "folder"
+            shutil.rmtree(path, ignore_errors=True)
+            shutil.copytree(template["saved"], path)
+            put(path, kind, content)
+        seen[kind] += 1
+        told = ""
+        try:
+            result = read(path, format)
+        except DataError as refusal:
+            told = str(refusal)
+        if told:
+            assert str(path) in told
+            return
+        assert result.rows_in == len(result.rows) + result.rows_with_error
+        assert result.rows_with_error == rows_with_an_error(result)
+        if kind == "jsonl":
+            body = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+            assert result.rows_in == sum(bool(line.strip(b" \t\r")) for line in body)
+        partly[kind] += 0 < len(result.rows)
+        for row in result.rows:  # what is kept converts and can be written
+            json.dumps(to_messages(row, result.format), allow_nan=False).encode()
+        out = tmp_path / "out.jsonl"
+        try:
+            written = convert(path, out, "messages", result.format, force=True)
+        except DataError:
+            assert not result.rows
+            return
+        assert (written.rows_in, written.rows_written) == (result.rows_in, len(result.rows))
+        assert schema.check_chat(out).rows_kept == written.rows_written
+
+    books_balance()
+    assert len(seen) >= 8  # every kind had its turn
+    assert all(partly[kind] for kind in ("jsonl", "json", "data.json", "csv", "parquet", "jsonl.gz"))

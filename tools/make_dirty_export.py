@@ -1,0 +1,865 @@
+"""Write data/support_triage/raw/: a help desk's export with planted faults, the key to them, the README's counts.
+
+Example: `python tools/make_dirty_export.py` rewrites the files, `--check` fails if they differ.
+Sound rows come from train.jsonl; only the planted leaks are taken from validation.jsonl. The seed is fixed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import random
+import re
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from make_support_triage import DAYS, NAMES, QUEUES, TONES, URGENCIES
+
+SOURCE = Path(__file__).resolve().parents[1] / "data" / "support_triage"
+FOLDER = SOURCE / "raw"
+SEED = 20261123
+COUNTS_START, COUNTS_END = "<!-- written by the tool -->", "<!-- end of what the tool writes -->"
+SYSTEM, USER, ANSWER = (f"messages[{index}].content" for index in range(3))
+
+# copies and rows added to the sound ones: code -> how many
+ADDED = {
+    "exact_duplicate": 50, "near_duplicate": 50, "contradiction": 30, "near_contradiction": 24,
+    "leak_exact": 24, "leak_near": 24,
+}
+BLANK_LINES, CRLF_LINES = 10, 40
+WRONG_LABELS = 0.15  # of the rows that are sound otherwise
+# faults of the file as a whole: no row is unsound through them
+OF_THE_FILE = ("bom", "crlf", "blank_line")
+
+AGENTS = [f"agent-{number:02d}" for number in range(1, 9)]
+# what three tired agents do: agent -> field, label -> what they click
+HABITS = {
+    "agent-03": ("queue", {"aftersales": "logistics", "workshop": "aftersales", "billing": "accounts"}),
+    "agent-06": ("tone", dict.fromkeys(TONES, "neutral")),
+    "agent-08": ("urgency", dict.fromkeys(URGENCIES, "P3")),
+}
+CUSTOMERS, MINUTES = 600, 180 * 24 * 60
+FIRST_MINUTE = datetime(2026, 1, 5, 8, 0)
+
+PROMPTS = ["Triage this ticket.", "Triage the ticket", "triage the ticket.", "You are a helpful assistant.",
+           "Classify the customer's message and answer with JSON.", "Triage the ticket. Answer in JSON."]
+PLACEHOLDERS = ["N/A", "TODO", "tbd", "see above", "Lorem ipsum dolor sit amet"]
+NOTHING = ["...", "-", "--", "?"]
+RARE = {"queue": "marketing", "tone": "bewildered", "ask": "apology"}
+# control tokens of the bundled model, and of others
+OWN_MARKERS, FOREIGN_MARKERS = ["<|end|>", "<|assistant|>"], ["</s>", "<|im_end|>", "<|eot_id|>"]
+FOREIGN_WORDS = ["Please write to Renée Müller from now on.", "My neighbour at the Café Zoë has one too.",
+                 "That’s what your colleague Søren said as well.", "I’m writing on behalf of Mr Núñez."]
+# numbers that card schemes publish for tests, IBANs that banks publish as examples
+CARDS = ["4111 1111 1111 1111", "4242-4242-4242-4242", "5555555555554444", "5105 1051 0510 5100",
+         "378282246310005", "6011 1111 1111 1117", "4012888888881881", "3566 0020 2036 0505"]
+IBANS = ["DE89 3704 0044 0532 0130 00", "GB29NWBK60161331926819", "GB82 WEST 1234 5698 7654 32",
+         "FR14 2004 1010 0505 0001 3M02 606", "NL91ABNA0417164300", "ES91 2100 0418 4502 0005 1332",
+         "CH93 0076 2011 6238 5295 7", "BE68539007547034", "AT61 1904 3002 3457 3201"]
+# a top-level domain that is never to be given out, so that the addresses look real to a check and are nobody's
+MAIL_HOSTS = ["mail.internal", "tarnham-post.internal", "mail.ashby.internal"]
+# words that can be exchanged without touching a label
+SWAPS = {"Hello,": "Hi,", "Hi,": "Hello,", "please": "kindly", "Please": "Kindly", "my": "our", "My": "Our",
+         "cannot": "can't", "got": "received", "whole": "entire", "Regards,": "Greetings,", "Thanks,": "Cheers,"}
+PRIVATE = re.compile(r"@|07\d{9}")
+SIGNED = re.compile(rf"\b({'|'.join(map(re.escape, NAMES))})$", re.IGNORECASE)
+
+# what a pasted mail thread is made of
+THREAD = """\
+Dear customer, thank you for getting in touch with us. We have received your message and a member of our team will
+come back to you within two working days. Please do not answer this message, since nobody reads this box.
+
+Our offices are open from Monday to Friday between eight and six. On bank holidays the lines are closed and mails are
+read on the next working day. Our shops keep hours of their own, which you find on their doors.
+
+I have looked at what my colleague wrote last week and added it to your case, so that nothing has to be told twice.
+If anything is missing from the summary, let me know and I will put it right.
+
+This message and any file that came with it are meant for the person named above. Should it have reached you by
+mistake, we ask you to delete it and to tell the sender. Copying it or passing it on is not allowed.
+
+Good afternoon, I am only forwarding what I wrote before, because I am not sure that it arrived. The wording is the
+same, only the date is new. You will find the earlier mails underneath, in the order in which they were sent.
+
+How did we do today? Give us between one and five stars. It takes less than a minute, and each month we draw a winner
+among those who took part, who may choose something small from our catalogue.
+
+Our autumn catalogue is out. Turn the pages on our site or pick one up in a shop near you. Whoever orders a printed
+one also receives a card with three recipes by our test kitchen.
+
+Automatic reply: I am out of the office until the end of the week and read mails only now and then. My colleagues at
+the desk on the ground floor know about all matters that are still open.
+
+Thanks for the quick word. I had a look at the page you named and found the part in question under the third heading.
+It was written in rather small letters, which may be why I had passed over it.
+
+Before printing this mail, think of the trees. We send what we can without paper, and what we do print is printed on
+both sides of sheets that were made from old ones.
+
+We moved the conversation to a new system last night. Older parts of it may look different, some pictures have been
+left out, and times are shown as they were in the old one. Nothing has been lost in the process.
+
+My wife reads these mails as well, so feel free to answer to either of us. We share the box and the one who sees it
+first will reply, usually in the evening when the children are asleep."""
+DEPOTS = ["Harwick", "Tolbury", "Penfold", "Osmere", "Lindal", "Graveley", "Northcote", "Wexham", "Dunmore", "Ashby"]
+STEPS = ["arrived at the depot", "left the depot", "was sorted", "was weighed again", "waits for a vehicle",
+         "was scanned", "was put on a van", "came back from the van", "changed its route", "was checked by hand"]
+
+# language | ticket | queue urgency product order_id tone ask ("-" for null, "_" for a space in a product)
+FOREIGN = """\
+German | Guten Tag, der Wasserkocher aus Bestellung 402817 wird nicht mehr warm, obwohl die Lampe leuchtet. Ich
+    hätte gern ein neues Gerät. Mit freundlichen Grüßen, J. Novak | workshop P3 kettle 402817 neutral new_item
+German | Hallo, mein Paket mit der Stehlampe sollte letzte Woche kommen, seitdem steht in der Sendungsverfolgung
+    nichts Neues. Können Sie bitte nachsehen, wo es bleibt? Die Bestellnummer lautet 518263. | logistics P3
+    floor_lamp 518263 neutral trace_parcel
+German | Sie haben mir den Betrag für Bestellung 365104 zweimal vom Konto abgebucht. So langsam verliere ich
+    wirklich die Geduld mit Ihnen. Können Sie mir erklären, wie das passieren konnte? | billing P3 - 365104 annoyed
+    explanation
+German | Aus dem Heizlüfter kam gestern Abend Rauch und es roch verbrannt. Ich habe sofort den Stecker gezogen.
+    Bitte erstatten Sie mir den Kaufpreis. Es geht um die Bestellung 730915. | hazards P1 fan_heater 730915 neutral
+    money_back
+German | Passt die Matratze auch auf einen Lattenrost mit verstellbarem Kopfteil? Ich habe noch nicht bestellt.
+    Tausend Dank für Ihre Mühe, Sie haben mir schon so oft wunderbar geholfen! | presales P4 mattress - friendly
+    explanation
+German | Ich komme nicht mehr in mein Kundenkonto, weil der Link für das neue Passwort immer schon abgelaufen ist.
+    Was soll ich jetzt tun? | accounts P3 - - neutral explanation
+German | DAS IST EINE FRECHHEIT!!! Ein Bein vom Esstisch war schon beim Auspacken gebrochen und niemand meldet sich.
+    Ich schalte meinen Anwalt ein. Ich will mein Geld zurück! Bestellung 294660 | workshop P3 dining_table 294660
+    furious money_back
+German | Wir möchten den Teppich zurückgeben, er ist unbenutzt, aber uns gefällt er einfach nicht. Bitte überweisen
+    Sie den Betrag auf das Konto, von dem ich bezahlt habe. | aftersales P3 rug - neutral money_back
+German | Die Kaffeemaschine zeigt seit dem Wochenende nur noch eine Fehlermeldung und brüht nicht mehr. Kann bitte
+    ein Techniker vorbeikommen? Bestellt habe ich sie unter der Nummer 871452. | workshop P3 coffee_machine 871452
+    neutral repair_visit
+German | Meine Bestellung 615204 ist noch unterwegs, aber die Adresse stimmt nicht mehr. Bitte leiten Sie das Paket
+    um, an die Gartenstraße 12 im selben Ort. Herzlichen Dank, Sie sind einfach großartig! | logistics P3 - 615204
+    friendly change_details
+French | Bonjour, mon colis devait arriver la semaine dernière et le suivi ne bouge plus depuis. Pouvez-vous me dire
+    où il se trouve ? Le numéro de la commande est 248913. Cordialement, G. Petit | logistics P3 - 248913 neutral
+    trace_parcel
+French | J'ai reçu un fauteuil gris alors que j'avais commandé le même en bleu. Je voudrais l'échanger contre la
+    bonne couleur, s'il vous plaît. C'était la commande 906347. | aftersales P3 armchair 906347 neutral new_item
+French | La lampe de bureau a fait des étincelles quand je l'ai allumée et le bouton est devenu brûlant. Je veux
+    être remboursée, je ne garderai pas cet objet chez moi. | hazards P1 desk_lamp - neutral money_back
+French | Votre site refuse mon bon de réduction depuis deux jours, et votre service me répond chaque fois la même
+    chose. C'est franchement agaçant. Pourquoi ne marche-t-il pas ? | billing P3 - - annoyed explanation
+French | Le miroir existe-t-il aussi dans une taille plus grande ? Je compare encore avant d'acheter. Merci mille
+    fois, vous êtes toujours adorables ! | presales P4 mirror - friendly explanation
+French | Je ne veux plus recevoir votre lettre d'information, merci de retirer mon adresse de la liste dès
+    aujourd'hui. | accounts P4 - - neutral change_details
+French | La machine à laver s'arrête au milieu du programme et l'eau reste dans le tambour. Envoyez-moi quelqu'un
+    pour la réparer. Commande 137760. | workshop P3 washing_machine 137760 neutral repair_visit
+Spanish | Buenos días, la batidora dejó de funcionar después de tres usos y ya no hace ningún ruido. Quisiera que me
+    envíen una nueva. El pedido es el 582041. Saludos, Mateo | workshop P3 blender 582041 neutral new_item
+Spanish | El paquete del pedido 419356 aparece como entregado, pero aquí no ha llegado nada y los vecinos tampoco lo
+    tienen. ¿Pueden averiguar dónde está? | logistics P3 - 419356 neutral trace_parcel
+Spanish | ¡¡¡Son ustedes unos ladrones!!! Devolví la almohada hace dos meses y todavía no me han pagado. Si no
+    recibo mi dinero voy a denunciarlos ante la policía. | billing P3 pillow - furious money_back
+Spanish | Me gustaría devolver el espejo porque al final no lo necesitamos. Está sin abrir. ¿Me devuelven el dinero
+    a la misma tarjeta? Pedido 760288. | aftersales P3 mirror 760288 neutral money_back
+Spanish | La trona se volcó de repente con mi hija sentada y ella se golpeó la frente. Quiero saber qué van a hacer
+    ustedes al respecto. | hazards P1 high_chair - neutral explanation
+Spanish | ¿Cuánta agua cabe en el humidificador y cuánto tiempo dura una carga? Todavía no lo he comprado.
+    Muchísimas gracias por su paciencia, son un encanto. | presales P4 humidifier - friendly explanation
+Spanish | Mi apellido está mal escrito en mi perfil de cliente y no me deja corregirlo. Por favor, cámbienlo
+    ustedes. Ya es la segunda vez que lo pido y empiezo a cansarme. | accounts P3 - - annoyed change_details
+"""
+
+
+@dataclass
+class Ticket:
+    """One row to be: `faults` are still to be put into it, `original` is the ticket that it is a copy of."""
+
+    messages: list[dict]
+    agent: str
+    minute: int
+    customer: str = ""
+    faults: tuple[Callable, ...] = ()
+    code: str = ""  # of a row that is a fault by being there
+    note: str = ""
+    original: Ticket | None = None
+    row: dict = field(default_factory=dict)
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A damaged row (an object, or the bytes of its line), where the damage is and what was done.
+
+    `also` are (code, field) of further findings that the same damage leads to.
+    """
+
+    row: dict | bytes
+    field: str
+    note: str
+    also: tuple[tuple[str, str], ...] = ()
+
+
+# ---- small helpers
+
+
+def dump(row: object) -> bytes:
+    """One line of JSON in UTF-8; half a surrogate pair stays an escape."""
+    text = json.dumps(row, ensure_ascii=False)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(row).encode()
+
+
+def record(messages: list[dict]) -> dict:
+    """The record in the answer."""
+    return json.loads(messages[2]["content"])
+
+
+def add(row: dict, sentence: str, turn: int = 1) -> dict:
+    """The row with a sentence at the end of a turn."""
+    row["messages"][turn]["content"] += f" {sentence}"
+    return row
+
+
+def answer(row: dict, text: str) -> dict:
+    """The row with another answer."""
+    row["messages"][2]["content"] = text
+    return row
+
+
+def slip(rng: random.Random, word: str) -> str:
+    """The word with two neighbouring letters exchanged."""
+    at = rng.choice([i for i in range(1, len(word) - 1) if word[i] != word[i + 1]])
+    return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+
+
+def change_words(rng: random.Random, messages: list[dict], count: int, swaps: dict[str, str] = SWAPS) -> str:
+    """Exchange or misspell `count` words of the ticket in place, never the product or a number; says which."""
+    words = messages[1]["content"].split(" ")
+    product = (record(messages)["product"] or "").split()
+    places = [i for i, word in enumerate(words) if word in swaps
+              or re.fullmatch("[a-z]{5,}", word) and word not in product and len(set(word[1:])) > 1]
+    changes = []
+    for i in sorted(rng.sample(places, count)):
+        new = swaps.get(words[i]) or slip(rng, words[i])
+        changes.append(f"{words[i]} -> {new}")
+        words[i] = new
+    messages[1]["content"] = " ".join(words)
+    return ", ".join(changes)
+
+
+def change_labels(rng: random.Random, messages: list[dict]) -> str:
+    """Give the answer another queue, another urgency or both, in place; says which."""
+    labels = record(messages)
+    changes = []
+    for name, values in rng.choice([(("queue", QUEUES),), (("urgency", URGENCIES),),
+                                    (("queue", QUEUES), ("urgency", URGENCIES))]):
+        new = rng.choice([value for value in values if value != labels[name]])
+        changes.append(f"{name} {labels[name]} -> {new}")
+        labels[name] = new
+    messages[2]["content"] = json.dumps(labels)
+    return ", ".join(changes)
+
+
+def retype(rng: random.Random, messages: list[dict]) -> str:
+    """Change case, punctuation or one word of the ticket, as typing it again would, in place; says what."""
+    text = messages[1]["content"]
+    ways = {"lower case": text.lower(), "no punctuation": re.sub(r"[.,!?](?=\s|$)", "", text)}
+    how = rng.choice([way for way, new in ways.items() if new != text] + ["a typo"])
+    if how == "a typo":
+        return change_words(rng, messages, 1, swaps={})
+    messages[1]["content"] = ways[how]
+    return how
+
+
+def history(rng: random.Random, lines: int) -> str:
+    """A parcel's history, such as people paste, of about ten words a line."""
+    return "\n".join(
+        f"{rng.choice(DAYS)} {rng.randrange(24):02d}:{rng.randrange(60):02d} "
+        f"parcel {rng.choice(STEPS)} in {rng.choice(DEPOTS)} by {rng.choice(NAMES)}"
+        for _ in range(lines)
+    )
+
+
+# ---- faults: each takes a generator and a copy of a sound row
+
+
+def broken_json(rng, row):
+    line = dump(row)
+    at = rng.randrange(len(line) // 3, len(line) - 60)
+    return Damage(*rng.choice([
+        (line[:at], "", "the line is cut"),
+        (repr(row).encode(), "", "written with Python's quotes"),
+        (line[:-1] + b",}", "", "a comma before the last brace"),
+        (line + b" " + line, "", "two rows on one line"),
+        (line.replace(b'"messages": ', b'"messages" '), "", "a colon is missing"),
+    ]))
+
+
+def not_an_object(rng, row):
+    values = [(row["messages"], "a bare list of turns"), (row["messages"][1]["content"], "only the ticket's text"),
+              (None, "null"), (len(dump(row)), "a number")]
+    value, note = rng.choice(values)
+    return Damage(dump(value), "", note)
+
+
+def nul_byte(rng, row):
+    return Damage(dump(add(row, "MARK")).replace(b"MARK", b"\0"), "", "a raw NUL byte at the end of the ticket")
+
+
+def invalid_utf8(rng, row):
+    sentence, code = rng.choice([("Please ask for René.", "latin-1"), ("I paid 20 € more.", "cp1252")])
+    line = dump(add(row, "MARK")).replace(b"MARK", sentence.encode(code))
+    return Damage(line, "", f"a sentence in {code} in a UTF-8 file")
+
+
+def duplicate_key(rng, row):
+    old, new, key = rng.choice([('"agent": ', '"agent": "agent-00", ', "agent"),
+                                ('"messages": ', '"messages": [], ', "messages"),
+                                ('"role": ', '"role": "user", ', "role")])
+    line = dump(row).decode().replace(old, new + old, 1)
+    return Damage(line.encode(), key, f"{key} stands twice in one object")
+
+
+def lone_surrogate(rng, row):
+    return Damage(add(row, "\ud83d"), USER, "half an emoji at the end of the ticket")
+
+
+def nul_character(rng, row):
+    return Damage(add(row, "\0\0"), USER, "two NUL characters at the end of the ticket")
+
+
+def missing_messages(rng, row):
+    messages = row.pop("messages")
+    ticket, reply = messages[1]["content"], messages[2]["content"]
+    extra, note = rng.choice([
+        ({"chat": messages}, "the turns stand under chat"),
+        ({"ticket": ticket, "reply": reply}, "ticket and reply instead of turns"),
+        ({"messages": None}, "messages is null"),
+        ({}, "messages is not there"),
+    ])
+    return Damage({**row, **extra}, "messages", note)
+
+
+def empty_messages(rng, row):
+    return Damage({**row, "messages": []}, "messages", "messages is an empty list")
+
+
+def wrong_type(rng, row):
+    turns = row["messages"]
+    if rng.random() < 0.3:
+        return Damage({**row, "messages": json.dumps(turns)}, "messages", "messages is JSON inside a string")
+    if rng.random() < 0.4:
+        turns[1]["content"] = [turns[1]["content"]]
+        return Damage(row, USER, "the ticket stands in a list")
+    turns[2]["content"] = record(turns)
+    return Damage(row, ANSWER, "the answer is an object instead of a string")
+
+
+ROLE_LOST = {1: (("no_user_turn", "messages"),), 2: (("last_not_assistant", "messages[2].role"),)}
+
+
+def missing_role(rng, row):
+    turn = rng.choice([1, 2])
+    del row["messages"][turn]["role"]
+    return Damage(row, f"messages[{turn}].role", "the role is deleted", ROLE_LOST[turn])
+
+
+def unknown_role(rng, row):
+    turn, role = rng.choice([(1, "human"), (1, "customer"), (1, "User"), (2, "gpt"), (2, "agent"), (2, "bot")])
+    row["messages"][turn]["role"] = role
+    return Damage(row, f"messages[{turn}].role", f"the role is {role}", ROLE_LOST[turn])
+
+
+def system_not_first(rng, row):
+    system, user, reply = row["messages"]
+    return Damage({**row, "messages": [user, system, reply]}, "messages[1].role", "the system turn is second")
+
+
+def missing_content(rng, row):
+    turn = rng.choice([1, 2])
+    if rng.random() < 0.5:
+        del row["messages"][turn]["content"]
+        return Damage(row, f"messages[{turn}].content", "content is deleted")
+    row["messages"][turn]["content"] = None
+    return Damage(row, f"messages[{turn}].content", "content is null")
+
+
+def empty_content(rng, row):
+    turn = rng.choice([1, 2])
+    row["messages"][turn]["content"] = rng.choice(["", " ", "\n\n"])
+    return Damage(row, f"messages[{turn}].content", "nothing but white space")
+
+
+def last_not_assistant(rng, row):
+    if rng.random() < 0.5:
+        row["messages"].append({"role": "user", "content": "Thank you."})
+        return Damage(row, "messages[3].role", "the customer has the last word")
+    del row["messages"][2]
+    return Damage(row, "messages[1].role", "the answer is not there")
+
+
+def no_user_turn(rng, row):
+    del row["messages"][1]
+    return Damage(row, "messages", "the ticket is not there")
+
+
+def repeated_role(rng, row):
+    ticket = row["messages"][1]["content"]
+    ends = [match.end() for match in re.finditer(r"[.?!] ", ticket)]
+    at = min(ends or [len(ticket) // 2], key=lambda end: abs(end - len(ticket) // 2))
+    turns = [{"role": "user", "content": part.strip()} for part in (ticket[:at], ticket[at:])]
+    row["messages"][1:2] = turns
+    return Damage(row, "messages[2].role", "the ticket is split into two user turns")
+
+
+def system_drift(rng, row):
+    prompt = rng.choice(PROMPTS)
+    row["messages"][0]["content"] = prompt
+    return Damage(row, SYSTEM, f"another system prompt: {prompt}")
+
+
+def missing_system(rng, row):
+    del row["messages"][0]
+    return Damage(row, "messages[0]", "the system turn is not there")
+
+
+SHORT = (("answer_not_json", ANSWER), ("length_outlier", ANSWER))
+
+
+def empty_answer(rng, row):
+    text = rng.choice(NOTHING)
+    return Damage(answer(row, text), ANSWER, f"the answer is {text}", SHORT)
+
+
+def placeholder_answer(rng, row):
+    text = rng.choice(PLACEHOLDERS)
+    return Damage(answer(row, text), ANSWER, f"the answer is {text}", SHORT)
+
+
+def answer_cut(rng, row):
+    text = row["messages"][2]["content"]
+    text = text[: rng.randrange(len(text) // 2, len(text) - 10)].rstrip()
+    return Damage(answer(row, text), ANSWER, "the answer is cut off", (("answer_not_json", ANSWER),))
+
+
+def answer_not_json(rng, row):
+    reply, labels = row["messages"][2]["content"], record(row["messages"])
+    text, note = rng.choice([
+        (f"This one goes to {labels['queue']}, {labels['urgency']}.", "a sentence instead of the record"),
+        (repr(labels), "the record as Python writes it"),
+        (f"```json\n{reply}\n```", "the record inside a code fence"),
+        ("; ".join(f"{key}: {value}" for key, value in labels.items()), "key: value instead of JSON"),
+    ])
+    also = (("length_outlier", ANSWER),) if text.startswith("This") else ()
+    return Damage(answer(row, text), ANSWER, note, also)
+
+
+def answer_keys_differ(rng, row):
+    turn = row["messages"][-1]
+    labels = json.loads(turn["content"])
+    key = rng.choice(list(labels))
+    without = {k: v for k, v in labels.items() if k != key}
+    new, note = rng.choice([
+        (without, f"{key} is missing"),
+        ({**labels, "language": "en"}, "one key more: language"),
+        ({("priority" if k == "urgency" else k): v for k, v in labels.items()}, "urgency is called priority"),
+        (dict(reversed(labels.items())), "the keys stand in reverse order"),
+    ])
+    turn["content"] = json.dumps(new)
+    return Damage(row, f"messages[{len(row['messages']) - 1}].content", note)
+
+
+def label_variant(rng, row):
+    labels = record(row["messages"])
+    key = rng.choice(["queue", "queue", "urgency", "tone", "ask"])
+    old = labels[key]
+    at = rng.randrange(1, len(old) - 1) if len(old) > 3 else 0
+    misspelt = old[:at] + old[at + 1 :] if at else f"{old[0]} {old[1:]}"
+    labels[key] = rng.choice([old.capitalize() if old.islower() else old.lower(), f" {old}", f"{old} ", misspelt])
+    note = f"{key} {old!r} is written {labels[key]!r}"
+    return Damage(answer(row, json.dumps(labels)), ANSWER, note)
+
+
+def rare_label(rng, row):
+    labels, key = record(row["messages"]), rng.choice(list(RARE))
+    labels[key] = RARE[key]
+    return Damage(answer(row, json.dumps(labels)), ANSWER, f"{key} is {RARE[key]}, which the policy does not know")
+
+
+def length_outlier(rng, row):
+    parts = rng.sample(THREAD.replace("\n\n", "\0").replace("\n", " ").split("\0"), 4)
+    for part in parts:
+        add(row, f"\n> On {rng.choice(DAYS)} {rng.choice(NAMES)} wrote:\n> {part}")
+    return Damage(row, USER, f"a thread of {len(parts)} older mails is pasted below the ticket")
+
+
+def mojibake(rng, row):
+    add(row, rng.choice(FOREIGN_WORDS).encode().decode("cp1252"))
+    return Damage(row, USER, "a sentence in UTF-8 that was read as cp1252")
+
+
+def html_residue(rng, row):
+    text = row["messages"][1]["content"]
+    new, note = rng.choice([
+        (f"<p>{text}</p>", "wrapped in a p tag"),
+        (f'<div class="mail">{text}</div>', "wrapped in a div tag"),
+        (text.replace(". ", ".<br>"), "br tags between the sentences"),
+        (text.replace(". ", ".&nbsp; "), "&nbsp; between the sentences"),
+    ])
+    if new == text:
+        new, note = f"{text}&nbsp;<br/>", "&nbsp; and a br tag at the end"
+    row["messages"][1]["content"] = new
+    return Damage(row, USER, note)
+
+
+def secret(rng, row):
+    letters = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+
+    def draw(count):
+        return "".join(rng.choices(letters, k=count))
+
+    note, sentence = rng.choice([
+        ("an AWS key (the one in Amazon's own manuals)", "The log of our till says key AKIAIOSFODNN7EXAMPLE refused."),
+        ("a made-up OpenAI key", f"My script used sk-{draw(48)} and got error 401."),
+        ("a made-up JSON web token", f"The page shows eyJ{draw(21)}.eyJ{draw(36)}.{draw(43)} and stays white."),
+        ("a made-up bearer token", f"It sends Authorization: Bearer {draw(40)} and nothing comes back."),
+        ("a made-up password", f"If it helps, my password is {draw(6)}-{draw(5)}!{draw(5)} on your site."),
+        ("a made-up private key", f"-----BEGIN PRIVATE KEY-----\n{draw(64)}\n{draw(64)}\n-----END PRIVATE KEY-----"),
+    ])
+    return Damage(add(row, sentence), USER, note)
+
+
+def card_number(rng, row):
+    sentence = rng.choice(["I paid with card {}.", "The card is {}, valid for two more years.", "My card number: {}"])
+    return Damage(add(row, sentence.format(rng.choice(CARDS))), USER, "a card number published for tests")
+
+
+def iban(rng, row):
+    sentence = rng.choice(["My account is {}.", "Our IBAN, for your files: {}", "The money came from {}."])
+    return Damage(add(row, sentence.format(rng.choice(IBANS))), USER, "an IBAN published as an example")
+
+
+def email(rng, row):
+    name = f"{rng.choice(['ruth', 'tom.b', 'n.okafor', 'hale', 'linh88', 'carver-family'])}{rng.randrange(100)}"
+    sentence = rng.choice(["You can write to {}.", "My mail: {}", "Please answer to {} only."])
+    return Damage(add(row, sentence.format(f"{name}@{rng.choice(MAIL_HOSTS)}")), USER, "a made-up mail address")
+
+
+def phone(rng, row):
+    forms = ["+49 30 23125 {0}", "0049 69 90009{0}", "+33 1 99 00 {1} {2}", "+33 6 39 98 {1} {2}", "020 1946 0{0}"]
+    numbers = rng.randrange(100, 1000), rng.randrange(10, 100), rng.randrange(10, 100)
+    number = rng.choice(forms).format(*numbers)
+    sentence = rng.choice(["My phone number is {}.", "Call me on {}.", "Tel. {}"])
+    return Damage(add(row, sentence.format(number)), USER, "a phone number that is nobody's")
+
+
+def answer_cut_away(rng, row):
+    add(row, "\n" + history(rng, 60))
+    also = (("length_outlier", USER),)
+    return Damage(row, ANSWER, "60 lines of a parcel's history are pasted below the ticket", also)
+
+
+def answer_truncated(rng, row):
+    answer(row, json.dumps({**record(row["messages"]), "history": history(rng, 60)}))
+    also = (("answer_keys_differ", ANSWER), ("length_outlier", ANSWER))
+    return Damage(row, ANSWER, "60 lines of a parcel's history are pasted into the answer, as a key of their own", also)
+
+
+def put_marker(rng, row, markers):
+    """Put one of the markers between two words of the ticket; the row and what was done."""
+    text, marker = row["messages"][1]["content"], rng.choice(markers)
+    at = rng.choice([match.start() for match in re.finditer(" ", text)])
+    row["messages"][1]["content"] = f"{text[:at]} {marker}{text[at:]}"
+    return Damage(row, USER, f"{marker} stands in the ticket")
+
+
+def special_token_in_text(rng, row):
+    return put_marker(rng, row, OWN_MARKERS)
+
+
+def foreign_marker(rng, row):
+    return put_marker(rng, row, FOREIGN_MARKERS)
+
+
+def double_eos(rng, row):
+    also = (("special_token_in_text", ANSWER), ("answer_not_json", ANSWER))
+    return Damage(answer(row, row["messages"][2]["content"] + "<|end|>"), ANSWER, "the answer ends with <|end|>", also)
+
+
+def wrong_label(rng, row):
+    labels, (key, habit) = record(row["messages"]), HABITS[row["agent"]]
+    old, labels[key] = labels[key], habit[labels[key]]
+    return Damage(answer(row, json.dumps(labels)), ANSWER, f"{key} {old} -> {labels[key]}, a habit of {row['agent']}")
+
+
+# faults that meet in one row -> how many rows
+PLANTED = {
+    (broken_json,): 16, (not_an_object,): 8, (nul_byte,): 8, (invalid_utf8,): 10, (duplicate_key,): 8,
+    (lone_surrogate,): 8, (nul_character,): 8, (missing_messages,): 10, (empty_messages,): 8, (wrong_type,): 9,
+    (missing_role,): 8, (unknown_role,): 14, (system_not_first,): 8, (missing_content,): 8, (empty_content,): 10,
+    (last_not_assistant,): 10, (no_user_turn,): 8, (repeated_role,): 8,
+    (system_drift,): 18, (missing_system,): 12, (empty_answer,): 8, (placeholder_answer,): 10, (answer_cut,): 14,
+    (answer_not_json,): 12, (answer_keys_differ,): 12, (label_variant,): 20, (rare_label,): 9,
+    (length_outlier,): 10, (mojibake,): 12, (html_residue,): 12,
+    (secret,): 12, (card_number,): 10, (iban,): 10, (email,): 12, (phone,): 12,
+    (answer_cut_away,): 8, (answer_truncated,): 8,
+    (special_token_in_text,): 10, (foreign_marker,): 10, (double_eos,): 8,
+    (email, phone): 8, (html_residue, mojibake): 6, (system_drift, label_variant): 6,
+    (missing_system, answer_keys_differ): 4, (secret, html_residue): 4,
+}
+
+
+# ---- the export
+
+
+def read(name: str) -> list[list[dict]]:
+    """The conversations of one of the example's files."""
+    lines = (SOURCE / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["messages"] for line in lines]
+
+
+def sound_conversations() -> list[list[dict]]:
+    """train.jsonl without tickets that hold private data or resemble an earlier one: those faults are planted here."""
+    kept, words_of, having = [], [], defaultdict(list)
+    for messages in read("train"):
+        text = messages[1]["content"]
+        if PRIVATE.search(text):
+            continue
+        words = re.findall("[a-z]+", text.lower())
+        pairs, words = set(zip(words, words[1:], strict=False)), set(words)
+        near = Counter(other for pair in pairs for other in having[pair]).most_common(8)
+        if any(len(words & words_of[other]) / len(words | words_of[other]) >= 0.7 for other, _ in near):
+            continue
+        for pair in pairs:
+            having[pair].append(len(kept))
+        kept.append(messages)
+        words_of.append(words)
+    return kept
+
+
+def draw_customers(rng: random.Random, tickets: list[Ticket]) -> None:
+    """Give every ticket a customer: one of that name where it is signed, and copies to the original's."""
+    names = {f"C-{number:04d}": rng.choice(NAMES) for number in range(1, CUSTOMERS + 1)}
+    weights = {customer: rng.paretovariate(1.5) for customer in names}
+    for ticket in tickets:
+        signed = SIGNED.search(ticket.messages[1]["content"])
+        fitting = [c for c in names if not signed or names[c].lower() == signed[1].lower()]
+        ticket.customer = rng.choices(fitting, [weights[c] for c in fitting])[0]
+    for ticket in tickets:
+        if ticket.original:
+            ticket.customer = ticket.original.customer
+
+
+def make_copies(rng: random.Random, sound: list[Ticket]) -> list[Ticket]:
+    """Copies of sound tickets, each of another one, sent again up to three days later."""
+    long_enough = [ticket for ticket in sound if len(ticket.messages[1]["content"].split()) >= 30]
+    copies = []
+    for code in ("exact_duplicate", "near_duplicate", "contradiction", "near_contradiction"):
+        for number in range(ADDED[code]):
+            original = long_enough.pop()
+            messages, notes = copy.deepcopy(original.messages), []
+            if code == "near_duplicate":
+                notes.append(change_words(rng, messages, 1 + number % 2))
+            if code == "near_contradiction":
+                notes.append(retype(rng, messages))
+            if "contradiction" in code:
+                notes.append(change_labels(rng, messages))
+            minute = original.minute + rng.randrange(5, 3 * 24 * 60)
+            agent, note = rng.choice(AGENTS), "; ".join(notes)
+            copies.append(Ticket(messages, agent, minute, code=code, note=note, original=original))
+    return copies
+
+
+def make_leaks(rng: random.Random) -> list[Ticket]:
+    """Rows of validation.jsonl, some with one word changed."""
+    rows = [(number, messages) for number, messages in enumerate(read("validation"), 1)
+            if len((text := messages[1]["content"]).split()) >= 30 and not PRIVATE.search(text)]
+    chosen = rng.sample(rows, ADDED["leak_exact"] + ADDED["leak_near"])
+    leaks = []
+    for index, (number, messages) in enumerate(chosen):
+        code = "leak_exact" if index < ADDED["leak_exact"] else "leak_near"
+        note = f"line {number} of validation.jsonl"
+        if code == "leak_near":
+            note += f" with {change_words(rng, messages, 1)}"
+        leaks.append(Ticket(messages, rng.choice(AGENTS), rng.randrange(MINUTES), code=code, note=note))
+    return leaks
+
+
+def make_foreign(rng: random.Random) -> list[Ticket]:
+    """Tickets in other languages, rightly answered."""
+    tickets = []
+    for line in FOREIGN.replace("\n    ", " ").splitlines():
+        language, text, labels = line.split(" | ")
+        values = [None if value == "-" else value for value in labels.split()]
+        values[2] = values[2] and values[2].replace("_", " ")
+        reply = dict(zip(("queue", "urgency", "product", "order_id", "tone", "ask"), values, strict=True))
+        turns = zip(("system", "user", "assistant"), ("Triage the ticket.", text, json.dumps(reply)), strict=True)
+        messages = [{"role": role, "content": content} for role, content in turns]
+        note = f"{language}; the answer is right"
+        tickets.append(Ticket(messages, rng.choice(AGENTS), rng.randrange(MINUTES), code="other_language", note=note))
+    return tickets
+
+
+def plant_wrong_labels(rng: random.Random, sound: list[Ticket], copied: set[int]) -> None:
+    """Plan a wrong label for WRONG_LABELS of the sound tickets, where it is one of the agents' habits."""
+    fitting = []
+    for ticket in sound:
+        key, habit = HABITS.get(ticket.agent, ("queue", {}))
+        label = record(ticket.messages)[key]
+        if habit.get(label, label) != label and id(ticket) not in copied:
+            fitting.append(ticket)
+    for ticket in rng.sample(fitting, round(WRONG_LABELS * len(sound))):
+        ticket.faults = (wrong_label,)
+
+
+def make_tickets(rng: random.Random) -> list[Ticket]:
+    """All tickets in the order of the file, with the faults that each is to get."""
+    conversations = sound_conversations()
+    rng.shuffle(conversations)
+    tickets = [Ticket(messages, rng.choice(AGENTS), rng.randrange(MINUTES)) for messages in conversations]
+    sound = list(tickets)
+    for faults, count in PLANTED.items():
+        for _ in range(count):
+            sound.pop().faults = faults
+    copies = make_copies(rng, sound)
+    plant_wrong_labels(rng, sound, {id(ticket.original) for ticket in copies})
+    tickets += copies + make_leaks(rng) + make_foreign(rng)
+    draw_customers(rng, tickets)
+    tickets.sort(key=lambda ticket: ticket.minute)
+    for number, ticket in enumerate(tickets, 1):
+        created = FIRST_MINUTE + timedelta(minutes=ticket.minute)
+        ticket.row = {
+            "id": f"T-{number:05d}",
+            "customer": ticket.customer,
+            "agent": ticket.agent,
+            "created_at": f"{created:%Y-%m-%dT%H:%M:00Z}",
+            "messages": ticket.messages,
+        }
+    return tickets
+
+
+def entry(line: int, code: str, place: str, note: str, clean=None, partner=None, follows_from=None) -> dict:
+    """One line of the key."""
+    return {"line": line, "code": code, "field": place, "note": note, "clean": clean, "partner": partner,
+            "follows_from": follows_from}
+
+
+def plant(rng: random.Random, ticket: Ticket) -> tuple[bytes, list[dict]]:
+    """The line of a ticket, without its end, and its lines of the key."""
+    row, entries = copy.deepcopy(ticket.row), []
+    if ticket.code:
+        place = ANSWER if "contradiction" in ticket.code else "messages" if ticket.code == "exact_duplicate" else USER
+        partner, note = None, ticket.note
+        if ticket.original:
+            partner = ticket.original.line
+            note = "; ".join(filter(None, [f"copy of {ticket.original.row['id']} on line {partner}", note]))
+        entries.append(entry(ticket.line, ticket.code, place, note, partner=partner))
+        if ticket.code == "near_contradiction":
+            entries.append(entry(ticket.line, "near_duplicate", USER, note, None, partner, ticket.code))
+    for fault in ticket.faults:
+        damage = fault(rng, row)
+        row = damage.row
+        entries.append(entry(ticket.line, fault.__name__, damage.field, damage.note, ticket.row))
+        for code, place in damage.also:
+            entries.append(entry(ticket.line, code, place, damage.note, ticket.row, follows_from=fault.__name__))
+    return row if isinstance(row, bytes) else dump(row), entries
+
+
+def make_export() -> tuple[bytes, list[dict]]:
+    """The bytes of dirty.jsonl and the entries of key.jsonl, the same on every machine."""
+    rng = random.Random(SEED)
+    tickets = make_tickets(rng)
+    first_crlf = rng.randrange(len(tickets) // 3, len(tickets) // 2)  # counts tickets, from 0
+    crlf = range(first_crlf, first_crlf + CRLF_LINES)
+    blank = set(rng.sample([i for i in range(2, len(tickets), 2) if not crlf[0] <= i <= crlf[-1] + 1], BLANK_LINES))
+    lines, key = [], []
+    for index, ticket in enumerate(tickets):
+        if index in blank:
+            lines.append(rng.choice([b"", b"  "]) + b"\n")
+            key.append(entry(len(lines), "blank_line", "", "an empty line"))
+        ticket.line = len(lines) + 1
+        line, entries = plant(rng, ticket)
+        lines.append(line + (b"\r\n" if index in crlf else b"\n"))
+        if index == crlf[0]:
+            note = f"{CRLF_LINES} lines from here end in CRLF, as if a part came from another computer"
+            entries.append(entry(ticket.line, "crlf", "", note))
+        key += entries
+    key.insert(0, entry(1, "bom", "", "the file begins with a byte order mark"))
+    return b"\xef\xbb\xbf" + b"".join(lines), key
+
+
+def counts(content: bytes, key: list[dict]) -> str:
+    """Markdown: rows by kind, entries of the key by code, codes that meet in one row."""
+    lines = content.count(b"\n")
+    by_line = defaultdict(set)
+    for item in key:
+        if item["code"] not in OF_THE_FILE:
+            by_line[item["line"]].add(item["code"])
+    rows = lines - sum(item["code"] == "blank_line" for item in key)
+    wrong = sum(codes == {"wrong_label"} for codes in by_line.values())
+    kinds = [
+        ("lines", lines),
+        ("lines that end in CRLF", content.count(b"\r\n")),
+        ("rows (lines that are not blank)", rows),
+        ("rows without a fault", rows - len(by_line)),
+        ("rows whose only fault is a wrong label", wrong),
+        ("rows with another fault", len(by_line) - wrong),
+        ("customers", len(set(re.findall(rb'"customer": "([^"]+)"', content)))),
+    ]
+    table = ["| what | number | share of rows |", "| --- | --- | --- |"]
+    for name, number in kinds:
+        table.append(f"| {name} | {number} | {f'{number / rows:.1%}' if name.startswith('rows') else ''} |")
+    planted = Counter(item["code"] for item in key if not item["follows_from"])
+    following = Counter(item["code"] for item in key if item["follows_from"])
+    meets = defaultdict(Counter)
+    for codes in by_line.values():
+        for code in codes:
+            meets[code].update(codes - {code})
+    table += ["", "| code | planted | follows from another | meets in one row |", "| --- | --- | --- | --- |"]
+    for code in dict.fromkeys([*(item["code"] for item in sorted(key, key=lambda item: order(item["code"])))]):
+        others = ", ".join(f"{other} {number}" for other, number in sorted(meets[code].items()))
+        table.append(f"| `{code}` | {planted[code]} | {following[code] or ''} | {others} |")
+    return "\n".join(table)
+
+
+def order(code: str) -> int:
+    """Where a code stands in the README's table: as planned above."""
+    faults = [fault.__name__ for faults in PLANTED for fault in faults]
+    codes = [*OF_THE_FILE, *faults, *ADDED, "other_language", "wrong_label"]
+    return codes.index(code) if code in codes else len(codes)
+
+
+def make_files() -> dict[str, bytes]:
+    """File name -> content."""
+    content, key = make_export()
+    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
+    before, rest = readme.split(COUNTS_START)
+    after = rest.split(COUNTS_END)[1]
+    readme = f"{before}{COUNTS_START}\n{counts(content, key)}\n{COUNTS_END}{after}"
+    return {"dirty.jsonl": content, "key.jsonl": b"".join(dump(item) + b"\n" for item in key),
+            "README.md": readme.encode()}
+
+
+def main() -> int:
+    """Write the files or, with --check, compare them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file differs")
+    check = parser.parse_args().check
+    stale = []
+    for name, content in make_files().items():
+        path = FOLDER / name
+        if not check:
+            path.write_bytes(content)
+        elif not path.exists() or path.read_bytes() != content:
+            stale.append(name)
+    if stale:
+        print(f"differs from what the generator writes: {', '.join(stale)}; run this tool without --check",
+              file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
