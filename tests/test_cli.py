@@ -11,7 +11,7 @@ import pytest
 from ftlab import cli
 from ftlab.errors import DataError
 
-COMMANDS = ["doctor", "compare", "run"]
+COMMANDS = ["doctor", "compare", "check", "split", "convert", "export", "cost", "memory", "fit", "decide", "run"]
 COMPARE = ["compare", "a.jsonl", "b.jsonl", "--references", "r.jsonl"]
 
 
