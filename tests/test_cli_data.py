@@ -8,15 +8,16 @@ from ftlab import cli
 from ftlab.data import read_chat
 from ftlab.models import REPOSITORY
 
+ROWS = 200
 SCENARIOS = [p for p in sorted((REPOSITORY / "recipes/costs").glob("*.yaml")) if not p.stem.endswith("payback")]
 TRAIN = REPOSITORY / "data/support_triage/train.jsonl"
 
 
 @pytest.fixture
 def tickets(tmp_path):
-    """Forty clean tickets."""
+    """Clean tickets."""
     path = tmp_path / "tickets.jsonl"
-    path.write_text("".join(TRAIN.read_text().splitlines(keepends=True)[:40]))
+    path.write_text("".join(TRAIN.read_text().splitlines(keepends=True)[:ROWS]))
     return path
 
 
@@ -30,7 +31,7 @@ def run(capsys, *arguments):
 def test_check_of_a_clean_file(tickets, capsys):
     code, report = run(capsys, "check", tickets)
     assert code == 0
-    assert (report["rows_in"], report["rows_kept"], report["findings"]) == (40, 40, [])
+    assert (report["rows_in"], report["rows_kept"], report["findings"]) == (ROWS, ROWS, [])
 
 
 def test_check_finds_a_leak_and_a_broken_line(tickets, tmp_path, capsys):
@@ -41,8 +42,8 @@ def test_check_finds_a_leak_and_a_broken_line(tickets, tmp_path, capsys):
     code, report = run(capsys, "check", tickets, "--against", evaluation)
     assert code == 1
     found = {finding["code"]: finding["line"] for finding in report["findings"]}
-    assert found == {"leak_exact": 7, "broken_json": 41}
-    assert report["rows_in"] == 41
+    assert found == {"leak_exact": 7, "broken_json": ROWS + 1}
+    assert report["rows_in"] == ROWS + 1
 
 
 def test_check_writes_a_repaired_copy(tickets, tmp_path, capsys):
@@ -59,13 +60,13 @@ def test_check_writes_a_repaired_copy(tickets, tmp_path, capsys):
 def test_check_with_a_tokenizer(tickets, capsys):
     code, report = run(capsys, "check", tickets, "--model", "nano", "--max-length", "60")
     assert code == 1
-    assert report["counts"]["answer_truncated"] + report["counts"]["answer_cut_away"] == 40
+    assert report["counts"]["answer_truncated"] + report["counts"]["answer_cut_away"] == ROWS
 
 
 def test_split(tickets, tmp_path, capsys):
     code, report = run(capsys, "split", tickets, "--out", tmp_path / "parts", "--group", "id", "--stratify", "queue")
     assert code == 0
-    assert report["rows"] == {"train": 36, "test": 4}
+    assert report["rows"] == {"train": 0.9 * ROWS, "test": 0.1 * ROWS}
     assert run(capsys, "split", tickets, "--out", tmp_path / "parts")[0] == 2
     assert run(capsys, "split", tickets, "--out", tmp_path / "other", "--parts", "train")[0] == 2
 
@@ -86,8 +87,8 @@ def test_convert_says_what_would_be_lost(tickets, tmp_path, capsys):
 def test_export(tickets, tmp_path, capsys):
     code, report = run(capsys, "export", tickets, "--to", "openai", "--out", tmp_path / "upload", "--model", "nano")
     assert code == 0
-    assert report["rows"] == 40
-    assert report["tokens"] > 40
+    assert report["rows"] == ROWS
+    assert report["tokens"] > ROWS
     code, message = run(capsys, "export", tickets, "--to", "no_such_service", "--out", tmp_path / "upload2")
     assert code == 2
     assert "openai" in message
@@ -114,7 +115,7 @@ def test_fit(tickets, capsys):
     code, table = run(capsys, "fit", tickets, "--gpu", "T4")
     assert code == 0
     assert any(row["fits"] for row in table["models"])
-    assert table["rows_in"] == 40
+    assert table["rows_in"] == ROWS
 
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)

@@ -1,0 +1,104 @@
+"""Keep a run for readers: copy report and predictions to data/recorded/, draw the picture, fill the README's block.
+
+    python tools/record_run.py runs/support_triage data/recorded/support_triage_nano
+    python tools/record_run.py --check          # fails when the README's numbers are not the recorded ones
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SHOWN = ROOT / "data/recorded/support_triage_nano"
+BEGIN, END = "<!-- result: written by tools/record_run.py -->\n", "<!-- end of result -->\n"
+NAMES = {
+    "base": "untrained",
+    "zero_shot": "best prompt, no examples",
+    "few_shot": "best prompt with examples",
+    "fine_tuned": "fine-tuned",
+}
+
+
+def readme_block(report: dict) -> str:
+    """The README's result: picture, table and verdict of a recorded report."""
+
+    def percent(interval):
+        return f"{100 * interval['value']:.1f} % [{100 * interval['low']:.1f}, {100 * interval['high']:.1f}]"
+
+    rows = [
+        f"| {NAMES[name]} | {percent(s['field_accuracy'])} | {percent(s['exact_match'])} | {percent(s['valid_json'])} "
+        f"| {s['tokens_per_call']:.0f} |"
+        for name, s in report["systems"].items()
+    ]
+    comparison, training = report["comparison"], report["training"]
+    best = NAMES[comparison["baseline"]]
+    alt = "; ".join(f"{NAMES[n]} {100 * s['field_accuracy']['value']:.1f} %" for n, s in report["systems"].items())
+    figure = f"Share of fields right on {report['n']} held-out tickets, with 95 % intervals: {alt}"
+    when = f"{training['minutes']:.1f} minutes of training on {report['machine']} ({report['created']})"
+    low, high = 100 * comparison["low"], 100 * comparison["high"]
+    gain = f"{100 * comparison['delta']:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}"
+    lines = [
+        f"![{figure}](data/recorded/support_triage_nano/result.png)",
+        "",
+        f"*`nano` on {report['n']} held-out support tickets, before and after {when}.*",
+        "",
+        "| system | fields right | whole record right | valid JSON | tokens a call |",
+        "|---|---|---|---|---|",
+        *rows,
+        "",
+        f"Against the {best}: {gain}. The gate's verdict, by bars written down first: **{report['gate']['verdict']}**.",
+        "",
+        *(f"- {reason}" for reason in report["gate"]["reasons"]),
+        "",
+    ]
+    return BEGIN + "\n".join(lines) + END
+
+
+def with_block(readme: str, block: str) -> str:
+    """The README with its result block replaced."""
+    head, rest = readme.split(BEGIN)
+    return head + block + rest.split(END)[1]
+
+
+def record(run: Path, out: Path) -> None:
+    """Copy report.json and predictions/, draw result.png."""
+    sys.path.insert(0, str(ROOT))
+    from ftlab.evaluation import Interval
+    from ftlab.plots import systems_figure
+
+    out.mkdir(parents=True, exist_ok=True)
+    report = json.loads((run / "report.json").read_text())
+    shutil.copy(run / "report.json", out / "report.json")
+    shutil.copytree(run / "predictions", out / "predictions", dirs_exist_ok=True)
+    n = report["n"]
+    systems = {
+        NAMES[name]: Interval(*(s["field_accuracy"][k] for k in ("value", "low", "high")), n, "recorded")
+        for name, s in report["systems"].items()
+    }
+    bar = report["comparison"]["a"] + report["gate"]["bars"]["min_gain"]
+    systems_figure(systems, bar=bar).savefig(out / "result.png", dpi=144, bbox_inches="tight", facecolor="white")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", nargs="?", type=Path)
+    parser.add_argument("out", nargs="?", type=Path, default=SHOWN)
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    readme = ROOT / "README.md"
+    if options.check:
+        wanted = with_block(readme.read_text(), readme_block(json.loads((SHOWN / "report.json").read_text())))
+        if wanted != readme.read_text():
+            print("README.md: its result is not the recorded one. Run: python tools/record_run.py RUN")
+            return 1
+        return 0
+    record(options.run, options.out)
+    if options.out.resolve() == SHOWN:
+        readme.write_text(with_block(readme.read_text(), readme_block(json.loads((SHOWN / "report.json").read_text()))))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
