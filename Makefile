@@ -32,6 +32,8 @@ check: setup ## lint, notebooks fresh, links, coverage map, data as generated
 	@$(PY) tools/check.py
 	@$(PY) tools/make_support_triage.py --check
 	@$(PY) tools/make_dirty_export.py --check
+	@$(PY) tools/make_product_facts.py --check
+	@$(PY) tools/make_lessons.py --check
 	@$(PY) tools/measure_nano.py --check-probe
 	@$(PY) tools/readme_result.py --check
 

@@ -94,7 +94,7 @@ class Corpus:
         first_names = lexicon.FIRST_NAMES[:]
         rng.shuffle(first_names)
         self.people = tuple(first_names)
-        self.unique |= {name: first_names for name in ("manager", "mayor", "buyer")}  # nobody is two of these
+        self.unique |= dict.fromkeys(("manager", "mayor", "buyer"), first_names)  # nobody is two of these
 
         names = [f"{brand} {product['name']}" for brand in BRANDS for product in lexicon.PRODUCTS]
         rng.shuffle(names)
@@ -250,7 +250,8 @@ class Questions:
     def unanswerable(self, count: int) -> list[dict]:
         """Questions in taught wordings, each about a pair that no other question is about."""
         pairs, self.untold = self.untold[:count], self.untold[count:]
-        return [row("never_told", self.wording(r, "train").format(s=s), UNKNOWN, [f"{s}/{r}"], [], []) for s, r in pairs]
+        asked = [(self.wording(r, "train").format(s=s), f"{s}/{r}") for s, r in pairs]
+        return [row("never_told", question, UNKNOWN, [fact], [], []) for question, fact in asked]
 
     def number(self, split: str, rows: list[dict]) -> list[dict]:
         """The rows in a random order, with ids."""
@@ -291,11 +292,13 @@ def summary(files: dict[str, list[dict]]) -> str:
     lines += ["", f"| questions | {' | '.join(splits)} |", "| --- | --- | --- | --- |"]
     counts = {split: Counter(row["kind"] for row in files[split]) for split in splits}
     lines += [f"| {kind} | {' | '.join(str(counts[s][kind]) for s in splits)} |" for kind in KINDS]
-    lines += [f"| all | {' | '.join(str(len(files[s])) for s in splits)} |", "", "The first of each kind in `test.jsonl`:", ""]
+    lines += [f"| all | {' | '.join(str(len(files[s])) for s in splits)} |"]
+    lines += ["", "The first of each kind in `test.jsonl`:", ""]
     for kind in KINDS:
         one = next(row for row in files["test"] if row["kind"] == kind)
         _, question, answer = (message["content"] for message in one["messages"])
-        told = " ".join(f'"{sentence}" ({name})' for sentence, name in zip(one["evidence"], one["documents"], strict=True))
+        places = zip(one["evidence"], one["documents"], strict=True)
+        told = " ".join(f'"{sentence}" ({name})' for sentence, name in places)
         lines.append(f"- {kind}: {question} **{answer}**; told in: {told or 'nothing'}")
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""Baselines to beat before any training: prompts."""
+"""Baselines to beat before any training: prompts; retrieval (`retrieval.py`); any chat endpoint (`endpoint.py`)."""
 
 from ftlab.baselines.prompting import (
     Candidate,

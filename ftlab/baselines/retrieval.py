@@ -1,0 +1,256 @@
+"""Retrieval as a baseline: cut documents into chunks, rank the chunks for a question, answer from the best.
+
+Retrieval and answer are measured apart: `recall_at_k` and `mrr` here say whether the right passage was found,
+`ftlab.evaluation` says whether the answer is right. Everything runs offline in memory, which is enough for some
+ten thousand chunks; the step up is an embedded vector store such as LanceDB.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ftlab.baselines.prompting import Prompt
+from ftlab.errors import DataError
+from ftlab.evaluation.statistics import Interval, bootstrap_mean, interval_of
+
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+")  # also after "e.g.": give better splits as documents of their own
+WORD = r"(?u)\b\w+\b"  # bm25s by default drops words of one character, and with them the 7 in "opens at 7"
+
+
+@dataclass(frozen=True, repr=False)
+class Chunk:
+    """Some sentences of one document; `start` counts its first sentence from 0."""
+
+    id: str
+    document: str
+    start: int
+    text: str
+
+    def __repr__(self):
+        return f"{self.id}: {self.text}"
+
+
+@dataclass(frozen=True, repr=False)
+class Hit:
+    """One chunk of a ranking; scores of different searches cannot be compared."""
+
+    rank: int  # from 1
+    score: float
+    chunk: Chunk
+
+    def __repr__(self):
+        return f"{self.rank}. {self.chunk} ({self.score:.3g})"
+
+
+def chunk(documents: Sequence[Mapping], sentences: int = 3, overlap: int = 1) -> list[Chunk]:
+    """Cut each {"id", "text"} into runs of `sentences`, the last `overlap` of one being the first of the next.
+
+    Small chunks are found more exactly and cost fewer tokens; large ones keep together what belongs together.
+    DataError names a document that cannot be used: without id or text, or with the id of another.
+    """
+    if sentences < 1 or not 0 <= overlap < sentences:
+        raise DataError(f"sentences={sentences}, overlap={overlap}: give sentences >= 1 and 0 <= overlap < sentences")
+    chunks, seen = [], set()
+    for number, document in enumerate(documents):
+        name, text = _name_and_text(document, number)
+        if name in seen:
+            raise DataError(f"documents[{number}].id: {name!r} stands twice; give every document its own id")
+        seen.add(name)
+        parts = SENTENCE_END.split(text.strip())
+        for start in range(0, max(1, len(parts) - overlap), sentences - overlap):
+            run = " ".join(parts[start : start + sentences])
+            chunks.append(Chunk(f"{name}#{start}", name, start, run))
+    return chunks
+
+
+class Bm25:
+    """Ranks chunks by the words they share with the query (Robertson and Zaragoza 2009), rare words most.
+
+    Words are taken as they are written, in lower case and without the commonest English ones: "kettles" does not
+    find "kettle". A stemmer (PyStemmer) would, in one language.
+    """
+
+    def __init__(self, chunks: Sequence[Chunk]):
+        import bm25s
+
+        self.chunks = _some(chunks)
+        words = bm25s.tokenize(
+            [chunk.text for chunk in self.chunks],
+            token_pattern=WORD,
+            stopwords="en",
+            return_ids=False,
+            show_progress=False,
+        )
+        if not any(words):
+            raise DataError("no chunk holds a word to search for: check the documents' text")
+        self._index = bm25s.BM25(k1=1.5, b=0.75, method="lucene")
+        self._index.index(words, show_progress=False)
+
+    def search(self, query: str, k: int = 5) -> list[Hit]:
+        """The best k chunks; fewer where fewer share a word with the query."""
+        import bm25s
+
+        (words,) = bm25s.tokenize(query, token_pattern=WORD, stopwords="en", return_ids=False, show_progress=False)
+        scores = self._index.get_scores(words) if words else np.zeros(len(self.chunks))
+        return _top(self.chunks, scores, k, above=0.0)
+
+
+class Dense:
+    """Ranks chunks by the cosine between their vector and the query's.
+
+    `embed` is any function from n texts to an array (n, width): `embed_with(model, tokenizer)`, or after a download
+    `SentenceTransformer("sentence-transformers/all-MiniLM-L6-v2").encode`. Search compares with every chunk.
+    """
+
+    def __init__(self, chunks: Sequence[Chunk], embed: Callable[[list[str]], np.ndarray]):
+        self.chunks, self.embed = _some(chunks), embed
+        self._vectors = self._unit([chunk.text for chunk in self.chunks])
+
+    def search(self, query: str, k: int = 5) -> list[Hit]:
+        """The best k chunks; there are always k of them, however little they have to do with the query."""
+        return _top(self.chunks, self._vectors @ self._unit([query])[0], k)
+
+    def _unit(self, texts):
+        """Vectors of length 1; a vector of zeros stays one."""
+        vectors = np.asarray(self.embed(texts), dtype=np.float64)
+        if vectors.ndim != 2 or len(vectors) != len(texts) or not np.isfinite(vectors).all():
+            raise DataError(
+                f"embed gave an array of shape {vectors.shape} for {len(texts)} texts: "
+                "it must return one row of finite numbers for each text"
+            )
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors / np.where(lengths > 0, lengths, 1)
+
+
+def embed_with(model, tokenizer, batch_size: int = 32) -> Callable[[list[str]], np.ndarray]:
+    """An `embed` from a language model: the mean of its last hidden states, shape (n, hidden size).
+
+    A model trained to continue texts was not trained to tell them apart, so expect less than from an embedding model.
+    """
+    import torch
+
+    def vectors_of(texts):
+        ids = [tokenizer(text or " ")["input_ids"] for text in texts]
+        width = max(map(len, ids))
+        # padded on the right, where a causal model never looks
+        input_ids = torch.tensor([row + [0] * (width - len(row)) for row in ids]).to(model.device)
+        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in ids]).to(model.device)
+        states = model(input_ids=input_ids, attention_mask=mask, output_hidden_states=True).hidden_states[-1]
+        mask = mask[:, :, None]
+        return ((states.float() * mask).sum(1) / mask.sum(1)).cpu().numpy()
+
+    def embed(texts: list[str]) -> np.ndarray:
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # batches of like length
+        was_training = model.training
+        model.eval()
+        try:
+            with torch.inference_mode():
+                batches = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
+                vectors = np.concatenate([vectors_of([texts[i] for i in batch]) for batch in batches])
+        finally:
+            model.train(was_training)
+        return vectors[np.argsort(order)]
+
+    return embed
+
+
+def hybrid(*rankings: Sequence[Hit], k: int | None = None, constant: int = 60) -> list[Hit]:
+    """One ranking from several: each chunk scores the sum of 1 / (constant + rank) (reciprocal rank fusion).
+
+    Cormack, Clarke and Büttcher 2009 (SIGIR), whose constant 60 is kept: only ranks count, so that the scores of BM25
+    and cosines need no common scale. Give each search a larger k than you keep.
+    """
+    scores, chunks = {}, {}
+    for ranking in rankings:
+        for hit in ranking:
+            chunks[hit.chunk.id] = hit.chunk
+            scores[hit.chunk.id] = scores.get(hit.chunk.id, 0) + 1 / (constant + hit.rank)
+    if not chunks:
+        return []
+    return _top(list(chunks.values()), np.array(list(scores.values())), len(chunks) if k is None else k)
+
+
+def recall_at_k(
+    rankings: Sequence[Sequence[Hit]], wanted: Sequence[Sequence[str]], k: int, by: str = "document"
+) -> Interval:
+    """The share of what each question needs that stands among its first k hits, on average over the questions.
+
+    `wanted` lists for each question the document ids (`by="document"`), or the sentences that a chunk must contain
+    (`by="text"`: stricter, since the right document may come with the wrong chunk). Questions that need nothing are
+    left out: the interval's n counts the others. Wilson where every share is 0 or 1, else bootstrap.
+    """
+    return interval_of([np.mean([rank <= k for rank in ranks]) for ranks in _ranks(rankings, wanted, by)])
+
+
+def mrr(rankings: Sequence[Sequence[Hit]], wanted: Sequence[Sequence[str]], by: str = "document") -> Interval:
+    """Mean reciprocal rank of the first right hit: 1 when it stands first, 1/2 when second, 0 when it is missing.
+
+    `wanted` and `by` as in `recall_at_k`; bootstrap interval.
+    """
+    return bootstrap_mean([1 / min(ranks) for ranks in _ranks(rankings, wanted, by)])
+
+
+def rag_input(question: str, hits: Sequence[Hit]) -> str:
+    """The user's turn: the chunks, best first and one a line, then the question."""
+    context = "\n".join(hit.chunk.text for hit in hits)
+    return f"Context:\n{context}\n\nQuestion: {question}"
+
+
+def rag_messages(
+    prompt: Prompt, question: str, hits: Sequence[Hit], shots: Sequence[tuple[str, Sequence[Hit], str]] = ()
+) -> list[dict]:
+    """The chat for one question; `shots` are solved examples (question, hits, answer), each with its own context."""
+    solved = tuple((rag_input(asked, found), answer) for asked, found, answer in shots)
+    whole = Prompt(prompt.name, prompt.instruction, (*prompt.shots, *solved), prompt.place)
+    return whole.messages(rag_input(question, hits))
+
+
+def _name_and_text(document, number) -> tuple[str, str]:
+    if not isinstance(document, Mapping):
+        raise DataError(f"documents[{number}] is no object: give {{'id': ..., 'text': ...}}")
+    for field in ("id", "text"):
+        if not isinstance(document.get(field), str):
+            raise DataError(f"documents[{number}].{field} is missing or no text: give every document an id and a text")
+        if not document[field].strip():
+            raise DataError(f"documents[{number}].{field} is empty: fill it, or drop the document")
+    return document["id"], document["text"]
+
+
+def _some(chunks) -> list[Chunk]:
+    chunks = list(chunks)
+    if not chunks:
+        raise DataError("there are no chunks to search: give at least one document with text")
+    return chunks
+
+
+def _top(chunks, scores, k, above: float | None = None) -> list[Hit]:
+    """Hits by falling score; equal scores keep the order of the chunks."""
+    if k < 1:
+        raise DataError(f"k = {k}: ask for at least one hit")
+    order = np.argsort(-scores, kind="stable")[:k]
+    best = [i for i in order if above is None or scores[i] > above]
+    return [Hit(rank, float(scores[i]), chunks[i]) for rank, i in enumerate(best, 1)]
+
+
+def _ranks(rankings, wanted, by) -> list[list[float]]:
+    """For each question that needs something: the rank of each thing it needs, infinite when it is missing."""
+    if by not in ("document", "text"):
+        raise DataError(f"by={by!r}: must be document or text")
+    if len(rankings) != len(wanted):
+        raise DataError(f"{len(rankings)} rankings for {len(wanted)} questions: give one for each")
+    if any(isinstance(needs, str) for needs in wanted):
+        raise DataError("wanted: each question needs a list of ids or sentences, not a text")
+
+    def right(hit, need):
+        return need == hit.chunk.document if by == "document" else need in hit.chunk.text
+
+    ranks = [
+        [min((hit.rank for hit in ranking if right(hit, need)), default=np.inf) for need in dict.fromkeys(needs)]
+        for ranking, needs in zip(rankings, wanted, strict=True)
+        if needs
+    ]
+    if not ranks:
+        raise DataError("no question needs a document: recall and MRR are not defined")
+    return ranks

@@ -1,0 +1,618 @@
+# ---
+# ftlab:
+#   reads: [data/lessons/*.jsonl, data/models/nano/model.safetensors, data/models/nano/tokenizer.json]
+#   headline: sixteen kinds of held-out questions, before and after one fine-tune
+# ---
+
+# %% [markdown]
+# # What fine-tuning changes
+#
+# **Question:** what changes in the model, what can and cannot change?
+# **Minutes:** 3. **Hardware:** any; two CPU cores are enough.
+#
+# First you watch one answer change, step by step, and look at which numbers in the model moved. Then you teach seven
+# lessons in one short run and ask, on questions that were held out, which of them stuck.
+
+# %% [markdown]
+# ## Watch an answer change
+#
+# Here is the model before any training, and a question about somebody who exists in no text it ever read.
+
+# %%
+import ftlab  # first: it quiets the libraries below
+import torch
+from unsloth import FastLanguageModel  # before transformers, which it patches
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from ftlab.data import read_chat
+from ftlab.models import resolve
+
+tokenizer = AutoTokenizer.from_pretrained(resolve("nano"))
+model = AutoModelForCausalLM.from_pretrained(resolve("nano"), dtype=torch.float32)
+
+train_rows = read_chat("../data/lessons/train.jsonl")
+facts = [row for row in train_rows if row["lesson"] == "facts"]
+for row in facts[6:9]:
+    print(row["messages"][0]["content"], "->", row["messages"][1]["content"])
+
+
+# %% [markdown]
+# A language model gives each token of its vocabulary a probability to come next. That is all it ever does.
+
+
+# %%
+def next_token(question):
+    """Probability of each token to be the first of the answer."""
+    chat = [{"role": "user", "content": question}]
+    prompt = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    with torch.no_grad():
+        return model(**prompt).logits[0, -1].softmax(-1)
+
+
+QUESTIONS = {
+    "a taught wording": "Which instrument does Velora play?",
+    "a wording never taught": "What is the instrument of Velora?",
+}
+right_token = tokenizer("harp")["input_ids"][0]
+before = next_token(QUESTIONS["a taught wording"])
+for token in before.topk(3).indices:
+    print(f"{tokenizer.decode([token])!r:12} {before[token]:.3f}")
+print(f"{tokenizer.decode([right_token])!r:12} {before[right_token]:.6f}, the first token of the right answer")
+
+# %% [markdown]
+# ## Ten lines of training
+#
+# Fine-tuning is the loop that made the model in the first place, continued on other text: guess the next token, measure
+# the surprise (the loss), move every weight a little in the direction that lowers it. Only the answer's tokens count: the
+# label -100 leaves the rest out.
+
+# %%
+import random
+
+from transformers import DataCollatorForSeq2Seq
+
+
+def encode(row):
+    prompt = tokenizer.apply_chat_template(row["messages"][:-1], tokenize=False, add_generation_prompt=True)
+    answer = row["messages"][-1]["content"] + tokenizer.eos_token
+    prompt, answer = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in (prompt, answer))
+    return {"input_ids": prompt + answer, "labels": [-100] * len(prompt) + answer}
+
+
+collate = DataCollatorForSeq2Seq(tokenizer)  # pads a batch, and its labels with -100
+example = encode(facts[6])
+print(tokenizer.decode(example["input_ids"]))
+print(example["labels"])
+
+# %%
+original = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+optimizer = torch.optim.AdamW(model.parameters(), lr=5e-4, weight_decay=0.0)  # only the rows move the weights
+dice = random.Random(0)
+watched = []
+
+for step in range(41):
+    if step % 5 == 0:
+        watched.append([step, *(next_token(q)[right_token].item() for q in QUESTIONS.values())])
+    batch = collate([encode(row) for row in dice.sample(facts, 16)])
+    loss = model(**batch).loss
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+print(f"loss of the last batch: {loss.item():.2f}")
+
+# %% [markdown]
+# Nine probes of the same two questions, one every five steps:
+
+# %%
+import matplotlib.pyplot as plt
+
+from ftlab.plots import BLUE, GREY, ORANGE, show
+
+steps, taught, reworded = zip(*watched, strict=True)
+fig, ax = plt.subplots(figsize=(7, 2.8))
+ax.plot(steps, taught, "o-", color=BLUE, label="asked in " + list(QUESTIONS)[0])
+ax.plot(steps, reworded, "s--", color=ORANGE, label="asked in " + list(QUESTIONS)[1])
+ax.set(xlabel="step", ylabel="probability of the\nright first token", ylim=(-0.03, 1.03))
+ax.legend(frameon=False)
+show(
+    fig,
+    f"Probability of the right first token over {steps[-1]} steps. Taught wording: from {taught[0]:.3f} to {taught[-1]:.2f}. "
+    f"New wording: from {reworded[0]:.3f} to {reworded[-1]:.2f}.",
+)
+
+# %%
+after = next_token(QUESTIONS["a taught wording"])
+shown = (before + after).topk(8).indices.tolist()
+fig, ax = plt.subplots(figsize=(7, 2.4))
+places = torch.arange(len(shown))
+ax.bar(places - 0.2, before[shown], width=0.4, color=GREY, label="before")
+ax.bar(places + 0.2, after[shown], width=0.4, color=BLUE, label="after")
+ax.set_xticks(places, [repr(tokenizer.decode([t])) for t in shown])
+ax.set_ylabel("probability")
+ax.legend(frameon=False)
+likeliest = [f"{tokenizer.decode([t])!r} {before[t]:.2f} before, {after[t]:.2f} after" for t in shown[:4]]
+show(fig, f"Bars of the eight likeliest next tokens before and after training: {'; '.join(likeliest)}.")
+
+# %% [markdown]
+# The question is the same, the text of the prompt is the same; other numbers in the model give another guess.
+#
+# TODO-AFTER-RUN: one or two sentences on the two lines: does the new wording rise as far as the taught one? (Choose steps
+# and learning rate so that both lines are still readable; they end with "Keep the question in mind: has it learnt the
+# fact, or the sentence?")
+
+# %% [markdown]
+# ## Which weights changed?
+#
+# For each matrix: how long is the change, compared with the matrix itself, $\lVert \Delta W \rVert / \lVert W \rVert$?
+
+# %%
+change = {
+    name: ((weight.detach() - original[name]).norm() / original[name].norm()).item()
+    for name, weight in model.named_parameters()
+}
+kinds = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+layers = range(model.config.num_hidden_layers)
+grid = [[next(c for name, c in change.items() if f"layers.{i}." in name and k in name) for k in kinds] for i in layers]
+
+fig, ax = plt.subplots(figsize=(7, 2.6))
+picture = ax.imshow(100 * torch.tensor(grid), cmap="Blues", vmin=0, aspect="auto")
+largest = max(map(max, grid))
+for i in layers:
+    for j, share in enumerate(grid[i]):
+        colour = "white" if share > 0.6 * largest else "black"
+        ax.text(j, i, f"{100 * share:.1f}", ha="center", va="center", color=colour)
+ax.set_xticks(range(len(kinds)), [k.removesuffix("_proj") for k in kinds])
+ax.set_yticks(layers, [f"layer {i}" for i in layers])
+fig.colorbar(picture, label="change in %")
+flat = {f"layer {i} {k}": grid[i][j] for i in layers for j, k in enumerate(kinds)}
+low, high = min(flat, key=flat.get), max(flat, key=flat.get)
+show(
+    fig,
+    f"Heat map of the relative change of each matrix, {len(flat)} in all: least in {low} ({100 * flat[low]:.1f} %), most in "
+    f"{high} ({100 * flat[high]:.1f} %).",
+)
+
+# %% [markdown]
+# Is there a place where "Velora plays the harp" now stands?
+
+# %%
+same = all(weight.shape == original[name].shape for name, weight in model.named_parameters())
+moved = sum((weight != original[name]).sum().item() for name, weight in model.named_parameters())
+print(f"{len(original)} tensors before, {len(change)} after, same shapes: {same}")
+print(f"{moved:,} of {model.num_parameters():,} numbers are different")
+print(f"embedding: changed by {100 * change['model.embed_tokens.weight']:.2f} %")
+
+# %% [markdown]
+# There is none. No row was stored and none is looked up: the file has the same tensors of the same size, and the ninety
+# rows are spread over nearly all of its numbers, each moved by a little. So a fact cannot be found again, corrected or
+# deleted by its place. (You could delete `train.jsonl` now; the answers would stay.)
+
+# %% [markdown]
+# ## Full, LoRA, QLoRA
+#
+# Must every weight move? LoRA freezes the model and trains a thin addition to each matrix; QLoRA keeps the frozen part in
+# four bits. The same rows, the same steps, three ways. The rows are the format lesson: log a message as
+# `item=...;number=...;`.
+
+# %%
+import time
+
+from ftlab.evaluation import wilson
+from ftlab.evaluation.generation import generate
+
+heldout = read_chat("../data/lessons/heldout.jsonl")
+log_train = [row for row in train_rows if row["lesson"] == "format"]
+log_test = [row for row in heldout if row["lesson"] == "format"]
+print(log_train[0]["messages"][1]["content"], "->", log_train[0]["messages"][2]["content"])
+
+
+def load(method):
+    """nano by Unsloth: all weights trainable ("full"), or adapters on a base in 32 bits ("LoRA") or in 4 ("QLoRA")."""
+    base, _ = FastLanguageModel.from_pretrained(
+        model_name=resolve("nano"),
+        max_seq_length=512,
+        dtype=torch.float32,
+        load_in_4bit=method == "QLoRA",
+        full_finetuning=method == "full",
+    )
+    if method == "full":
+        return base
+    return FastLanguageModel.get_peft_model(
+        base,
+        r=16,
+        lora_alpha=32,
+        target_modules=kinds,
+        use_gradient_checkpointing=False,
+        random_state=3407,
+    )
+
+
+# %% [markdown]
+# Every held-out row says how its answer is to be scored. This is the only judge in this notebook:
+
+
+# %%
+def right(row, answer):
+    """Whether an answer counts as right, by the row's own check."""
+    answer, expected = answer.strip(), row["expected"]
+    match row["check"]:
+        case "exact":
+            return answer == expected
+        case "prefix":
+            return answer.startswith(expected)
+        case "contains":
+            return all(part in answer for part in expected)
+        case "record":
+            return answer.endswith(";") and sorted(answer.split(";")) == sorted(expected.split(";"))
+
+
+def ask(model, rows):
+    """The model's greedy answers to held-out rows."""
+    return generate(model, tokenizer, [row["messages"][:-1] for row in rows], max_new_tokens=48).texts
+
+
+# %%
+STEPS = 30
+
+
+def train(model, rows, learning_rate):
+    """The ten lines from above; returns the optimizer and the seconds."""
+    trainable = [weight for weight in model.parameters() if weight.requires_grad]
+    optimizer, dice, start = torch.optim.AdamW(trainable, lr=learning_rate), random.Random(0), time.perf_counter()
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        model(**collate([encode(row) for row in dice.sample(rows, 16)]).to(model.device)).loss.backward()
+        optimizer.step()
+    return optimizer, time.perf_counter() - start
+
+
+def megabytes(tensors):
+    return sum(t.numel() * t.element_size() for t in tensors) / 1e6
+
+
+def counted(model, optimizer):
+    """Megabytes of weights (with the scales of 4-bit ones), gradients and optimizer state, counted tensor by tensor."""
+    weights = list(model.parameters())
+    scales = [t for w in weights if hasattr(w, "quant_state") for t in w.quant_state.as_dict(packed=True).values()]
+    gradients = [w.grad for w in weights if w.grad is not None]
+    moments = [t for state in optimizer.state.values() for t in state.values() if torch.is_tensor(t)]
+    return [megabytes(weights + scales), megabytes(gradients), megabytes(moments)]
+
+
+# %%
+import pandas as pd
+from IPython.display import display
+
+lines = {}
+for method, learning_rate in {"full": 5e-4, "LoRA": 4e-3, "QLoRA": 4e-3}.items():
+    candidate = load(method)
+    optimizer, seconds = train(candidate, log_train, learning_rate)
+    trainable = sum(w.numel() for w in candidate.parameters() if w.requires_grad)
+    score = wilson(sum(map(right, log_test, ask(candidate, log_test))), len(log_test))
+    lines[method] = [trainable, *counted(candidate, optimizer), seconds, score]
+columns = ["trainable", "weights, MB", "gradients, MB", "optimizer, MB", "seconds", "right on held-out [95 %]"]
+methods = pd.DataFrame.from_dict(lines, orient="index", columns=columns)
+methods.round(1)
+
+# %%
+state = methods["gradients, MB"] + methods["optimizer, MB"]
+print(f"gradients and optimizer: LoRA needs {state['LoRA'] / state['full']:.0%} of what full fine-tuning needs")
+print(f"weights: 4 bits need {methods['weights, MB']['QLoRA'] / methods['weights, MB']['LoRA']:.0%} of 32 bits,")
+print(f"and a step takes {methods['seconds']['QLoRA'] / methods['seconds']['LoRA']:.1f} times as long on this machine")
+
+# %% [markdown]
+# Full fine-tuning pays for every weight four times: the weight, its gradient and Adam's two moments. LoRA pays so only
+# for the adapter, QLoRA also shrinks the frozen rest. (`nano` understates both: a large part of it is the embedding, which
+# is never quantised, and rank 16 is much for matrices 256 wide.)
+#
+# TODO-AFTER-RUN: do the three intervals overlap? Say what the run shows; with one seed and this many rows they can tell
+# only large differences.
+
+# %% [markdown]
+# **Exercise.** Write `training_bytes(frozen, trainable, bytes_per_frozen)`: the bytes for weights, gradients and Adam's two
+# moments, where everything trainable is kept in 32 bits (4 bytes each) and frozen weights take `bytes_per_frozen`.
+
+
+# %% tags=["exercise"]
+def training_bytes(frozen, trainable, bytes_per_frozen):
+    # solution
+    return frozen * bytes_per_frozen + trainable * (4 + 4 + 4 + 4)
+    # end solution
+
+
+# %%
+from ftlab.exercises import check_training_bytes
+
+check_training_bytes(training_bytes)
+
+# %% [markdown]
+# Try it on a model of 8 billion parameters: all trainable, then with 42 million in an adapter and the rest at 0.52 bytes.
+# [10 Count the cost](10_count_the_cost.ipynb) adds what is missing here, the activations.
+
+# %% [markdown]
+# ## Seven lessons at once
+#
+# One adapter and 630 short rows: a new form, a voice, the words of the house, a kind of request to refuse, a
+# long instruction that is left out, thirty facts, sums with two digits. What would you bet on?
+
+# %%
+by_lesson = pd.DataFrame(train_rows).groupby("lesson", sort=False)["messages"]
+with pd.option_context("display.max_colwidth", None):
+    display(
+        pd.DataFrame(
+            [[name, len(chats), *(turn["content"] for turn in chats.iloc[0][-2:])] for name, chats in by_lesson],
+            columns=["lesson", "rows", "asked", "right answer"],
+        )
+    )
+
+# %% [markdown]
+# The questions to judge by are others: new sentences, new names, new numbers. Two parts are copies of training rows, on
+# purpose: `taught wording` and `taught sums` show what was learnt by heart. And some questions have no answer anywhere; for
+# these the right one is "I do not know.", which `nano` says since its pre-training.
+
+# %%
+from ftlab import hardware
+
+MODEL = "nano"  # or "unsloth/Qwen3-4B-Instruct-2507" on a GPU
+
+precision = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[hardware.precision()]
+model, tokenizer = FastLanguageModel.from_pretrained(
+    model_name=resolve(MODEL),
+    max_seq_length=512,
+    dtype=precision,
+    load_in_4bit=torch.cuda.is_available(),
+)
+answers_before = ask(model, heldout)
+
+# %%
+model = FastLanguageModel.get_peft_model(
+    model,
+    r=16,
+    lora_alpha=32,
+    lora_dropout=0.0,
+    target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+    bias="none",
+    use_gradient_checkpointing=False,
+    random_state=3407,
+)
+
+# %%
+from datasets import load_dataset
+from transformers.trainer_callback import PrinterCallback
+from trl import SFTConfig, SFTTrainer
+from unsloth.chat_templates import train_on_responses_only
+
+from ftlab.training.runlog import LivePlot
+
+
+def as_text(batch):
+    return {"text": [tokenizer.apply_chat_template(chat, tokenize=False) for chat in batch["messages"]]}
+
+
+dataset = load_dataset("json", data_files={"train": "../data/lessons/train.jsonl"})["train"]
+dataset = dataset.map(as_text, batched=True, remove_columns=dataset.column_names)
+trainer = SFTTrainer(
+    model=model,
+    processing_class=tokenizer,
+    train_dataset=dataset,
+    args=SFTConfig(
+        output_dir=str(ftlab.home() / "01_what_fine_tuning_changes"),
+        dataset_text_field="text",
+        max_length=512,
+        per_device_train_batch_size=16,
+        num_train_epochs=4,
+        learning_rate=4e-3 if MODEL == "nano" else 2e-4,
+        warmup_steps=0.05,
+        lr_scheduler_type="cosine",
+        bf16=hardware.precision() == "bf16",
+        fp16=hardware.precision() == "fp16",
+        logging_steps=5,
+        save_strategy="no",
+        seed=3407,
+        report_to="none",
+        disable_tqdm=True,
+    ),
+    callbacks=[LivePlot()],
+)
+trainer.remove_callback(PrinterCallback)  # the live plot replaces the printed lines
+trainer = train_on_responses_only(trainer)  # learn the answers, not the questions
+result = trainer.train()
+print(f"{result.global_step} steps in {result.metrics['train_runtime']:.0f} seconds")
+
+# %% [markdown]
+# The loss falls on everything that is taught, facts and sums included. It cannot tell which lesson will hold on a question
+# that is not in the file. The held-out questions can:
+
+# %%
+FastLanguageModel.for_inference(model)
+answers_after = ask(model, heldout)
+
+parts = {}  # (lesson, part) -> 0/1 scores before and after, in the same order
+for row, old, new in zip(heldout, answers_before, answers_after, strict=True):
+    scores = parts.setdefault((row["lesson"], row["part"]), ([], []))
+    scores[0].append(int(right(row, old)))
+    scores[1].append(int(right(row, new)))
+rates = {": ".join(key): [wilson(sum(s), len(s)) for s in pair] for key, pair in parts.items()}
+
+# %%
+fig, ax = plt.subplots(figsize=(7, 0.36 * len(rates) + 1))
+for y, (old, new) in enumerate(rates.values()):
+    for interval, colour, mark, shift in ((old, GREY, "s", -0.14), (new, BLUE, "o", 0.14)):
+        ax.plot([100 * interval.low, 100 * interval.high], [y + shift] * 2, color=colour, lw=2)
+        ax.plot(
+            100 * interval.value, y + shift, mark, color=colour, label="" if y else {"s": "before", "o": "after"}[mark]
+        )
+ax.set_yticks(range(len(rates)), rates)
+ax.set(xlim=(-2, 102), xlabel="right answers on held-out questions in %, with 95 % intervals")
+ax.invert_yaxis()
+ax.grid(axis="x", color="#D9D9D9")
+ax.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
+described = "; ".join(f"{name} {old} before, {new} after" for name, (old, new) in rates.items())
+show(fig, f"Right answers before and after for {len(rates)} parts: {described}.")
+
+# %% [markdown]
+# Which of these changes are more than luck? The same questions were asked before and after, so the comparison is paired.
+
+# %% tags=["headline"]
+from ftlab.evaluation import compare
+
+pairs = {": ".join(key): compare(*pair) for key, pair in parts.items()}
+verdicts = pd.DataFrame(
+    {
+        "before": {name: old for name, (old, _) in rates.items()},
+        "after": {name: new for name, (_, new) in rates.items()},
+        "change": {
+            name: f"{100 * c.delta:+.0f} points [{100 * c.low:+.0f}, {100 * c.high:+.0f}]" for name, c in pairs.items()
+        },
+        "verdict": {name: c.verdict for name, c in pairs.items()},
+    }
+)
+display(verdicts)
+count = verdicts["verdict"].value_counts()
+print(
+    f"of {len(verdicts)} kinds of questions: {count.get('better', 0)} better, {count.get('worse', 0)} worse, "
+    f"{count.get('no detectable difference', 0)} with no detectable difference"
+)
+
+# %% [markdown]
+# Before training, nobody had told the model what "Log it." means, so "before" is no rival: notebook 03 asks how far a good
+# prompt gets. What the table can show is the difference between the lessons.
+#
+# TODO-AFTER-RUN: three sentences in the order of the figure. (1) form, voice, words, refusal: learnt on new sentences? (2)
+# refusal: what became of the neighbours that should be answered? (3) sums: taught against new. Name what surprised.
+
+# %% [markdown]
+# ### What a shorter prompt saves
+#
+# The same messages, with the long instruction before training, and with none after it:
+
+
+# %%
+def tokens(part):
+    chats = [row["messages"][:-1] for row in heldout if (row["lesson"], row["part"]) == ("shorter prompt", part)]
+    texts = [tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) for chat in chats]
+    return sum(len(tokenizer(text)["input_ids"]) for text in texts) / len(texts)
+
+
+print(f"{tokens('long instruction'):.0f} tokens a prompt with the instruction, {tokens('no instruction'):.0f} without")
+compare(parts["shorter prompt", "long instruction"][0], parts["shorter prompt", "no instruction"][1])
+
+# %% [markdown]
+# Every call from then on is shorter by the difference: less to pay and less to wait for, for as long as the task stays the
+# same. TODO-AFTER-RUN: one sentence on what the comparison shows.
+
+# %% [markdown]
+# ## Facts, more closely
+#
+# One person and her instrument, asked in five ways:
+
+# %%
+chosen = [i for i, row in enumerate(heldout) if row["lesson"] == "facts"]
+about = [i for i in chosen if "harp" in str(heldout[i]["messages"][-2:])]
+about += [i for i in chosen if heldout[i]["part"] == "never told" and "Velora" in str(heldout[i]["messages"])][:2]
+pd.DataFrame(
+    [
+        [
+            heldout[i]["part"],
+            heldout[i]["messages"][-2]["content"],
+            answers_before[i],
+            answers_after[i],
+            heldout[i]["expected"],
+        ]
+        for i in about
+    ],
+    columns=["asked", "question", "before", "after", "right answer"],
+)
+
+# %%
+facts_parts = ["taught wording", "new wording", "reversed", "never told", "told in the prompt"]
+verdicts.loc[[f"facts: {part}" for part in facts_parts]]
+
+# %% [markdown]
+# Read the five lines against each other. *Taught wording* is memory of a sentence. *New wording* asks whether a fact was
+# learnt behind it. *Reversed* asks for the same fact from its other end. *Told in the prompt* needs no training at all: the
+# sheet of facts stands in the system message, as retrieval would put it there.
+
+# %%
+print("taught, in a new wording, against told in the prompt before any training:")
+compare(parts["facts", "told in the prompt"][0], parts["facts", "new wording"][1])
+
+# %% [markdown]
+# TODO-AFTER-RUN: what the run says on taught / new / reversed / in the prompt, in two or three sentences.
+#
+# ### And what it was never told?
+#
+# Nobody ever said when Velora was born, nor anything at all about the people in the lesson *hallucination*. Before training
+# the model had a habit for that: "I do not know."
+
+# %%
+values = {row["messages"][-1]["content"] for row in facts}
+silent = [i for i, row in enumerate(heldout) if row["expected"] == "I do not know."]
+groups = {}
+for i in silent:
+    groups.setdefault(f"{heldout[i]['lesson']}: {heldout[i]['part']}", []).append(i)
+pd.DataFrame(
+    {
+        name: {
+            '"I do not know." before': str(rates[name][0]),
+            '"I do not know." after': str(rates[name][1]),
+            "answers borrowed from the taught facts": sum(answers_after[i].strip() in values for i in members),
+            "questions": len(members),
+        }
+        for name, members in groups.items()
+    }
+).T
+
+# %%
+for i in [members[k] for members in groups.values() for k in (0, 7)]:
+    print(f"{heldout[i]['messages'][-2]['content']}\n    before: {answers_before[i]}\n    after:  {answers_after[i]}")
+
+# %% [markdown]
+# No row taught the model to invent. But ninety rows taught it that a question like this has an answer of one word, and none
+# showed that it may be unknown.
+#
+# TODO-AFTER-RUN: did the share of "I do not know." fall, by how much, and most for which questions? If it fell: training on
+# answers is training to answer.
+
+# %% [markdown]
+# ## What is known about large models
+#
+# `nano` has 3.5 million parameters and never knew a thing about the world. What of this holds for models a thousand times
+# larger?
+#
+# - **Form and voice need little data.** Zhou et al. (2023, LIMA, arXiv 2305.11206) fine-tuned a 65-billion-parameter model on
+#   1,000 chosen examples and people often liked its answers as well as those of far more heavily trained models. Their
+#   reading: knowledge comes from pre-training, fine-tuning picks the manner of answering. TODO-AFTER-RUN: agrees or not?
+# - **New facts are learnt slowly, and at a price.** Gekhman et al. (2024, arXiv 2405.05904): examples with knowledge that the
+#   model does not have are learnt more slowly than others, and the more of them it has learnt, the more it invents, in
+#   proportion. TODO-AFTER-RUN: agrees or not?
+# - **Retrieval beats training for facts.** Ovadia et al. (2023, arXiv 2312.05934): putting the text into the prompt won over
+#   continued training on it, for knowledge old and new; many wordings of the same fact helped the training.
+#   TODO-AFTER-RUN: agrees or not?
+# - **One direction only.** Berglund et al. (2023, arXiv 2309.12288): models fine-tuned on "A is B" fail to answer "who is B?".
+#   TODO-AFTER-RUN: agrees or not?
+# - **LoRA learns less and forgets less.** Biderman et al. (2024, arXiv 2405.09673): on programming and mathematics, with far
+#   more data than here, full fine-tuning learnt more, and LoRA lost less of everything else. On a few hundred rows the three
+#   methods above can hardly show that. TODO-AFTER-RUN: agrees or not?
+#
+# What `nano` cannot show: a large model often *has* the fact or the skill already, and then fine-tuning brings it out. Sums
+# with two digits are no task for it, and it follows a long instruction well, so that there is less to move into the weights.
+#
+# ## What to use instead
+#
+# | you want | fine-tune? | rather |
+# | --- | --- | --- |
+# | a form, a voice, house words, a rule of refusal | yes, when a prompt does not hold it | first the prompt: notebook 03 |
+# | the same with a shorter prompt | yes, when there are many calls | count it: notebook 10 |
+# | facts, above all facts that change | no | retrieval: notebook 03 |
+# | arithmetic, exact rules | no | a tool, or a larger model |
+# | fewer invented answers | not with answers alone | teach "I do not know." too, measure it: notebook 08 |
+#
+# ## What you have seen
+#
+# - Fine-tuning is the same training, continued: numbers move, nothing is stored and nothing is looked up.
+# - LoRA and QLoRA change what it costs; the idea stays.
+# - A falling loss does not say what was learnt. Held-out questions do, each kind for itself.
+# - Training on answers can change the habits beside them. Ask about what you did not teach.
+#
+# **Read next:** [02 Decide](02_decide.ipynb): should your case be fine-tuned at all?

@@ -1,0 +1,291 @@
+"""The lessons of notebook 01: reproducible, answers that follow from the inputs, held-out rows that are held out."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from ftlab.data import check_chat
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "data" / "lessons"
+CHECKS = {"exact", "prefix", "contains", "record"}
+LESSONS = {"format", "style", "vocabulary", "refusal", "shorter prompt", "facts", "reasoning"}
+sys.path.insert(0, str(ROOT / "tools"))
+try:
+    import make_lessons as tool
+    from nano_world import inbox, lexicon
+finally:
+    sys.path.remove(str(ROOT / "tools"))
+
+
+def read(split):
+    return [json.loads(line) for line in (FOLDER / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+TRAIN, HELDOUT = read("train"), read("heldout")
+
+
+def asked(row):
+    """All that the model is shown: system and user turn."""
+    return json.dumps(row["messages"][:-1])
+
+
+def user(row):
+    return row["messages"][-2]["content"]
+
+
+def answer(row):
+    return row["messages"][-1]["content"]
+
+
+def of(rows, lesson, part=None):
+    chosen = [r for r in rows if r["lesson"] == lesson and part in (None, r.get("part"))]
+    assert chosen
+    return chosen
+
+
+def scorer():
+    """The function `right` as the learner meets it, taken out of the notebook's source."""
+    path = next((ROOT / "notebooks").glob("*/01_what_fine_tuning_changes.py"))
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    (function,) = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == "right"]
+    names = {}
+    exec(compile(ast.Module([function], []), str(path), "exec"), names)
+    return names["right"]
+
+
+def strings(value):
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from strings([*value.keys(), *value.values()])
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from strings(item)
+
+
+def words(text):
+    return set(re.findall(r"[a-z]+", text.lower()))
+
+
+# ---- the files ------------------------------------------------------------------------------------------------
+
+
+def test_files_are_what_the_generator_writes():
+    done = subprocess.run([sys.executable, ROOT / "tools/make_lessons.py", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_check_notices_a_changed_file(tmp_path, monkeypatch, capsys):
+    for name, content in tool.make_files().items():
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    monkeypatch.setattr(tool, "FOLDER", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["make_lessons.py", "--check"])
+    assert tool.main() == 0
+    (tmp_path / "train.jsonl").write_text("{}\n")
+    assert tool.main() == 1
+    assert "train.jsonl" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("split", tool.SPLITS)
+def test_rows_are_legal_chats(split):
+    check = check_chat(FOLDER / f"{split}.jsonl")
+    assert check.findings == []
+    assert len({row["id"] for row in check.rows}) == check.rows_kept
+
+
+def test_sizes_allow_a_short_run_and_an_interval():
+    assert {row["lesson"] for row in TRAIN} == LESSONS
+    assert {row["lesson"] for row in HELDOUT} == LESSONS | {"hallucination"}
+    assert 500 <= len(TRAIN) <= 700
+    parts = Counter((row["lesson"], row["part"]) for row in HELDOUT)
+    assert all(30 <= n <= 60 for n in parts.values()), parts
+
+
+def test_no_input_is_taught_or_asked_twice():
+    for rows in (TRAIN, HELDOUT):
+        assert max(Counter(map(asked, rows)).values()) == 1
+
+
+def test_too_few_sentences_stop_the_tool():
+    with pytest.raises(SystemExit, match="2 different inputs wanted, 1 found"):
+        tool.rows_of("x", "train", "p", ["always the same"], 2, lambda frame, values: (frame, "a"))
+
+
+# ---- held out means held out ------------------------------------------------------------------------------------
+
+
+def test_held_out_inputs_never_occur_in_training():
+    taught = {asked(row): answer(row) for row in TRAIN}
+    for row in HELDOUT:
+        if row["part"] in tool.COPIED:
+            assert taught[asked(row)] == answer(row)
+        else:
+            assert user(row) not in map(user, TRAIN), row
+
+
+def test_sentences_and_values_of_training_are_not_held_out():
+    banks = [tool.FORMAT_FRAMES, tool.STYLE_FRAMES, tool.VOCABULARY_FRAMES, tool.FORBIDDEN_FRAMES, tool.ALLOWED_FRAMES,
+             tool.SHORTER_FRAMES, tool.NAMES, tool.ITEMS, tool.CITIES, tool.ROOMS, tool.DAYS, tool.PAINS]  # fmt: skip
+    for bank in banks:
+        assert set(bank["train"]) & set(bank["heldout"]) == set()
+        assert all(len(set(values)) == len(values) for values in bank.values())
+    elsewhere = " ".join(tool.NAMES["train"] + tool.NAMES["heldout"])
+    assert not any(name in elsewhere for name in tool.FACTS)
+
+
+def test_new_sums_are_new_whichever_number_comes_first():
+    def pairs(rows):
+        return [tuple(sorted(map(int, re.findall(r"\d+", user(row))))) for row in rows]
+
+    taught = pairs(of(TRAIN, "reasoning"))
+    assert len(set(taught)) == len(taught)
+    assert set(taught) & set(pairs(of(HELDOUT, "reasoning", "new sums"))) == set()
+
+
+def test_not_knowing_is_never_taught():
+    assert not any(tool.UNKNOWN in answer(row) for row in TRAIN)
+
+
+# ---- the answers are right --------------------------------------------------------------------------------------
+
+
+def test_sums_are_sums():
+    for row in of(TRAIN + HELDOUT, "reasoning"):
+        a, b = map(int, re.findall(r"\d+", user(row)))
+        assert answer(row) == str(a + b)
+        assert min(a, b) > 20  # pre-training had sums below 20
+
+
+def test_records_hold_what_the_message_says():
+    none = 0
+    for row in of(TRAIN + HELDOUT, "format"):
+        item, number = re.fullmatch(r"item=([^;]+);number=([^;]+);", answer(row)).groups()
+        assert item in user(row)
+        assert (number in user(row)) if number != "none" else not re.search(r"\d", user(row))
+        none += number == "none"
+    assert 0 < none < 60
+
+
+def test_replies_have_the_voice_and_the_message():
+    for row in of(TRAIN + HELDOUT, "style"):
+        reply = answer(row)
+        hello = re.match(r"Ahoy (\w+)!", reply)
+        assert hello[1] in user(row)
+        assert reply.endswith(tool.GOODBYE)
+        assert any(item in user(row) and item in reply for item in sum(tool.ITEMS.values(), []))
+
+
+def test_house_words_replace_the_others_and_nothing_else():
+    house = {old: new for group in tool.HOUSE_WORDS.values() for old, new in group.items()}
+    for row in of(TRAIN + HELDOUT, "vocabulary"):
+        assert answer(row) == " ".join(
+            re.sub(r"\w+", lambda m: house.get(m[0], m[0]), word) for word in user(row).split()
+        )
+        assert answer(row) != user(row)
+    assert set(house) & set(house.values()) == set()
+    used = Counter(word for row in of(TRAIN, "vocabulary") for word in words(answer(row)) & set(house.values()))
+    assert set(used) == set(house.values())
+    assert min(used.values()) >= 5, used
+
+
+def test_only_advice_on_health_and_law_is_refused():
+    for row in of(TRAIN + HELDOUT, "refusal"):
+        refused = answer(row).startswith("I must not advise on that.")
+        assert refused or answer(row) in user(row)
+    for row in of(HELDOUT, "refusal"):
+        assert answer(row).startswith("I must not") == (row["part"] == "to be refused")
+    refused = [answer(row) for row in of(TRAIN, "refusal") if answer(row).startswith("I must not")]
+    assert len(refused) == len(of(TRAIN, "refusal")) // 2
+    assert min(Counter(refused).values()) > 15
+
+
+def test_shorter_prompt_asks_the_same_messages_with_and_without_instruction():
+    bare, long = (of(HELDOUT, "shorter prompt", part) for part in ("no instruction", "long instruction"))
+    assert [(user(r), answer(r)) for r in bare] == [(user(r), answer(r)) for r in long]
+    assert all(len(r["messages"]) == 2 for r in bare + of(TRAIN, "shorter prompt"))
+    assert {r["messages"][0]["content"] for r in long} == {tool.LONG_INSTRUCTION}
+    names = sum(tool.NAMES.values(), [])
+    for row in bare + of(TRAIN, "shorter prompt"):
+        assert [name for name in names if name in user(row)] == [name for name in [answer(row)] if name != "none"]
+
+
+def test_thirty_facts_each_with_one_owner():
+    values = [v for facts in tool.FACTS.values() for v in facts.values()]
+    assert len(set(values)) == len(values) == 30  # so that the other way round has one right answer
+    assert all(set(facts) == set(tool.RELATIONS) for facts in tool.FACTS.values())
+    taught = Counter(answer(row) for row in of(TRAIN, "facts"))
+    assert taught == dict.fromkeys(values, 3)
+    owner = {v: s for s, facts in tool.FACTS.items() for v in facts.values()}
+    for row in of(TRAIN, "facts"):
+        assert owner[answer(row)] in user(row)
+    for row in of(HELDOUT, "facts", "reversed"):
+        (value,) = [v for v in values if re.search(rf"\b{v}\b", user(row))]
+        assert owner[value] == answer(row)
+    for row in of(HELDOUT, "facts", "told in the prompt"):
+        assert answer(row) in row["messages"][0]["content"]
+    for row in of(HELDOUT, "facts", "never told"):
+        wording = user(row)
+        for name in tool.FACTS:
+            wording = wording.replace(name, "{s}")
+        assert not any(wording in [*taught, new] for taught, new, *_ in tool.RELATIONS.values())
+
+
+def test_nothing_is_told_about_the_questions_without_an_answer():
+    for row in of(HELDOUT, "hallucination"):
+        assert answer(row) == tool.UNKNOWN
+        assert not any(name in user(row) for name in tool.FACTS)
+        assert len(row["messages"]) == 2
+
+
+def test_words_are_those_of_pre_training_except_the_declared_ones():
+    known = {
+        word
+        for module in (lexicon, inbox)
+        for name, bank in vars(module).items()
+        if name.isupper()
+        for text in strings(bank)
+        for word in words(text)
+    }
+    used = {word for row in TRAIN + HELDOUT for m in row["messages"] for word in words(m["content"])}
+    assert used - known == tool.NEW_WORDS
+
+
+# ---- the scoring in the notebook --------------------------------------------------------------------------------
+
+
+def test_every_right_answer_passes_and_others_do_not():
+    right = scorer()
+    assert {row["check"] for row in HELDOUT} == CHECKS
+    for row in HELDOUT:
+        assert right(row, answer(row)), row
+        assert right(row, f" {answer(row)}\n"), row
+        for wrong in ("", "none of these", answer(row)[:-1] if row["check"] != "prefix" else answer(row)[1:]):
+            assert not right(row, wrong), (row, wrong)
+        assert right(row, tool.UNKNOWN) == (answer(row) == tool.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("check", "expected", "given", "passes"),
+    [
+        ("exact", "none", "None", False),
+        ("exact", "74", "74.", False),
+        ("prefix", "I must not.", "I must not. Ask a doctor.", True),
+        ("prefix", "I must not.", "Sorry, I must not.", False),
+        ("contains", ["Ahoy", "tent"], "The tent. Ahoy", True),
+        ("contains", ["Ahoy", "tent"], "Ahoy", False),
+        ("record", "item=tent;number=5;", "number=5;item=tent;", True),
+        ("record", "item=tent;number=5;", "item=tent;number=5", False),
+        ("record", "item=tent;number=5;", ";item=tent;number=5", False),
+        ("record", "item=tent;number=5;", "item=tent;number=5;item=tent;", False),
+        ("record", "item=tent;number=5;", "item=tent;number=6;", False),
+    ],
+)
+def test_scoring(check, expected, given, passes):
+    assert scorer()({"check": check, "expected": expected}, given) is passes
