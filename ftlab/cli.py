@@ -247,7 +247,8 @@ def run_convert(options: argparse.Namespace) -> int:
 
 def run_export(options: argparse.Namespace) -> int:
     """`ftlab export`: 1 when rows were left out."""
-    from ftlab.data.export import TRAINER_FILES, export
+    from ftlab.data.export import export
+    from ftlab.data.trainers import TRAINER_FILES
 
     settings = None
     if options.recipe is not None and options.to in TRAINER_FILES:

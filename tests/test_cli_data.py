@@ -66,7 +66,8 @@ def test_check_with_a_tokenizer(tickets, capsys):
 def test_split(tickets, tmp_path, capsys):
     code, report = run(capsys, "split", tickets, "--out", tmp_path / "parts", "--group", "id", "--stratify", "queue")
     assert code == 0
-    assert report["rows"] == {"train": 0.9 * ROWS, "test": 0.1 * ROWS}
+    assert sum(report["rows"].values()) == ROWS
+    assert report["rows"]["test"] == pytest.approx(0.1 * ROWS, abs=5)
     assert run(capsys, "split", tickets, "--out", tmp_path / "parts")[0] == 2
     assert run(capsys, "split", tickets, "--out", tmp_path / "other", "--parts", "train")[0] == 2
 

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from ftlab.data import privacy, quality, schema
+from ftlab.data import formats, privacy, quality, schema
 from ftlab.data.schema import Finding, Row
+from ftlab.data.sources import name_of
 from ftlab.errors import DataError, FtlabError, ModelError
 
 SEVERITIES = ("error", "warning", "info")  # worst first
@@ -43,7 +44,7 @@ class CheckReport:
     @property
     def errors(self) -> list[Finding]:
         """The findings that make a row unusable."""
-        return [finding for finding in self.findings if finding.severity == "error"]
+        return schema.errors_of(self.findings)
 
     @property
     def classes(self) -> list[tuple[str, str, list[Finding]]]:
@@ -60,8 +61,7 @@ class CheckReport:
         return {
             "rows_in": self.rows_in,
             "rows_kept": self.rows_kept,
-            "findings": [asdict(finding) for finding in self.findings],
-            "counts": self.counts,
+            **schema.findings_dict(self.findings),
             "summary": {
                 "path": self.path,
                 "format": self.format,
@@ -126,11 +126,11 @@ def check(
             findings += tokens.find_token_problems(rows, tokenizer, max_length)
     if against is not None:
         other = _load(against, None)
-        findings += [finding for finding in other.findings if finding.severity == "error"]
+        findings += schema.errors_of(other.findings)
         if rows and other.records:
             findings += duplicates.find_leaks(rows, [record.row for record in other.records])
     findings = source.findings + _under_source_names(findings, source.records)
-    bad = {(finding.file, finding.line) for finding in findings if finding.severity == "error"}
+    bad = {(finding.file, finding.line) for finding in schema.errors_of(findings)}
     kept = [row for row in rows if (row.file, row.line) not in bad]
     trained = None
     if rows and tokenizer is not None and max_length is not None:
@@ -179,7 +179,8 @@ class FixReport:
             f"FixReport({self.path} ({self.format}) -> {self.out}: {self.rows_out:,} of {self.rows_in:,} rows "
             f"written, {len(self.changes)} change(s), {len(self.dropped)} row(s) left out)"
         )
-        return "\n".join([head, *_first(self.changes, 10), *_first([f"left out: {row}" for row in self.dropped], 10)])
+        dropped = [f"left out: {row}" for row in self.dropped]
+        return "\n".join([head, *schema.listing(self.changes, 10), *schema.listing(dropped, 10)])
 
     def _repr_html_(self):
         import pandas as pd
@@ -198,13 +199,10 @@ def fix(path, out: str | Path, format: str | None = None, mask: bool = True, for
     data (`mask`), rows that repeat another. A line without a repair is copied byte for byte. Raises DataError when
     `out` exists (unless `force`), is `path` itself, or when not one row could be written.
     """
-    out = Path(out)
-    if out.suffix not in (".jsonl", ".ndjson"):
-        raise DataError(f"{out}: only JSONL is written; name the file {out.with_suffix('.jsonl')}")
+    out = schema.jsonl_path(out)
     if _same_file(path, out):
         raise DataError(f"{out} is the file that is read: write the repaired copy under another name")
-    if out.exists() and not force:
-        raise DataError(f"{out} exists already: choose another name, or overwrite with force=True (--force)")
+    schema.refuse_existing(out, force)
     source = _load(path, format, repair_roles=True)
     records, dropped = source.records, list(source.dropped)
     todo = records
@@ -231,7 +229,7 @@ class _Record:
 
     row: Row
     raw: bytes | None = None
-    chat: object = None  # formats._Chat, which knows the names that the source has
+    chat: formats.Chat | None = None  # knows the names that the source has
     changes: list = field(default_factory=list)
 
     def note(self, place: str, code: str, before: str, after: str) -> None:
@@ -265,28 +263,27 @@ class _Source:
 
 
 def _load(path, format, repair_roles=False) -> _Source:
-    from ftlab.data import formats
-
-    format = formats._known(format) or formats._detect_source(path)
-    name = str(path) if isinstance(path, str | Path) else type(path).__name__
+    format = formats.format_of(path, format)
+    name = name_of(path)
     source = _Source(name, format, [], [], [], [], {})
     raw = _raw_lines(path) if format == "messages" else {}
     source.ends_with_newline = not raw or raw[max(raw)].endswith(b"\n")
-    for line, chat, found, at in formats._read(path, format):
+    for line, chat, found in formats.scan(path, format):
         source.findings += found
         source.rows_in += line.is_row
         if not line.is_row:
             source.changes += [_of_the_file(finding) for finding in found]
             continue
-        if at:
-            source.places[f"{name} {at}"] = (name, at)
-        row = Row(chat.data if chat else line.row, f"{name} {at}" if at else name, line.number)
+        file = f"{name} {line.at}" if line.at else name
+        if line.at:
+            source.places[file] = (name, line.at)
+        row = Row(chat.data if chat else line.row, file, line.number)
         record = _Record(row, _body(raw[line.number]) if raw else None, chat)
-        errors = [finding for finding in found if finding.severity == "error"]
-        line_is_good = isinstance(line.row, dict) and not any(f.severity == "error" for f in line.findings)
+        errors = schema.errors_of(found)
+        line_is_good = isinstance(line.row, dict) and not schema.errors_of(line.findings)
         if repair_roles and format == "messages" and line_is_good:
             _repair_roles(record)
-            errors = errors if _problem(record) else []
+            errors = errors if _problems(record) else []
         if errors:
             source.dropped.append(errors[0])
         else:
@@ -296,9 +293,9 @@ def _load(path, format, repair_roles=False) -> _Source:
 
 def _raw_lines(path) -> dict[int, bytes]:
     """The lines of a plain JSONL file by number; nothing for other sources."""
-    if not isinstance(path, str | Path) or Path(path).suffix.lower() not in (".jsonl", ".ndjson"):
+    if not isinstance(path, str | Path) or Path(path).suffix.lower() not in schema.JSONL_SUFFIXES:
         return {}
-    return {number: raw for number, raw, _ in schema._raw_lines(path)}
+    return {number: raw for number, raw, _ in schema.raw_lines(path)}
 
 
 def _body(raw):
@@ -322,13 +319,11 @@ def _with_place(finding, places):
 
 def _under_source_names(findings, records):
     """The findings with the names of fields that the source has, such as completion for the last turn."""
-    from ftlab.data import formats
-
     chats = {(record.row.file, record.row.line): record.chat for record in records if record.chat is not None}
     found = []
     for finding in findings:
         chat = chats.get((finding.file, finding.line))
-        name = finding.field if chat is None else formats._source_field(finding.field, chat)
+        name = finding.field if chat is None else chat.source_field(finding.field)
         found.append(replace(finding, field=name) if name != finding.field else finding)
     return found
 
@@ -375,17 +370,16 @@ def _repair_roles(record) -> None:
                 turn["role"] = known
 
 
-def _problem(record) -> tuple | None:
-    """The first thing that makes a row unusable, as (code, field, *values)."""
-    return next((p for p in schema._row_problems(record.row.data) if schema.CODES[p[0]][0] == "error"), None)
+def _problems(record) -> list[Finding]:
+    """What makes a row unusable."""
+    return schema.errors_of(schema.row_findings(record.row))
 
 
 def _broken(records) -> Iterator[tuple[_Record, Finding]]:
     """Rows that a repair has left without a text."""
     for record in records:
-        if record.changes and (problem := _problem(record)):
-            code, place, *values = problem
-            yield record, schema.finding(schema.CODES, code, record.row, place, *values)
+        if record.changes and (problems := _problems(record)):
+            yield record, problems[0]
 
 
 def _repeated(records) -> Iterator[tuple[_Record, Finding]]:
@@ -479,16 +473,12 @@ def _repair_across(records: Sequence[_Record]) -> list[_Record]:
 
 
 def _write(lines: list[bytes], out: Path, ends_with_newline: bool) -> None:
-    """Write the lines all or nothing: no reader ever sees half a file."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    """Write the lines, all or nothing."""
     try:
-        temporary.write_bytes(b"\n".join(lines) + b"\n" * ends_with_newline)
-        os.replace(temporary, out)
+        with schema.whole_file(out) as file:
+            file.write(b"\n".join(lines) + b"\n" * ends_with_newline)
     except OSError as error:
         raise DataError(f"{out} cannot be written: {error.strerror}; choose another place") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _around(before: str, after: str, length: int = 40) -> tuple[str, str]:
@@ -507,8 +497,3 @@ def _lines(findings, show=5):
     lines = list(dict.fromkeys(finding.line for finding in findings))
     more = ", ..." if len(lines) > show else ""
     return f"line {', '.join(map(str, lines[:show]))}{more}"
-
-
-def _first(items, show):
-    left = [f"... and {len(items) - show} more"] if len(items) > show else []
-    return [*map(str, items[:show]), *left]

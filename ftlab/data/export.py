@@ -6,7 +6,6 @@ A row of the export is a row of the input, in the same order: line n of the file
 
 import csv
 import json
-import math
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from ftlab.data import schema
 from ftlab.data.schema import Finding, Row
+from ftlab.data.trainers import SETTINGS, TRAINER_FILES, complete_settings
 from ftlab.errors import DataError
 from ftlab.models import REPOSITORY
 
@@ -321,27 +321,6 @@ TARGETS = {
     ),
 }
 
-# what the YAML of axolotl and llama_factory says unless `settings` says otherwise; names of PEFT and TRL
-SETTINGS = {
-    "base_model": "unsloth/Qwen3-4B-Instruct-2507",
-    "method": "qlora",
-    "r": 16,
-    "lora_alpha": 32,
-    "lora_dropout": 0.0,
-    "target_modules": "all-linear",
-    "learning_rate": 2e-4,
-    "num_train_epochs": 3,
-    "per_device_train_batch_size": 2,
-    "gradient_accumulation_steps": 8,
-    "warmup_steps": 0.05,
-    "weight_decay": 0.01,
-    "lr_scheduler_type": "cosine",
-    "max_length": 2048,
-    "beta": 0.1,
-    "seed": 3407,
-}
-
-
 # --- the public functions ---
 
 
@@ -392,19 +371,21 @@ def export(
     if bom and to not in ("azure", "azure_dpo"):
         raise DataError(f"bom=True is for azure and azure_dpo: {to} may refuse a byte order mark")
     if to in TRAINER_FILES:
-        settings = _settings(settings)
+        settings = complete_settings(settings)
         known = known | {"tokens_per_example_max": _own_limit(to, settings["max_length"])}
     elif settings:
         raise DataError(f"settings are for {' and '.join(TRAINER_FILES)}; {to} gets data files only")
     parts = {"train": _prepare(rows, to, known, tokenizer, drop)}
     if validation is not None:
         parts["validation"] = _prepare(validation, to, known, tokenizer, drop, part="validation")
-    _refuse([finding for part in parts.values() for finding in part.findings if finding.severity == "error"], to)
+    findings = [finding for part in parts.values() for finding in part.findings]
+    _refuse(schema.errors_of(findings), to)
     if len({part.kind for part in parts.values()}) > 1:
         raise DataError(f"training and validation rows are of two kinds for {to}: give both as {parts['train'].kind}")
     contents = {f"{name}{target.suffix}": _encode(part.records, target, bom) for name, part in parts.items()}
     if to in TRAINER_FILES:
-        contents |= TRAINER_FILES[to](settings, parts)
+        sizes = {name: len(part.records) for name, part in parts.items()}
+        contents |= TRAINER_FILES[to](settings, parts["train"].kind, sizes)
     files = _write(contents, Path(out), force)
     shape = getattr(target, parts["train"].kind)
     left_out = sum((part.left_out for part in parts.values()), Counter())
@@ -414,7 +395,7 @@ def export(
         len(parts["train"].records),
         len(parts["validation"].records) if validation is not None else 0,
         parts["train"].tokens,
-        [finding for part in parts.values() for finding in part.findings],
+        findings,
         [finding for part in parts.values() for finding in part.dropped],
         dict(left_out.most_common()),
         _warnings(to, shape, known, tokenizer, today or date.today()) + _defaults(to, given),
@@ -432,7 +413,7 @@ def read_export(path: str | Path, to: str) -> list[dict]:
         records = list(enumerate(records if isinstance(records, list) else [records], 1))
     else:
         lines = [line for line in schema.scan_jsonl(path) if line.is_row]
-        schema.raise_findings([item for line in lines for item in line.findings if item.severity == "error"])
+        schema.raise_findings(schema.errors_of(item for line in lines for item in line.findings))
         records = [(line.number, line.row) for line in lines]
     return [_read_record(record, target, f"{path}:{number}", to) for number, record in records]
 
@@ -464,7 +445,7 @@ def _prepare(rows, to, known, tokenizer, drop, part="train") -> _Part:
         problems = _row_problems(row.data, to, target, known, result.kind)
         found = [schema.finding(table, code, row, *rest) for table, code, *rest in problems]
         found = list(dict.fromkeys(found))  # a prompt is looked at with chosen and with rejected
-        if any(finding.severity == "error" for finding in found):
+        if schema.errors_of(found):
             (result.dropped if drop else result.findings).extend(found)
             continue
         clean = _clean(row.data, result.kind, target, result.left_out)
@@ -520,13 +501,13 @@ def _chat_problems(data):
     if not isinstance(data, dict):
         yield schema.CODES, "not_an_object", "", f"a {type(data).__name__}"
         return
-    for problem in (*schema._value_problems(data), *schema._row_problems(data)):
+    for problem in (*schema.value_problems(data), *schema.row_problems(data)):
         yield schema.CODES, *problem
 
 
 def _preference_problems(data):
     """The rules of a conversation hold for prompt + chosen and for prompt + rejected."""
-    for problem in schema._value_problems(data):
+    for problem in schema.value_problems(data):
         yield schema.CODES, *problem
     wrong = [key for key in ("prompt", "chosen", "rejected") if not (data.get(key) and isinstance(data[key], list))]
     for key in wrong:
@@ -538,7 +519,7 @@ def _preference_problems(data):
     if not (isinstance(prompt[-1], dict) and prompt[-1].get("role") in ("user", "tool")):
         yield CODES, "prompt_not_user", f"prompt[{len(prompt) - 1}].role"
     for key in ("chosen", "rejected"):
-        for code, where, *values in schema._row_problems({"messages": prompt + data[key]}):
+        for code, where, *values in schema.row_problems({"messages": prompt + data[key]}):
             yield schema.CODES, code, _moved(where, len(prompt), key), *values
 
 
@@ -814,147 +795,3 @@ def _read_record(record, target, place, to):
         return getattr(target, kinds[0]).read(record)
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
         raise DataError(f"{place} is no record of {to}: {error!r}; export it again") from error
-
-
-# --- what a trainer needs besides the data ---
-
-
-def _settings(given) -> dict:
-    given = {key: value for key, value in (given or {}).items() if value is not None}
-    unknown = sorted(set(given) - set(SETTINGS))
-    if unknown:
-        raise DataError(f"unknown setting(s) {', '.join(unknown)}; choose from {', '.join(SETTINGS)}")
-    for key, value in given.items():
-        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
-        if isinstance(SETTINGS[key], (int, float)) and not number:
-            raise DataError(f"{key}: {value!r} must be a number, 0 or more")
-    settings = SETTINGS | given
-    if settings["method"] not in ("full", "lora", "qlora"):
-        raise DataError(f"method: {settings['method']!r} must be full, lora or qlora")
-    return settings
-
-
-def _axolotl_files(settings, parts) -> dict[str, bytes]:
-    """axolotl.yaml, keys of Axolotl 0.19; `axolotl train axolotl.yaml` in the folder of the files."""
-    preference = parts["train"].kind == "preference"
-    form = {"type": "chat_template", "field_messages": "messages", "chat_template": "tokenizer_default"}
-    if preference:
-        form |= {"type": "chat_template.default", "field_chosen": "chosen", "field_rejected": "rejected"}
-    else:
-        form |= {"roles_to_train": ["assistant"], "message_field_training": "train"}
-    sets = [{"path": f"{name}.jsonl", "ds_type": "json", "split": "train"} | form for name in parts]
-    warmup = settings["warmup_steps"]
-    config = {
-        "base_model": settings["base_model"],
-        "datasets": sets[:1],
-        **({"test_datasets": sets[1:]} if sets[1:] else {}),
-        **({"rl": "dpo", "rl_beta": settings["beta"]} if preference else {}),
-        **_axolotl_adapter(settings),
-        "sequence_len": settings["max_length"],
-        "excess_length_strategy": "raise",  # its own default drops long rows
-        "sample_packing": False,
-        "micro_batch_size": settings["per_device_train_batch_size"],
-        "gradient_accumulation_steps": settings["gradient_accumulation_steps"],
-        "num_epochs": settings["num_train_epochs"],
-        "learning_rate": settings["learning_rate"],
-        "lr_scheduler": settings["lr_scheduler_type"],
-        **({"warmup_ratio": warmup} if warmup < 1 else {"warmup_steps": int(warmup)}),
-        "weight_decay": settings["weight_decay"],
-        "optimizer": "adamw_torch",
-        "bf16": "auto",
-        "seed": settings["seed"],
-        "output_dir": "output",
-    }
-    return {"axolotl.yaml": _yaml(config, "Run in this folder: axolotl train axolotl.yaml")}
-
-
-def _axolotl_adapter(settings):
-    if settings["method"] == "full":
-        return {}
-    modules = settings["target_modules"]
-    everywhere = modules == "all-linear"
-    return {
-        "adapter": settings["method"],
-        "load_in_4bit": settings["method"] == "qlora",
-        "lora_r": settings["r"],
-        "lora_alpha": settings["lora_alpha"],
-        "lora_dropout": settings["lora_dropout"],
-        **({"lora_target_linear": True} if everywhere else {"lora_target_modules": _names(modules)}),
-    }
-
-
-def _llama_factory_files(settings, parts) -> dict[str, bytes]:
-    """dataset_info.json and llama_factory.yaml, keys of LLaMA-Factory 0.9.5.
-
-    The layout is sharegpt with our own tags: its openai layout adds "detailed thinking off" to the system turn.
-    """
-    preference = parts["train"].kind == "preference"
-    columns = {"messages": "messages"} | ({"chosen": "chosen", "rejected": "rejected"} if preference else {})
-    tags = {f"{tag}_tag": tag for tag in ("role", "content", "user", "assistant", "system")}
-    entry = {"formatting": "sharegpt", "ranking": preference, "columns": columns, "tags": tags}
-    info = {name: {"file_name": f"{name}.json"} | entry for name in parts}
-    config = {
-        "model_name_or_path": settings["base_model"],
-        "stage": "dpo" if preference else "sft",
-        "do_train": True,
-        **({"pref_beta": settings["beta"], "pref_loss": "sigmoid"} if preference else {}),
-        **_llama_factory_adapter(settings),
-        "dataset_dir": ".",
-        "dataset": "train",
-        **({"eval_dataset": "validation", "eval_strategy": "epoch"} if "validation" in parts else {}),
-        "cutoff_len": settings["max_length"],
-        "per_device_train_batch_size": settings["per_device_train_batch_size"],
-        "gradient_accumulation_steps": settings["gradient_accumulation_steps"],
-        "num_train_epochs": settings["num_train_epochs"],
-        "learning_rate": settings["learning_rate"],
-        "lr_scheduler_type": settings["lr_scheduler_type"],
-        "warmup_steps": _warmup_steps(settings, len(parts["train"].records)),
-        "weight_decay": settings["weight_decay"],
-        "bf16": True,
-        "seed": settings["seed"],
-        "output_dir": "output",
-    }
-    head = (
-        "Run in this folder: llamafactory-cli train llama_factory.yaml\n"
-        "Add `template:` with the name LLaMA-Factory gives to your model; without it the tokenizer's own is parsed.\n"
-        "warmup_steps is counted for one GPU; rows over cutoff_len are cut."
-    )
-    encoded = (json.dumps(info, indent=1) + "\n").encode()
-    return {"dataset_info.json": encoded, "llama_factory.yaml": _yaml(config, head)}
-
-
-def _llama_factory_adapter(settings):
-    if settings["method"] == "full":
-        return {"finetuning_type": "full"}
-    modules = settings["target_modules"]
-    return {
-        "finetuning_type": "lora",
-        "lora_rank": settings["r"],
-        "lora_alpha": settings["lora_alpha"],
-        "lora_dropout": settings["lora_dropout"],
-        "lora_target": "all" if modules == "all-linear" else ",".join(_names(modules)),
-        **({"quantization_bit": 4} if settings["method"] == "qlora" else {}),
-    }
-
-
-def _names(modules):
-    return [modules] if isinstance(modules, str) else list(modules)
-
-
-def _warmup_steps(settings, rows) -> int:
-    """A whole number of steps on one GPU; below 1 the setting is a fraction of all steps."""
-    warmup = settings["warmup_steps"]
-    if warmup >= 1:
-        return int(warmup)
-    batch = settings["per_device_train_batch_size"] * settings["gradient_accumulation_steps"]
-    return round(math.ceil(rows / batch) * settings["num_train_epochs"] * warmup)
-
-
-def _yaml(config, head) -> bytes:
-    import yaml
-
-    comment = "".join(f"# {line}\n" for line in head.splitlines())
-    return (comment + yaml.safe_dump(config, sort_keys=False, allow_unicode=True)).encode()
-
-
-TRAINER_FILES = {"axolotl": _axolotl_files, "llama_factory": _llama_factory_files}

@@ -4,7 +4,6 @@ A model can say again what it was trained on, word for word. Names, postal addre
 form that a pattern could know and are not looked for: read a sample yourself.
 """
 
-import json
 import math
 import re
 from collections import Counter
@@ -87,8 +86,6 @@ _OTHER_NUMBER = re.compile(
 )
 # numbers set aside for stories: Ofcom (07700 900000-999, 01632 960..., 020 7946 0...), North America 555-0100 to -0199
 _STORY_NUMBER = re.compile(r"(?:44|0)?(?:7700900|1632960|2079460|113496|114496|808157)\d{3,4}|1?\d{3}55501\d{2}")
-
-
 _WORTH_A_LOOK = re.compile(r"\d|@|PRIVATE KEY")
 
 
@@ -144,19 +141,19 @@ def _mask_once(text):
     starts = [*(piece.start for piece in pieces), len(text)]
     kept = [text[end:start] for end, start in zip(ends, starts, strict=True)]
     masked = kept[0] + "".join(f"<{piece.code}>{rest}" for piece, rest in zip(pieces, kept[1:], strict=True))
-    if not pieces or not _is_container(text) or _is_container(masked):
+    if not pieces or schema.json_container(text) is None or schema.json_container(masked) is not None:
         return masked
     for piece in reversed(pieces):  # one at a time: a bare number of JSON becomes a string
         for mask in (f"<{piece.code}>", f'"<{piece.code}>"'):
             masked = text[: piece.start] + mask + text[piece.end :]
-            if _is_container(masked):
+            if schema.json_container(masked) is not None:
                 text = masked
                 break
     return text
 
 
 def _texts(data) -> Iterator[tuple[str, str]]:
-    for field, value, _ in schema._walk(data):
+    for field, value, _ in schema.walk(data):
         if isinstance(value, str):
             yield field, value
 
@@ -238,14 +235,3 @@ def _phones(text):
             continue
         if not _STORY_NUMBER.fullmatch(digits):
             yield Span(*match.span(), "phone", f"{len(digits)} digits ending in {digits[-2:]}")
-
-
-def _is_container(text: str) -> bool:
-    """True when the text is a JSON object or list."""
-    if text.lstrip()[:1] not in ("{", "["):
-        return False
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True

@@ -116,7 +116,7 @@ def system_of(row: Row) -> str | None:
 
 def same_but_spacing(a: str, b: str) -> bool:
     """True when two texts differ in white space and letter case only."""
-    return " ".join(a.split()).casefold() == " ".join(b.split()).casefold()
+    return _plain(a) == _plain(b)
 
 
 def _difference(main, other):
@@ -144,19 +144,22 @@ class _Answer:
 def find_answer_problems(rows: Sequence[Row]) -> list[Finding]:
     """Answers that say nothing, are cut off, or do not have the form of nearly all others."""
     answers = [answer for row in rows for answer in _answers(row)]
-    found = _empty_answers(answers)
-    done = {(finding.line, finding.field, finding.file) for finding in found}
-    left = [answer for answer in answers if (answer.row.line, answer.field, answer.row.file) not in done]
+    empty = _empty_answers(answers)
+    left = _without(answers, empty)
     cut = _cut_answers(left)
-    done |= {(finding.line, finding.field, finding.file) for finding in cut}
-    left = [answer for answer in left if (answer.row.line, answer.field, answer.row.file) not in done]
-    last = [answer for answer in left if answer.is_last]
+    last = [answer for answer in _without(left, cut) if answer.is_last]
     copied = [
         schema.finding(CODES, "answer_in_prompt", answer.row, answer.field)
         for answer in last
         if len(answer.text.split()) >= 4 and _plain(answer.text) in _plain(_prompt(answer.row))
     ]
-    return [*found, *_once_if_meant(copied, rows), *cut, *_json_problems(last)]
+    return [*empty, *_once_if_meant(copied, rows), *cut, *_json_problems(last)]
+
+
+def _without(answers, found) -> list[_Answer]:
+    """The answers in which nothing has been found yet."""
+    done = {(finding.file, finding.line, finding.field) for finding in found}
+    return [answer for answer in answers if (answer.row.file, answer.row.line, answer.field) not in done]
 
 
 def _answers(row) -> Iterator[_Answer]:
@@ -168,18 +171,8 @@ def _answers(row) -> Iterator[_Answer]:
         if turn["role"] == "user":
             asked = text
         elif turn["role"] == "assistant" and turn.get("weight") != 0 and not turn.get("tool_calls"):
-            value = _container(text)
+            value = schema.json_container(text)
             yield _Answer(row, f"messages[{index}].content", text, asked, value, index == len(messages) - 1)
-
-
-def _container(text: str):
-    """The JSON object or list that the text is, else None."""
-    if text.lstrip()[:1] not in ("{", "["):
-        return None
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _empty_answers(answers):
@@ -415,7 +408,7 @@ def _last_answers(rows) -> list[_Answer]:
 
 def _leaves(value) -> Iterator[tuple[str, object]]:
     """Yield (path, value) of every text, number, true, false and null; the items of a list share the path `[]`."""
-    for path, item, _ in schema._walk(value):
+    for path, item, _ in schema.walk(value):
         if not isinstance(item, dict | list):
             yield re.sub(r"\[\d+\]", "[]", path), item
 
@@ -501,7 +494,7 @@ def _with_label(answer, path, value, better):
         new = json.dumps(better, ensure_ascii=quoted.isascii())
         for match in re.finditer(re.escape(quoted), answer.text):
             text = answer.text[: match.start()] + new + answer.text[match.end() :]
-            if _container(text) == goal:
+            if schema.json_container(text) == goal:
                 return text
     return None
 
@@ -587,7 +580,7 @@ def _language(text) -> tuple[str, dict[str, float]]:
 
 def _prose(text):
     """What there is to read: no JSON, code, web addresses and digits."""
-    if _container(text) is not None:
+    if schema.json_container(text) is not None:
         return ""
     return re.sub(r"https?://\S+|\d+", " ", _CODE.sub(" ", text))[:400].strip()
 
@@ -596,9 +589,9 @@ def _texts_by_role(rows) -> dict[str, list[tuple[Row, str, str]]]:
     """(row, field, text) of the user and assistant turns, by role."""
     by_role = defaultdict(list)
     for row in rows:
-        for index, turn in enumerate(row.data["messages"]):
-            if turn["role"] in ("user", "assistant") and isinstance(turn.get("content"), str):
-                by_role[turn["role"]].append((row, f"messages[{index}].content", turn["content"]))
+        for role, field, text in _texts(row):
+            if role in ("user", "assistant"):
+                by_role[role].append((row, field, text))
     return by_role
 
 
@@ -609,11 +602,9 @@ def find_damage(rows: Sequence[Row]) -> list[Finding]:
     """Mojibake, leftovers of web pages, doubled special tokens, blanks at the end of a turn."""
     found = defaultdict(list)
     for row in rows:
-        for index, turn in enumerate(row.data["messages"]):
-            text = turn.get("content")
-            if isinstance(text, str):
-                for code, *values in _damage(text):
-                    found[code].append(schema.finding(CODES, code, row, f"messages[{index}].content", *values))
+        for _, field, text in _texts(row):
+            for code, *values in _damage(text):
+                found[code].append(schema.finding(CODES, code, row, field, *values))
     found["html_residue"] = _once_if_meant(found["html_residue"], rows)
     return [finding for code in CODES for finding in found[code]]
 
@@ -684,6 +675,13 @@ def _once_if_meant(findings, rows):
         return findings
     more = f" (so in {len(findings)} places: only the first is listed, so many may be meant)"
     return [replace(findings[0], severity="info", message=findings[0].message + more)]
+
+
+def _texts(row) -> Iterator[tuple[str, str, str]]:
+    """Yield (role, field, text) of every turn that has a text."""
+    for index, turn in enumerate(row.data["messages"]):
+        if isinstance(turn.get("content"), str):
+            yield turn["role"], f"messages[{index}].content", turn["content"]
 
 
 def _prompt(row):

@@ -9,10 +9,12 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import BinaryIO
 
 from ftlab.errors import DataError
 
@@ -21,6 +23,7 @@ ROLE_HINTS = {
     "human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant", "ai": "assistant",
     "developer": "system", "function": "tool",
 }  # fmt: skip
+JSONL_SUFFIXES = (".jsonl", ".ndjson")
 LONG_LINE_BYTES = 1 << 20  # beyond this a warning
 MAX_LINE_BYTES = 8 << 20  # beyond this an error: the line is skipped in pieces and never held in memory
 MAX_DEPTH = 64  # of objects and lists inside one another
@@ -87,13 +90,6 @@ class Row:
     line: int
 
 
-def finding(codes: dict, code: str, row: Row, field: str, *values) -> Finding:
-    """One problem of one row; `codes` maps a code to (severity, message), each {} in it takes one of `values`."""
-    severity, message = codes[code]
-    file, field, text = map(_printable, (row.file, field[:200], message.format(*values)))
-    return Finding(code, severity, file, row.line, field, text)
-
-
 @dataclass(frozen=True, repr=False)
 class ChatCheck:
     """What `check_chat` saw; `rows` are the usable ones, `counts` the number of findings by code."""
@@ -114,46 +110,31 @@ class ChatCheck:
     @property
     def errors(self) -> list[Finding]:
         """The findings that make a row unusable."""
-        return [finding for finding in self.findings if finding.severity == "error"]
+        return errors_of(self.findings)
 
     def to_dict(self) -> dict:
         """The report without the rows, ready for JSON."""
-        findings = [asdict(finding) for finding in self.findings]
-        return {
-            "rows_in": self.rows_in,
-            "rows_kept": self.rows_kept,
-            "findings": findings,
-            "counts": self.counts,
-        }
+        return {"rows_in": self.rows_in, "rows_kept": self.rows_kept, **findings_dict(self.findings)}
 
     def __repr__(self):
-        severities = Counter(finding.severity for finding in self.findings)
-        tally = ", ".join(f"{number} {severity}" for severity, number in severities.items()) or "no findings"
-        head = f"ChatCheck({self.path}: {self.rows_kept} of {self.rows_in} rows usable; {tally})"
-        return "\n".join([head, *_listing(self.findings)])
+        return report_text(f"ChatCheck({self.path}: {self.rows_kept} of {self.rows_in} rows usable", self.findings)
 
     def _repr_html_(self):
-        import pandas as pd
-
-        table = pd.DataFrame(
-            [
-                ("rows in the file", self.rows_in, ""),
-                ("rows usable", self.rows_kept, ""),
-                *((finding.code, f"line {finding.line}", str(finding)) for finding in self.findings[:50]),
-            ],
-            columns=["what", "value", "detail"],
-        )
-        return table.to_html(index=False)
+        return report_table([("rows in the file", self.rows_in), ("rows usable", self.rows_kept)], self.findings)
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a JSONL file: `row` is its JSON value, None where it has none; blank lines are no row."""
+    """One line of a file: `row` is its JSON value, None where it has none; blank lines are no row.
+
+    `at` is the place of the row in its line where several share one, such as data[2].
+    """
 
     number: int
     row: object
     findings: list[Finding]
     is_row: bool = True
+    at: str = ""
 
 
 def check_chat(path: str | Path) -> ChatCheck:
@@ -165,13 +146,14 @@ def check_chat(path: str | Path) -> ChatCheck:
     rows, lines, findings, rows_in = [], [], [], 0
     for line in scan_jsonl(path):
         found = list(line.findings)
+        row = Row(line.row, str(path), line.number)
         if isinstance(line.row, dict):
-            found += _findings(_row_problems(line.row), path, line.number)
-        elif line.is_row and not _has_error(found):
-            found += _findings([("not_an_object", "", _kind(line.row))], path, line.number)
+            found += row_findings(row)
+        elif line.is_row and not errors_of(found):
+            found += as_findings([("not_an_object", "", kind_of(line.row))], row)
         findings += found
         rows_in += line.is_row
-        if line.is_row and not _has_error(found):
+        if line.is_row and not errors_of(found):
             rows.append(line.row)
             lines.append(line.number)
     findings.sort(key=lambda finding: finding.line)
@@ -189,18 +171,41 @@ def read_chat(path: str | Path) -> list[dict]:
 def write_chat(rows: Iterable[dict], path: str | Path, force: bool = False) -> Path:
     """Write rows as JSONL (UTF-8, LF, one object a line), all or nothing; `force` allows overwriting."""
     path = Path(path)
+    refuse_existing(path, force)
+    with whole_file(path) as file:
+        for number, row in enumerate(rows, 1):
+            file.write(_encode(row, f"{path}:{number}") + b"\n")
+    return path
+
+
+# --- files
+
+
+def jsonl_path(path: str | Path) -> Path:
+    """The path of a JSONL file that will be written; DataError for a name that says otherwise."""
+    path = Path(path)
+    if path.suffix not in JSONL_SUFFIXES:
+        raise DataError(f"{path}: only JSONL is written; name the file {path.with_suffix('.jsonl')}")
+    return path
+
+
+def refuse_existing(path: Path, force: bool) -> None:
+    """Raise DataError when the file exists and may not be replaced."""
     if path.exists() and not force:
         raise DataError(f"{path} exists already: choose another name, or overwrite with force=True (--force)")
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write into that takes its place only when all is written: no reader ever sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            for number, row in enumerate(rows, 1):
-                file.write(_encode(row, f"{path}:{number}") + b"\n")
+            yield file
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    return path
 
 
 def scan_jsonl(path: str | Path) -> Iterator[Line]:
@@ -210,7 +215,7 @@ def scan_jsonl(path: str | Path) -> Iterator[Line]:
     Raises DataError for a missing file, a folder and a file without one row.
     """
     rows = crlf = first_crlf = blank = first_blank = 0
-    for number, raw, size in _raw_lines(path):
+    for number, raw, size in raw_lines(path):
         if raw.endswith(b"\r\n"):
             crlf += 1
             first_crlf = first_crlf or number
@@ -226,7 +231,7 @@ def scan_jsonl(path: str | Path) -> Iterator[Line]:
             blank = first_blank = 0
         rows += 1
         row, problems = _parse(raw, size)
-        yield Line(number, row, _findings(problems, path, number))
+        yield Line(number, row, as_findings(problems, Row({}, str(path), number)))
     if blank:
         yield _note(path, first_blank, "blank_line", blank)
     if crlf:
@@ -235,23 +240,7 @@ def scan_jsonl(path: str | Path) -> Iterator[Line]:
         raise DataError(f"{path} is empty: it needs one JSON object a line")
 
 
-def raise_findings(findings: list[Finding]) -> None:
-    """Raise one DataError that lists the first findings and counts the others; do nothing without any."""
-    if findings:
-        raise DataError("\n".join(_listing(findings)))
-
-
-def _listing(findings, show=5):
-    lines = [str(finding) for finding in findings[:show]]
-    left = len(findings) - show
-    return lines + ([f"... and {left} more"] if left > 0 else [])
-
-
-def _has_error(findings):
-    return any(finding.severity == "error" for finding in findings)
-
-
-def _raw_lines(path) -> Iterator[tuple[int, bytes, int]]:
+def raw_lines(path: str | Path) -> Iterator[tuple[int, bytes, int]]:
     """Yield (number, bytes, size) of each line; of a line over MAX_LINE_BYTES only the end is kept."""
     path = Path(path)
     if path.is_dir():
@@ -274,29 +263,7 @@ def _raw_lines(path) -> Iterator[tuple[int, bytes, int]]:
 
 
 def _note(path, number, code, *values):
-    return Line(number, None, _findings([(code, "", *values)], path, number), is_row=False)
-
-
-def _findings(problems, path, number) -> list[Finding]:
-    """Turn (code, field, *values) into findings, at most MAX_PER_ROW of each severity."""
-    seen, findings = Counter(), []
-    for code, field, *values in problems:
-        severity = CODES[code][0]
-        seen[severity] += 1
-        if seen[severity] <= MAX_PER_ROW:
-            findings.append(finding(CODES, code, Row({}, str(path), number), field, *values))
-    return findings
-
-
-def _printable(text):
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _kind(value):
-    if value is None:
-        return "null"
-    names = {bool: "true or false", str: "a string", list: "a list", dict: "an object"}
-    return names.get(type(value), "a number")
+    return Line(number, None, as_findings([(code, "", *values)], Row({}, str(path), number)), is_row=False)
 
 
 def _parse(raw: bytes, size: int) -> tuple[object, list[tuple]]:
@@ -309,7 +276,7 @@ def _parse(raw: bytes, size: int) -> tuple[object, list[tuple]]:
         if b"\0" in raw:
             return None, [*problems, ("nul_byte", "", raw.index(0))]
         text = raw.decode("utf-8")
-        row = json.loads(text, object_pairs_hook=lambda pairs: _object(pairs, duplicates))
+        row = json.loads(text, object_pairs_hook=note_duplicates(duplicates))
     except UnicodeDecodeError as error:
         return None, [*problems, ("invalid_utf8", "", error.start, raw[error.start])]
     except RecursionError:
@@ -320,14 +287,7 @@ def _parse(raw: bytes, size: int) -> tuple[object, list[tuple]]:
     except ValueError as error:  # an integer of thousands of digits
         return None, [*problems, ("broken_json", "", error, "write the number as a string")]
     problems += [("duplicate_key", key) for key in duplicates]
-    return row, problems + list(_value_problems(row))
-
-
-def _object(pairs, duplicates):
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        duplicates += [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
-    return result
+    return row, problems + list(value_problems(row))
 
 
 def _json_hint(text, message):
@@ -338,33 +298,55 @@ def _json_hint(text, message):
     return "mend the line by hand or write the file again with a JSON library"
 
 
-def _walk(value, field="", depth=0) -> Iterator[tuple[str, object, int]]:
+def _encode(row, place) -> bytes:
+    if not isinstance(row, dict):
+        raise DataError(f"{place}: a row must be an object (dict), not {type(row).__name__}")
+    try:
+        return json.dumps(row, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DataError(f"{place}: not writable as JSON: {error}; use text, numbers, lists") from error
+
+
+# --- any JSON value
+
+
+def walk(value, field: str = "", depth: int = 0) -> Iterator[tuple[str, object, int]]:
     """Yield (path, value, depth) for everything inside a JSON value, down to MAX_DEPTH + 1."""
     yield field, value, depth
     if depth > MAX_DEPTH:
         return
     if isinstance(value, dict):
         for key, item in value.items():
-            yield from _walk(item, f"{field}.{key}" if field else key, depth + 1)
+            yield from walk(item, f"{field}.{key}" if field else key, depth + 1)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _walk(item, f"{field}[{index}]", depth + 1)
+            yield from walk(item, f"{field}[{index}]", depth + 1)
 
 
-def _value_problems(row):
-    for field, value, depth in _walk(row):
+def value_problems(value) -> Iterator[tuple]:
+    """What other readers refuse in a JSON value: depth, NaN, half characters, NUL; as for `as_findings`."""
+    for field, item, depth in walk(value):
         if depth > MAX_DEPTH:
             yield "too_deep", field, MAX_DEPTH
-        if isinstance(value, float) and not math.isfinite(value):
+        if isinstance(item, float) and not math.isfinite(item):
             yield "not_finite", field
-        texts = [value] if isinstance(value, str) else value if isinstance(value, dict) else ()
-        if any(_has_surrogate(text) for text in texts):
+        texts = [item] if isinstance(item, str) else item if isinstance(item, dict) else ()
+        if any(has_surrogate(text) for text in texts):
             yield "lone_surrogate", field
         if any("\0" in text for text in texts):
             yield "nul_character", field
 
 
-def _has_surrogate(text):
+def kind_of(value) -> str:
+    """What a JSON value is, in words: "a string", "an object"."""
+    if value is None:
+        return "null"
+    names = {bool: "true or false", str: "a string", list: "a list", dict: "an object"}
+    return names.get(type(value), "a number")
+
+
+def has_surrogate(text: str) -> bool:
+    """True for text with half a surrogate pair, which UTF-8 cannot hold."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -372,12 +354,43 @@ def _has_surrogate(text):
     return False
 
 
-def _row_problems(row):
+def json_container(text: str) -> dict | list | None:
+    """The JSON object or list that a text is, else None."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def note_duplicates(duplicates: list[str]) -> Callable:
+    """An `object_pairs_hook` for json that adds to `duplicates` each key that stands twice in one object."""
+
+    def to_dict(pairs):
+        result = dict(pairs)
+        if len(result) < len(pairs):
+            duplicates.extend(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        return result
+
+    return to_dict
+
+
+# --- the rules of a chat row
+
+
+def row_findings(row: Row) -> list[Finding]:
+    """What is wrong with the conversation of one row."""
+    return as_findings(row_problems(row.data), row)
+
+
+def row_problems(row: dict) -> Iterator[tuple]:
+    """The broken rules of a chat row as (code, field, *values), for `as_findings`."""
     messages = row.get("messages")
     if messages is None:
         yield "missing_messages", "messages", _messages_hint(row)
     elif not isinstance(messages, list):
-        yield "wrong_type", "messages", _kind(messages), "a list of turns"
+        yield "wrong_type", "messages", kind_of(messages), "a list of turns"
     elif not messages:
         yield "empty_messages", "messages"
     else:
@@ -385,7 +398,7 @@ def _row_problems(row):
             if isinstance(turn, dict):
                 yield from _turn_problems(turn, f"messages[{index}]", index)
             else:
-                yield "wrong_type", f"messages[{index}]", _kind(turn), "an object with role and content"
+                yield "wrong_type", f"messages[{index}]", kind_of(turn), "an object with role and content"
         yield from _conversation_problems([turn if isinstance(turn, dict) else {} for turn in messages])
 
 
@@ -402,7 +415,7 @@ def _turn_problems(turn, at, index):
     if role is None:
         yield "missing_role", f"{at}.role", ", ".join(ROLES)
     elif not isinstance(role, str):
-        yield "wrong_type", f"{at}.role", _kind(role), f"one of {', '.join(ROLES)}"
+        yield "wrong_type", f"{at}.role", kind_of(role), f"one of {', '.join(ROLES)}"
     elif role not in ROLES:
         lower = role.strip().lower()
         advice = lower if lower in ROLES else ROLE_HINTS.get(lower, f"one of {', '.join(ROLES)}")
@@ -425,7 +438,7 @@ def _content_problems(turn, at, role):
         if not calls:
             yield "missing_content", f"{at}.content"
     elif not isinstance(content, str):
-        yield "wrong_type", f"{at}.content", _kind(content), "one string"
+        yield "wrong_type", f"{at}.content", kind_of(content), "one string"
     elif not content.strip() and not calls and role != "tool":
         yield "empty_content", f"{at}.content"
 
@@ -444,10 +457,66 @@ def _conversation_problems(turns):
             yield "repeated_role", f"messages[{index}].role", role
 
 
-def _encode(row, place) -> bytes:
-    if not isinstance(row, dict):
-        raise DataError(f"{place}: a row must be an object (dict), not {type(row).__name__}")
-    try:
-        return json.dumps(row, ensure_ascii=False, allow_nan=False).encode("utf-8")
-    except (TypeError, ValueError, RecursionError) as error:
-        raise DataError(f"{place}: not writable as JSON: {error}; use text, numbers, lists") from error
+# --- findings
+
+
+def finding(codes: dict, code: str, row: Row, field: str, *values) -> Finding:
+    """One problem of one row; `codes` maps a code to (severity, message), each {} in it takes one of `values`."""
+    severity, message = codes[code]
+    file, field, text = map(_printable, (row.file, field[:200], message.format(*values)))
+    return Finding(code, severity, file, row.line, field, text)
+
+
+def as_findings(problems: Iterable[tuple], row: Row, codes: dict = CODES, at: str = "") -> list[Finding]:
+    """Turn (code, field, *values) into findings, at most MAX_PER_ROW of each severity; `at` goes before the field."""
+    seen, findings = Counter(), []
+    for code, field, *values in problems:
+        severity = codes[code][0]
+        seen[severity] += 1
+        if seen[severity] <= MAX_PER_ROW:
+            field = f"{at}.{field}" if at and field else at or field
+            findings.append(finding(codes, code, row, field, *values))
+    return findings
+
+
+def errors_of(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings that make a row unusable."""
+    return [finding for finding in findings if finding.severity == "error"]
+
+
+def raise_findings(findings: Sequence[Finding]) -> None:
+    """Raise one DataError that lists the first findings and counts the others; do nothing without any."""
+    if findings:
+        raise DataError("\n".join(listing(findings)))
+
+
+def listing(items: Sequence, show: int = 5) -> list[str]:
+    """The first items as text, and how many are left."""
+    left = len(items) - show
+    return [str(item) for item in items[:show]] + ([f"... and {left} more"] if left > 0 else [])
+
+
+def findings_dict(findings: Sequence[Finding]) -> dict:
+    """Findings and their number by code, ready for JSON."""
+    counts = dict(Counter(finding.code for finding in findings))
+    return {"findings": [asdict(finding) for finding in findings], "counts": counts}
+
+
+def report_text(head: str, findings: Sequence[Finding]) -> str:
+    """The repr of a result; `head` is its beginning, such as "ChatCheck(a.jsonl: 1 of 2 rows usable"."""
+    severities = Counter(finding.severity for finding in findings)
+    tally = ", ".join(f"{number} {severity}" for severity, number in severities.items()) or "no findings"
+    return "\n".join([f"{head}; {tally})", *listing(findings)])
+
+
+def report_table(counts: Sequence[tuple], findings: Sequence[Finding]) -> str:
+    """The HTML of a result: (what, value) pairs and then the first findings."""
+    import pandas as pd
+
+    rows = [(what, value, "") for what, value in counts]
+    rows += [(finding.code, f"line {finding.line}", str(finding)) for finding in findings[:50]]
+    return pd.DataFrame(rows, columns=["what", "value", "detail"]).to_html(index=False)
+
+
+def _printable(text):
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,378 @@
+"""Rows of files, each with its line: JSONL, JSON and CSV (also as .gz), Parquet, a folder of `save_to_disk`, a Dataset.
+
+Each reader yields `schema.Line`, one row at a time; a damaged row is a finding, a source without rows a DataError.
+"""
+
+import codecs
+import csv
+import datetime
+import gzip
+import json
+import shutil
+import tempfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from ftlab.data import schema
+from ftlab.data.schema import Line, Row
+from ftlab.errors import DataError
+
+# columns of a table that hold turns or a list, or text as well as turns
+LIST_COLUMNS = {"messages", "conversations", "history", "tools", "preferred_output", "non_preferred_output"}
+TEXT_OR_TURNS = {"prompt", "completion", "chosen", "rejected"}
+TURN_COLUMNS = (LIST_COLUMNS - {"history", "tools"}) | TEXT_OR_TURNS
+SUFFIXES = {
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet",
+}  # fmt: skip
+
+# code: (severity, message); every {} is filled in where the problem is seen
+CODES = {
+    "broken_csv": ("error", "not CSV: {}; put a cell that holds a quote in quotes and double the one inside"),
+    "open_quote": ("error", "a quote opened in this row is never closed, {} line(s) to the end are unread; close it"),
+    "wrong_columns": ("error", "has {} cells where the header has {}; quote cells that hold the separator"),
+    "not_utf8": ("error", "holds bytes that are not UTF-8; save the file again as UTF-8"),
+    "cell_not_json": ("error", "must hold a list as JSON text: {}; write the cell with json.dumps"),
+    "outside_data": ("warning", "stands beside data and is no row; it is not carried over: keep it in another file"),
+    "null_arguments": ("warning", "{} null(s) left out, which a table adds by itself; write arguments as JSON text"),
+    "not_json_value": ("error", "is of type {}, which JSON cannot hold; turn it into text or a number"),
+}
+_ALL_CODES = schema.CODES | CODES
+
+
+def scan(source, is_one_row: Callable[[dict], object]) -> Iterator[Line]:
+    """Yield every row of a source and what is wrong in its line; DataError when the source has no row at all.
+
+    A .json file with one object is one row when `is_one_row(object)` is true.
+    """
+    if not isinstance(source, str | Path):
+        return _scan_dataset(source, name_of(source))
+    path = Path(source)
+    if path.is_dir():
+        return _scan_folder(path)
+    zipped = path.suffix.lower() == ".gz"
+    suffix = (Path(path.stem) if zipped else path).suffix.lower()
+    if suffix not in SUFFIXES or (zipped and suffix == ".parquet"):
+        raise DataError(f"{path}: what is in it? Name it {', '.join(SUFFIXES)} (all but Parquet also .gz), "
+                        "or name a folder written by save_to_disk")
+    if not path.exists():
+        raise DataError(f"{path} does not exist: check the path (now in {Path.cwd()})")
+    scanners = {"jsonl": _scan_jsonl, "json": partial(_scan_json, is_one_row=is_one_row), "csv": _scan_csv,
+                "parquet": _scan_parquet}  # fmt: skip
+    scanner = scanners[SUFFIXES[suffix]]
+    return _scan_zipped(path, scanner) if zipped else scanner(path, str(path))
+
+
+def name_of(source) -> str:
+    """The name of a source in findings: its path, or Dataset."""
+    return str(source) if isinstance(source, str | Path) else type(source).__name__
+
+
+def _line(name, number, row, problems, at="", is_row=False) -> Line:
+    return Line(number, row, schema.as_findings(problems, Row({}, name, number), _ALL_CODES, at), is_row, at)
+
+
+def _scan_zipped(path, scanner):
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / path.stem
+        try:
+            with gzip.open(path) as packed, plain.open("wb") as file:
+                shutil.copyfileobj(packed, file)
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(f"{path} is not a whole gzip file ({error}): copy or write it again") from error
+        try:
+            yield from scanner(plain, str(path))
+        except DataError as error:
+            raise DataError(str(error).replace(str(plain), str(path))) from error
+
+
+# --- JSONL and JSON
+
+
+def _scan_jsonl(path, name):
+    for line in schema.scan_jsonl(path):
+        yield replace(line, findings=[replace(finding, file=name) for finding in line.findings])
+
+
+def _scan_json(path, name, is_one_row):
+    """Rows of one JSON array, of the array in {"data": [...]}, or of a JSONL file with the wrong suffix."""
+    raw = path.read_bytes()
+    try:
+        text = raw.decode("utf-8-sig")
+        whole = json.loads(text)
+    except UnicodeDecodeError as error:
+        number = raw.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}:{number} is not UTF-8 (byte {error.start}); save the file again as UTF-8") from error
+    except RecursionError as error:
+        raise DataError(f"{path}: more than {schema.MAX_DEPTH} objects or lists inside one another") from error
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data" and text.lstrip().startswith("{"):  # JSONL under the name of JSON
+            yield from _scan_jsonl(path, name)
+            return
+        if not text.strip():
+            raise DataError(f"{path} is empty: it needs a list of objects") from error
+        where = f"{path}:{error.lineno} not JSON: {error.msg} at column {error.colno}"
+        raise DataError(f"{where}; nothing was read: mend the place or write the file again") from error
+    except ValueError as error:  # an integer of thousands of digits
+        raise DataError(f"{path}: {error}; write the number as a string") from error
+    if raw.startswith(codecs.BOM_UTF8):
+        yield _line(name, 1, None, [("bom", "")])
+    start, at = _skip(text, 0), ""
+    if isinstance(whole, dict) and not isinstance(whole.get("data"), list) and is_one_row(whole):
+        text = f"[{text}]"  # one row
+    elif isinstance(whole, dict):
+        members = list(_members(text, start))
+        starts = [place for key, place in members if key == "data" and text[place] == "["]
+        if len(starts) != 1:
+            raise DataError(f'{path} holds one object with {", ".join(map(repr, whole)) or "no fields"}: '
+                            'write a list of objects, or {"data": [...]}')
+        for key, place in members:
+            if place != starts[0]:
+                yield _line(name, text.count("\n", 0, place) + 1, None, [("outside_data", key)])
+        start, at = starts[0], "data"
+    elif not isinstance(whole, list):
+        raise DataError(f"{path} holds {schema.kind_of(whole)}: write a list of objects")
+    yield from _elements(text, start, name, at)
+
+
+def _elements(text, start, name, at):
+    """Yield the rows of the legal JSON array at text[start]."""
+    duplicates, number, last, index = [], 1, 0, 0
+    decoder = json.JSONDecoder(object_pairs_hook=schema.note_duplicates(duplicates))
+    position = _skip(text, start + 1)
+    while text[position] != "]":
+        row, end = decoder.raw_decode(text, position)
+        number += text.count("\n", last, position)
+        last, place = position, f"{at}[{index}]"
+        problems = [("duplicate_key", key) for key in duplicates] + list(schema.value_problems(row))
+        yield _line(name, number, row, problems, place, is_row=True)
+        duplicates.clear()
+        index += 1
+        position = _skip(text, end)
+        position = _skip(text, position + 1) if text[position] == "," else position
+    if not index:
+        raise DataError(f"{name} is empty: its list has no objects")
+
+
+def _members(text, start):
+    """Yield (key, place of its value) of the legal JSON object at text[start]."""
+    decoder = json.JSONDecoder()
+    position = _skip(text, start + 1)
+    while text[position] != "}":
+        key, end = decoder.raw_decode(text, position)
+        place = _skip(text, _skip(text, end) + 1)
+        yield key, place
+        position = _skip(text, decoder.raw_decode(text, place)[1])
+        position = _skip(text, position + 1) if text[position] == "," else position
+
+
+def _skip(text, position):
+    """The place of the next character that is no JSON white space."""
+    while text[position : position + 1] in (" ", "\t", "\r", "\n"):
+        position += 1
+    return position
+
+
+# --- CSV
+
+
+def _scan_csv(path, name):
+    """Rows of a CSV file: separator , ; or tab, one header line, lists as JSON text; every cell stays text."""
+    with path.open("rb") as file:
+        start = file.read(3)
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DataError(f"{path} is UTF-16; save it as CSV UTF-8")
+    if start == codecs.BOM_UTF8:
+        yield _line(name, 1, None, [("bom", "")])
+    csv.field_size_limit(max(csv.field_size_limit(), schema.MAX_LINE_BYTES))
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        first = file.readline()
+        file.seek(0)
+        reader = csv.reader(file, delimiter=max(",;\t", key=first.count), strict=True)
+        header = _csv_header(reader, path)
+        lists = LIST_COLUMNS | ({"input"} if "preferred_output" in header else set())
+        rows = 0
+        while True:
+            number = reader.line_num + 1
+            try:
+                cells = next(reader)
+            except StopIteration:
+                break
+            except csv.Error as error:
+                unread = reader.line_num - number + 1
+                at_end = "unexpected end" in str(error)
+                problem = ("open_quote", "", unread) if at_end else ("broken_csv", "", error)
+                cells, row, problems = None, None, [problem]
+            if cells == []:
+                continue  # a blank line
+            if cells is not None:
+                row, problems = _csv_row(header, cells, lists)
+            rows += 1
+            yield _line(name, number, row, problems, is_row=True)
+    if not rows:
+        raise DataError(f"{name} is empty: it has a header and no rows")
+
+
+def _csv_header(reader, path):
+    try:
+        header = next(reader, [])
+    except csv.Error as error:
+        raise DataError(f"{path}:1 the header is not CSV: {error}; mend the first line") from error
+    twice = [name for name, count in Counter(header).items() if count > 1]
+    if not any(header) or twice:
+        problem = f"names {twice[0]!r} twice" if twice else "is empty"
+        raise DataError(f"{path}:1 the header {problem}; the first line must name each column once")
+    if any(schema.has_surrogate(name) for name in header):
+        raise DataError(f"{path}:1 the header is not UTF-8; save the file again as CSV UTF-8")
+    return header
+
+
+def _csv_row(header, cells, lists):
+    """One CSV record as a row (None if it has none) and its problems."""
+    if len(cells) != len(header):
+        return None, [("wrong_columns", "", len(cells), len(header))]
+    damaged = [name for name, cell in zip(header, cells, strict=True) if schema.has_surrogate(cell)]
+    if damaged:
+        return None, [("not_utf8", name) for name in damaged]
+    row, problems = {}, []
+    for name, cell in zip(header, cells, strict=True):
+        row[name], found = _csv_value(name, cell, lists)
+        problems += found
+    return row, problems + list(schema.value_problems(row))
+
+
+def _csv_value(name, cell, lists):
+    """The value of a cell and its problems: JSON text where turns or tools are meant, else the text as it is."""
+    start = cell.lstrip()[:1]
+    if name in lists and not start:
+        return None, []
+    if start not in ("[", "{") or name not in lists | TEXT_OR_TURNS:
+        return cell, []
+    duplicates = []
+    try:
+        value = json.loads(cell, object_pairs_hook=schema.note_duplicates(duplicates))
+    except (ValueError, RecursionError) as error:
+        return cell, [("cell_not_json", name, error)] if name in lists else []
+    if name in TEXT_OR_TURNS and not (isinstance(value, list) and value and all(map(_is_turn, value))):
+        return cell, []  # an answer that is JSON itself
+    return value, [("duplicate_key", f"{name}.{key}") for key in duplicates]
+
+
+def _is_turn(value):
+    return isinstance(value, dict) and {"role", "content"} <= set(value)
+
+
+# --- tables
+
+
+def _scan_parquet(path, name):
+    def rows():
+        import pyarrow.parquet
+
+        with pyarrow.parquet.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            twice = [column for column, count in Counter(names).items() if count > 1]
+            if twice:
+                raise DataError(f"{path} has two columns {twice[0]!r}: rename one")
+            for batch in file.iter_batches(1000):
+                yield from batch.to_pylist()
+
+    yield from _table_rows(rows(), name)
+
+
+def _scan_folder(path):
+    """Rows of a folder written by `Dataset.save_to_disk`."""
+    splits = sorted(item.parent.name for item in path.glob("*/state.json"))
+    if (path / "dataset_dict.json").exists() and splits:
+        raise DataError(f"{path} holds the splits {', '.join(splits)}: name one, for example {path / splits[0]}")
+    if not (path / "state.json").exists():
+        raise DataError(f"{path} is a folder that save_to_disk did not write: name a file in it")
+    from datasets import load_from_disk
+
+    try:
+        dataset = load_from_disk(str(path))
+    except Exception as error:  # whatever damage the folder has
+        raise DataError(f"{path} cannot be loaded ({_first_line(error)}): save the data set again") from error
+    yield from _scan_dataset(dataset, str(path))
+
+
+def _scan_dataset(dataset, name):
+    if isinstance(dataset, dict):
+        raise DataError(f"a DatasetDict with the splits {', '.join(map(str, dataset))}: give one of them")
+    if not hasattr(dataset, "with_format"):
+        raise DataError(f"give a path or a datasets.Dataset, not a {type(dataset).__name__}")
+    yield from _table_rows(iter(dataset.with_format(None)), name)
+
+
+def _table_rows(rows, name):
+    """Lines of a table, counted from 1 without a header; keys that are null only because others have them go."""
+    number = nulls = first_null = 0
+    for number, row in enumerate(_guarded(rows, name), 1):
+        row, removed = _plain(row)
+        nulls += removed
+        first_null = first_null or (number if removed else 0)
+        problems = [
+            ("not_json_value", field, type(value).__name__)
+            for field, value, _ in schema.walk(row)
+            if not isinstance(value, (str, int, float, list, dict, type(None)))
+        ]
+        yield _line(name, number, row, problems or list(schema.value_problems(row)), is_row=True)
+    if nulls:
+        yield _line(name, first_null, None, [("null_arguments", "tool_calls", nulls)])
+    if not number:
+        raise DataError(f"{name} is empty: it has no rows")
+
+
+def _guarded(rows, name):
+    """The same rows; whatever a damaged table raises becomes a DataError."""
+    try:
+        yield from rows
+    except DataError:
+        raise
+    except Exception as error:  # Arrow raises many kinds: OSError, ValueError, KeyError, its own
+        raise DataError(f"{name} cannot be read ({_first_line(error)}): it is damaged, write it again") from error
+
+
+def _first_line(error):
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
+
+
+def _plain(row: dict) -> tuple[dict, int]:
+    """A row of a table with dates as text and turns without null keys, and the nulls taken out of tool calls."""
+    result, removed = {}, 0
+    for name, value in row.items():
+        if isinstance(value, (datetime.date, datetime.time)):
+            value = value.isoformat()
+        elif name == "input" and isinstance(value, dict):
+            value, removed_here = _plain({key: item for key, item in value.items() if item is not None})
+            removed += removed_here
+        elif name == "tools":
+            value, removed_here = _without_nulls(value)
+            removed += removed_here
+        elif name in TURN_COLUMNS and isinstance(value, list):
+            turns = []
+            for turn in value:
+                if isinstance(turn, dict):
+                    turn = {key: item for key, item in turn.items() if item is not None or key == "content"}
+                if isinstance(turn, dict) and "tool_calls" in turn:
+                    turn["tool_calls"], removed_here = _without_nulls(turn["tool_calls"])
+                    removed += removed_here
+                turns.append(turn)
+            value = turns
+        result[name] = value
+    return result, removed
+
+
+def _without_nulls(value):
+    """The value without keys that are null, at any depth, and their number."""
+    if isinstance(value, dict):
+        items = {key: _without_nulls(item) for key, item in value.items() if item is not None}
+        removed = len(value) - len(items) + sum(count for _, count in items.values())
+        return {key: item for key, (item, _) in items.items()}, removed
+    if isinstance(value, list):
+        items = [_without_nulls(item) for item in value]
+        return [item for item, _ in items], sum(count for _, count in items)
+    return value, 0

@@ -1,0 +1,169 @@
+"""The YAML that a trainer needs besides the data: Axolotl and LLaMA-Factory, from settings named as PEFT and TRL do."""
+
+import json
+import math
+
+from ftlab.errors import DataError
+
+# what the files say unless the given settings say otherwise
+SETTINGS = {
+    "base_model": "unsloth/Qwen3-4B-Instruct-2507",
+    "method": "qlora",
+    "r": 16,
+    "lora_alpha": 32,
+    "lora_dropout": 0.0,
+    "target_modules": "all-linear",
+    "learning_rate": 2e-4,
+    "num_train_epochs": 3,
+    "per_device_train_batch_size": 2,
+    "gradient_accumulation_steps": 8,
+    "warmup_steps": 0.05,
+    "weight_decay": 0.01,
+    "lr_scheduler_type": "cosine",
+    "max_length": 2048,
+    "beta": 0.1,
+    "seed": 3407,
+}
+
+
+def complete_settings(given: dict | None) -> dict:
+    """SETTINGS with the given ones in their place, None as if not given; DataError for an unknown name or value."""
+    given = {key: value for key, value in (given or {}).items() if value is not None}
+    unknown = sorted(set(given) - set(SETTINGS))
+    if unknown:
+        raise DataError(f"unknown setting(s) {', '.join(unknown)}; choose from {', '.join(SETTINGS)}")
+    for key, value in given.items():
+        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+        if isinstance(SETTINGS[key], (int, float)) and not number:
+            raise DataError(f"{key}: {value!r} must be a number, 0 or more")
+    settings = SETTINGS | given
+    if settings["method"] not in ("full", "lora", "qlora"):
+        raise DataError(f"method: {settings['method']!r} must be full, lora or qlora")
+    return settings
+
+
+def axolotl_files(settings: dict, kind: str, sizes: dict[str, int]) -> dict[str, bytes]:
+    """axolotl.yaml, keys of Axolotl 0.19; `axolotl train axolotl.yaml` in the folder of the files."""
+    preference = kind == "preference"
+    form = {"type": "chat_template", "field_messages": "messages", "chat_template": "tokenizer_default"}
+    if preference:
+        form |= {"type": "chat_template.default", "field_chosen": "chosen", "field_rejected": "rejected"}
+    else:
+        form |= {"roles_to_train": ["assistant"], "message_field_training": "train"}
+    sets = [{"path": f"{name}.jsonl", "ds_type": "json", "split": "train"} | form for name in sizes]
+    warmup = settings["warmup_steps"]
+    config = {
+        "base_model": settings["base_model"],
+        "datasets": sets[:1],
+        **({"test_datasets": sets[1:]} if sets[1:] else {}),
+        **({"rl": "dpo", "rl_beta": settings["beta"]} if preference else {}),
+        **_axolotl_adapter(settings),
+        "sequence_len": settings["max_length"],
+        "excess_length_strategy": "raise",  # its own default drops long rows
+        "sample_packing": False,
+        "micro_batch_size": settings["per_device_train_batch_size"],
+        "gradient_accumulation_steps": settings["gradient_accumulation_steps"],
+        "num_epochs": settings["num_train_epochs"],
+        "learning_rate": settings["learning_rate"],
+        "lr_scheduler": settings["lr_scheduler_type"],
+        **({"warmup_ratio": warmup} if warmup < 1 else {"warmup_steps": int(warmup)}),
+        "weight_decay": settings["weight_decay"],
+        "optimizer": "adamw_torch",
+        "bf16": "auto",
+        "seed": settings["seed"],
+        "output_dir": "output",
+    }
+    return {"axolotl.yaml": _yaml(config, "Run in this folder: axolotl train axolotl.yaml")}
+
+
+def _axolotl_adapter(settings):
+    if settings["method"] == "full":
+        return {}
+    modules = settings["target_modules"]
+    everywhere = modules == "all-linear"
+    return {
+        "adapter": settings["method"],
+        "load_in_4bit": settings["method"] == "qlora",
+        "lora_r": settings["r"],
+        "lora_alpha": settings["lora_alpha"],
+        "lora_dropout": settings["lora_dropout"],
+        **({"lora_target_linear": True} if everywhere else {"lora_target_modules": _names(modules)}),
+    }
+
+
+def llama_factory_files(settings: dict, kind: str, sizes: dict[str, int]) -> dict[str, bytes]:
+    """dataset_info.json and llama_factory.yaml, keys of LLaMA-Factory 0.9.5.
+
+    The layout is sharegpt with our own tags: its openai layout adds "detailed thinking off" to the system turn.
+    """
+    preference = kind == "preference"
+    columns = {"messages": "messages"} | ({"chosen": "chosen", "rejected": "rejected"} if preference else {})
+    tags = {f"{tag}_tag": tag for tag in ("role", "content", "user", "assistant", "system")}
+    entry = {"formatting": "sharegpt", "ranking": preference, "columns": columns, "tags": tags}
+    info = {name: {"file_name": f"{name}.json"} | entry for name in sizes}
+    config = {
+        "model_name_or_path": settings["base_model"],
+        "stage": "dpo" if preference else "sft",
+        "do_train": True,
+        **({"pref_beta": settings["beta"], "pref_loss": "sigmoid"} if preference else {}),
+        **_llama_factory_adapter(settings),
+        "dataset_dir": ".",
+        "dataset": "train",
+        **({"eval_dataset": "validation", "eval_strategy": "epoch"} if "validation" in sizes else {}),
+        "cutoff_len": settings["max_length"],
+        "per_device_train_batch_size": settings["per_device_train_batch_size"],
+        "gradient_accumulation_steps": settings["gradient_accumulation_steps"],
+        "num_train_epochs": settings["num_train_epochs"],
+        "learning_rate": settings["learning_rate"],
+        "lr_scheduler_type": settings["lr_scheduler_type"],
+        "warmup_steps": _warmup_steps(settings, sizes["train"]),
+        "weight_decay": settings["weight_decay"],
+        "bf16": True,
+        "seed": settings["seed"],
+        "output_dir": "output",
+    }
+    head = (
+        "Run in this folder: llamafactory-cli train llama_factory.yaml\n"
+        "Add `template:` with the name LLaMA-Factory gives to your model; without it the tokenizer's own is parsed.\n"
+        "warmup_steps is counted for one GPU; rows over cutoff_len are cut."
+    )
+    encoded = (json.dumps(info, indent=1) + "\n").encode()
+    return {"dataset_info.json": encoded, "llama_factory.yaml": _yaml(config, head)}
+
+
+def _llama_factory_adapter(settings):
+    if settings["method"] == "full":
+        return {"finetuning_type": "full"}
+    modules = settings["target_modules"]
+    return {
+        "finetuning_type": "lora",
+        "lora_rank": settings["r"],
+        "lora_alpha": settings["lora_alpha"],
+        "lora_dropout": settings["lora_dropout"],
+        "lora_target": "all" if modules == "all-linear" else ",".join(_names(modules)),
+        **({"quantization_bit": 4} if settings["method"] == "qlora" else {}),
+    }
+
+
+def _names(modules):
+    return [modules] if isinstance(modules, str) else list(modules)
+
+
+def _warmup_steps(settings, rows) -> int:
+    """A whole number of steps on one GPU; below 1 the setting is a fraction of all steps."""
+    warmup = settings["warmup_steps"]
+    if warmup >= 1:
+        return int(warmup)
+    batch = settings["per_device_train_batch_size"] * settings["gradient_accumulation_steps"]
+    return round(math.ceil(rows / batch) * settings["num_train_epochs"] * warmup)
+
+
+def _yaml(config, head) -> bytes:
+    import yaml
+
+    comment = "".join(f"# {line}\n" for line in head.splitlines())
+    return (comment + yaml.safe_dump(config, sort_keys=False, allow_unicode=True)).encode()
+
+
+# each: (settings, chat or preference, rows by file) -> {name of a file: its content}
+TRAINER_FILES = {"axolotl": axolotl_files, "llama_factory": llama_factory_files}
