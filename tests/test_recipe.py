@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftlab.errors import RecipeError
@@ -130,7 +130,7 @@ MISTAKES = {
     "huge": ("weight_decay: 0.01", f"weight_decay: {10**400}", 22, "weight_decay", "0 to 1"),
     "empty": ("max_length: 512", "max_length:", 24, "max_length: is empty", "in tokens"),
     "one of a few": ("cosine", "cosin", 23, 'is "cosin"', "did you mean cosine?"),
-    "unknown method": ("method: lora", "method: dora", 12, "training.method", "lora, qlora or full"),
+    "unknown method": ("method: lora", "method: dora", 12, "training.method", "lora, qlora, full"),
     "layer twice": ("[q_proj, v_proj]", "[q_proj, q_proj]", 16, "target_modules", "different"),
     "layers as one text": ("[q_proj, v_proj]", "q_proj", 16, 'is "q_proj"', "all-linear"),
     "no layers": ("[q_proj, v_proj]", "[]", 16, "target_modules", "a list"),
@@ -242,6 +242,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_any_value_anywhere_is_read_or_refused(data, tmp_path_factory):
     folder = tmp_path_factory.getbasetemp() / "any_value"

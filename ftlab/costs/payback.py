@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-from ftlab.costs.prices import number_rule, read_settings, section_rule, share_rule, text_rule
-from ftlab.costs.scenario import money
+from ftlab.costs.assumptions import band_problems, band_rule, certain_rule, share_rule
+from ftlab.costs.options import money
 from ftlab.errors import RecipeError
+from ftlab.settings import read_settings, section_rule, text_rule
 
 WEEKS_PER_MONTH = 365 / 12 / 7
 
@@ -60,7 +61,7 @@ class Workflow:
         return "\n".join(lines)
 
 
-NUMBERS = tuple(each.name for each in fields(Workflow) if each.type is float or each.type == "float")
+NUMBERS = tuple(each.name for each in fields(Workflow) if each.type is float)
 ACCURACIES = ("accuracy_before", "accuracy_after", "accuracy_automatic")
 SHARES = ("review_share_before", "review_share_after")
 
@@ -169,11 +170,7 @@ def read_workflow(path: str | Path) -> Workflow:
             problems.append(((name,), "is missing; write it under published: if a source gives it, else under ours:"))
         if name in published and name in ours:
             problems.append((("ours", name), "stands under published: too; keep one"))
-    for section in ("published", "ours"):
-        for name, value in content[section].items():
-            if isinstance(value, list) and sorted(value) != value:
-                problems.append(((section, name), f"is {value}; write the band as [low, likely, high]"))
-    place.raise_problems(problems)
+    place.raise_problems([*problems, *band_problems(content)])
     given = published | ours
     likely = {name: given[name][1] if isinstance(given[name], list) else given[name] for name in NUMBERS}
     bands = {name: (given[name][0], given[name][2]) for name in NUMBERS if isinstance(given[name], list)}
@@ -293,25 +290,25 @@ def _months(workflow) -> float:
 
 
 _RULES = {
-    "cases_per_month": number_rule("how many cases a month", above=0),
-    "minutes_per_review": number_rule("a person's minutes to read one answer"),
-    "minutes_per_correction": number_rule("the further minutes when the answer is wrong"),
-    "usd_per_hour": number_rule("what an hour of that person costs in dollars"),
+    "cases_per_month": band_rule("how many cases a month", above=0),
+    "minutes_per_review": band_rule("a person's minutes to read one answer"),
+    "minutes_per_correction": band_rule("the further minutes when the answer is wrong"),
+    "usd_per_hour": band_rule("what an hour of that person costs in dollars"),
     "accuracy_before": share_rule("the accuracy over all cases before training"),
     "accuracy_after": share_rule("the accuracy over all cases after training"),
     "accuracy_automatic": share_rule("the accuracy on the cases nobody reads after training"),
     "review_share_before": share_rule("the share of cases a person reads before"),
     "review_share_after": share_rule("the share of cases a person reads after"),
-    "usd_per_error": number_rule("what an error that nobody saw costs in dollars"),
-    "inference_usd_per_case": number_rule("what the model's answer costs before, in dollars"),
-    "inference_factor": number_rule("what it costs after, as a multiple (1.08: 8 % dearer)"),
-    "training_usd": number_rule("what the training costs in dollars"),
-    "labels": number_rule("how many labelled cases the training needs"),
-    "usd_per_label": number_rule("what one label costs you in dollars"),
-    "usd_per_new_label": number_rule("what one label costs when a person has to write it"),
-    "evaluation_usd": number_rule("what the test set and its reading cost in dollars"),
-    "setup_usd": number_rule("what building it in costs in dollars"),
-    "upkeep_usd_per_month": number_rule("what watching and retraining cost a month in dollars"),
+    "usd_per_error": band_rule("what an error that nobody saw costs in dollars"),
+    "inference_usd_per_case": band_rule("what the model's answer costs before, in dollars"),
+    "inference_factor": band_rule("what it costs after, as a multiple (1.08: 8 % dearer)"),
+    "training_usd": band_rule("what the training costs in dollars"),
+    "labels": band_rule("how many labelled cases the training needs"),
+    "usd_per_label": band_rule("what one label costs you in dollars"),
+    "usd_per_new_label": band_rule("what one label costs when a person has to write it"),
+    "evaluation_usd": band_rule("what the test set and its reading cost in dollars"),
+    "setup_usd": band_rule("what building it in costs in dollars"),
+    "upkeep_usd_per_month": band_rule("what watching and retraining cost a month in dollars"),
 }
 SCHEMA = section_rule(
     {
@@ -325,8 +322,8 @@ SCHEMA = section_rule(
             {},
             _RULES
             | {
-                "payback_weeks": number_rule("the published payback in weeks", band=False),
-                "training_hours": number_rule("the published hours of training", band=False),
+                "payback_weeks": certain_rule("the published payback in weeks"),
+                "training_hours": certain_rule("the published hours of training"),
             },
             default={},
         ),

@@ -6,20 +6,24 @@ the root of this repository; absolute paths are taken as they are.
 
 import hashlib
 import json
-import math
-import re
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from functools import reduce
 from pathlib import Path
 
-import yaml
-from jsonschema import Draft202012Validator
-
-from ftlab.errors import RecipeError
 from ftlab.evaluation.gate import Bars
 from ftlab.evaluation.metrics import METRICS
 from ftlab.models import REPOSITORY
+from ftlab.settings import (
+    choice_rule,
+    complete,
+    number_rule,
+    read_yaml,
+    remedy,
+    schema_problems,
+    section_rule,
+    text_rule,
+    whole_rule,
+)
 
 ADAPTER_KEYS = ("r", "lora_alpha", "lora_dropout", "target_modules")  # what only lora and qlora have
 SCHEDULERS = (  # those of transformers that need no further arguments
@@ -31,8 +35,6 @@ SCHEDULERS = (  # those of transformers that need no further arguments
     "linear",
     "polynomial",
 )
-# PyYAML follows YAML 1.1, in which a number with an exponent needs a dot and a sign: 4e-3 is a text
-EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 
 @dataclass(frozen=True)
@@ -137,32 +139,28 @@ class Recipe:
 def load_recipe(path: str | Path) -> Recipe:
     """Read a recipe; one RecipeError lists everything wrong in it, each with file, line, key and remedy."""
     path = Path(path)
-    content, lines, problems = _read(path)
-    if problems:  # a key given twice: which one is meant is not ours to guess
-        _raise(path, problems, lines)
-    content = _complete(content, SCHEMA)
-    problems = [p for error in Draft202012Validator(SCHEMA).iter_errors(content) for p in _explain(error)]
-    problems += _check_together(content)
-    bad = {at for at, _ in problems}
+    content, place = read_yaml(path, SCHEMA, "recipe")
+    content = complete(content, SCHEMA)
+    problems = schema_problems(content, SCHEMA) + list(_check_together(content))
     files = {}
     for at, name in _file_names(content):
         files[at], problem = _find(name, path.parent)
-        if problem and at not in bad:
+        if problem:
             problems.append((at, problem))
     problems += _check_distinct(files)
-    _raise(path, problems, lines)
-    data, evaluation = content["data"], content["evaluation"]
-    modules = content["training"]["target_modules"]
-    slices = {name: files["data", "slices", name] for name in data["slices"]}
+    place.raise_problems(problems)
+    data, evaluation, training = content["data"], content["evaluation"], content["training"]
     data |= {key: files.get(("data", key)) for key in ("train", "validation", "test", "schema")}
+    data |= {"slices": {name: files["data", "slices", name] for name in data["slices"]}}
     evaluation |= {"probe": files.get(("evaluation", "probe"))}
-    content["training"]["target_modules"] = tuple(modules) if isinstance(modules, list) else modules
+    if isinstance(training.get("target_modules"), list):
+        training |= {"target_modules": tuple(training["target_modules"])}
     return Recipe(
         **content
         | {
-            "data": DataFiles(**data | {"slices": slices}),
+            "data": DataFiles(**data),
             "prompts": files.get(("prompts",)),
-            "training": Training(**content["training"]),
+            "training": Training(**training),
             "evaluation": Evaluation(**evaluation),
             "bars": Bars(**content["bars"]),
         }
@@ -175,48 +173,24 @@ def _pairs(settings) -> str:
     return ", ".join(f"{key} {getattr(value, 'name', value)}" for key, value in shown.items())
 
 
-def _section(required: dict, optional: dict | None = None, **extra) -> dict:
-    keys = required | (optional or {})
-    return {
-        "type": "object",
-        "properties": keys,
-        "required": list(required),
-        "additionalProperties": False,
-        **extra,
-    }
-
-
-def _key(kind, remedy, **rules) -> dict:
-    return {"type": kind, "description": remedy, **rules}
-
-
-def _or_null(rule: dict) -> dict:
-    return rule | {"type": [rule["type"], "null"], "default": None}
-
-
 def _file(what) -> dict:
-    return _key("string", f"write the path of {what}", minLength=1)
+    return text_rule(f"the path of {what}")
 
 
-def _count(what) -> dict:
-    return _key("integer", f"write {what}, a whole number from 1", minimum=1, maximum=10**9)
+def _fraction(what, **bounds) -> dict:
+    return number_rule(f"{what} as a fraction of 1 (0.05 is five points)", **bounds)
 
 
-def _bar(what) -> dict:
-    return _key("number", f"write {what} as a fraction of 1 (0.05 is five points)")
-
-
-SCHEMA = _section(
+SCHEMA = section_rule(
     {
-        "name": _key(
-            "string",
-            "write a short name that may be a folder: letters, digits, dot, dash, underscore",
+        "name": text_rule(
+            "a short name that may be a folder: letters, digits, dot, dash, underscore",
             pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z",
         ),
-        "task": _key("string", "say in a few words what the model has to do", minLength=1),
-        "model": _key("string", "write nano, a hub id (owner/name) or a model folder", minLength=1),
-        "seed": _key("integer", "write a whole number from 0", minimum=0, maximum=2**32 - 1),
-        "data": _section(
+        "task": text_rule("in a few words what the model has to do"),
+        "model": text_rule("nano, a hub id (owner/name) or a model folder"),
+        "seed": whole_rule("the seed of all that is random", minimum=0, maximum=2**32 - 1),
+        "data": section_rule(
             {
                 "train": _file("the training rows (chat JSONL)"),
                 "validation": _file("the validation rows (chat JSONL)"),
@@ -224,190 +198,76 @@ SCHEMA = _section(
             },
             {
                 "slices": {
-                    "type": ["object", "null"],
+                    "type": "object",
                     "description": "write one line `name: path` for each further test set",
                     "default": {},
-                    "propertyNames": _key("string", "write the name of a further test set as a text")
-                    | {"pattern": r"^(?!(test|validation|train)$)[A-Za-z0-9._-]+$"},
+                    "propertyNames": text_rule(
+                        "the name of a further test set as a text",
+                        pattern=r"^(?!(test|validation|train)$)[A-Za-z0-9._-]+$",
+                    ),
                     "additionalProperties": _file("a further test set (chat JSONL)"),
                 },
-                "schema": _or_null(_file("the answer's JSON Schema, or leave the key out")),
-                "train_rows": _or_null(_count("how many training rows to use, or leave the key out")),
+                "schema": _file("the answer's JSON Schema, or leave the key out"),
+                "train_rows": whole_rule("how many training rows to use, or leave the key out"),
             },
         ),
-        "training": _section(
+        "training": section_rule(
             {
-                "method": _key("string", "write lora, qlora or full", enum=["lora", "qlora", "full"]),
-                "learning_rate": _key(
-                    "number",
-                    "write a number above 0 and at most 1 (LoRA on a 1B-8B model: 1e-4 to 2e-4)",
+                "method": choice_rule(("lora", "qlora", "full")),
+                "learning_rate": number_rule(
+                    "a number above 0 and at most 1 (LoRA on a 1B-8B model: 1e-4 to 2e-4)",
                     exclusiveMinimum=0,
                     maximum=1,
                 ),
-                "num_train_epochs": _key(
-                    "number",
-                    "write how often to go through the data (1 to 3)",
-                    exclusiveMinimum=0,
-                    maximum=10**4,
+                "num_train_epochs": number_rule(
+                    "how often to go through the data (1 to 3)", exclusiveMinimum=0, maximum=10**4
                 ),
-                "per_device_train_batch_size": _count("the rows of one step on one device"),
-                "gradient_accumulation_steps": _count("the batches added up before each step (1 for none)"),
-                "warmup_steps": _key(
-                    "number",
-                    "write a fraction of all steps below 1 (0.05), or a whole number of steps",
-                    minimum=0,
-                    maximum=10**9,
+                "per_device_train_batch_size": whole_rule("the rows of one step on one device"),
+                "gradient_accumulation_steps": whole_rule("the batches added up before each step (1 for none)"),
+                "warmup_steps": number_rule(
+                    "a fraction of all steps below 1 (0.05), or a whole number of steps", minimum=0, maximum=10**9
                 ),
-                "weight_decay": _key("number", "write a number from 0 to 1 (0.01)", minimum=0, maximum=1),
-                "lr_scheduler_type": _key("string", f"write one of {', '.join(SCHEDULERS)}", enum=SCHEDULERS),
-                "max_length": _count("the longest row to train on, in tokens"),
+                "weight_decay": number_rule("a number from 0 to 1 (0.01)", minimum=0, maximum=1),
+                "lr_scheduler_type": choice_rule(SCHEDULERS),
+                "max_length": whole_rule("the longest row to train on, in tokens"),
             },
             {
-                "r": _or_null(_count("the rank of the adapter (16)")),
-                "lora_alpha": _or_null(_count("the scale of the adapter (r or 2·r)")),
-                "lora_dropout": _or_null(
-                    _key("number", "write a number from 0 to below 1 (0)", minimum=0, exclusiveMaximum=1)
-                ),
+                "r": whole_rule("the rank of the adapter (16)"),
+                "lora_alpha": whole_rule("the scale of the adapter (r or 2·r)"),
+                "lora_dropout": number_rule("a number from 0 to below 1 (0)", minimum=0, exclusiveMaximum=1),
                 "target_modules": {
-                    "type": ["array", "string", "null"],
+                    "type": ["array", "string"],
                     "description": "write a list of different layer names ([q_proj, v_proj]) or all-linear",
-                    "default": None,
-                    "items": {
-                        "type": "string",
-                        "minLength": 1,
-                        "description": "write the name of a layer, such as q_proj",
-                    },
+                    "items": text_rule("the name of a layer, such as q_proj"),
                     "minItems": 1,
                     "uniqueItems": True,
                     "pattern": r"^all-linear\Z",
                 },
             },
         ),
-        "evaluation": _section(
+        "evaluation": section_rule(
             {
-                "max_new_tokens": _count("the longest answer in tokens"),
-                "batch_size": _count("how many answers to generate at a time"),
+                "max_new_tokens": whole_rule("the longest answer in tokens"),
+                "batch_size": whole_rule("how many answers to generate at a time"),
             },
             {
-                "probe": _or_null(_file("the probe's rows (JSONL), or leave the key out")),
-                "validation_rows": _or_null(_count("how many validation rows to use, or leave the key out")),
+                "probe": _file("the probe's rows (JSONL), or leave the key out"),
+                "validation_rows": whole_rule("how many validation rows to use, or leave the key out"),
             },
         ),
-        "bars": _section(
+        "bars": section_rule(
             {
-                "min_gain": _bar("the gain that training must bring") | {"exclusiveMinimum": 0, "exclusiveMaximum": 1},
-                "max_probe_loss": _bar("the loss that a probe may have") | {"minimum": 0, "exclusiveMaximum": 1},
+                "min_gain": _fraction("the gain that training must bring", exclusiveMinimum=0, exclusiveMaximum=1),
+                "max_probe_loss": _fraction("the loss that a probe may have", minimum=0, exclusiveMaximum=1),
             },
             {
-                "alpha": _bar("the share of false alarms")
-                | {"exclusiveMinimum": 0, "exclusiveMaximum": 1, "default": 0.05},
-                "metric": _key("string", f"write one of {', '.join(METRICS)}", enum=METRICS)
-                | {"default": "field_accuracy"},
+                "alpha": _fraction("the share of false alarms", exclusiveMinimum=0, exclusiveMaximum=1, default=0.05),
+                "metric": choice_rule(METRICS, default="field_accuracy"),
             },
         ),
     },
-    {"prompts": _or_null(_file("the YAML file of prompt wordings, or leave the key out"))},
+    {"prompts": _file("the YAML file of prompt wordings, or leave the key out")},
 )
-
-
-def _read(path) -> tuple[object, dict, list]:
-    """The content, the line of each key (by its path), and keys that stand there twice."""
-    if path.is_dir():
-        raise RecipeError(f"{path} is a folder: name one recipe (.yaml)")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise RecipeError(f"{path} does not exist: check the path (now in {Path.cwd()})") from error
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
-    try:
-        content, node = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
-        lines, twice = {}, []
-        _find_lines(node, (), lines, twice)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{path}:{mark.line + 1}" if mark else path
-        remedy = "indent with spaces, write `key: value`, and put a text with a colon in quotes"
-        raise RecipeError(f"{where}: not YAML: {error.problem or error.context}; {remedy}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise RecipeError(f"{path}: not readable as YAML: {error}; correct or quote that value") from error
-    if not isinstance(content, dict):
-        keys = ", ".join(SCHEMA["properties"])
-        raise RecipeError(f"{path}: holds no settings; write `key: value` lines for {keys}")
-    return content, lines, twice
-
-
-def _find_lines(node, at, lines, twice):
-    if node is None:
-        return
-    lines.setdefault(at, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for key, value in node.value:
-            inner = (*at, key.value if isinstance(key.value, str) else str(key.start_mark.line + 1))
-            if inner in seen:
-                lines[inner] = key.start_mark.line + 1
-                twice.append((inner, "stands there twice; delete one"))
-            seen.add(inner)
-            lines[inner] = key.start_mark.line + 1
-            _find_lines(value, inner, lines, twice)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            _find_lines(value, (*at, index), lines, twice)
-
-
-def _complete(value, rule):
-    """A copy with defaults filled in and numbers as numbers: `4e-3` and 3 where a float is meant."""
-    kinds = rule.get("type", ())
-    kinds = [kinds] if isinstance(kinds, str) else kinds
-    if "object" in kinds and isinstance(value, dict):
-        known = rule.get("properties", {})
-        filled = {key: each["default"] for key, each in known.items() if "default" in each}
-        return filled | {key: _complete(each, known.get(key, {})) for key, each in value.items()}
-    if value is None and rule.get("default") is not None and "null" in kinds:
-        return rule["default"]
-    number = {"integer", "number"} & set(kinds)
-    if number and isinstance(value, str) and EXPONENT.fullmatch(value):
-        value = float(value)
-    if isinstance(value, float) and math.isnan(value):
-        return "nan"  # no number to a schema: it would pass every comparison
-    if number and isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e18:
-        return int(value) if "integer" in kinds and value == int(value) else float(value)
-    return value
-
-
-def _explain(error):
-    """(path, message with remedy) for what jsonschema found."""
-    at, rule = tuple(error.absolute_path), error.schema
-    if error.validator == "additionalProperties":
-        for key in error.instance.keys() - rule["properties"].keys():
-            yield (*at, key), f"is unknown; {_meant(key, at, rule['properties'])}"
-    elif error.validator == "required":
-        for key in error.validator_value:
-            if key not in error.instance:
-                yield (*at, key), f"is missing; {_remedy(rule['properties'][key])}"
-    else:
-        shown = json.dumps(error.instance, default=str, ensure_ascii=False)
-        shown = "empty" if error.instance is None else shown
-        shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
-        close = get_close_matches(str(error.instance), rule.get("enum", ()), n=1)
-        meant = f" (did you mean {close[0]}?)" if close else ""
-        yield at, f"is {shown}{meant}; {_remedy(rule)}"
-
-
-def _remedy(rule) -> str:
-    return rule.get("description") or f"write it as a section with {', '.join(rule['properties'])}"
-
-
-def _meant(key, at, known) -> str:
-    """The nearest key of the same section, else the section where the key belongs."""
-    if close := get_close_matches(str(key), known, n=3):
-        return f"did you mean {' or '.join(close)}?"
-    sections = {"": SCHEMA} | SCHEMA["properties"]
-    for section, rule in sections.items():
-        if key in rule.get("properties", ()) and section != ".".join(map(str, at)):
-            return f"put it under {section}:" if section else "put it at the top level"
-    return f"delete it, or use one of {', '.join(known)}"
 
 
 def _check_together(content):
@@ -415,16 +275,15 @@ def _check_together(content):
     training = content.get("training")
     if not isinstance(training, dict):
         return
+    rules = SCHEMA["properties"]["training"]["properties"]
     for key in ADAPTER_KEYS:
-        rule, given = SCHEMA["properties"]["training"]["properties"][key], training.get(key) is not None
-        if training.get("method") in ("lora", "qlora") and not given:
-            yield ("training", key), f"is missing, and {training['method']} needs it; {_remedy(rule)}"
-        if training.get("method") == "full" and given:
+        if training.get("method") in ("lora", "qlora") and key not in training:
+            yield ("training", key), f"is missing, and {training['method']} needs it; {remedy(rules[key])}"
+        if training.get("method") == "full" and key in training:
             yield ("training", key), "has no effect with method full, which trains every weight; delete it"
     warmup = training.get("warmup_steps")
     if isinstance(warmup, float) and warmup > 1 and warmup != round(warmup):
-        remedy = _remedy(SCHEMA["properties"]["training"]["properties"]["warmup_steps"])
-        yield ("training", "warmup_steps"), f"is {warmup}; {remedy}"
+        yield ("training", "warmup_steps"), f"is {warmup}; {remedy(rules['warmup_steps'])}"
 
 
 def _file_names(content):
@@ -461,15 +320,3 @@ def _check_distinct(files):
             first = seen.setdefault(path.resolve(), at)
             if first != at:
                 yield at, f"is the same file as {'.'.join(first)}; name a file with other rows"
-
-
-def _raise(path, problems, lines):
-    """One RecipeError with a line for each problem, in the order of the file; nothing without problems."""
-    found = sorted({(_line(at, lines), ".".join(map(str, at)) or "recipe", text) for at, text in problems})
-    if found:
-        raise RecipeError("\n".join(f"{path}:{line}: {key}: {text}" for line, key, text in found))
-
-
-def _line(at, lines):
-    """The line of a key, or of the section in which it is missing."""
-    return next(lines[at[:end]] for end in range(len(at), -1, -1) if at[:end] in lines)
