@@ -1,0 +1,285 @@
+"""The prompt form and the review table drive the functions below them and lose nothing that was typed."""
+
+import functools
+import html
+import http.server
+import json
+import re
+import sys
+import threading
+from pathlib import Path
+
+import ipywidgets as widgets
+import pytest
+
+from ftlab.data import read_chat, write_chat
+from ftlab.data.review import Progress, Review
+from ftlab.decide import make_case
+from ftlab.prompt_kit import NOT_KNOWN, read_kit, slots_from_case
+from ftlab.widgets import REVIEW_BUTTONS, prompt_kit_form, review_table
+
+CASE = make_case({"task": "label mails", "wants": ["format"], "examples": 3000, "prompt_accuracy": 0.7})
+ALLOWED = (widgets.Button, widgets.Dropdown, widgets.Checkbox, widgets.Text, widgets.Textarea, widgets.HTML,
+           widgets.VBox, widgets.HBox)  # fmt: skip
+
+
+def walk(widget):
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from walk(child)
+
+
+def control(form, description):
+    return next(w for w in walk(form) if getattr(w, "description", None) == description)
+
+
+def shown(form):
+    return "\n".join(w.value for w in walk(form) if isinstance(w, widgets.HTML))
+
+
+# --- the prompt form
+
+
+@pytest.fixture
+def form():
+    return prompt_kit_form(CASE)
+
+
+def finished(form):
+    return control(form, "finished").value
+
+
+def test_it_starts_with_the_first_prompt_filled_from_the_case(form):
+    prompt = next(iter(read_kit().values()))
+    empty = dict.fromkeys((slot.name for slot in prompt.slots), NOT_KNOWN)
+    assert finished(form) == prompt.fill(**(empty | slots_from_case(CASE, prompt)))
+    assert "<task>label mails</task>" in finished(form)
+    assert "volume" in shown(form)  # said to be empty
+
+
+def test_a_slot_changes_the_text_and_the_copy_button(form):
+    control(form, "tried").value = "a <b>long</b> {{task}} prompt"
+    assert "<tried_so_far>a <b>long</b> {{task}} prompt</tried_so_far>" in finished(form)
+    data = re.search(r'data-text="([^"]*)"', shown(form))[1]
+    assert html.unescape(data) == finished(form)
+    control(form, "tried").value = " "
+    assert f"<tried_so_far>{NOT_KNOWN}</tried_so_far>" in finished(form)
+
+
+def test_what_was_typed_goes_with_the_learner_to_the_next_prompt(form):
+    control(form, "task").value = "sort letters"
+    control(form, "prompt").value = "compare"
+    assert "<task>sort letters</task>" in finished(form)
+    control(form, "options").value = "A and B"
+    control(form, "prompt").value = "decide"
+    control(form, "prompt").value = "compare"
+    assert control(form, "options").value == "A and B"
+
+
+@pytest.mark.parametrize("name", read_kit())
+def test_each_prompt_has_a_field_for_each_slot(form, name):
+    control(form, "prompt").value = name
+    for slot in read_kit()[name].slots:
+        assert slot.example in control(form, slot.name).placeholder
+    assert not re.search(r"\{\{\w+\}\}", finished(form))
+
+
+def test_only_controls_that_ipywidgets_7_has(form, review):
+    for each in (*walk(form), *walk(review_table(review))):
+        assert type(each) in ALLOWED
+
+
+# --- the review table
+
+
+@pytest.fixture
+def drafts(tmp_path):
+    rows = [
+        {"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": f"<i>q{n}</i>"},
+                      {"role": "assistant", "content": f"a{n}"}]}
+        for n in range(3)
+    ]  # fmt: skip
+    rows[1]["doubt"] = "two <b>queues</b> fit"
+    return write_chat(rows, tmp_path / "drafts.jsonl")
+
+
+@pytest.fixture
+def review(drafts, tmp_path):
+    return Review.open(drafts, tmp_path / "out.jsonl", reviewer="Ada")
+
+
+@pytest.fixture
+def table(review):
+    return review_table(review)
+
+
+def press(table, name):
+    control(table, name).click()
+
+
+def again(review):
+    """The review as another session reads it from the disk."""
+    return Review.open(review.drafts, review.out, reviewer="Bob")
+
+
+def test_a_whole_review_by_buttons(table, review):
+    assert "example 1 of 3" in shown(table)
+    assert control(table, "answer").value == "a0"
+    press(table, "accept")
+    assert again(review).progress == Progress(3, 1, 0, 0)
+    assert "example 2 of 3" in shown(table)
+    control(table, "answer").value = "better"
+    control(table, "note").value = "wrong queue"
+    press(table, "edit")
+    assert again(review).decision(1).note == "wrong queue"
+    assert (control(table, "answer").value, control(table, "note").value) == ("a2", "")
+    press(table, "reject")
+    assert again(review).progress == Progress(3, 1, 1, 1)
+    assert "all are decided" in shown(table)
+    press(table, "save")
+    assert [row["messages"][-1]["content"] for row in read_chat(review.out)] == ["a0", "better"]
+    assert f"2 rows in {review.out}" in shown(table)
+
+
+def test_a_changed_answer_that_is_accepted_is_kept_as_edited(table, review):
+    control(table, "answer").value = "better"
+    press(table, "accept")
+    assert again(review).answer(0) == "better"
+    assert "example 1 edited" in shown(table)
+
+
+def test_edit_without_a_change_says_what_to_do(table, review):
+    press(table, "edit")
+    assert "nothing is changed yet" in shown(table)
+    assert again(review).progress.left == 3
+
+
+def test_what_was_typed_survives_looking_at_other_examples(table, review):
+    control(table, "answer").value = "half an ans"
+    control(table, "note").value = "hm"
+    press(table, "skip")
+    assert control(table, "answer").value == "a1"
+    press(table, "back")
+    assert (control(table, "answer").value, control(table, "note").value) == ("half an ans", "hm")
+    assert again(review).progress.left == 3
+    press(table, "original")
+    assert control(table, "answer").value == "a0"
+
+
+def test_back_from_the_first_example_shows_the_last(table):
+    press(table, "back")
+    assert "example 3 of 3" in shown(table)
+
+
+def test_undo_shows_the_example_again(table, review):
+    press(table, "accept")
+    press(table, "undo")
+    assert "example 1 of 3: not decided yet" in shown(table)
+    assert again(review).progress.left == 3
+    press(table, "undo")
+    assert "no decision to take back" in shown(table)
+
+
+def test_a_decided_example_says_so_and_can_be_decided_anew(table, review):
+    control(table, "answer").value = "better"
+    press(table, "edit")
+    press(table, "back")
+    assert "example 1 of 3: edited by Ada" in shown(table)
+    assert control(table, "answer").value == "better"
+    press(table, "original")
+    press(table, "accept")
+    assert again(review).decision(0).decision == "accepted"
+
+
+@pytest.mark.parametrize("name", ["save", "edit"])
+def test_an_error_is_shown_and_nothing_moves(table, review, name):
+    control(table, "answer").value = " "
+    press(table, name)
+    assert {"save": "no row is accepted yet", "edit": "edited answer is empty"}[name] in shown(table)
+    assert "example 1 of 3" in shown(table)
+    assert again(review).progress.left == 3
+
+
+def test_the_table_goes_on_where_the_review_stopped(table, review):
+    press(table, "accept")
+    assert "example 2 of 3" in shown(review_table(again(review)))
+
+
+def test_texts_are_shown_as_they_are_and_never_as_markup(table):
+    assert "&lt;i&gt;q0" in shown(table)
+    press(table, "skip")
+    assert "two &lt;b&gt;queues&lt;/b&gt; fit" in shown(table)
+    assert "<i>" not in shown(table)
+
+
+def test_each_button_has_its_own_access_key(table):
+    keys = re.findall(r'accesskey="(\w)"[^>]*>\w: (\w+)<', shown(table))
+    assert [name for _, name in keys] == list(REVIEW_BUTTONS)
+    assert len({key for key, _ in keys}) == len(REVIEW_BUTTONS)
+
+
+# --- in a browser
+
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+import screenshot  # noqa: E402
+
+needs_chromium = pytest.mark.skipif(screenshot.chromium() is None, reason="needs Chromium: apt-get install chromium")
+
+
+@pytest.fixture
+def page(tmp_path):
+    """A page of a server on this machine: a secure place, where the clipboard may be used."""
+    pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    (tmp_path / "index.html").write_text("<textarea id='paste'></textarea><div class='ftlab-review'></div>")
+    handler = functools.partial(Quiet, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("localhost", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        with screenshot.open_page() as page:
+            page.goto(f"http://localhost:{server.server_port}/index.html")
+            yield page
+        server.shutdown()
+
+
+def put(page, content):
+    """Put HTML into the page as the HTML widget does."""
+    page.evaluate("content => document.querySelector('.ftlab-review').innerHTML = content", content)
+
+
+@pytest.mark.browser
+@needs_chromium
+@pytest.mark.parametrize("clipboard", ["there", "missing"])
+def test_the_copy_button_copies_the_whole_text(page, form, clipboard):
+    control(form, "tried").value = "quotes \" ' & <b>\nand a second line"
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    if clipboard == "missing":  # as on a page that is not https
+        page.evaluate("() => Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    put(page, form.children[-1].value)
+    page.get_by_role("button", name="copy the finished prompt").click()
+    page.get_by_role("status").get_by_text("copied").wait_for()
+    page.locator("#paste").focus()
+    page.keyboard.press("Control+V")
+    assert page.locator("#paste").input_value() == finished(form)
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_an_access_key_presses_its_button(page, table):
+    names = json.dumps(list(REVIEW_BUTTONS))
+    put(page, "<div id='here'></div>" + table.children[-1].value)
+    page.evaluate(f"""() => {names}.forEach(name => {{
+        const button = document.createElement('button');
+        button.className = 'ftlab-' + name;
+        button.onclick = () => document.title = name;
+        document.querySelector('#here').appendChild(button);
+    }})""")
+    keyboard = page.context.new_cdp_session(page)  # Playwright's own key presses leave out what access keys go by
+    for name, (key, _, _) in REVIEW_BUTTONS.items():
+        pressed = {"type": "keyDown", "modifiers": 1, "key": key, "unmodifiedText": key}  # 1: Alt
+        keyboard.send("Input.dispatchKeyEvent", pressed | {"windowsVirtualKeyCode": ord(key.upper())})
+        page.wait_for_function("name => document.title === name", arg=name, timeout=20_000)
