@@ -3,6 +3,7 @@
 import copy
 import math
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -410,3 +411,234 @@ def grade_break_even(fn: Callable) -> CheckResult:
         ),
     ]
     return check("break-even", fn, [Case(args, calls(*args), why) for args, why in reasons], mistakes, tolerance=1e-6)
+
+
+def check_training_gib(fn: Callable) -> None:
+    """`fn(frozen, bytes_per_frozen, trainable) -> GiB` of weights, gradients and Adam's two states."""
+    report(grade_training_gib(fn))
+
+
+def grade_training_gib(fn: Callable) -> CheckResult:
+    """A trained parameter takes 16 bytes: weight, gradient and two states of Adam, each a 32-bit float."""
+
+    def gib(frozen, width, trainable, each=16, unit=2**30):
+        return (frozen * width + trainable * each) / unit
+
+    reasons = [
+        ((8_000_000_000, 2, 0), "nothing is trained, so only 8 billion weights of 2 bytes lie there"),
+        ((0, 2, 8_000_000_000), "everything is trained: 16 bytes for each of 8 billion"),
+        ((8_000_000_000, 2, 42_000_000), "LoRA: the frozen weights, and 16 bytes for each number of the adapter"),
+        ((8_000_000_000, 0.5, 42_000_000), "QLoRA: the same adapter over weights of half a byte"),
+    ]
+    mistakes = [
+        Mistake(
+            lambda f, w, t: gib(f, w, t, unit=1e9),
+            "you divided by 10^9. That is GB; a GiB is 2^30 bytes, 7 % more, and memory is told in GiB.",
+        ),
+        Mistake(
+            lambda f, w, t: gib(f, w, f + t),
+            "you gave the frozen weights a gradient and optimizer states too. They have none: that is what LoRA saves.",
+        ),
+        Mistake(lambda f, w, t: gib(f, w, t, 8), "you left out Adam's two states, 8 of the 16 bytes."),
+        Mistake(lambda f, w, t: gib(f, w, t, 12), "you left out 4 of the 16 bytes: weight 4, gradient 4, Adam 8."),
+        Mistake(
+            lambda f, w, t: gib(0, w, t), "you left out the frozen weights. They are not trained, but they lie there."
+        ),
+        Mistake(lambda f, w, t: gib(f, w, t, unit=1), "you returned bytes. A GiB is 2^30 bytes."),
+    ]
+    cases = [Case(args, gib(*args), why) for args, why in reasons]
+    return check("training memory", fn, cases, mistakes, tolerance=1e-4)
+
+
+def check_payback_months(fn: Callable) -> None:
+    """`fn(one_time_usd, calls_per_month, usd_per_call_before, usd_per_call_after, rent_usd) -> months`."""
+    report(grade_payback_months(fn))
+
+
+def grade_payback_months(fn: Callable) -> CheckResult:
+    """One-time cost over what a month saves, after the month's rent; infinity where nothing is left."""
+
+    def months(one_time, calls, before, after, rent):
+        saving = calls * (before - after) - rent
+        return one_time / saving if saving > 0 else math.inf
+
+    reasons = [
+        ((1800.0, 1_000_000, 0.0006, 0.0003, 0.0), "a million calls save 300 USD a month: 6 months for 1,800"),
+        ((1800.0, 1_000_000, 0.0006, 0.0003, 100.0), "100 of those 300 USD go to the rent: 9 months"),
+        ((1800.0, 100_000, 0.0006, 0.0003, 100.0), "a tenth of the calls saves 30 USD, the rent takes 100: never"),
+        ((1800.0, 1_000_000, 0.0006, 0.0005, 100.0), "what the calls save, the rent takes: never"),
+        ((1800.0, 1_000_000, 0.0003, 0.0006, 0.0), "the new call is dearer: never"),
+        ((0.0, 1_000_000, 0.0006, 0.0003, 100.0), "nothing was spent, so it has paid back at once"),
+    ]
+    mistakes = [
+        Mistake(
+            lambda o, c, b, a, r: months(o, c, b, a, 0),
+            "you left out the rent. It is due every month, whether anybody calls or not.",
+        ),
+        Mistake(
+            lambda o, c, b, a, r: months(o + r, c, b, a, 0),
+            "you paid the rent once. It is due every month, so it belongs under the line, not over it.",
+        ),
+        Mistake(
+            lambda o, c, b, a, r: o / (c * (b - a) - r),
+            "you divided without asking whether a month saves anything. A negative time is no payback.",
+        ),
+        Mistake(
+            lambda o, c, b, a, r: months(o, c, b, a, -r),
+            "you added the rent to the saving. It is a cost of the new way: subtract it.",
+        ),
+        Mistake(
+            lambda o, c, b, a, r: months(o, c, b, a, r) * c,
+            "you returned calls. Months are calls over calls a month.",
+        ),
+    ]
+    cases = [Case(args, months(*args), why) for args, why in reasons]
+    return check("payback in months", fn, cases, mistakes, tolerance=1e-6)
+
+
+def check_luhn(fn: Callable) -> None:
+    """`fn(digits) -> bool`: whether the last digit of a number, given as text, fits the others."""
+    report(grade_luhn(fn))
+
+
+def grade_luhn(fn: Callable) -> CheckResult:
+    """The check digit of ISO/IEC 7812-1: from the right, every second digit counts double, and 18 counts as 9."""
+
+    def sums(digits, doubled, whole=False):
+        numbers = [int(digit) * (1 + (at % 2 == doubled)) for at, digit in enumerate(digits)]
+        return sum(n if whole or n < 10 else n - 9 for n in numbers)
+
+    def remainder(digits, **how):
+        return sums(digits[::-1], 1, **how) % 10
+
+    reasons = [
+        ("4111111111111111", "a number for tests: the ones count 1 and 2 in turn, the 4 counts 8, the sum is 30"),
+        ("4111111111111112", "the last digit is one too large, so the sum is 31"),
+        ("79927398713", "every second digit from the right is doubled: 1, 8, 3, 2, 9, 7; doubled 1 is 2, 8 is 16 or 7"),
+        ("79927398710", "only one last digit in ten fits, and here it is 3"),
+        ("378282246310005", "15 digits: counted from the left the wrong ones would be doubled"),
+        ("4242424242424224", "two neighbours changed places, which the doubling notices"),
+        ("195933", "an order number may pass by chance, one in ten does: length and first digits must fit as well"),
+        ("195932", "and nine in ten do not"),
+    ]
+    mistakes = [
+        Mistake(lambda d: remainder(d), "you return the rest of the division. Say whether it is 0."),
+        Mistake(
+            lambda d: remainder(d, whole=True) == 0,
+            "you add a doubled digit as it is. Above 9, take its digits' sum: 16 counts 1 + 6, which is 16 - 9.",
+        ),
+        Mistake(
+            lambda d: sums(d, 0) % 10 == 0,
+            "you double every second digit from the left. Count from the right, where the check digit stands: "
+            "numbers have different lengths.",
+        ),
+        Mistake(
+            lambda d: sums(d[::-1], 0) % 10 == 0,
+            "you double the last digit. It counts once; the one before it is doubled.",
+        ),
+        Mistake(lambda d: sum(map(int, d)) % 10 == 0, "you double no digit. A plain sum misses a swap of two."),
+    ]
+    return check("Luhn", fn, [Case((digits,), remainder(digits) == 0, why) for digits, why in reasons], mistakes)
+
+
+def check_is_leak(fn: Callable) -> None:
+    """`fn(train_text, test_text) -> bool`: at least half of the test's five-word runs stand in the training text."""
+    report(grade_is_leak(fn))
+
+
+def grade_is_leak(fn: Callable) -> CheckResult:
+    """Words are `re.findall(r"\\w+", text.lower())`; a test text of fewer than five words is no leak."""
+
+    def words(text):
+        return re.findall(r"\w+", text.lower())
+
+    def runs(split):
+        return {tuple(split[at : at + 5]) for at in range(len(split) - 4)}
+
+    def share(train, test, of, split=words):
+        a, b = runs(split(train)), runs(split(test))
+        whole = len({"train": a, "test": b, "both": a | b}[of])
+        return len(a & b) / whole if whole else 0.0
+
+    def right(train, test):
+        return share(train, test, "test") >= 0.5
+
+    def by_words(train, test):
+        a, b = set(words(train)), set(words(test))
+        return len(a & b) >= 0.5 * len(b)
+
+    ticket = "The kettle from order 195925 leaks at the spout. Please send me a new one this week."
+    thread = (
+        f"Forwarded by the night team, who could not find the case in the system. On Monday he wrote: {ticket} "
+        "Since then nobody has called him, and he asks for the third time when he may expect a reply from us."
+    )
+    other = "The sofa never came. Please send me a new one this week."
+    reasons = [
+        ((ticket, ticket), "the same text is a leak"),
+        ((ticket.upper().replace(".", " !"), ticket), "capitals and punctuation do not make another ticket"),
+        ((ticket.replace("leaks", "drips"), ticket), "one changed word breaks five of thirteen runs; eight are left"),
+        ((ticket.replace("week", "month"), ticket), "at the end it breaks only one"),
+        (("a b c d e f g h i j k l m n", "a b c d e f g h i X k l m n"), "five of ten runs are half: enough"),
+        ((thread, ticket), "a long thread holds the whole ticket: count the runs of the test text, not of both"),
+        ((ticket, thread), "the other way round the ticket is a small part of the test text"),
+        ((other, ticket), "tickets share a closing sentence: four of thirteen runs are fewer than half"),
+        ((" ".join(reversed(ticket.split())), ticket), "the same words in another order tell another story"),
+        (("Where is it? Thanks.", "Thanks."), "fewer than five words are found everywhere: no leak"),
+    ]
+    mistakes = [
+        Mistake(lambda a, b: a == b, "you compare the whole texts. A leak seldom comes letter for letter."),
+        Mistake(lambda a, b: b.lower() in a.lower(), "you look for the whole test text. One changed word hides it."),
+        Mistake(lambda a, b: words(a) == words(b), "you compare all words. One changed word hides a leak."),
+        Mistake(lambda a, b: " ".join(words(b)) in " ".join(words(a)), "you look for all words in one run."),
+        Mistake(by_words, "you count single words. Tickets on one matter share most; their order tells them apart."),
+        Mistake(lambda a, b: share(a, b, "both") >= 0.5, "you divide by the runs of both texts; length hides a leak."),
+        Mistake(
+            lambda a, b: share(a, b, "train") >= 0.5,
+            "you divide by the runs of the training text. The question is how much of the test text is known.",
+        ),
+        Mistake(
+            lambda a, b: share(a, b, "test", str.split) >= 0.5, "you leave capitals and punctuation in the words."
+        ),
+        Mistake(lambda a, b: share(a, b, "test") > 0.5, "half is enough: use >= 0.5."),
+        Mistake(lambda a, b: share(a, b, "test") > 0, "one shared run is enough for you. Tickets share closing words."),
+        Mistake(lambda a, b: share(a, b, "test"), "you return the share. Say whether it is at least 0.5."),
+    ]
+    return check("leak", fn, [Case(args, right(*args), why) for args, why in reasons], mistakes)
+
+
+def check_training_bytes(fn: Callable) -> None:
+    """`fn(frozen, trainable, bytes_per_frozen) -> bytes` of weights, gradients and Adam's state."""
+    report(grade_training_bytes(fn))
+
+
+def grade_training_bytes(fn: Callable) -> CheckResult:
+    """Frozen weights at their width; each trainable one as weight, gradient and two moments in 32 bits."""
+
+    def right(frozen, trainable, bytes_per_frozen):
+        return frozen * bytes_per_frozen + 16 * trainable
+
+    reasons = [
+        ((0, 1000, 2), "full fine-tuning: 4 bytes each for the weight, its gradient and two moments, 16 in all"),
+        ((1000, 0, 2), "nothing is trained: the weights alone, no gradient and no optimizer state"),
+        ((1000, 10, 4), "LoRA on a base in 32 bits: 4,000 for the base, 160 for the adapter"),
+        ((8_000_000_000, 42_000_000, 0.52), "QLoRA: the base in about half a byte a weight, the adapter in full"),
+    ]
+    mistakes = [
+        Mistake(
+            lambda f, t, b: f * b + 12 * t,
+            "you counted 12 bytes for a trainable weight. Adam keeps two moments: 4 + 4 + 4 + 4.",
+        ),
+        Mistake(
+            lambda f, t, b: f * b + 8 * t,
+            "you left the optimizer out. Adam keeps two numbers for each trainable weight, 8 bytes.",
+        ),
+        Mistake(
+            lambda f, t, b: f * b + t * (b + 12),
+            "the trainable weights took the width of the frozen ones. They are kept in 32 bits, also in QLoRA.",
+        ),
+        Mistake(
+            lambda f, t, b: f * b + 4 * t + 12 * (f + t),
+            "frozen weights have neither gradient nor moments; that is where LoRA saves.",
+        ),
+    ]
+    return check("training bytes", fn, [Case(args, right(*args), why) for args, why in reasons], mistakes, tolerance=1)

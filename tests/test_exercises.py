@@ -1,6 +1,7 @@
 """Each check: a blank is "not solved yet", a solution passes, known mistakes are named, nothing raises."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -219,5 +220,162 @@ def test_break_even():
 )
 def test_break_even_names_the_mistake(fn, hint):
     result = exercises.grade_break_even(fn)
+    assert result.status == "wrong"
+    assert hint in result.message
+
+
+def training_gib(frozen, bytes_per_frozen, trainable):
+    weights = frozen * bytes_per_frozen
+    return (weights + trainable * (4 + 4 + 2 * 4)) / 1024**3
+
+
+def payback_months(one_time, calls, before, after, rent):
+    saved = calls * before - calls * after - rent
+    return math.inf if saved <= 1e-9 else one_time / saved
+
+
+COST_GRADES = [(exercises.grade_training_gib, training_gib), (exercises.grade_payback_months, payback_months)]
+
+
+@pytest.mark.parametrize(("grade", "solution"), COST_GRADES)
+def test_cost_exercises(grade, solution):
+    assert grade(solution).status == "solved"
+    assert grade(lambda *_: ...).status == "not solved yet"
+    assert grade(lambda *_: 1 / 0).status == "wrong"
+
+
+@pytest.mark.parametrize(
+    ("grade", "fn", "hint"),
+    [
+        (exercises.grade_training_gib, lambda f, w, t: (f * w + t * 16) / 1e9, "7 % more"),
+        (exercises.grade_training_gib, lambda f, w, t: (f * w + (f + t) * 16) / 2**30, "what LoRA saves"),
+        (exercises.grade_training_gib, lambda f, w, t: (f * w + t * 8) / 2**30, "Adam's two states"),
+        (exercises.grade_training_gib, lambda f, w, t: t * 16 / 2**30, "they lie there"),
+        (exercises.grade_training_gib, lambda f, w, t: f * w + t * 16, "you returned bytes"),
+        (exercises.grade_payback_months, lambda o, c, b, a, r: payback_months(o, c, b, a, 0), "left out the rent"),
+        (exercises.grade_payback_months, lambda o, c, b, a, r: payback_months(o + r, c, b, a, 0), "the rent once"),
+        (exercises.grade_payback_months, lambda o, c, b, a, r: payback_months(o, c, b, a, -r), "subtract it"),
+        (exercises.grade_payback_months, lambda o, c, b, a, r: c * payback_months(o, c, b, a, r), "returned calls"),
+    ],
+)
+def test_cost_exercises_name_the_mistake(grade, fn, hint):
+    result = grade(fn)
+    assert result.status == "wrong"
+    assert hint in result.message
+
+
+def test_a_payback_below_zero_is_no_payback():
+    result = exercises.grade_payback_months(lambda o, c, b, a, r: o / (c * (b - a) - r))
+    assert result.status == "wrong"
+    assert "negative time" in result.message
+
+
+def luhn(digits):
+    total = 0
+    for place, digit in enumerate(reversed(digits)):
+        value = int(digit) * (2 if place % 2 else 1)
+        total += value // 10 + value % 10
+    return total % 10 == 0
+
+
+def five_word_runs(text, split=None):
+    words = split(text) if split else re.findall(r"\w+", text.lower())
+    return [words[at : at + 5] for at in range(len(words) - 4)]
+
+
+def known_share(train, test, split=None):
+    known, asked = five_word_runs(train, split), five_word_runs(test, split)
+    return sum(run in known for run in asked) / len(asked) if asked else 0.0
+
+
+def is_leak(train, test):
+    return known_share(train, test) >= 0.5
+
+
+@pytest.mark.parametrize(
+    ("check", "grade", "solution"),
+    [
+        (exercises.check_luhn, exercises.grade_luhn, luhn),
+        (exercises.check_is_leak, exercises.grade_is_leak, is_leak),
+    ],
+)
+def test_checks_of_the_data_notebook(check, grade, solution, monkeypatch, capsys):
+    monkeypatch.delenv(exercises.STRICT, raising=False)
+    assert grade(solution).status == "solved"
+    for stub in (blank, raises_not_implemented, ...):
+        assert grade(stub).status == "not solved yet"
+    for constant in (True, False):
+        assert grade(lambda *_, constant=constant: constant).status == "wrong"
+    check(lambda *_: 1 / 0)
+    assert capsys.readouterr().out.split("\n")[0].endswith(": wrong")
+    monkeypatch.setenv(exercises.STRICT, "1")
+    check(solution)
+    with pytest.raises(exercises.ExerciseFailed, match="notebooks/src"):
+        check(blank)
+
+
+def luhn_sum(digits, doubled=(1, 2), from_left=False, whole=False):
+    """The sum with one thing done otherwise: weights from the right, the end counted from, 16 as 16."""
+    values = [int(d) * doubled[at % 2] for at, d in enumerate(digits if from_left else reversed(digits))]
+    return sum(value if whole else value // 10 + value % 10 for value in values)
+
+
+@pytest.mark.parametrize(
+    ("grade", "wrong", "hint"),
+    [
+        (exercises.grade_luhn, lambda d: luhn_sum(d) % 10, "rest of the division"),
+        (exercises.grade_luhn, lambda d: luhn_sum(d, whole=True) % 10 == 0, "16 counts 1 + 6"),
+        (exercises.grade_luhn, lambda d: luhn_sum(d, (2, 1), from_left=True) % 10 == 0, "from the left"),
+        (exercises.grade_luhn, lambda d: luhn_sum(d, (2, 1)) % 10 == 0, "double the last digit"),
+        (exercises.grade_luhn, lambda d: luhn_sum(d, (1, 1)) % 10 == 0, "double no digit"),
+        (exercises.grade_is_leak, lambda a, b: a == b, "letter for letter"),
+        (exercises.grade_is_leak, lambda a, b: b.lower() in a.lower(), "whole test text"),
+        (exercises.grade_is_leak, lambda a, b: five_word_runs(a) == five_word_runs(b) != [], "One changed word"),
+        (exercises.grade_is_leak, lambda a, b: known_share(b, a) >= 0.5, "runs of the training text"),
+        (exercises.grade_is_leak, lambda a, b: known_share(a, b, str.split) >= 0.5, "capitals and punctuation"),
+        (exercises.grade_is_leak, lambda a, b: known_share(a, b) > 0.5, ">= 0.5"),
+        (exercises.grade_is_leak, lambda a, b: known_share(a, b) > 0, "one shared run"),
+        (exercises.grade_is_leak, known_share, "return the share"),
+    ],
+)
+def test_mistakes_of_the_data_notebook_are_named(grade, wrong, hint):
+    result = grade(wrong)
+    assert result.status == "wrong"
+    assert hint in result.message
+
+
+def test_single_words_and_runs_of_both_texts_are_no_measure_of_a_leak():
+    def words(text):
+        return set(re.findall(r"\w+", text.lower()))
+
+    def jaccard(a, b):
+        a, b = ({tuple(run) for run in five_word_runs(text)} for text in (a, b))
+        return len(a & b) >= 0.5 * len(a | b) > 0
+
+    by_words = exercises.grade_is_leak(lambda a, b: 2 * len(words(a) & words(b)) >= len(words(b)))
+    assert "single words" in by_words.message
+    assert "runs of both texts" in exercises.grade_is_leak(jaccard).message
+
+
+def training_bytes(frozen, trainable, bytes_per_frozen):
+    return frozen * bytes_per_frozen + 16 * trainable
+
+
+def test_training_bytes():
+    assert exercises.grade_training_bytes(training_bytes).status == "solved"
+    assert exercises.grade_training_bytes(lambda *_: None).status == "not solved yet"
+
+
+@pytest.mark.parametrize(
+    ("fn", "hint"),
+    [
+        (lambda f, t, b: f * b + 12 * t, "two moments"),
+        (lambda f, t, b: f * b + 8 * t, "left the optimizer out"),
+        (lambda f, t, b: f * b + t * (b + 12), "the width of the frozen ones"),
+        (lambda f, t, b: f * b + 4 * t + 12 * (f + t), "neither gradient nor moments"),
+    ],
+)
+def test_training_bytes_names_the_mistake(fn, hint):
+    result = exercises.grade_training_bytes(fn)
     assert result.status == "wrong"
     assert hint in result.message

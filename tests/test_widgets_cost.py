@@ -1,0 +1,167 @@
+"""The cost form shows what the functions below it answer, follows every control, and hides no missing price."""
+
+import html
+import re
+from datetime import date
+
+import ipywidgets as widgets
+import pytest
+
+from ftlab.costs import Curve, Gpu, cost, estimate_memory, read_scenario
+from ftlab.models import REPOSITORY
+from ftlab.widgets import CARDS, cost_form, curve_alt, curve_figure, memory_alt, memory_figure
+
+TODAY = date(2026, 11, 22)
+COSTS = REPOSITORY / "recipes" / "costs"
+CARD = Gpu("toy card", 20, 20, 0.5, 1, 1, 1, None)
+
+
+def walk(widget):
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from walk(child)
+
+
+def control(form, description):
+    return next(w for w in walk(form) if getattr(w, "description", None) == description)
+
+
+def texts(form):
+    return html.unescape(" ".join(w.value for w in walk(form) if isinstance(w, widgets.HTML)))
+
+
+def alts(form):
+    return [html.unescape(alt) for alt in re.findall(r'<img alt="([^"]+)"', texts(form))]
+
+
+@pytest.fixture(scope="module")
+def scenario():
+    return read_scenario(COSTS / "support_triage_hosted.yaml")
+
+
+@pytest.fixture(scope="module")
+def report(scenario):
+    return cost(scenario, TODAY)
+
+
+@pytest.fixture
+def form(scenario):
+    return cost_form(scenario, TODAY)
+
+
+def test_it_starts_with_the_answer_for_the_scenario(form, report):
+    shown = texts(form)
+    assert repr(report.break_even) in shown
+    for warning in report.warnings:
+        assert warning in shown
+    for row in report._rows():
+        assert all(cell in shown for cell in row)
+
+
+@pytest.mark.parametrize(
+    ("description", "value", "name"),
+    [
+        ("calls a month", 2_000_000, "calls_per_month"),
+        ("fixed prompt, tokens", 5000, "options.few_shot.prompt_tokens"),
+        ("examples in it, tokens", 4000, "options.few_shot.example_tokens"),
+        ("share from the cache", 0, "options.few_shot.cache_hit_rate"),
+        ("question, tokens", 1000, "input_tokens"),
+        ("answer, tokens", 700, "output_tokens"),
+        ("horizon, months", 36, "horizon_months"),
+    ],
+)
+def test_a_slider_is_its_assumption(form, report, description, value, name):
+    control(form, description).value = value
+    expected = report.at({name: value})
+    assert repr(expected.break_even) in texts(form)
+    assert all(cell in texts(form) for row in expected._rows() for cell in row)
+
+
+def test_sliders_wait_until_they_are_let_go_and_name_what_they_move(form):
+    sliders = [w for w in walk(form) if isinstance(w, widgets.FloatSlider | widgets.FloatLogSlider)]
+    assert len(sliders) == 7
+    assert not any(slider.continuous_update for slider in sliders)
+    assert len({slider.description for slider in sliders}) == 7
+
+
+def test_another_option_may_be_the_rival(form):
+    control(form, "instead of few shot").value = "prompted"
+    assert "prompted against few_shot: " in texts(form)
+    assert "few_shot" not in control(form, "instead of few shot").options
+
+
+def test_every_picture_has_its_sentence(form):
+    money, memory = alts(form)
+    assert "prompted" in money
+    assert "qlora" in memory
+    control(form, "method").value = "lora"
+    assert alts(form) != [money, memory]
+
+
+def test_a_run_that_does_not_fit_is_told_with_the_remedy(form):
+    assert "fits on T4" in texts(form)
+    control(form, "method").value = "full"
+    control(form, "gpu").value = "RTX 4090"
+    assert "what it costs you" in texts(form)
+    for card in CARDS:
+        control(form, "gpu").value = card
+        assert f"on {card}" in texts(form)
+
+
+def test_a_run_that_cannot_be_counted_says_so(scenario, tmp_path):
+    form = cost_form(scenario, TODAY, model=str(tmp_path))
+    assert str(tmp_path) in texts(form)
+    assert len(alts(form)) == 1
+
+
+def test_an_unknown_price_stays_unknown():
+    form = cost_form(read_scenario(COSTS / "azure_unknown_prices.yaml"), TODAY)
+    assert "unknown: a price is missing" in texts(form)
+    control(form, "calls a month").value = 1000
+    assert "unknown" in texts(form)
+
+
+def test_a_baseline_without_a_prompt_has_no_slider_for_it():
+    scenario = read_scenario(COSTS / "support_triage_own_weights.yaml")
+    content = scenario.content | {"compare": {"baseline": "own_machine", "candidate": "rented"}}
+    form = cost_form(type(scenario)(scenario.name, scenario.task, content, scenario.path), TODAY)
+    assert all(getattr(w, "description", "") != "fixed prompt, tokens" for w in walk(form))
+    assert "rented against own_machine" in texts(form)
+
+
+def test_only_controls_that_ipywidgets_7_has(form):
+    allowed = (
+        widgets.Dropdown, widgets.FloatSlider, widgets.FloatLogSlider, widgets.HTML, widgets.VBox, widgets.HBox,
+    )  # fmt: skip
+    assert all(isinstance(w, allowed) for w in walk(form))
+
+
+def test_a_curve_names_the_cheapest_at_each_stretch():
+    curve = Curve("calls", (1, 10, 100), {"few_shot": (1.0, 10.0, 100.0), "tuned": (50.0, 51.0, 60.0)})
+    assert curve_alt(curve).endswith("The cheapest: from 1 few shot, from 100 tuned.")
+    (ax,) = curve_figure(curve, at=10).axes
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["few shot", "tuned"]
+    lines = {line.get_label(): list(line.get_ydata()) for line in ax.get_lines()}
+    assert lines["tuned"] == [50.0, 51.0, 60.0]
+    assert len({str(line.get_linestyle()) for line in ax.get_lines()[:2]}) == 2
+
+
+def test_an_unknown_price_is_a_gap_in_the_curve_and_in_its_sentence():
+    curve = Curve("calls", (1, 10), {"known": (1.0, 2.0), "azure": (None, None)})
+    assert "from 1 known" in curve_alt(curve)
+    labels = [text.get_text() for text in curve_figure(curve).axes[0].get_legend().get_texts()]
+    assert labels == ["known", "azure (a price is unknown)"]
+    nothing = Curve("calls", (1,), {"azure": (None,)})
+    assert "none with known prices" in curve_alt(nothing)
+
+
+def test_a_bar_is_as_long_as_what_the_card_must_have():
+    memories = [estimate_memory("qwen3-0.6b", method, gpu=CARD) for method in ("full", "lora", "dpo_full")]
+    memories.append(estimate_memory("qwen3-0.6b", "qlora"))
+    (ax,) = memory_figure(memories).axes
+    for row, memory in enumerate(memories):
+        ends = [bar.get_x() + bar.get_width() for bar in ax.patches if round(bar.get_y() + bar.get_height() / 2) == row]
+        assert max(ends) == pytest.approx(memory.device_gib)
+    limits = [line.get_xdata()[0] for line in ax.get_lines()]
+    assert limits == [CARD.usable_gib] * 3
+    assert f"full {memories[0].device_gib:.1f} of 20.0 on toy card: fits" in memory_alt(memories)
