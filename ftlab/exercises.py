@@ -606,39 +606,40 @@ def grade_is_leak(fn: Callable) -> CheckResult:
     return check("leak", fn, [Case(args, right(*args), why) for args, why in reasons], mistakes)
 
 
-def check_training_bytes(fn: Callable) -> None:
-    """`fn(frozen, trainable, bytes_per_frozen) -> bytes` of weights, gradients and Adam's state."""
-    report(grade_training_bytes(fn))
+def check_relative_change(fn: Callable) -> None:
+    """`fn(before, after) -> float`: the length of the change over the length of what was there (Frobenius norms)."""
+    report(grade_relative_change(fn))
 
 
-def grade_training_bytes(fn: Callable) -> CheckResult:
-    """Frozen weights at their width; each trainable one as weight, gradient and two moments in 32 bits."""
+def grade_relative_change(fn: Callable) -> CheckResult:
+    """Root of the summed squares of all differences, over the same of `before`; both are lists of rows."""
 
-    def right(frozen, trainable, bytes_per_frozen):
-        return frozen * bytes_per_frozen + 16 * trainable
+    def norm(rows):
+        return math.sqrt(sum(value**2 for row in rows for value in row))
 
+    def difference(before, after):
+        return [[b - a for a, b in zip(x, y, strict=True)] for x, y in zip(before, after, strict=True)]
+
+    def right(before, after):
+        return norm(difference(before, after)) / norm(before)
+
+    start = [[3.0, 0.0], [0.0, 4.0]]
     reasons = [
-        ((0, 1000, 2), "full fine-tuning: 4 bytes each for the weight, its gradient and two moments, 16 in all"),
-        ((1000, 0, 2), "nothing is trained: the weights alone, no gradient and no optimizer state"),
-        ((1000, 10, 4), "LoRA on a base in 32 bits: 4,000 for the base, 160 for the adapter"),
-        ((8_000_000_000, 42_000_000, 0.52), "QLoRA: the base in about half a byte a weight, the adapter in full"),
+        ((start, start), "nothing has changed"),
+        ((start, [[6.0, 0.0], [0.0, 8.0]]), "every number doubled: the change is as long as the matrix was"),
+        ((start, [[3.0, 0.0], [0.0, -4.0]]), "one sign has turned: 8 over 5"),
+        (([[1.0, 1.0]], [[1.1, 0.9]]), "changes up and down do not cancel out: squares are added"),
     ]
     mistakes = [
         Mistake(
-            lambda f, t, b: f * b + 12 * t,
-            "you counted 12 bytes for a trainable weight. Adam keeps two moments: 4 + 4 + 4 + 4.",
+            lambda b, a: sum(map(sum, difference(b, a))) / norm(b),
+            "you added the differences, and those up and down cancel out. Square them first.",
         ),
+        Mistake(lambda b, a: norm(difference(b, a)), "you did not divide by the length of `before`."),
         Mistake(
-            lambda f, t, b: f * b + 8 * t,
-            "you left the optimizer out. Adam keeps two numbers for each trainable weight, 8 bytes.",
+            lambda b, a: (norm(a) - norm(b)) / norm(b),
+            "you took the difference of two lengths. A matrix can change a lot and stay as long as it was.",
         ),
-        Mistake(
-            lambda f, t, b: f * b + t * (b + 12),
-            "the trainable weights took the width of the frozen ones. They are kept in 32 bits, also in QLoRA.",
-        ),
-        Mistake(
-            lambda f, t, b: f * b + 4 * t + 12 * (f + t),
-            "frozen weights have neither gradient nor moments; that is where LoRA saves.",
-        ),
+        Mistake(lambda b, a: right(b, a) ** 2, "the square roots are missing."),
     ]
-    return check("training bytes", fn, [Case(args, right(*args), why) for args, why in reasons], mistakes, tolerance=1)
+    return check("relative change", fn, [Case(args, right(*args), why) for args, why in reasons], mistakes, 1e-9)

@@ -357,25 +357,26 @@ def test_single_words_and_runs_of_both_texts_are_no_measure_of_a_leak():
     assert "runs of both texts" in exercises.grade_is_leak(jaccard).message
 
 
-def training_bytes(frozen, trainable, bytes_per_frozen):
-    return frozen * bytes_per_frozen + 16 * trainable
+def relative_change(before, after):
+    before, after = np.array(before), np.array(after)
+    return np.linalg.norm(after - before) / np.linalg.norm(before)
 
 
-def test_training_bytes():
-    assert exercises.grade_training_bytes(training_bytes).status == "solved"
-    assert exercises.grade_training_bytes(lambda *_: None).status == "not solved yet"
+def test_relative_change():
+    assert exercises.grade_relative_change(relative_change).status == "solved"
+    assert exercises.grade_relative_change(lambda *_: None).status == "not solved yet"
 
 
 @pytest.mark.parametrize(
     ("fn", "hint"),
     [
-        (lambda f, t, b: f * b + 12 * t, "two moments"),
-        (lambda f, t, b: f * b + 8 * t, "left the optimizer out"),
-        (lambda f, t, b: f * b + t * (b + 12), "the width of the frozen ones"),
-        (lambda f, t, b: f * b + 4 * t + 12 * (f + t), "neither gradient nor moments"),
+        (lambda b, a: float(np.sum(np.array(a) - np.array(b)) / np.linalg.norm(b)), "cancel out"),
+        (lambda b, a: float(np.linalg.norm(np.array(a) - np.array(b))), "did not divide"),
+        (lambda b, a: float((np.linalg.norm(a) - np.linalg.norm(b)) / np.linalg.norm(b)), "difference of two lengths"),
+        (lambda b, a: relative_change(b, a) ** 2, "square roots"),
     ],
 )
-def test_training_bytes_names_the_mistake(fn, hint):
-    result = exercises.grade_training_bytes(fn)
+def test_relative_change_names_the_mistake(fn, hint):
+    result = exercises.grade_relative_change(fn)
     assert result.status == "wrong"
     assert hint in result.message

@@ -173,6 +173,26 @@ show(
 )
 
 # %% [markdown]
+# **Exercise.** Write `relative_change(before, after)` for two matrices given as lists of rows, with
+# $\lVert W \rVert = \sqrt{\sum_{ij} W_{ij}^2}$ (the Frobenius norm, `numpy.linalg.norm`).
+
+# %% tags=["exercise"]
+import numpy as np
+
+
+def relative_change(before, after):
+    # solution
+    before, after = np.array(before), np.array(after)
+    return np.linalg.norm(after - before) / np.linalg.norm(before)
+    # end solution
+
+
+# %%
+from ftlab.exercises import check_relative_change
+
+check_relative_change(relative_change)
+
+# %% [markdown]
 # Is there a place where "Velora plays the harp" now stands?
 
 # %%
@@ -307,27 +327,6 @@ print(f"and a step takes {methods['seconds']['QLoRA'] / methods['seconds']['LoRA
 #
 # TODO-AFTER-RUN: do the three intervals overlap? Say what the run shows; with one seed and this many rows they can tell
 # only large differences.
-
-# %% [markdown]
-# **Exercise.** Write `training_bytes(frozen, trainable, bytes_per_frozen)`: the bytes for weights, gradients and Adam's two
-# moments, where everything trainable is kept in 32 bits (4 bytes each) and frozen weights take `bytes_per_frozen`.
-
-
-# %% tags=["exercise"]
-def training_bytes(frozen, trainable, bytes_per_frozen):
-    # solution
-    return frozen * bytes_per_frozen + trainable * (4 + 4 + 4 + 4)
-    # end solution
-
-
-# %%
-from ftlab.exercises import check_training_bytes
-
-check_training_bytes(training_bytes)
-
-# %% [markdown]
-# Try it on a model of 8 billion parameters: all trainable, then with 42 million in an adapter and the rest at 0.52 bytes.
-# [10 Count the cost](10_count_the_cost.ipynb) adds what is missing here, the activations.
 
 # %% [markdown]
 # ## Seven lessons at once
