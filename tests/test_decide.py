@@ -24,7 +24,7 @@ from ftlab.decide import (
 from ftlab.errors import DataError
 
 CASES = Path(__file__).resolve().parent.parent / "recipes/cases"
-EXPECTED = {  # what a practitioner would say, written down before the rules were weighed against them
+EXPECTED = {  # what a practitioner would say; the ratings were weighed until these came out (DECISIONS.md)
     "ad_moderation": {"few_shot", "prompt"},  # the policy changes every week
     "bank_chat": {"fine_tune"},  # refusals in a fixed tone, at volume, with 1,500 excellent examples
     "brand_voice": {"fine_tune", "few_shot"},  # 350 excellent examples, a wide gap in style
