@@ -80,7 +80,7 @@ def test_any_text_survives_the_tokenizer(tokenizer):
 
 
 def test_the_chat_template_is_what_pre_training_saw(tokenizer):
-    from pretrain_nano import encode
+    from pretrain_nano import WEIGHT, encode
 
     seen = 0
     for seed in range(400):
@@ -92,7 +92,7 @@ def test_the_chat_template_is_what_pre_training_saw(tokenizer):
             measure_nano.as_messages(doc), return_dict=True, return_assistant_tokens_mask=True
         )
         assert chat["input_ids"][: len(ids)] == ids
-        assert chat["assistant_masks"][: len(ids)] == [int(weight == 1.0) for weight in weights]
+        assert chat["assistant_masks"][: len(ids)] == [int(weight > WEIGHT["user"]) for weight in weights]
         seen += 1
     assert seen > 200
 

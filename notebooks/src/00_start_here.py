@@ -204,7 +204,7 @@ for name, summary in scores.items():
 
 # %% [markdown]
 # Each dot is a share of the fields of 120 unseen tickets, the bar its 95 % confidence interval: what the share could be
-# on other tickets of this kind. A share without its interval says little.
+# on other tickets of this kind. A share without its interval says little; notebook 07 shows why.
 #
 # ## What you have seen
 #
@@ -213,4 +213,5 @@ for name, summary in scores.items():
 # - "It got better than nothing" is not yet a reason to ship: a good prompt might do as well.
 #
 # **Read next:** [03 Measure baselines](03_measure_baselines.ipynb) for the bar that a fine-tune must beat,
-# [06 Train with Unsloth](06_train_with_unsloth.ipynb) for these cells one by one.
+# [06 Train with Unsloth](06_train_with_unsloth.ipynb) for these cells one by one,
+# [07 Evaluate](07_evaluate.ipynb) for whether it worked.

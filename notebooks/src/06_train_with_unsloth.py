@@ -384,4 +384,4 @@ print("same answer after loading:", answer)
 # - Save checkpoints, and practise the resume before you need it.
 # - Validation loss tells when to stop. Whether the model is *good* is another question.
 #
-# **Read next:** [03 Measure baselines](03_measure_baselines.ipynb), for the bar that this training has to beat.
+# **Read next:** [07 Evaluate](07_evaluate.ipynb).
