@@ -35,7 +35,7 @@ check: setup ## lint, notebooks fresh, links, coverage map, data as generated
 	@$(PY) tools/make_product_facts.py --check
 	@$(PY) tools/make_lessons.py --check
 	@$(PY) tools/measure_nano.py --check-probe
-	@$(PY) tools/readme_result.py --check
+	@$(PY) tools/record_run.py --check
 
 lock: setup ## resolve pyproject.toml into requirements/lock.txt (ARGS=--upgrade: newest)
 	@$(PY) tools/setup.py lock $(ARGS)

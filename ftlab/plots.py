@@ -11,12 +11,24 @@ import matplotlib.pyplot as plt
 from IPython.display import display
 from matplotlib.figure import Figure
 
+from ftlab.errors import DataError
+
 if TYPE_CHECKING:
+    from ftlab.costs import Curve, Memory
     from ftlab.data.quality import LabelTable
     from ftlab.data.schema import Row
     from ftlab.evaluation.statistics import Interval
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#595959"  # told apart in every kind of colour vision
+COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", GREY, "#E69F00", "#56B4E9")  # Okabe and Ito, and grey
+STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))  # lines are told apart without colour too
+PARTS = {  # of a memory bar: label, parts of an estimate
+    "weights": ("weights", "reference model"),
+    "gradients": ("gradients",),
+    "optimizer": ("optimizer",),
+    "adapter and workspace": ("adapter", "workspace"),
+    "activations and logits": ("activations", "logits"),
+}
 
 
 def show(fig: Figure, alt: str) -> None:
@@ -57,6 +69,7 @@ def systems_figure(
     systems: "Mapping[str, Interval]", bar: float | None = None, metric: str = "field accuracy"
 ) -> Figure:
     """One dot with its interval for each system, top to bottom; `bar` (a fraction of 1) is a dashed line."""
+    _refuse_empty(systems, "systems", "pass at least one name with its interval")
     fig = Figure(figsize=(7, 0.9 + 0.42 * len(systems)), layout="constrained")
     ax = fig.add_subplot()
     for row, interval in enumerate(systems.values()):
@@ -85,6 +98,7 @@ def systems_figure(
 
 def systems_alt(systems: "Mapping[str, Interval]", bar: float | None = None, metric: str = "field accuracy") -> str:
     """The sentence for `systems_figure`, written from the numbers."""
+    _refuse_empty(systems, "systems", "pass at least one name with its interval")
     dots = ", ".join(f"{_readable(name)} {interval}" for name, interval in systems.items())
     text = f"{_readable(metric).capitalize()} of {len(systems)} systems with intervals: {dots}."
     if bar is not None:
@@ -138,6 +152,11 @@ def _describe_series(name, points: Sequence) -> str:
     return f"{name} {start:.3f} at step {first:g}, lowest {lowest:.3f} at {step:g}, {end:.3f} at {last:g}."
 
 
+def _refuse_empty(things, name, remedy):
+    if not things:
+        raise DataError(f"{name}: empty, there is nothing to draw; {remedy}")
+
+
 def _readable(name: str) -> str:
     return name.replace("_", " ")
 
@@ -152,7 +171,7 @@ def _plain_axes(ax, grid):
 def repeats_figure(groups: "Sequence[Sequence[Row]]") -> Figure:
     """A bracket from each row of a group to the group's first row, over the lines of the file; far ones are high.
 
-    Above the axis (blue) the two answers are the same, below it (orange) they differ.
+    Above the axis (blue) the two answers are the same, below it (orange) they differ. No groups: an axis that says so.
     """
     fig = Figure(figsize=(7, 2.6), layout="constrained")
     ax = fig.add_subplot()
@@ -161,6 +180,8 @@ def repeats_figure(groups: "Sequence[Sequence[Row]]") -> Figure:
         ax.plot([a, a, b, b], [0, *[b - a if same else a - b] * 2, 0], color=BLUE if same else ORANGE, lw=1)
     for color, label in ((BLUE, "the same answer"), (ORANGE, "another answer")):
         ax.plot([], [], color=color, lw=2, label=label)
+    if not groups:
+        ax.annotate("no rows with nearly the same input", (0.5, 0.6), xycoords="axes fraction", ha="center", fontsize=11)
     ax.axhline(0, color=GREY, lw=1)
     ax.set_yticks([])
     ax.set_xlabel("line of the file", fontsize=11)
@@ -172,10 +193,12 @@ def repeats_figure(groups: "Sequence[Sequence[Row]]") -> Figure:
 
 def repeats_alt(groups: "Sequence[Sequence[Row]]") -> str:
     """The sentence for `repeats_figure`, written from the groups."""
+    if not groups:
+        return "No brackets: no rows with nearly the same input."
     pairs = [same for *_, same in _repeats(groups)]
     return (
         f"Brackets between rows with nearly the same input: {len(groups)} groups, the largest of "
-        f"{max(map(len, groups), default=0)} rows; {sum(pairs)} repeats have the same answer as the first row of "
+        f"{max(map(len, groups))} rows; {sum(pairs)} repeats have the same answer as the first row of "
         f"their group, {len(pairs) - sum(pairs)} another one."
     )
 
@@ -197,13 +220,13 @@ def shares_figure(tables: "Mapping[str, LabelTable]", least: float = 0.01) -> Fi
     values, _ = _common_values(tables, least)
     fig = Figure(figsize=(7, 1 + 0.34 * len(values)), layout="constrained")
     ax = fig.add_subplot()
-    for (name, table), color, marker in zip(tables.items(), (GREY, BLUE, ORANGE), "osD", strict=False):
+    for place, (name, table) in enumerate(tables.items()):
         shares = [100 * table.counts.get(value, 0) / table.rows for value in values]
-        ax.plot(shares, range(len(values)), marker, color=color, ms=7, label=name)
+        ax.plot(shares, range(len(values)), "osD^vP"[place % 6], color=COLOURS[place - 1], ms=7, label=name)
     ax.set_yticks(range(len(values)), values, fontsize=11)
     ax.set_ylim(len(values) - 0.5, -0.5)
     ax.set_xlim(left=0)
-    ax.set_xlabel(f"{next(iter(tables.values())).field}, % of the rows", fontsize=11)
+    ax.set_xlabel(f"{_field(tables)}, % of the rows", fontsize=11)
     fig.legend(frameon=False, fontsize=11, loc="outside upper center", ncols=len(tables))
     _plain_axes(ax, grid="both")
     return fig
@@ -216,11 +239,97 @@ def shares_alt(tables: "Mapping[str, LabelTable]", least: float = 0.01) -> str:
         f"{name} " + ", ".join(f"{value} {table.counts.get(value, 0) / table.rows:.1%}" for value in values)
         for name, table in tables.items()
     ]
-    return f"Shares of the values of {next(iter(tables.values())).field}: {'; '.join(parts)}. {rare} rarer value(s)."
+    return f"Shares of the values of {_field(tables)}: {'; '.join(parts)}. {rare} rarer value(s)."
+
+
+def _field(tables) -> str:
+    return next(iter(tables.values())).field or "the whole answer"
 
 
 def _common_values(tables, least) -> tuple[list[str], int]:
     """The values that reach `least` in some set, in alphabetical order, and the number of the others."""
+    _refuse_empty(tables, "tables", "pass at least one name with its label_table")
+    for name, table in tables.items():
+        _refuse_empty(table.counts, f"tables[{name!r}]", f"no answer has a value of {_field(tables)}")
     every = sorted({value for table in tables.values() for value in table.counts})
     common = [v for v in every if any(table.counts.get(v, 0) >= least * table.rows for table in tables.values())]
+    _refuse_empty(common, "values", f"none reaches {least:.1%} of the rows: lower `least`")
     return common, len(every) - len(common)
+
+
+def curve_figure(curve: "Curve", at: float | None = None) -> Figure:
+    """Dollars of each option over calls, both axes logarithmic; `at` marks today's calls."""
+    _refuse_curve(curve)
+    fig = Figure(figsize=(7, 3.4), layout="constrained")
+    ax = fig.add_subplot()
+    for place, (name, dollars) in enumerate(curve.usd.items()):
+        known = [math.nan if usd is None else usd for usd in dollars]
+        label = _readable(name) + (" (a price is unknown)" if None in dollars else "")
+        label += " (0 USD is below this axis)" if 0 in dollars else ""
+        ax.plot(curve.calls, known, ls=STYLES[place % 5], color=COLOURS[place % 7], lw=2, label=label)
+    if at is not None:
+        ax.axvline(at, color=GREY, lw=1)
+    ax.set(xscale="log", yscale="log", xlabel=curve.axis, ylabel="USD over the horizon, worth today")
+    ax.grid(color="#D9D9D9", lw=0.8)
+    ax.legend(frameon=False)
+    return fig
+
+
+def curve_alt(curve: "Curve") -> str:
+    """The sentence for `curve_figure`: the cheapest option at each end, and where another takes its place."""
+    _refuse_curve(curve)
+    stretches = []
+    for place, calls in enumerate(curve.calls):
+        known = {name: usd[place] for name, usd in curve.usd.items() if usd[place] is not None}
+        best = _readable(min(known, key=known.get, default="none with known prices"))
+        if not stretches or stretches[-1][1] != best:
+            stretches.append((calls, best))
+    texts = [f"from {calls:,.0f} {best}" for calls, best in stretches]
+    return f"Lines of the dollars of {len(curve.usd)} options over {curve.axis}. The cheapest: {', '.join(texts)}."
+
+
+def _refuse_curve(curve):
+    _refuse_empty(curve.usd, "curve.usd", "the scenario needs an option")
+    _refuse_empty(curve.calls, "curve.calls", "give the curve at least one number of calls")
+
+
+def memory_figure(memories: "Sequence[Memory]") -> Figure:
+    """One stacked bar of GiB for each estimate; a black line marks what its card has."""
+    _refuse_empty(memories, "memories", "pass at least one result of estimate_memory")
+    fig = Figure(figsize=(7, 1.3 + 0.34 * len(memories)), layout="constrained")
+    ax = fig.add_subplot()
+    names = [f"{each.settings['method']}{f' on {each.gpu.name}' if each.gpu else ''}" for each in memories]
+    left = [0.0] * len(memories)
+    for colour, (label, sizes) in zip(COLOURS, _memory_bars(memories).items(), strict=False):
+        ax.barh(range(len(memories)), sizes, left=left, color=colour, label=label, height=0.7)
+        left = [start + size for start, size in zip(left, sizes, strict=True)]
+    for row, each in enumerate(memories):
+        if each.gpu:
+            ax.plot([each.gpu.usable_gib] * 2, [row - 0.45, row + 0.45], color="black", lw=2.5)
+        verdict = {True: "fits", False: "does not fit", None: ""}[each.fits]
+        end = max(left[row], each.gpu.usable_gib if each.gpu else 0)
+        ax.annotate(f" {left[row]:.1f} {verdict}", (end, row), va="center", fontsize=9)
+    ax.set_yticks(range(len(memories)), names)
+    ax.set_ylim(len(memories) - 0.5, -0.5)
+    ax.margins(x=0.18)
+    ax.set_xlabel("GiB (black line: what the card has)")
+    ax.spines[["top", "right"]].set_visible(False)
+    fig.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9)
+    return fig
+
+
+def memory_alt(memories: "Sequence[Memory]") -> str:
+    """The sentence for `memory_figure`, written from the numbers."""
+    _refuse_empty(memories, "memories", "pass at least one result of estimate_memory")
+    bars = []
+    for each in memories:
+        room = f" of {each.gpu.usable_gib:.1f} on {each.gpu.name}: {'fits' if each.fits else 'no'}" if each.gpu else ""
+        bars.append(f"{each.settings['method']} {each.device_gib:.1f}{room}")
+    return f"Stacked bars of the GiB needed to train {memories[0].model}, by part. {'; '.join(bars)}."
+
+
+def _memory_bars(memories) -> dict[str, list[float]]:
+    """Label -> GiB of each estimate; together they are what the card must have."""
+    bars = {label: [sum(each.parts[part] for part in parts) for each in memories] for label, parts in PARTS.items()}
+    bars["fragmentation and CUDA"] = [each.fragmentation_gib + each.context_gib for each in memories]
+    return {label: sizes for label, sizes in bars.items() if any(sizes)}

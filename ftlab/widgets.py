@@ -2,22 +2,18 @@
 
 import html
 import math
-from collections.abc import Sequence
 from dataclasses import fields, replace
 from datetime import date
-from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
-from ftlab.costs import CostReport, Curve, Memory, Scenario, cost, estimate_memory, known_models, what_would_fit
+from ftlab.costs import CostReport, Scenario, cost, estimate_memory, known_models, what_would_fit
 from ftlab.costs.memory import CHECKPOINTING, METHODS
 from ftlab.data.review import Review
 from ftlab.decide import CHOICES, Case, decide, make_case
 from ftlab.errors import DataError, FtlabError
+from ftlab.plots import curve_alt, curve_figure, figure_bundle, memory_alt, memory_figure
 from ftlab.prompt_kit import NOT_KNOWN, KitPrompt, read_kit, slots_from_case
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 NUMBERS = {
     "examples": "labelled examples", "calls_per_day": "calls a day", "latency_ms": "answer within, ms",
@@ -82,8 +78,6 @@ def _number(name: str, text: str):
 # ---- what it costs ------------------------------------------------------------------------------------------
 
 CARDS = ("T4", "L4", "RTX 4090", "A100-80GB", "H100")
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#595959", "#E69F00", "#56B4E9")  # Okabe and Ito
-STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))  # lines are told apart without colour too
 SLIDERS = (  # assumption of the scenario, label, lowest, highest, step
     ("options.{baseline}.prompt_tokens", "fixed prompt, tokens", 0, 8000, 50),
     ("options.{baseline}.example_tokens", "examples in it, tokens", 0, 8000, 50),
@@ -92,13 +86,6 @@ SLIDERS = (  # assumption of the scenario, label, lowest, highest, step
     ("output_tokens", "answer, tokens", 0, 2000, 5),
     ("horizon_months", "horizon, months", 1, 60, 1),
 )
-PARTS = {  # of a memory bar: label, parts of an estimate
-    "weights": ("weights", "reference model"),
-    "gradients": ("gradients",),
-    "optimizer": ("optimizer",),
-    "adapter and workspace": ("adapter", "workspace"),
-    "activations and logits": ("activations", "logits"),
-}
 
 
 def cost_form(scenario: Scenario, today: date | None = None, model: str = "llama-3.1-8b") -> widgets.VBox:
@@ -109,78 +96,6 @@ def cost_form(scenario: Scenario, today: date | None = None, model: str = "llama
     report = cost(scenario, today)
     head = widgets.HTML(f"<p>{html.escape(scenario.task)}: what it costs, and from when it pays</p>")
     return widgets.VBox([head, *_money_controls(report), *_memory_controls(model)])
-
-
-def curve_figure(curve: Curve, at: float | None = None) -> "Figure":
-    """Dollars of each option over calls, both axes logarithmic; `at` marks today's calls."""
-    from matplotlib.figure import Figure
-
-    fig = Figure(figsize=(7, 3.4), layout="constrained")
-    ax = fig.add_subplot()
-    for place, (name, dollars) in enumerate(curve.usd.items()):
-        known = [math.nan if usd is None else usd for usd in dollars]
-        label = name.replace("_", " ") + (" (a price is unknown)" if None in dollars else "")
-        ax.plot(curve.calls, known, ls=STYLES[place % 5], color=COLOURS[place % 7], lw=2, label=label)
-    if at is not None:
-        ax.axvline(at, color="#595959", lw=1)
-    ax.set(xscale="log", yscale="log", xlabel=curve.axis, ylabel="USD over the horizon, worth today")
-    ax.grid(color="#D9D9D9", lw=0.8)
-    ax.legend(frameon=False)
-    return fig
-
-
-def curve_alt(curve: Curve) -> str:
-    """The sentence for `curve_figure`: the cheapest option at each end, and where another takes its place."""
-    stretches = []
-    for place, calls in enumerate(curve.calls):
-        known = {name: usd[place] for name, usd in curve.usd.items() if usd[place] is not None}
-        best = min(known, key=known.get, default="none with known prices").replace("_", " ")
-        if not stretches or stretches[-1][1] != best:
-            stretches.append((calls, best))
-    texts = [f"from {calls:,.0f} {best}" for calls, best in stretches]
-    return f"Lines of the dollars of {len(curve.usd)} options over {curve.axis}. The cheapest: {', '.join(texts)}."
-
-
-def memory_figure(memories: Sequence[Memory]) -> "Figure":
-    """One stacked bar of GiB for each estimate; a black line marks what its card has."""
-    from matplotlib.figure import Figure
-
-    fig = Figure(figsize=(7, 1.3 + 0.34 * len(memories)), layout="constrained")
-    ax = fig.add_subplot()
-    names = [f"{each.settings['method']}{f' on {each.gpu.name}' if each.gpu else ''}" for each in memories]
-    left = [0.0] * len(memories)
-    for colour, (label, sizes) in zip(COLOURS, _memory_bars(memories).items(), strict=False):
-        ax.barh(range(len(memories)), sizes, left=left, color=colour, label=label, height=0.7)
-        left = [start + size for start, size in zip(left, sizes, strict=True)]
-    for row, each in enumerate(memories):
-        if each.gpu:
-            ax.plot([each.gpu.usable_gib] * 2, [row - 0.45, row + 0.45], color="black", lw=2.5)
-        verdict = {True: "fits", False: "does not fit", None: ""}[each.fits]
-        end = max(left[row], each.gpu.usable_gib if each.gpu else 0)
-        ax.annotate(f" {left[row]:.1f} {verdict}", (end, row), va="center", fontsize=9)
-    ax.set_yticks(range(len(memories)), names)
-    ax.set_ylim(len(memories) - 0.5, -0.5)
-    ax.margins(x=0.18)
-    ax.set_xlabel("GiB (black line: what the card has)")
-    ax.spines[["top", "right"]].set_visible(False)
-    fig.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9)
-    return fig
-
-
-def memory_alt(memories: Sequence[Memory]) -> str:
-    """The sentence for `memory_figure`, written from the numbers."""
-    bars = []
-    for each in memories:
-        room = f" of {each.gpu.usable_gib:.1f} on {each.gpu.name}: {'fits' if each.fits else 'no'}" if each.gpu else ""
-        bars.append(f"{each.settings['method']} {each.device_gib:.1f}{room}")
-    return f"Stacked bars of the GiB needed to train {memories[0].model}, by part. {'; '.join(bars)}."
-
-
-def _memory_bars(memories) -> dict[str, list[float]]:
-    """Label -> GiB of each estimate; together they are what the card must have."""
-    bars = {label: [sum(each.parts[part] for part in parts) for each in memories] for label, parts in PARTS.items()}
-    bars["fragmentation and CUDA"] = [each.fragmentation_gib + each.context_gib for each in memories]
-    return {label: sizes for label, sizes in bars.items() if any(sizes)}
 
 
 def _money_controls(report: CostReport) -> list:
@@ -268,8 +183,6 @@ def _columns(controls: list, draw) -> widgets.HBox:
 
 def _image(fig, alt: str) -> str:
     """The figure as an HTML image with alt text."""
-    from ftlab.plots import figure_bundle
-
     return figure_bundle(fig, alt)[0]["text/html"]
 
 

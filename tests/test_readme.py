@@ -1,5 +1,6 @@
 """The README says what is there: commands, notebooks, and the recorded result."""
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from ftlab.cli import main
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
-import readme_result  # noqa: E402
+import record_run  # noqa: E402
 
 README = (ROOT / "README.md").read_text()
 SOURCES = sorted((ROOT / "notebooks/src").glob("*.py"))
@@ -47,13 +48,12 @@ def test_its_table_agrees_with_each_notebook(source):
     assert question in row
 
 
-def test_its_result_is_that_of_notebook_00():
-    text, png = readme_result.result()
-    assert re.fullmatch(r"before training [\d.]+ % .*;\nafter training [\d.]+ % .*", text)
-    assert readme_result.with_result(README, text) == README
-    assert readme_result.PICTURE.read_bytes() == png
+def test_its_result_is_the_recorded_run():
+    report = json.loads((record_run.SHOWN / "report.json").read_text())
+    assert record_run.with_block(README, record_run.readme_block(report)) == README
 
 
-def test_another_number_would_be_noticed():
-    text, _ = readme_result.result()
-    assert readme_result.with_result(README, text.replace("after", "After")) != README
+def test_a_changed_number_would_be_noticed():
+    report = json.loads((record_run.SHOWN / "report.json").read_text())
+    report["systems"]["fine_tuned"]["field_accuracy"]["value"] -= 0.01
+    assert record_run.with_block(README, record_run.readme_block(report)) != README

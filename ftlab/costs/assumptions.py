@@ -4,10 +4,11 @@ Every number may be a band `[low, likely, high]`.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ftlab.data.schema import read_chat
+from ftlab.errors import RecipeError
 from ftlab.settings import (
     choice_rule,
     complete,
@@ -73,7 +74,17 @@ class Scenario:
 
     def point(self, values: dict[str, float] | None = None) -> dict:
         """The content with one number for each band: the likely one, or that of `values` by the assumption's name."""
-        return _resolve(self.content, values or {})
+        return _likely(_with_values(self.content, values or {}))
+
+    def at(self, values: dict[str, float]) -> "Scenario":
+        """The same scenario with these assumptions, by name, certain; the other bands stay.
+
+        Raises RecipeError for a name that no assumption has.
+        """
+        known = {each.name for each in self.assumptions}
+        if unknown := sorted(values.keys() - known):
+            raise RecipeError(f"{self.path}: no assumption is called {unknown[0]}; use one of {sorted(known)}")
+        return replace(self, content=_with_values(self.content, values))
 
     def __repr__(self):
         options = ", ".join(f"{name} ({each['kind']})" for name, each in self.content["options"].items())
@@ -153,12 +164,18 @@ def _numbers(content, at=()) -> Iterator[tuple[tuple, float | list]]:
             yield (*at, key), value
 
 
-def _resolve(content, values, at=()):
+def _with_values(content, values, at=()):
+    """The content with the numbers of `values` in place of those that stand at their paths."""
+    if isinstance(content, dict):
+        return {key: _with_values(each, values, (*at, key)) for key, each in content.items()}
+    return values.get(".".join(at), content)
+
+
+def _likely(content):
     """The content with one number for each band."""
     if isinstance(content, dict):
-        return {key: _resolve(each, values, (*at, key)) for key, each in content.items()}
-    likely = content[1] if isinstance(content, list) else content
-    return values.get(".".join(at), likely)
+        return {key: _likely(each) for key, each in content.items()}
+    return content[1] if isinstance(content, list) else content
 
 
 def _scale(value, factor):

@@ -249,6 +249,11 @@ class Change:
     loss: str
     device_gib: float
 
+    @property
+    def free(self) -> bool:
+        """Whether it costs nothing."""
+        return _free(self.loss)
+
 
 @dataclass(frozen=True, repr=False)
 class WhatWouldFit:
@@ -380,11 +385,13 @@ def what_would_fit(
 ) -> WhatWouldFit:
     """The changes that make a run fit on `gpu`, the one that costs least first; what does not help is left out.
 
-    `longest` is the longest row of your data in tokens: a shorter `length` is only proposed down to it.
-    Other arguments as for `estimate_memory`.
+    Free changes are never taken back in favour of costly ones. `longest` is the longest row of your data in tokens:
+    a shorter `length` is only proposed down to it. Other arguments as for `estimate_memory`.
     """
+    if longest is not None and (isinstance(longest, bool) or not isinstance(longest, int) or longest < 1):
+        raise RecipeError(f"longest: {longest!r} must be a whole number of at least 1, the tokens of your longest row")
     architecture = find_architecture(model)
-    start = {"method": method, "mode": mode, "gpu": gpu, **settings}
+    start = {"method": method, "mode": mode, "gpu": find_gpu(gpu), **settings}
 
     def estimate(steps, name=architecture):
         return estimate_memory(name, **(start | {setting: new for setting, _, new, _ in steps}))
@@ -396,24 +403,37 @@ def what_would_fit(
             break
         step = (setting, memory.settings[setting], new, loss)
         smaller = estimate([*steps, step])
-        if smaller.device_gib < memory.device_gib - 0.01:
+        if _free(loss) or smaller.device_gib < memory.device_gib - 0.01:  # a free one may help only with later ones
             steps.append(step)
             memory = smaller
-    for step in steps[-2::-1]:  # a costly change may have made earlier ones needless: take those back
+    for step in steps[-2::-1]:  # a later change may have made an earlier costly one needless: take that back
         later = steps[steps.index(step) + 1 :]
-        fewer = [other for other in steps if other is not step]
-        if all(other[0] != step[0] for other in later) and estimate(fewer).fits:
+        fewer = _without(steps, step)
+        if not _free(step[3]) and all(other[0] != step[0] for other in later) and estimate(fewer).fits:
             steps = fewer
-    changes = _merge(steps, estimate)
-    memory = estimate(steps)
+    name, memory = architecture, estimate(steps)
     if not memory.fits:
-        for other in smaller_models(architecture):
-            candidate = estimate(steps, other)
-            if candidate.fits:
-                loss = "knows and can do less: measure it against your bar"
-                changes.append(Change("model", architecture.name, other, loss, candidate.device_gib))
-                return WhatWouldFit(changes, candidate)
+        candidates = ((other, estimate(steps, other)) for other in smaller_models(architecture))
+        name, memory = next((each for each in candidates if each[1].fits), (architecture, memory))
+    for step in [step for step in steps if _free(step[3])]:
+        fewer = _without(steps, step)
+        other = estimate(fewer, name)
+        if other.fits == memory.fits and other.device_gib < memory.device_gib + 0.01:
+            steps, memory = fewer, other
+    changes = _merge(steps, estimate)
+    if name is not architecture:
+        loss = "knows and can do less: measure it against your bar"
+        changes.append(Change("model", architecture.name, name, loss, memory.device_gib))
     return WhatWouldFit(changes, memory)
+
+
+def _free(loss: str) -> bool:
+    """Whether a change with this loss costs nothing."""
+    return loss.startswith("none")
+
+
+def _without(steps, step) -> list:
+    return [other for other in steps if other is not step]
 
 
 def _merge(steps, estimate) -> list[Change]:
@@ -434,12 +454,12 @@ def proposals(memory: Memory, longest: int | None) -> list[tuple[str, object, st
     result = []
     if longest and longest < length:
         result.append(("length", longest, "none: no row of your data is longer"))
+    if settings["logits"] != "fused":
+        result.append(("logits", "fused", "none: the same loss, computed in pieces"))
     if settings["checkpointing"] == "off":
         result.append(("checkpointing", "on", "each layer is computed twice: about a third more time"))
     if settings["checkpointing"] != "unsloth":
         result.append(("checkpointing", "unsloth", "activations wait in host RAM; the same result"))
-    if settings["logits"] != "fused":
-        result.append(("logits", "fused", "none: the same loss, computed in pieces"))
     while batch > 1:
         batch = batch // 2
         result.append(("batch", batch, "accumulate gradients to keep the effective batch; a little slower"))

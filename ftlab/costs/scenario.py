@@ -8,7 +8,7 @@ the number of calls. Accuracy is not part of a scenario: what errors and reviews
 import math
 import random
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import date
 
 from ftlab.costs.assumptions import (
@@ -225,11 +225,8 @@ class CostReport:
         return Curve("calls per month", grid, totals)
 
     def at(self, values: dict[str, float]) -> "CostReport":
-        """The same scenario with some assumptions, by name, at other values."""
-        known = {each.name for each in self.scenario.assumptions}
-        if unknown := sorted(values.keys() - known):
-            raise RecipeError(f"{self.scenario.path}: no assumption is called {unknown[0]}; use one of {sorted(known)}")
-        return cost(replace(self.scenario, content=self.scenario.point(values)), self.today, self.prices)
+        """The same scenario with some assumptions, by name, at other values and certain; the other bands stay."""
+        return cost(self.scenario.at(values), self.today, self.prices)
 
     def _bands(self):
         """The bands that can touch the comparison: not those of other options."""
