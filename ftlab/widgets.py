@@ -9,10 +9,11 @@ import ipywidgets as widgets
 
 from ftlab.costs import CostReport, Scenario, cost, estimate_memory, known_models, what_would_fit
 from ftlab.costs.memory import CHECKPOINTING, METHODS
+from ftlab.costs.plots import curve_alt, curve_figure, memory_alt, memory_figure
 from ftlab.data.review import Review
 from ftlab.decide import CHOICES, Case, decide, make_case
 from ftlab.errors import DataError, FtlabError
-from ftlab.plots import curve_alt, curve_figure, figure_bundle, memory_alt, memory_figure
+from ftlab.plots import figure_bundle
 from ftlab.prompt_kit import NOT_KNOWN, KitPrompt, read_kit, slots_from_case
 
 NUMBERS = {

@@ -361,9 +361,11 @@ def test_what_would_fit_ends_with_a_run_that_fits_and_takes_no_needless_step(mod
     name = changed.pop("model", model)
     assert estimate_memory(name, gpu=gpu, **(start | changed)).device_gib == pytest.approx(advice.memory.device_gib)
     if name == model:
+        free = {change.setting for change in advice.changes if change.free}
         for setting in changed:
             fewer = {key: value for key, value in changed.items() if key != setting}
-            assert not estimate_memory(model, gpu=gpu, **(start | fewer)).fits, setting
+            without = estimate_memory(model, gpu=gpu, **(start | fewer))
+            assert without.device_gib > advice.memory.device_gib if setting in free else not without.fits, setting
     assert all(change.loss for change in advice.changes)
     assert "<table" in advice._repr_html_()
 
@@ -377,6 +379,41 @@ def test_what_would_fit_changes_nothing_that_fits():
 def test_a_length_that_the_data_do_not_need_goes_first():
     advice = what_would_fit("qwen3-8b", gpu="T4", length=65536, longest=1000)
     assert [(change.setting, change.new) for change in advice.changes] == [("length", 1000)]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw_torch", "adamw_8bit"])
+@pytest.mark.parametrize("logits", ["full", "fused"])
+def test_free_changes_are_never_taken_back_for_a_costly_one(optimizer, logits):
+    run = {"batch": 8, "length": 4096, "checkpointing": "off", "optimizer": optimizer, "logits": logits}
+    advice = what_would_fit("llama-3.1-8b", "full", gpu="A100-80GB", longest=1500, **run)
+    assert advice.fits
+    costly = {change.setting: change.new for change in advice.changes if not change.free}
+    assert costly == {"checkpointing": "on"}
+    # the trap: with checkpointing the long rows fit as well, and a step that is not needed to fit used to be undone
+    long_rows = run | costly | {"logits": "fused"}
+    assert estimate_memory("llama-3.1-8b", "full", gpu="A100-80GB", **long_rows).fits
+    free = [change.setting for change in advice.changes if change.free]
+    assert free == ["length"] + ["logits"] * (logits == "full")
+    assert [change.setting for change in advice.changes] == [*free, *costly]  # the free ones come first
+
+
+def test_a_free_change_that_would_change_nothing_is_left_out():
+    run = {"batch": 1, "length": 64, "checkpointing": "on", "optimizer": "adamw_torch", "logits": "full"}
+    layer = estimate_memory("llama-3.1-8b", "full", gpu="A100-80GB", **run)
+    assert not layer.fits
+    advice = what_would_fit("llama-3.1-8b", "full", gpu="A100-80GB", longest=64, **run)
+    assert [change.setting for change in advice.changes] == ["optimizer"]
+
+
+@pytest.mark.parametrize("longest", [0, -1, 2.5, "1500", True])
+def test_a_longest_row_that_is_no_number_of_tokens_is_refused(longest):
+    with pytest.raises(RecipeError, match=r"^longest: .*whole number"):
+        what_would_fit("qwen3-8b", gpu="T4", longest=longest)
+
+
+def test_what_would_fit_needs_a_card():
+    with pytest.raises(RecipeError, match=r"gpus\.csv"):
+        what_would_fit("qwen3-8b", gpu=None)
 
 
 def test_the_last_resort_is_a_smaller_model_and_then_the_truth():

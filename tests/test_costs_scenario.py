@@ -484,6 +484,24 @@ def test_values_are_changed_by_the_names_of_assumptions(read):
 # the file
 
 
+def test_other_values_leave_the_other_bands(read):
+    report = cost(read(), TODAY, shop())
+    moved = report.at({"calls_per_month": 20_000})
+    assert [band.name for band in moved.scenario.bands] == ["options.long.prompt_tokens"]
+    tornado = moved.tornado()
+    assert [swing.assumption for swing in tornado.swings] == ["options.long.prompt_tokens"]
+    ends = [report.at({"calls_per_month": 20_000, "options.long.prompt_tokens": n}).saving_usd for n in (1000, 4000)]
+    assert [tornado.swings[0].saving_at_low, tornado.swings[0].saving_at_high] == ends
+    assert tornado.saving == moved.saving_usd
+    assert ends[0] < tornado.saving < ends[1]
+    band = moved.saving_band(draws=30)
+    assert ends[0] < band.low < band.high < ends[1]
+    same = report.at({})
+    assert same.scenario.bands == report.scenario.bands
+    assert same.tornado() == report.tornado()
+    assert [band.name for band in report.scenario.bands] == ["calls_per_month", "options.long.prompt_tokens"]  # kept
+
+
 def test_calls_may_be_given_a_day(read):
     scenario = read(("calls_per_month: [1000, 10000, 100000]", "calls_per_day: [12, 120, 1200]"))
     assert scenario.point()["calls_per_month"] == pytest.approx(120 * 365 / 12)

@@ -7,13 +7,12 @@ from datetime import date
 import ipywidgets as widgets
 import pytest
 
-from ftlab.costs import Curve, Gpu, cost, estimate_memory, read_scenario
+from ftlab.costs import cost, read_scenario
 from ftlab.models import REPOSITORY
-from ftlab.widgets import CARDS, cost_form, curve_alt, curve_figure, memory_alt, memory_figure
+from ftlab.widgets import CARDS, cost_form
 
 TODAY = date(2026, 11, 22)
 COSTS = REPOSITORY / "recipes" / "costs"
-CARD = Gpu("toy card", 20, 20, 0.5, 1, 1, 1, None)
 
 
 def walk(widget):
@@ -134,34 +133,3 @@ def test_only_controls_that_ipywidgets_7_has(form):
         widgets.Dropdown, widgets.FloatSlider, widgets.FloatLogSlider, widgets.HTML, widgets.VBox, widgets.HBox,
     )  # fmt: skip
     assert all(isinstance(w, allowed) for w in walk(form))
-
-
-def test_a_curve_names_the_cheapest_at_each_stretch():
-    curve = Curve("calls", (1, 10, 100), {"few_shot": (1.0, 10.0, 100.0), "tuned": (50.0, 51.0, 60.0)})
-    assert curve_alt(curve).endswith("The cheapest: from 1 few shot, from 100 tuned.")
-    (ax,) = curve_figure(curve, at=10).axes
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["few shot", "tuned"]
-    lines = {line.get_label(): list(line.get_ydata()) for line in ax.get_lines()}
-    assert lines["tuned"] == [50.0, 51.0, 60.0]
-    assert len({str(line.get_linestyle()) for line in ax.get_lines()[:2]}) == 2
-
-
-def test_an_unknown_price_is_a_gap_in_the_curve_and_in_its_sentence():
-    curve = Curve("calls", (1, 10), {"known": (1.0, 2.0), "azure": (None, None)})
-    assert "from 1 known" in curve_alt(curve)
-    labels = [text.get_text() for text in curve_figure(curve).axes[0].get_legend().get_texts()]
-    assert labels == ["known", "azure (a price is unknown)"]
-    nothing = Curve("calls", (1,), {"azure": (None,)})
-    assert "none with known prices" in curve_alt(nothing)
-
-
-def test_a_bar_is_as_long_as_what_the_card_must_have():
-    memories = [estimate_memory("qwen3-0.6b", method, gpu=CARD) for method in ("full", "lora", "dpo_full")]
-    memories.append(estimate_memory("qwen3-0.6b", "qlora"))
-    (ax,) = memory_figure(memories).axes
-    for row, memory in enumerate(memories):
-        ends = [bar.get_x() + bar.get_width() for bar in ax.patches if round(bar.get_y() + bar.get_height() / 2) == row]
-        assert max(ends) == pytest.approx(memory.device_gib)
-    limits = [line.get_xdata()[0] for line in ax.get_lines()]
-    assert limits == [CARD.usable_gib] * 3
-    assert f"full {memories[0].device_gib:.1f} of 20.0 on toy card: fits" in memory_alt(memories)

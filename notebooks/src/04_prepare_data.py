@@ -137,7 +137,7 @@ label_table(usable, "urgency")
 # Four values are meant. What else is in the list are spellings of them, and each would be learned as a label of its own.
 
 # %%
-from ftlab.plots import shares_alt, shares_figure
+from ftlab.data.plots import shares_alt, shares_figure
 
 for field in ("queue", "urgency"):
     tables = {"export": label_table(usable, field), "test set": label_table(test_placed, field)}
@@ -164,7 +164,7 @@ print("rarest in the export:", ", ".join(f"{name} ({products['export'].get(name,
 
 # %%
 from ftlab.data import clusters
-from ftlab.plots import repeats_alt, repeats_figure
+from ftlab.data.plots import repeats_alt, repeats_figure
 
 groups = clusters(usable)
 show(repeats_figure(groups), repeats_alt(groups))

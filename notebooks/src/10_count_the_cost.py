@@ -22,7 +22,8 @@
 
 # %%
 from ftlab.costs import estimate_memory
-from ftlab.plots import memory_alt, memory_figure, show
+from ftlab.costs.plots import memory_alt, memory_figure
+from ftlab.plots import show
 
 MODEL = "llama-3.1-8b"  # any name of the catalogue, or the path of a config.json
 
@@ -363,7 +364,7 @@ pd.DataFrame(months).T
 import numpy as np
 
 from ftlab.costs import Curve
-from ftlab.plots import curve_alt, curve_figure
+from ftlab.costs.plots import curve_alt, curve_figure
 
 DAYS_PER_MONTH = 365 / 12
 days = np.geomspace(30, 1_000_000, 40)
