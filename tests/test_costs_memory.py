@@ -398,10 +398,10 @@ def test_free_changes_are_never_taken_back_for_a_costly_one(optimizer, logits):
 
 
 def test_a_free_change_that_would_change_nothing_is_left_out():
+    """The logits of so short a row are not cut into pieces once the optimizer leaves room."""
     run = {"batch": 1, "length": 64, "checkpointing": "on", "optimizer": "adamw_torch", "logits": "full"}
-    layer = estimate_memory("llama-3.1-8b", "full", gpu="A100-80GB", **run)
-    assert not layer.fits
-    advice = what_would_fit("llama-3.1-8b", "full", gpu="A100-80GB", longest=64, **run)
+    advice = what_would_fit("llama-3.1-8b", "full", gpu=memory.Gpu("card", 50, 50, 0.75, 1, 1, 1, None), **run)
+    assert advice.fits
     assert [change.setting for change in advice.changes] == ["optimizer"]
 
 

@@ -271,6 +271,7 @@ def test_a_bar_says_whether_it_fits():
     ],
 )
 def test_nothing_to_draw_is_refused_with_the_remedy(name, empty, message):
-    for function in (getattr(plots, f"{name}_figure"), getattr(plots, f"{name}_alt")):
+    module = {"systems": plots, "shares": data_plots}.get(name, costs_plots)
+    for function in (getattr(module, f"{name}_figure"), getattr(module, f"{name}_alt")):
         with pytest.raises(DataError, match=message):
             function(empty)

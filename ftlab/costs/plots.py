@@ -26,14 +26,16 @@ def curve_figure(curve: "Curve", at: float | None = None) -> Figure:
     _refuse_curve(curve)
     fig = Figure(figsize=(7, 3.4), layout="constrained")
     ax = fig.add_subplot()
+    positive = any(usd for dollars in curve.usd.values() for usd in dollars)
     for place, (name, dollars) in enumerate(curve.usd.items()):
         known = [math.nan if usd is None else usd for usd in dollars]
         label = readable(name) + (" (a price is unknown)" if None in dollars else "")
-        label += " (0 USD is below this axis)" if 0 in dollars else ""
+        label += " (0 USD is below this axis)" if positive and 0 in dollars else ""
         ax.plot(curve.calls, known, ls=STYLES[place % 5], color=COLOURS[place % 7], lw=2, label=label)
     if at is not None:
         ax.axvline(at, color=GREY, lw=1)
-    ax.set(xscale="log", yscale="log", xlabel=curve.axis, ylabel="USD over the horizon, worth today")
+    ax.set(xscale="log", yscale="log" if positive else "linear")  # a logarithmic axis needs a number above 0
+    ax.set(xlabel=curve.axis, ylabel="USD over the horizon, worth today")
     ax.grid(color="#D9D9D9", lw=0.8)
     ax.legend(frameon=False)
     return fig
