@@ -105,21 +105,26 @@ def test_the_generation_prompt_continues_the_chat(tokenizer):
     assert full == prompt + "Hi" + tokenizer.eos_token
 
 
-def share_right(model, tokenizer, name):
-    """Share of 40 held-out questions of one kind that are answered exactly right."""
+def share_right(model, tokenizer, name, split="heldout"):
+    """Share of 40 questions of one kind, in wordings of this split, that are answered exactly right."""
     make = {"extract": World.extract}.get(name, lambda world: world.skill(name))
-    questions = [measure_nano.Question(make(World(4_000_000_000 + i, "heldout"))) for i in range(40)]
+    questions = [measure_nano.Question(make(World(4_000_000_000 + i, split))) for i in range(40)]
     answers = measure_nano.answer(model, tokenizer, questions)
     return sum(a.strip() == q.answer for a, q in zip(answers, questions, strict=True)) / len(questions)
 
 
-@pytest.mark.parametrize(("name", "floor"), [("copy", 0.15), ("extract", 0.4)])
+@pytest.mark.parametrize(("name", "floor"), [("copy", 0.25), ("extract", 0.6)])
 def test_it_can_do_simple_things(model, tokenizer, name, floor):
-    """Floors under what the first nano (6.5M tokens of pre-training) reached; raise them with a better one."""
+    """Floors under what was measured with 25M tokens of pre-training; raise them with a better nano."""
     assert share_right(model, tokenizer, name) >= floor
 
 
-@pytest.mark.xfail(strict=True, reason="the first nano saw too few tokens; a better one will make this pass")
+@pytest.mark.parametrize(("name", "floor"), [("copy", 0.7), ("first", 0.8), ("largest", 0.7)])
+def test_it_does_what_is_asked_in_a_wording_that_it_knows(model, tokenizer, name, floor):
+    assert share_right(model, tokenizer, name, split="train") >= floor
+
+
+@pytest.mark.xfail(strict=True, reason="it saw too few wordings of each instruction (DECISIONS.md)")
 @pytest.mark.parametrize("name", ["copy", "reverse", "extract"])
 def test_it_reaches_the_aim(model, tokenizer, name):
     assert share_right(model, tokenizer, name) >= 0.85
