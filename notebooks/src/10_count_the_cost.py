@@ -598,7 +598,7 @@ print(f"labels paid for:         {paid}")
 #
 # The review share follows from a threshold: answers that the model is sure of go out unread. A lower threshold saves more
 # reading and lets more errors out. The curve below is **made up** to fit the story (70 % unread, 98.5 % of them right);
-# yours comes from measuring how often the model is right at each confidence ([12](12_ship_and_maintain.ipynb)).
+# yours comes from measuring how often the model is right at each confidence.
 
 # %%
 made_up = [  # threshold, share of notes above it, accuracy among them
@@ -673,5 +673,5 @@ cost_form(support, TODAY)
 #   it "never"; a retirement ends it.
 # - With people in the loop, their hours decide. A payback that does not state them states nothing.
 #
-# **Read next:** [11 Use hosted services](11_use_hosted_services.ipynb) for the calls behind these prices,
-# [12 Ship and maintain](12_ship_and_maintain.ipynb) for the threshold and the upkeep.
+# **Read next:** [02 Decide](02_decide.ipynb), if the answer was "never"; [06 Train with Unsloth](06_train_with_unsloth.ipynb),
+# if it was not.
