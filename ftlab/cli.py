@@ -72,7 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     decide.add_argument("case", type=Path, metavar="CASE.yaml", help="the case: task, wants and what is known")
 
     run = add_command(
-        commands, "run", run_recipe, "train and judge one recipe", "ftlab run recipes/triage.yaml"
+        commands, "run", run_recipe, "train and judge one recipe", "ftlab run recipes/support_triage.yaml"
     )
     run.add_argument("recipe", type=Path, metavar="RECIPE.yaml")
     run.add_argument(

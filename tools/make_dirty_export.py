@@ -6,7 +6,6 @@ Sound rows come from train.jsonl; only the planted leaks are taken from validati
 
 from __future__ import annotations
 
-import argparse
 import copy
 import json
 import random
@@ -18,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from generated import write_or_check
 from make_support_triage import DAYS, NAMES, QUEUES, TONES, URGENCIES
 
 SOURCE = Path(__file__).resolve().parents[1] / "data" / "support_triage"
@@ -845,20 +845,7 @@ def make_files() -> dict[str, bytes]:
 
 def main() -> int:
     """Write the files or, with --check, compare them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file differs")
-    check = parser.parse_args().check
-    stale = []
-    for name, content in make_files().items():
-        path = FOLDER / name
-        if not check:
-            path.write_bytes(content)
-        elif not path.exists() or path.read_bytes() != content:
-            stale.append(name)
-    if stale:
-        print(f"differs from what the generator writes: {', '.join(stale)}; run this tool without --check",
-              file=sys.stderr)
-    return 1 if stale else 0
+    return write_or_check(__doc__, FOLDER, make_files)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ frame, so none is guessed. Words are those that nano met in pre-training, except
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import sys
@@ -15,6 +14,8 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import cycle, islice
 from pathlib import Path
+
+from generated import write_or_check
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "lessons"
 SEED = 20261122
@@ -505,20 +506,7 @@ def count_table(splits: dict[str, list[dict]]) -> str:
 
 def main() -> int:
     """Write the files or, with --check, compare them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file differs")
-    check = parser.parse_args().check
-    stale = []
-    for name, content in make_files().items():
-        path = FOLDER / name
-        if not check:
-            path.write_bytes(content.encode())
-        elif not path.exists() or path.read_bytes() != content.encode():
-            stale.append(name)
-    if stale:
-        differs = f"differs from what the generator writes: {', '.join(stale)}"
-        print(f"{differs}; run this tool without --check", file=sys.stderr)
-    return 1 if stale else 0
+    return write_or_check(__doc__, FOLDER, make_files)
 
 
 if __name__ == "__main__":

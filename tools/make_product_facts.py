@@ -7,7 +7,6 @@ answer in a text; products, shops and towns bear names that its pre-training nev
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import sys
@@ -17,6 +16,7 @@ from itertools import zip_longest
 from pathlib import Path
 from statistics import median
 
+from generated import write_or_check
 from nano_world import lexicon
 from nano_world.compose import UNKNOWN
 
@@ -305,20 +305,7 @@ def summary(files: dict[str, list[dict]]) -> str:
 
 def main() -> int:
     """Write the files or, with --check, compare them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file differs")
-    check = parser.parse_args().check
-    stale = []
-    for name, content in make_files().items():
-        path = FOLDER / name
-        if not check:
-            path.write_bytes(content.encode())
-        elif not path.exists() or path.read_bytes() != content.encode():
-            stale.append(name)
-    if stale:
-        print(f"differs from what the generator writes: {', '.join(stale)}; run this tool without --check",
-              file=sys.stderr)  # fmt: skip
-    return 1 if stale else 0
+    return write_or_check(__doc__, FOLDER, make_files)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ A ticket is put together from patterns; each pattern carries its part of the lab
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import re
@@ -17,6 +16,7 @@ from statistics import median
 
 import support_triage_heldout as heldout
 import support_triage_patterns as training
+from generated import write_or_check
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "support_triage"
 SEED = 20261122
@@ -398,22 +398,7 @@ def count_table(splits: dict[str, list[dict]]) -> str:
 
 def main() -> int:
     """Write the files or, with --check, compare them."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file differs")
-    check = parser.parse_args().check
-    stale = []
-    for name, content in make_files().items():
-        path = FOLDER / name
-        if not check:
-            path.write_bytes(content.encode())
-        elif not path.exists() or path.read_bytes() != content.encode():
-            stale.append(name)
-    if stale:
-        print(f"differs from what the generator writes: {', '.join(stale)}; run this tool without --check",
-              file=sys.stderr)
-    return 1 if stale else 0
+    return write_or_check(__doc__, FOLDER, make_files)
 
 
 if __name__ == "__main__":

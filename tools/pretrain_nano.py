@@ -1,6 +1,6 @@
 """Make nano from nothing: tokenizer, pre-training, export. Seeded and resumable; CPU or GPU.
 
-    python tools/pretrain_nano.py --tokens 6.5e6 --work runs/nano    # 33 minutes on two busy CPU cores
+    python tools/pretrain_nano.py --tokens 25e6 --work runs/nano    # 134 minutes on two busy CPU cores, in two stages
     python tools/pretrain_nano.py --tokens 300e6 --work runs/nano --tokens-per-step 65536    # for a GPU; not yet tried
     python tools/pretrain_nano.py --export --work runs/nano --out data/models/nano
 
