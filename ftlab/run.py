@@ -39,15 +39,16 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
 
     say(f"reading data and {recipe.model}")
     train = read_chat(recipe.data.train)[: recipe.data.train_rows]
+    replay = read_chat(recipe.data.replay) if recipe.data.replay else []
     validation = read_chat(recipe.data.validation)
     tests = {"test": read_chat(recipe.data.test), **{k: read_chat(p) for k, p in recipe.data.slices.items()}}
-    for rows in (validation, *tests.values()):
-        assert_no_leak(train, rows)
+    probe = read_chat(recipe.evaluation.probe) if recipe.evaluation.probe else []
+    for rows in (validation, *tests.values(), probe):
+        assert_no_leak(train + replay, rows)
     for rows in tests.values():
         assert_no_leak(validation, rows)
     references = {part: read_references(part, rows) for part, rows in {"validation": validation, **tests}.items()}
     schema = json.loads(recipe.data.schema.read_text()) if recipe.data.schema else None
-    probe = read_chat(recipe.evaluation.probe) if recipe.evaluation.probe else []
     with redirect_stdout(sys.stderr):  # Unsloth prints, and stdout is for `ftlab run --json`
         model, tokenizer = load_model(recipe)
     settings = {
@@ -85,7 +86,7 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
 
     say("training")
     with redirect_stdout(sys.stderr):
-        model, training = train_model(recipe, model, tokenizer, train, validation, folder)
+        model, training = train_model(recipe, model, tokenizer, train + replay, validation, folder)
     model.save_pretrained(folder / "adapter")
     tokenizer.save_pretrained(folder / "adapter")
     for part, rows in tests.items():
@@ -106,6 +107,8 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
     )
     probes = {}
     if probe:
+        for name, texts in (("base", before), ("fine_tuned", after)):
+            write_predictions(folder / "predictions" / f"probe.{name}.jsonl", probe, texts)
         truth = [normalise(r["messages"][-1]["content"]) for r in probe]
         probes["general skills"] = compare(exact_text(before, truth), exact_text(after, truth), alpha=recipe.bars.alpha)
     report = Report(

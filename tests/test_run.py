@@ -12,6 +12,7 @@ import yaml
 from test_generation import load_tokenizer, random_model
 
 from ftlab import run
+from ftlab.data import read_chat
 from ftlab.errors import DataError, ModelError
 from ftlab.evaluation import compare_files
 from ftlab.models import REPOSITORY
@@ -186,6 +187,19 @@ def test_only_the_first_training_rows_count(recipe, tmp_path, monkeypatch):
     for count, error in ((5, ModelError), (6, DataError)):
         content["data"]["train_rows"] = count
         recipe.write_text(yaml.safe_dump(content))
+        with pytest.raises(error):
+            run.run_recipe(recipe, out=tmp_path / "out", progress=False)
+
+
+def test_replayed_rows_are_kept_apart_from_test_and_probe(recipe, tmp_path, monkeypatch):
+    content = yaml.safe_load(recipe.read_text())
+    content["data"]["replay"] = "replay.jsonl"
+    recipe.write_text(yaml.safe_dump(content))
+    monkeypatch.setattr(run, "load_model", lambda recipe: (_ for _ in ()).throw(ModelError("got so far")))
+    own = [{"messages": [{"role": "user", "content": "Copy: leaf"}, {"role": "assistant", "content": "leaf"}]}]
+    for rows, error in ((own, ModelError), (read_chat(tmp_path / "probe.jsonl"), DataError),
+                        (make_rows("test", 1), DataError)):  # fmt: skip
+        write_rows(tmp_path / "replay.jsonl", rows)
         with pytest.raises(error):
             run.run_recipe(recipe, out=tmp_path / "out", progress=False)
 

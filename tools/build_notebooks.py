@@ -18,6 +18,7 @@ Examples:
     python tools/build_notebooks.py 03 07 --force    build these, stale or not
     python tools/build_notebooks.py --check          exit 1 if a notebook is missing, stale or edited by hand
     python tools/build_notebooks.py --run-all        run every built notebook, change no file
+    python tools/build_notebooks.py --run-all --solutions      and the solved ones, which differ in the exercises only
 
 Exit: 0 done, 1 findings or a failing cell, 2 a source that cannot be used.
 """
@@ -530,11 +531,11 @@ def build(source: Source, path: Path, solved: bool, root: Path) -> Run:
     return run
 
 
-def run_built(sources: list[Source], root: Path) -> list[Run]:
-    """Execute every built notebook as it lies on disk, outputs thrown away."""
+def run_built(sources: list[Source], root: Path, solutions: bool = False) -> list[Run]:
+    """Execute every built notebook as it lies on disk, outputs thrown away; on request the solved ones too."""
     runs = []
     for source in sources:
-        for path, solved in targets(source, root):
+        for path, solved in targets(source, root)[: None if solutions else 1]:
             label = str(path.relative_to(root))
             if not path.is_file():
                 runs.append(
@@ -574,6 +575,7 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
         "--check", action="store_true", help="build nothing; exit 1 naming what is not up to date"
     )
     parser.add_argument("--run-all", action="store_true", help="run the built notebooks, changing no file")
+    parser.add_argument("--solutions", action="store_true", help="with --run-all: run the solved ones too")
     args = parser.parse_args(argv)
     try:
         sources = select(
@@ -595,7 +597,7 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
                 print("\nBuild them: python tools/build_notebooks.py", file=sys.stderr)
             return 1 if lines else 0
         if args.run_all:
-            runs = run_built(sources, root)
+            runs = run_built(sources, root, args.solutions)
             for run in runs:
                 if run.error:
                     print(f"\n{run.error}\n", file=sys.stderr)

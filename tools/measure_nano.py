@@ -28,7 +28,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
-from nano_world import lexicon  # noqa: E402
+from nano_world import inbox, lexicon  # noqa: E402
 from nano_world.compose import UNKNOWN, Doc, World, is_heldout  # noqa: E402
 
 from ftlab.errors import DataError, FtlabError, ModelError  # noqa: E402
@@ -109,6 +109,12 @@ def classify(seed: int, style: str) -> Question | None:
     return Question(doc, 1 / exam.n_options) if doc.kind == kind else None
 
 
+def which_text(seed: int) -> Question:
+    """Which of two to four numbered texts a description fits."""
+    doc = Exam(seed).which_text()
+    return Question(doc, 1 / len(re.findall(r"(?m)^\d\. ", doc.turns[-2][1])))
+
+
 def json_record(seed: int, examples: int) -> Question | None:
     """A record after `examples` solved ones; None where there are fewer, or the prompt lacks a value.
 
@@ -159,6 +165,9 @@ def skill(seed: int, name: str) -> Question:
 TASKS: dict[str, tuple[int, Callable[[int], Question | None]]] = {
     **{f"skill: {name}": (i, lambda seed, name=name: skill(seed, name)) for i, name in enumerate(SKILLS)},
     "extract": (20, lambda seed: Question(Exam(seed).extract())),
+    "describe": (23, lambda seed: Question(Exam(seed).describe())),
+    "which text": (24, which_text),
+    "same topic": (25, lambda seed: Question(Exam(seed).same_topic(), 0.5)),
     "classify, plain names": (21, lambda seed: classify(seed, "plain")),
     "classify, invented names described": (22, lambda seed: classify(seed, "made_up")),
     **{
@@ -235,6 +244,8 @@ def score(task: str, questions: list[Question], answers: list[str]) -> list[Scor
         scores = score_records(answers, references)
         rates = {"records right": scores.exact_match, "values right": scores.field_accuracy,
                  "valid JSON": scores.valid_json}  # fmt: skip
+    elif task == "describe":
+        rates = {"names the right class": [same_class(*pair) for pair in zip(answers, references, strict=True)]}
     elif task == "polite reply":
         pairs = zip(questions, answers, strict=True)
         rates = {"names only what was said": [names_only_what_was_said(*pair) for pair in pairs]}
@@ -250,6 +261,13 @@ def score(task: str, questions: list[Question], answers: list[str]) -> list[Scor
         interval = interval_of(list(values))
         result.append(Score(task, metric, interval.value, interval.low, interval.high, interval.n, chance))
     return result
+
+
+def same_class(text: str, reference: str) -> float:
+    """1 where the text is one of the descriptions of the class that the reference describes."""
+    worlds = (inbox.ISSUES, inbox.MOODS, inbox.WHEN, inbox.WANTS, lexicon.CLINIC)
+    classes = [entry["descriptions"] for bank in worlds for entry in bank.values()]
+    return float(any(text.strip() in words and reference in words for words in classes))
 
 
 def names_only_what_was_said(question: Question, text: str) -> float:

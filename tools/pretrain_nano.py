@@ -223,13 +223,14 @@ def train(args):
     body = torch.compile(model.model, dynamic=True) if args.compile else model.model
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {device}, bf16 {bf16}, from {state}", flush=True)
     log = (work / "curve.jsonl").open("a")
+    first = state["step"]
     t0, shown = time.perf_counter() - state["seconds"], time.perf_counter()
     sums = dict.fromkeys(["loss", "weight", "right", "answers", "copies_right", "copies"], 0)
     for last_of_buffer, ids, weights, chats, copies in batches(args.seed, state, args.tokens_per_step, tokenizer):
         progress = state["tokens"] / args.tokens
         if progress >= 1 or (args.stop_after and time.perf_counter() - t0 > args.stop_after * 60):
             break
-        factor = min(1.0, (state["step"] + 1) / 50, max(0.02, (1 - progress) / 0.5))
+        factor = min(1.0, (state["step"] - first + 1) / 50, max(0.02, (1 - progress) / 0.5))
         for o in optimizers:
             for g in o.param_groups:
                 g["lr"] = g["base_lr"] * factor

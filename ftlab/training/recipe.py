@@ -26,6 +26,7 @@ from ftlab.settings import (
 )
 
 ADAPTER_KEYS = ("r", "lora_alpha", "lora_dropout", "target_modules")  # what only lora and qlora have
+FILE_KEYS = ("train", "validation", "test", "schema", "replay")  # of the section data
 SCHEDULERS = (  # those of transformers that need no further arguments
     "constant",
     "constant_with_warmup",
@@ -41,7 +42,8 @@ SCHEDULERS = (  # those of transformers that need no further arguments
 class DataFiles:
     """Chat JSONL files; `slices` are further test sets by name, `schema` is the answer's JSON Schema.
 
-    With `train_rows`, only the first so many rows are trained on.
+    With `train_rows`, only the first so many rows are trained on; the rows of `replay` are mixed in, so that the
+    model keeps what it could do before.
     """
 
     train: Path
@@ -50,6 +52,7 @@ class DataFiles:
     slices: dict[str, Path]
     schema: Path | None = None
     train_rows: int | None = None
+    replay: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ class Recipe:
     @property
     def files(self) -> dict[str, Path]:
         """Every file that the recipe names, by its key."""
-        files = {f"data.{key}": getattr(self.data, key) for key in ("train", "validation", "test", "schema")}
+        files = {f"data.{key}": getattr(self.data, key) for key in FILE_KEYS}
         files |= {f"data.slices.{name}": path for name, path in self.data.slices.items()}
         files |= {"prompts": self.prompts, "evaluation.probe": self.evaluation.probe}
         return {key: path for key, path in files.items() if path is not None}
@@ -150,7 +153,7 @@ def load_recipe(path: str | Path) -> Recipe:
     problems += _check_distinct(files)
     place.raise_problems(problems)
     data, evaluation, training = content["data"], content["evaluation"], content["training"]
-    data |= {key: files.get(("data", key)) for key in ("train", "validation", "test", "schema")}
+    data |= {key: files.get(("data", key)) for key in FILE_KEYS}
     data |= {"slices": {name: files["data", "slices", name] for name in data["slices"]}}
     evaluation |= {"probe": files.get(("evaluation", "probe"))}
     if isinstance(training.get("target_modules"), list):
@@ -208,6 +211,7 @@ SCHEMA = section_rule(
                     "additionalProperties": _file("a further test set (chat JSONL)"),
                 },
                 "schema": _file("the answer's JSON Schema, or leave the key out"),
+                "replay": _file("rows of general skills to mix in (chat JSONL), or leave the key out"),
                 "train_rows": whole_rule("how many training rows to use, or leave the key out"),
             },
         ),
@@ -289,7 +293,7 @@ def _check_together(content):
 def _file_names(content):
     """(path of the key, file name) of every file that the recipe names as a text."""
     slices = _get(content, ("data", "slices"))
-    keys = [("data", key) for key in ("train", "validation", "test", "schema")]
+    keys = [("data", key) for key in FILE_KEYS]
     keys += [("data", "slices", name) for name in (slices if isinstance(slices, dict) else ())]
     for at in [*keys, ("prompts",), ("evaluation", "probe")]:
         if isinstance(name := _get(content, at), str) and name:

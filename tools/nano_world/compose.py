@@ -63,6 +63,10 @@ SYLLABLES = [
 ]
 SKILLS = ["copy", "reverse", "sort", "sort_numbers", "largest", "smallest", "count", "sum", "difference", "first",
           "last", "repeat_n", "yes_no_mentions"]  # fmt: skip
+HARD_SKILLS = ["reverse", "sort", "sort_numbers", "count", "sum", "difference"]
+SENTENCE_BANKS = [("issue", inbox.ISSUES)] * 4 + [("complaint", lexicon.CLINIC), ("mood", inbox.MOODS),
+                                                  ("when", inbox.WHEN), ("want", inbox.WANTS)]  # fmt: skip
+KEY_ENDS = ["no", "id", "name", "type", "date", "box", "set", "line", "mark", "one", "two"]
 ENDINGS = ["", "", "n", "r", "s", "t", "l", "x", "m", "nd", "ck", "sh"]
 
 
@@ -121,6 +125,11 @@ class World:
         word = "".join(self.pick(SYLLABLES) for _ in range(self.rng.choice([1, 2, 2, 3]))) + self.pick(ENDINGS)
         return self.made_up() if word in KEPT_OUT_KEYS else word
 
+    def odd_key(self) -> str:
+        """A key that does not tell what it holds: 'tralex', 'spoon', 'spoon_no'."""
+        word = self.made_up() if self.chance(0.5) else self.pick(lexicon.NOUNS).replace(" ", "_")
+        return f"{word}_{self.pick(KEY_ENDS)}" if self.chance(0.25) else word
+
     def code(self) -> str:
         return self.pick(["{c}{d}", "{c}{d}{e}", "{c}-{d}", "{lc}{d}", "{c}{b}", "level{d}", "L{d}", "{d}"]).format(
             c=self.pick("ABCDEFGHJKLMNQRSTUVWXYZ"), b=self.pick("ABCDEFGHJKLMNQRSTUVWXYZ"),
@@ -176,7 +185,8 @@ class World:
             rest.append(self.pattern(inbox.MOODS[mood]["patterns"]))
         if when != "usual" or self.chance(0.25):
             rest.append(self.pattern(inbox.WHEN[when]["patterns"]))
-        if self.chance(0.5):
+        says_want = self.chance(0.6)
+        if says_want:
             rest.append(self.pattern(inbox.WANTS[want]["patterns"]))
         if self.chance(0.45):
             rest.append(self.pattern(inbox.ORDER_MENTIONS))
@@ -205,9 +215,12 @@ class World:
         }
         if "{name}" in joined:
             copies["name"] = s["name"]
-        if any(v is not None and v not in text for v in copies.values()):  # a slip of the keyboard hit it
+        if any(v and not re.search(rf"\b{v}\b", text) for v in copies.values()):  # a slip of the keyboard hit it
             return self.ticket()
-        return Case(text, copies, {"issue": issue, "mood": mood, "when": when, "want": want},
+        classes = {"issue": issue, "mood": mood, "when": when}
+        if says_want or len(bank["wants"]) == 1:  # else nothing in the text tells
+            classes["want"] = want
+        return Case(text, copies, classes,
                     {"issue": inbox.ISSUES, "mood": inbox.MOODS, "when": inbox.WHEN, "want": inbox.WANTS})  # fmt: skip
 
     def clinic_note(self) -> Case:
@@ -310,7 +323,7 @@ class World:
             turns.append(("system", instruction))
         elif system or self.chance(0.25):
             turns.append(("system", system or self.pattern(lexicon.SYSTEMS)))
-        joint = self.pick(["\n", " ", "\n\n"])
+        joint = self.pick(["\n", " ", "\n\n"] if instruction.endswith((".", "?", "!", ":")) else ["\n", "\n\n"])
         repeat = self.chance(0.5)
         for i, (t, a) in enumerate(texts):
             if in_system:
@@ -352,9 +365,16 @@ class World:
     def case(self) -> Case:
         return self.ticket() if self.chance(0.78) else self.clinic_note()
 
+    def one_sentence(self) -> Case:
+        """A text of one sentence, of which one class is known."""
+        attribute, bank = self.pick(SENTENCE_BANKS)
+        key = self.pick(list(bank))
+        return Case(self.sentence(bank, key), {}, {attribute: key}, {attribute: bank})
+
     def classify(self) -> Doc:
         """Name one class of a text, from names given in the prompt (and often described there)."""
-        case = self.case()
+        short = self.chance(0.5)
+        case = self.one_sentence() if short else self.case()
         attribute = self.pick(list(case.classes))
         bank = case.banks[attribute]
         opts, style = self.options(bank, case.classes[attribute])
@@ -368,12 +388,53 @@ class World:
         for _ in range(self.shots()):
             shots.append((case.text, names[case.classes[attribute]]))
             for _ in range(200):
-                case = self.ticket() if "issue" in case.classes else self.clinic_note()
-                if case.classes[attribute] in names:
+                like = self.ticket if "issue" in case.classes else self.clinic_note
+                case = self.one_sentence() if short else like()
+                if case.classes.get(attribute) in names:
                     break
             else:
                 break
         return self.chat(task, instruction, shots)
+
+    def describe(self) -> Doc:
+        """Say in words what a text is about, how it is said, or what it asks for."""
+        case = self.one_sentence() if self.chance(0.5) else self.case()
+        attribute = self.pick([a for a in case.classes if a in ("issue", "complaint")] * 3 + list(case.classes))
+        wordings = lexicon.INSTRUCTIONS["describe"]
+        if attribute in ("issue", "complaint"):
+            wordings = wordings + lexicon.INSTRUCTIONS["summarise_subject"]
+        else:
+            wordings = [w for w in wordings if "{field}" in w]
+        instruction = self.pattern(wordings).format(field=self.pick(FIELD_PHRASES[attribute]))
+        descriptions = case.banks[attribute][case.classes[attribute]]["descriptions"]
+        answer = self.pick(descriptions[:3] if self.chance(0.7) else descriptions)
+        return self.chat("describe", instruction[0].upper() + instruction[1:], [(case.text, answer)])
+
+    def sentence(self, bank: dict, key: str) -> str:
+        """One sentence of this class."""
+        return self.pattern(bank[key]["patterns"]).format(**self.slots())
+
+    def same_topic(self) -> Doc:
+        """Yes or no: are two sentences about the same matter?"""
+        bank = inbox.ISSUES if self.chance(0.8) else lexicon.CLINIC
+        key = self.pick(list(bank))
+        same = self.chance(0.5)
+        other = key if same else self.pick([k for k in bank if k != key])
+        a, b = self.sentence(bank, key), self.sentence(bank, other)
+        if a == b:
+            return self.same_topic()
+        instruction = self.pattern(lexicon.INSTRUCTIONS["same_topic"]).format(a=a, b=b)
+        return self.chat("same_topic", instruction, [("", "yes" if same else "no")])
+
+    def which_text(self) -> Doc:
+        """The number of the one text that a description fits."""
+        bank = inbox.ISSUES if self.chance(0.8) else lexicon.CLINIC
+        keys = self.rng.sample(list(bank), self.pick([2, 3, 4]))
+        at = self.rng.randrange(len(keys))
+        texts = "\n".join(f"{i}. {self.sentence(bank, key)}" for i, key in enumerate(keys, start=1))
+        description = self.pick(bank[keys[at]]["descriptions"])
+        instruction = self.pattern(lexicon.INSTRUCTIONS["which_text"]).format(texts=texts, description=description)
+        return self.chat("which_text", instruction, [("", str(at + 1))])
 
     def extract(self) -> Doc:
         """Copy one value out of a text, or say none."""
@@ -399,12 +460,13 @@ class World:
         wanted = fields[: self.pick([1, 2, 3, 4, 5, 6, 7])]
         lines, names, chosen_options = [], {}, {}
         listed = self.chance(0.5)
+        odd = self.chance(0.4)  # keys under names that tell nothing
         bare = self.chance(0.25)  # key names alone: classes take any name of theirs, so only copies are asked
         if bare:
             wanted = [f for f in wanted if f in case.copies] or [self.pick(list(case.copies))]
         for f in wanted:
             while True:
-                name = self.made_up() if self.chance(0.12) and not bare else self.pick(KEY_NAMES[f])
+                name = self.odd_key() if odd and not bare else self.pick(KEY_NAMES[f])
                 if self.chance(0.08):
                     name = name + "_" + self.pick(["of", "x", "code", "value", "kind", "a"])
                 if name not in names.values():
@@ -436,8 +498,9 @@ class World:
             keys = self.pick(["; ", ", "]).join(f"{n} ({d})" for n, d in lines)
         instruction = self.pattern(lexicon.INSTRUCTIONS["json"]).format(keys=keys).strip()
         if self.chance(0.4):
+            instruction += " " if instruction.endswith((".", "?", "!")) else "\n"
             instruction += self.pick(
-                [" Use null where nothing is said.", " Write null for what is missing.", " Only JSON."]
+                ["Use null where nothing is said.", "Write null for what is missing.", "Only JSON."]
             )
         shots = []
         kind = case.classes.keys()
@@ -447,7 +510,7 @@ class World:
             shots.append((case.text, json.dumps(record)))
             for _ in range(400):
                 case = self.ticket() if "issue" in kind else self.clinic_note()
-                if all(case.classes[f] in chosen_options[f] for f in chosen_options):
+                if all(case.classes.get(f) in chosen_options[f] for f in chosen_options):
                     break
             else:
                 break
@@ -544,7 +607,7 @@ class World:
 
     def skill(self, name: str | None = None) -> Doc:
         """General skills on short lists and numbers: the probe for forgetting."""
-        name = name or self.pick(SKILLS)
+        name = name or self.pick(SKILLS + 2 * HARD_SKILLS)
         bank = self.pick(
             [lexicon.NOUNS, lexicon.NOUNS, lexicon.ANIMALS, lexicon.FOODS, lexicon.COLOURS, lexicon.FIRST_NAMES]
         )
@@ -618,9 +681,10 @@ class World:
 
 
 MIX = [
-    (0.04, World.text), (0.02, World.sheet), (0.04, World.plain_ticket), (0.18, World.classify), (0.08, World.extract),
-    (0.14, World.json_record), (0.04, World.profile_json), (0.14, World.qa_context), (0.02, World.qa_alone),
-    (0.24, World.skill), (0.03, World.polite), (0.03, World.replies_few_shot_words),
+    (0.03, World.text), (0.01, World.sheet), (0.02, World.plain_ticket), (0.17, World.classify), (0.12, World.describe),
+    (0.05, World.same_topic), (0.05, World.which_text), (0.06, World.extract), (0.09, World.json_record),
+    (0.02, World.profile_json), (0.10, World.qa_context), (0.01, World.qa_alone), (0.23, World.skill),
+    (0.02, World.polite), (0.02, World.replies_few_shot_words),
 ]  # fmt: skip
 
 

@@ -4,6 +4,8 @@ Slots: {product} (a bare singular noun such as kettle), {order} (digits of an or
 other number), {price} (a number), {n} (a small number), {day}, {name}, {city}.
 """
 
+from . import inbox_more
+
 # What a customer writes about: sentences, label names, descriptions and the usual wants.
 ISSUES = {
     "late": {
@@ -2619,3 +2621,9 @@ STORIES = [
     "A bad mark turns into a good one after a kind reply.",
     "The smallest parcel of the day holds a single screw.",
 ]
+
+for _bank, _more in ((ISSUES, inbox_more.ISSUES), (MOODS, inbox_more.MOODS), (WHEN, inbox_more.WHEN),
+                     (WANTS, inbox_more.WANTS)):  # fmt: skip
+    for _name, _lists in _more.items():
+        for _key, _texts in _lists.items():
+            _bank[_name][_key] += _texts

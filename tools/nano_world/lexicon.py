@@ -14,6 +14,8 @@ Pure data, our own writing, ASCII. What a reader of the lists has to know:
 
 # fmt: off
 
+from . import instructions
+
 FIRST_NAMES = [
     "Anna", "Ben", "Clara", "David", "Ella", "Felix", "Grace", "Hugo", "Iris", "Jonas", "Kate", "Liam",
     "Maria", "Noah", "Olga", "Peter", "Quinn", "Rosa", "Simon", "Tara", "Umar", "Vera", "Will", "Yara", "Zoe",
@@ -3346,3 +3348,7 @@ SYSTEMS = [
     "You help a museum answer its post.",
     "Return the answer only, without extra words.",
 ]
+
+for _task, _wordings in instructions.INSTRUCTIONS.items():
+    INSTRUCTIONS.setdefault(_task, []).extend(_wordings)
+SYSTEMS += instructions.SYSTEMS

@@ -6,7 +6,7 @@ other number), {price} (a number), {n} (a small number), {day}, {name}, {city}.
 """
 
 # What a customer writes about.
-MORE_ISSUES = {
+ISSUES = {
     "late": {
         "patterns": [
             "The courier's page still says in transit, and that was meant to end on {day}.",
@@ -2156,7 +2156,7 @@ MORE_ISSUES = {
 }
 
 # How the customer writes; says nothing of the matter.
-MORE_MOODS = {
+MOODS = {
     "angry": {
         "patterns": [
             "Are you completely out of your minds?",
@@ -2516,7 +2516,7 @@ MORE_MOODS = {
 }
 
 # How soon it must be done.
-MORE_WHEN = {
+WHEN = {
     "danger": {
         "patterns": [
             "My grandfather is on oxygen and cannot do without it.",
@@ -2800,7 +2800,7 @@ MORE_WHEN = {
 }
 
 # What should happen next.
-MORE_WANTS = {
+WANTS = {
     "refund": {
         "patterns": [
             "I wish to have the price returned to me.",
