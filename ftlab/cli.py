@@ -7,6 +7,7 @@ import argparse
 import dataclasses
 import datetime
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +15,18 @@ from pathlib import Path
 from ftlab.errors import FtlabError
 
 DONE, NEGATIVE, UNUSABLE = 0, 1, 2
+FORMATS = "messages, instruction, prompt_completion, preference, sharegpt or alpaca"
+TARGETS = (
+    "openai, openai_dpo, azure, azure_dpo, gemini, gemini_preference, bedrock_nova, together, together_dpo, "
+    "fireworks, fireworks_dpo, trl, trl_prompt_completion, unsloth, axolotl or llama_factory"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
     options = build_parser().parse_args(arguments)
+    if hasattr(sys.stdout, "reconfigure"):  # a terminal without UTF-8 must not end a report in a traceback
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         return options.command(options)
     except FtlabError as error:
@@ -58,7 +66,8 @@ def build_parser() -> argparse.ArgumentParser:
         "b", type=Path, metavar="B.jsonl", help='lines {"id", "prediction"} of the candidate'
     )
     compare.add_argument(
-        "--references", type=Path, required=True, metavar="R.jsonl", help='lines {"id", "reference"}'
+        "--references", type=Path, required=True, metavar="R.jsonl",
+        help='lines {"id", "reference"}, or chat rows with an id'
     )
     compare.add_argument("--metric", default="exact_match", help="score of a case (default: exact_match)")
 
@@ -91,8 +100,8 @@ def add_data_commands(commands) -> None:
     check.add_argument("file", type=Path, metavar="FILE", help="JSONL, JSON, CSV, Parquet or a saved dataset")
     check.add_argument("--against", type=Path, metavar="EVAL", help="an evaluation file that must not leak into it")
     check.add_argument("--model", metavar="M", help="checks with this model's tokenizer and chat template")
-    check.add_argument("--max-length", type=int, default=1024, metavar="N", help="tokens a row (default: 1024)")
-    check.add_argument("--format", metavar="F", help="of the file, when it cannot be told")
+    check.add_argument("--max-length", type=int, metavar="N", help="with --model: tokens a row (default: 1024)")
+    check.add_argument("--format", metavar="F", help=f"of the file, when it cannot be told: {FORMATS}")
     check.add_argument("--fix", type=Path, metavar="OUT", help="write a repaired copy and list every change")
     check.add_argument("--keep-private", action="store_true", help="with --fix: do not mask keys, cards, mail, phones")
     check.add_argument("--force", action="store_true", help="with --fix: replace OUT")
@@ -101,7 +110,7 @@ def add_data_commands(commands) -> None:
         commands, "split", run_split, "train and test parts that share no group and no near duplicate",
         "ftlab split clean.jsonl --group customer --stratify queue --out parts",
     )  # fmt: skip
-    split.add_argument("file", type=Path, metavar="FILE.jsonl")
+    split.add_argument("file", type=Path, metavar="FILE.jsonl", help="chat JSONL; convert other formats first")
     split.add_argument("--out", type=Path, required=True, metavar="DIR")
     split.add_argument("--group", metavar="KEY", help="rows with the same value stay together")
     split.add_argument("--separator", metavar="S", help="a row's groups stand in one string, such as p1+p2")
@@ -115,10 +124,7 @@ def add_data_commands(commands) -> None:
         "ftlab convert alpaca.json --to messages --out chats.jsonl",
     )  # fmt: skip
     convert.add_argument("file", type=Path, metavar="FILE")
-    convert.add_argument(
-        "--to", required=True, metavar="FORMAT",
-        help="messages, instruction, prompt_completion, preference, sharegpt or alpaca",
-    )  # fmt: skip
+    convert.add_argument("--to", required=True, metavar="FORMAT", help=FORMATS)
     convert.add_argument("--format", metavar="F", help="of the file, when it cannot be told")
     convert.add_argument("--out", type=Path, required=True, metavar="OUT.jsonl")
     convert.add_argument("--force", action="store_true", help="replace OUT")
@@ -128,12 +134,13 @@ def add_data_commands(commands) -> None:
         "ftlab export clean.jsonl --to openai --out upload",
     )  # fmt: skip
     export.add_argument("file", type=Path, metavar="FILE")
-    export.add_argument("--to", required=True, metavar="TARGET", help="openai, azure, gemini, axolotl, ...")
+    export.add_argument("--to", required=True, metavar="TARGET", help=TARGETS)
+    export.add_argument("--format", metavar="F", help=f"of the file, when it cannot be told: {FORMATS}")
     export.add_argument("--out", type=Path, required=True, metavar="DIR")
     export.add_argument("--validation", type=Path, metavar="FILE", help="exported beside it")
     export.add_argument("--model", metavar="M", help="estimate tokens with this model's tokenizer")
     export.add_argument("--recipe", type=Path, metavar="RECIPE.yaml", help="settings for axolotl and llama_factory")
-    export.add_argument("--drop", action="store_true", help="leave rows out that break a rule, and list them")
+    export.add_argument("--drop", action="store_true", help="leave out unreadable and unfit rows, and list them")
     export.add_argument("--bom", action="store_true", help="start with a byte order mark (older Azure)")
     export.add_argument("--force", action="store_true", help="replace the files in DIR")
 
@@ -158,7 +165,9 @@ def add_cost_commands(commands) -> None:
     memory.add_argument("--rank", type=int, default=16, help="of the adapter (default: 16)")
     memory.add_argument("--checkpointing", default="unsloth", choices=("off", "on", "unsloth"))
     memory.add_argument("--optimizer", default="adamw_8bit")
-    memory.add_argument("--gpu", metavar="G", help="such as T4, L4, A100-80, H100")
+    memory.add_argument("--mode", default="train", choices=("train", "eval"))
+    memory.add_argument("--gpu", metavar="G", help="such as T4, L4, A100-80, H100; says what would make it fit")
+    memory.add_argument("--longest", type=int, metavar="L", help="tokens of your longest row: no shorter length helps")
 
     fit = add_command(
         commands, "fit", run_fit, "which models fit a GPU on this data, and how long they take",
@@ -205,24 +214,44 @@ def run_compare(options: argparse.Namespace) -> int:
 
 def run_check(options: argparse.Namespace) -> int:
     """`ftlab check`: 1 when something was found."""
-    from ftlab.data.check import check, fix
+    from ftlab.data.check import MAX_LENGTH, check, fix
+    from ftlab.data.schema import jsonl_path, refuse_existing
 
-    report = check(options.file, options.against, options.model, options.max_length, options.format)
+    if options.max_length is not None and options.model is None:
+        raise FtlabError("--max-length counts tokens: name the model that they are counted for (--model nano)")
+    if options.fix is not None:
+        refuse_existing(jsonl_path(options.fix), options.force)
+    max_length = MAX_LENGTH if options.max_length is None else options.max_length
+    report = check(options.file, options.against, options.model, max_length, options.format)
+    text = f"{report}\nevery finding by itself: --json" if len(report.findings) > len(report.counts) else report
     if options.fix is None:
-        show(report, report.to_dict(), options.json)
+        show(text, report.to_dict(), options.json)
     else:
         repaired = fix(options.file, options.fix, options.format, not options.keep_private, options.force)
-        show(f"{report}\n\n{repaired}", report.to_dict() | {"fix": repaired.to_dict()}, options.json)
+        text = "\n".join([f"{text}\n", *list_changes(repaired)])
+        show(text, report.to_dict() | {"fix": repaired.to_dict()}, options.json)
     return NEGATIVE if report.findings else DONE
+
+
+def list_changes(repaired) -> list[str]:
+    """The lines of a repair: what was written, each change and each row left out."""
+    head = repr(repaired).splitlines()[0]
+    return [head, *map(str, repaired.changes), *(f"left out: {row}" for row in repaired.dropped)]
 
 
 def run_split(options: argparse.Namespace) -> int:
     """`ftlab split`: 0 when the parts are written."""
+    from ftlab.data.schema import JSONL_SUFFIXES
     from ftlab.data.splits import split_file
 
+    parts = read_parts(options.parts)
+    if options.file.suffix not in JSONL_SUFFIXES:
+        raise FtlabError(f"{options.file}: only chat JSONL is split; first run "
+                         f"ftlab convert {options.file} --to messages --out chats.jsonl")  # fmt: skip
+    refuse_input(options.file, [options.out / f"{part}.jsonl" for part in parts])
     report = split_file(
-        options.file, options.out, options.group, options.stratify, read_parts(options.parts), options.seed,
-        options.separator, options.force,
+        options.file, options.out, options.group, options.stratify, parts, options.seed, options.separator,
+        options.force,
     )  # fmt: skip
     show(report, report.to_dict(), options.json)
     return DONE
@@ -230,10 +259,23 @@ def run_split(options: argparse.Namespace) -> int:
 
 def read_parts(text: str) -> dict[str, float]:
     """ "train=0.9,test=0.1" as a dict."""
+    pairs = [re.fullmatch(r"\s*([\w-]+)\s*=\s*([\d.]+)\s*", part) for part in text.split(",")]
     try:
-        return {name.strip(): float(share) for name, share in (part.split("=") for part in text.split(","))}
-    except ValueError as error:
+        parts = {pair[1]: float(pair[2]) for pair in pairs}
+    except (TypeError, ValueError) as error:
         raise FtlabError(f"--parts {text}: write names and fractions, such as train=0.8,test=0.2") from error
+    if len(parts) < len(pairs):
+        raise FtlabError(f"--parts {text}: a name stands twice; give each part a name of its own")
+    return parts
+
+
+def refuse_input(path: Path, outputs: list[Path]) -> None:
+    """Raise where a command would write over the file that it reads."""
+    from ftlab.data.formats import is_same_file
+
+    for output in outputs:
+        if is_same_file(path, output):
+            raise FtlabError(f"{output} is the file that is read: choose another folder with --out")
 
 
 def run_convert(options: argparse.Namespace) -> int:
@@ -248,33 +290,44 @@ def run_convert(options: argparse.Namespace) -> int:
 def run_export(options: argparse.Namespace) -> int:
     """`ftlab export`: 1 when rows were left out."""
     from ftlab.data.export import export
-    from ftlab.data.trainers import TRAINER_FILES
 
     settings = None
-    if options.recipe is not None and options.to in TRAINER_FILES:
+    if options.recipe is not None:
         from ftlab.training.recipe import load_recipe
 
         recipe = load_recipe(options.recipe)
         settings = dataclasses.asdict(recipe.training) | {"base_model": recipe.model, "seed": recipe.seed}
-    validation = None if options.validation is None else read_chat_or_preference(options.validation)
+    files = [options.file] + ([options.validation] if options.validation is not None else [])
+    names = [f"{part}{end}" for part in ("train", "validation") for end in (".jsonl", ".json")]
+    for file in files:
+        refuse_input(file, [options.out / name for name in names])
+    (rows, unread), *more = [read_rows(file, options.format, options.drop) for file in files]
+    validation, unread_too = more[0] if more else (None, [])
     report = export(
-        read_chat_or_preference(options.file), options.to, options.out, tokenizer=load_tokenizer(options.model),
-        force=options.force, validation=validation, drop=options.drop, bom=options.bom, settings=settings,
+        rows, options.to, options.out, tokenizer=load_tokenizer(options.model), force=options.force,
+        validation=validation, drop=options.drop, bom=options.bom, settings=settings,
     )  # fmt: skip
+    report = dataclasses.replace(report, dropped=unread + unread_too + report.dropped)
     show(report, report.to_dict(), options.json)
     return NEGATIVE if report.dropped else DONE
 
 
-def read_chat_or_preference(path: Path) -> list:
-    """Placed rows as messages, or as preference pairs where the file holds those."""
-    from ftlab.data.formats import read, to_messages
-    from ftlab.data.schema import Row, raise_findings
+def read_rows(path: Path, format: str | None = None, drop: bool = False) -> tuple[list, list]:
+    """The placed rows of a file as messages, and the errors of rows that cannot be read; these raise without `drop`."""
+    from ftlab.data import formats
+    from ftlab.data.schema import Row, errors_of, raise_findings
 
-    source = read(path)
-    raise_findings([finding for finding in source.findings if finding.severity == "error"])
-    if source.format == "preference":
-        return source.rows
-    return [Row(to_messages(row, source.format), row.file, row.line) for row in source.rows]
+    rows, errors = [], []
+    for line, chat, found in formats.scan(path, formats.format_of(path, format)):
+        place = f"{path} {line.at}".rstrip()  # rows that share a line
+        for finding in errors_of(found):
+            field = finding.field.removeprefix(line.at).removeprefix(".")
+            errors.append(dataclasses.replace(finding, file=place, field=field))
+        if chat is not None:
+            rows.append(Row(chat.data, place, line.number))
+    if not (drop and rows):
+        raise_findings(errors)
+    return rows, errors
 
 
 def load_tokenizer(model: str | None):
@@ -287,8 +340,14 @@ def load_tokenizer(model: str | None):
 
 
 def run_cost(options: argparse.Namespace) -> int:
-    """`ftlab cost`: 1 when training never pays back."""
+    """`ftlab cost`: 1 when training never pays back; also for a workflow with people in the loop."""
+    from ftlab.costs.payback import is_workflow, read_workflow, report_payback
     from ftlab.costs.scenario import cost, read_scenario
+
+    if is_workflow(options.scenario):
+        workflow = report_payback(read_workflow(options.scenario))
+        show(workflow, workflow.to_dict(), options.json)
+        return NEGATIVE if workflow.payback.verdict == "never" else DONE
 
     def count_tokens(text):
         nonlocal tokenizer
@@ -304,14 +363,20 @@ def run_cost(options: argparse.Namespace) -> int:
 
 def run_memory(options: argparse.Namespace) -> int:
     """`ftlab memory`: 1 when it does not fit the GPU named."""
-    from ftlab.costs.memory import estimate_memory
+    from ftlab.costs.memory import estimate_memory, what_would_fit
 
-    memory = estimate_memory(
-        options.model, options.method, batch=options.batch, length=options.length, rank=options.rank,
-        checkpointing=options.checkpointing, optimizer=options.optimizer, gpu=options.gpu,
-    )  # fmt: skip
-    show(memory, memory.to_dict(), options.json)
-    return NEGATIVE if memory.fits is False else DONE
+    settings = {
+        "batch": options.batch, "length": options.length, "rank": options.rank, "mode": options.mode,
+        "checkpointing": options.checkpointing, "optimizer": options.optimizer, "gpu": options.gpu,
+    }  # fmt: skip
+    memory = estimate_memory(options.model, options.method, **settings)
+    as_dict = memory.to_dict()
+    if memory.fits is not False:
+        show(memory, as_dict, options.json)
+        return DONE
+    remedies = what_would_fit(options.model, options.method, longest=options.longest, **settings)
+    show(f"{memory!r}\n\n{remedies!r}", as_dict | {"would_fit": remedies.to_dict()}, options.json)
+    return NEGATIVE
 
 
 def run_fit(options: argparse.Namespace) -> int:
@@ -319,7 +384,8 @@ def run_fit(options: argparse.Namespace) -> int:
     from ftlab.costs.time import what_fits
     from ftlab.data.tokens import lengths
 
-    counted = lengths(read_chat_or_preference(options.file), load_tokenizer(options.model))
+    rows, _ = read_rows(options.file)
+    counted = lengths(rows, load_tokenizer(options.model))
     table = what_fits(counted.total, options.gpu, epochs=options.epochs, max_length=options.max_length)
     show(table, table.to_dict(), options.json)
     return DONE if any(fit.fits for fit in table.fits) else NEGATIVE

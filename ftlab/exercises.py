@@ -606,6 +606,54 @@ def grade_is_leak(fn: Callable) -> CheckResult:
     return check("leak", fn, [Case(args, right(*args), why) for args, why in reasons], mistakes)
 
 
+def check_rows_needed(fn: Callable) -> None:
+    """`fn(target, rows, score, per_doubling) -> float`: rows for `target`, from a score and what a doubling buys."""
+    report(grade_rows_needed(fn))
+
+
+def grade_rows_needed(fn: Callable) -> CheckResult:
+    """rows * 2 ** (points missing / points a doubling buys); inf when a doubling buys nothing; rows when reached."""
+
+    def doubled(target, rows, score, per_doubling, base=2.0):
+        return rows * base ** ((target - score) / per_doubling)
+
+    def right(target, rows, score, per_doubling):
+        if target <= score:
+            return float(rows)
+        return doubled(target, rows, score, per_doubling) if per_doubling > 0 else math.inf
+
+    reasons = [
+        ((0.70, 500, 0.60, 0.05), "10 points are two doublings of 5: 500, 1,000, 2,000"),
+        ((0.60, 500, 0.60, 0.05), "the target is reached: no row more"),
+        ((0.62, 1000, 0.60, 0.04), "half a doubling is a factor of 1.41, not of 1.5"),
+        ((0.50, 500, 0.60, 0.05), "the target lies below the score: keep the rows you have"),
+        ((0.70, 500, 0.60, 0.0), "a doubling buys nothing, so no number of rows is enough"),
+        ((0.70, 500, 0.60, -0.01), "each doubling costs a point, so no number of rows is enough"),
+        ((0.90, 250, 0.60, 0.03), "ten doublings: a factor of 1,024"),
+    ]
+    mistakes = [
+        Mistake(
+            lambda t, r, s, d: r * (1 + (t - s) / d) if d > 0 and t > s else right(t, r, s, d),
+            "you add the first number of rows again for each step. Each step doubles all rows so far.",
+        ),
+        Mistake(
+            lambda t, r, s, d: r * 2 * (t - s) / d if d > 0 and t > s else right(t, r, s, d),
+            "you multiply by two for each step. Doubling three times is 2 ** 3, not 2 * 3.",
+        ),
+        Mistake(
+            lambda t, r, s, d: doubled(t, r, s, d, base=math.e) if d > 0 and t > s else right(t, r, s, d),
+            "you took powers of e. The slope is for a doubling: powers of 2.",
+        ),
+        Mistake(lambda t, r, s, d: right(t, r, s, d) - r, "you returned how many more. Return how many in all."),
+        Mistake(
+            lambda t, r, s, d: r * 2.0 ** math.ceil((t - s) / d) if d > 0 and t > s else right(t, r, s, d),
+            "you rounded the doublings up. Half a doubling is allowed.",
+        ),
+        Mistake(doubled, "you did not ask first whether the target is reached, and whether a doubling buys anything."),
+    ]
+    return check("rows needed", fn, [Case(args, right(*args), why) for args, why in reasons], mistakes, 1e-6)
+
+
 def check_relative_change(fn: Callable) -> None:
     """`fn(before, after) -> float`: the length of the change over the length of what was there (Frobenius norms)."""
     report(grade_relative_change(fn))
@@ -643,3 +691,131 @@ def grade_relative_change(fn: Callable) -> CheckResult:
         Mistake(lambda b, a: right(b, a) ** 2, "the square roots are missing."),
     ]
     return check("relative change", fn, [Case(args, right(*args), why) for args, why in reasons], mistakes, 1e-9)
+
+
+def check_recall_at_k(fn: Callable) -> None:
+    """`fn(found, wanted, k) -> float`: share of the wanted documents among the first k found, over the questions."""
+    report(grade_recall_at_k(fn))
+
+
+def grade_recall_at_k(fn: Callable) -> CheckResult:
+    """The mean over the questions that want something; `found` and `wanted` hold a list of ids for each question."""
+
+    def shares(found, wanted, share):
+        values = [share(ids, need) for ids, need in zip(found, wanted, strict=True) if need]
+        return sum(values) / len(values)
+
+    def right(found, wanted, k):
+        return shares(found, wanted, lambda ids, need: sum(one in ids[:k] for one in need) / len(need))
+
+    found = [["a", "b", "c"], ["d", "e", "f"], ["g", "h", "i"]]
+    reasons = [
+        ((found, [["b"], ["d"], ["x"]], 2), "two of three questions find what they want among their first two"),
+        ((found, [["b"], ["d"], ["x"]], 1), "with k = 1 only the second question does"),
+        ((found, [["a", "c"], ["e", "z"], ["g", "h"]], 3), "1, 1/2 and 1: the share of what each question wants"),
+        ((found, [["a"], [], ["x"]], 3), "a question that no document answers is left out: 1 of 2"),
+    ]
+    mistakes = [
+        Mistake(lambda f, w, k: right(f, w, len(f[0])), "you look at all hits. Only the first k reach the model."),
+        Mistake(
+            lambda f, w, k: shares(f, w, lambda ids, need: float(any(one in ids[:k] for one in need))),
+            "any of the wanted documents is enough for you. A question that wants two is half served with one.",
+        ),
+        Mistake(
+            lambda f, w, k: right(f, w, k) * sum(map(bool, w)) / len(w),
+            "you count questions that need nothing as failures. There is nothing to find for them.",
+        ),
+        Mistake(
+            lambda f, w, k: shares(f, w, lambda ids, need: sum(one in ids[:k] for one in need) / k),
+            "you divide by k. That is precision: how much of what was found is wanted.",
+        ),
+    ]
+    return check("recall at k", fn, [Case(args, right(*args), why) for args, why in reasons], mistakes, 1e-9)
+
+
+def check_hallucination_rate(fn: Callable) -> None:
+    """`fn(answers, references) -> float`: of the questions whose answer nobody told, the share that got one."""
+    report(grade_hallucination_rate(fn))
+
+
+def grade_hallucination_rate(fn: Callable) -> CheckResult:
+    """A question counts where the reference is "I do not know."; any other answer to it is made up."""
+    unknown = "I do not know."
+
+    def wrong(answers, references):
+        return sum(a != r for a, r in zip(answers, references, strict=True) if r == unknown)
+
+    def right(answers, references):
+        return wrong(answers, references) / references.count(unknown)
+
+    reasons = [
+        ((["red", unknown], [unknown, unknown]), "nobody told either; one of the two got an answer"),
+        ((["red", "7", unknown], ["red", "8", unknown]), "the wrong 7 is an error; what nobody told was admitted"),
+        ((["red", "7", "Mia", "Leo"], ["red", unknown, unknown, unknown]), "all three got an answer"),
+        (([unknown, unknown, "7", unknown], ["red", unknown, unknown, unknown]), "one of three; the first was told"),
+    ]
+    mistakes = [
+        Mistake(lambda a, r: 1 - right(a, r), "you return how often the model admits that it does not know."),
+        Mistake(lambda a, r: wrong(a, r) / len(r), "you divide by all questions. Only those that nobody told count."),
+        Mistake(
+            lambda a, r: sum(x != y for x, y in zip(a, r, strict=True)) / len(r),
+            "you count all wrong answers. A wrong answer to a question that was told is an error of another kind.",
+        ),
+        Mistake(
+            lambda a, r: sum(x != unknown for x in a) / len(a),
+            "you count every answer but \"I do not know.\", also where there was one to give.",
+        ),
+        Mistake(wrong, "you return the number, not the share."),
+    ]
+    return check("hallucination rate", fn, [Case(args, right(*args), why) for args, why in reasons], mistakes, 1e-9)
+
+
+def check_dpo_loss(fn: Callable) -> None:
+    """`fn(chosen, rejected, chosen_0, rejected_0, beta) -> float`: the DPO loss of one pair from log-probabilities."""
+    report(grade_dpo_loss(fn))
+
+
+def grade_dpo_loss(fn: Callable) -> CheckResult:
+    """-log sigmoid(beta * ((chosen - chosen_0) - (rejected - rejected_0))), Rafailov et al. 2023, arXiv 2305.18290."""
+
+    def loss(gained):
+        return math.log1p(math.exp(-gained))
+
+    def right(c, r, c0, r0, beta):
+        return loss(beta * ((c - c0) - (r - r0)))
+
+    reasons = [
+        ((-10.0, -12.0, -10.0, -12.0, 0.1), "nothing has moved yet: a coin toss, ln 2, however probable the two are"),
+        ((-8.0, -12.0, -10.0, -12.0, 0.1), "the chosen draft gained 2 nats on the rejected one: less than ln 2"),
+        ((-10.0, -14.0, -10.0, -12.0, 0.1), "the rejected draft lost 2 nats: as good as a gain of the chosen one"),
+        ((-15.0, -22.0, -10.0, -12.0, 0.1), "both fell, the rejected one by more: still less than ln 2"),
+        ((-12.0, -11.0, -10.0, -12.0, 0.5), "the wrong one gained, and a larger beta makes that dearer"),
+    ]
+    mistakes = [
+        Mistake(
+            lambda c, r, c0, r0, b: loss(b * (c - r)),
+            "you left the frozen model out. A draft that was probable before would then count as learnt.",
+        ),
+        Mistake(
+            lambda c, r, c0, r0, b: loss(-b * ((c - c0) - (r - r0))),
+            "the sign is turned: this loss falls when the rejected draft gains.",
+        ),
+        Mistake(
+            lambda c, r, c0, r0, b: -right(c, r, c0, r0, b),
+            "you returned log sigmoid. The loss is minus that, and never below 0.",
+        ),
+        Mistake(lambda c, r, c0, r0, b: loss((c - c0) - (r - r0)), "you left beta out."),
+        Mistake(
+            lambda c, r, c0, r0, b: b * ((c - c0) - (r - r0)),
+            "you stopped at the margin. The loss is minus the logarithm of its sigmoid.",
+        ),
+        Mistake(
+            lambda c, r, c0, r0, b: 1 / (1 + math.exp(-b * ((c - c0) - (r - r0)))),
+            "you stopped at the sigmoid. The loss is minus its logarithm.",
+        ),
+        Mistake(
+            lambda c, r, c0, r0, b: loss(b * (c - c0)),
+            "you look at the chosen draft only. What the rejected one loses counts as much.",
+        ),
+    ]
+    return check("DPO loss", fn, [Case(args, right(*args), why) for args, why in reasons], mistakes, 1e-6)

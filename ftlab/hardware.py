@@ -78,6 +78,9 @@ def describe(folder: str | Path = ".") -> Machine:
     ram_gib = psutil.virtual_memory().total / GIB
     disk_free_gib = shutil.disk_usage(folder).free / GIB
     chosen, four_bit = precision(), check_four_bit(gpu)
+    notes = advise(gpu, vram_gib, ram_gib, disk_free_gib, chosen, four_bit)
+    if gpu is None and (why := idle_gpu()):
+        notes.append(why)
     return Machine(
         gpu=gpu,
         vram_gib=vram_gib,
@@ -89,7 +92,7 @@ def describe(folder: str | Path = ".") -> Machine:
         four_bit=four_bit,
         versions=versions(),
         on_colab="COLAB_RELEASE_TAG" in os.environ,
-        notes=tuple(advise(gpu, vram_gib, ram_gib, disk_free_gib, chosen, four_bit)),
+        notes=tuple(notes),
     )
 
 
@@ -129,6 +132,25 @@ def check_four_bit(gpu: str | None) -> FourBit:
     )
 
 
+def idle_gpu() -> str:
+    """Why torch does not use a GPU that is here, and what to do; empty when there is none."""
+    import torch
+
+    if torch.backends.mps.is_available():
+        return "Apple's GPU is not used: the course trains on the CPU of a Mac."
+    if shutil.which("nvidia-smi") is None:
+        return ""
+    if torch.version.cuda is None:
+        return (
+            f"An NVIDIA driver is here, but torch {torch.__version__} is a build without CUDA: install PyTorch's "
+            "CUDA build of the same version into this environment."
+        )
+    return (
+        f"An NVIDIA driver is here, but torch {torch.__version__} finds no GPU: the driver may be older than "
+        f"CUDA {torch.version.cuda} wants, or the GPU is hidden (CUDA_VISIBLE_DEVICES). Look at `nvidia-smi`."
+    )
+
+
 def advise(
     gpu: str | None,
     vram_gib: float | None,
@@ -141,16 +163,18 @@ def advise(
     notes = ["Every notebook runs here with the bundled model `nano`, offline."]
     if gpu is None:
         notes.append(
-            "No GPU: `nano` trains in about a minute; models of 1B parameters and more need a GPU, "
+            "No GPU: `nano` trains in minutes; models of 1B parameters and more need a GPU, "
             "for example a free T4 on Colab."
         )
     else:
         fits = [size for size, gib in QLORA_NEEDS_GIB.items() if vram_gib >= gib and four_bit]
-        notes.append(
-            f"QLoRA (4-bit, batch 2, 2,048 tokens) fits models up to about {fits[0]}."
-            if fits
-            else "This GPU is small: choose a model of 1B parameters or fewer, a batch of 1 and short texts."
-        )
+        if fits:
+            notes.append(
+                f"QLoRA (4-bit, batch 2, 2,048 tokens) fits models up to about {fits[0]}; "
+                "`ftlab memory` works it out for one model."
+            )
+        elif four_bit:
+            notes.append("This GPU is small: choose a model of 1B parameters or fewer, a batch of 1 and short texts.")
     if chosen == "fp16":
         notes.append("This GPU has no bf16: train with fp16=True, bf16=False.")
     if ram_gib < 4:

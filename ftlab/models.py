@@ -1,4 +1,4 @@
-"""The models the course names, and where each is found on this machine. Nothing here downloads."""
+"""The models the course names, and where each is found. Nothing here downloads weights."""
 
 import os
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from ftlab.errors import ModelError
 REPOSITORY = Path(__file__).resolve().parent.parent
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 WEIGHT_PATTERNS = ("*.safetensors", "*.bin")
+FOUR_BIT_ENDINGS = ("", "-unsloth-bnb-4bit", "-bnb-4bit")  # how Unsloth names its 4-bit copies
 OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
@@ -100,8 +101,8 @@ CATALOGUE = (
 def resolve(name: str | Path) -> str:
     """What to hand to `from_pretrained` for `name`: a folder, a catalogue name or a hub id.
 
-    Raises ModelError for an incomplete folder, an unknown name, and a hub id that is not in the local cache
-    while offline mode is on (HF_HUB_OFFLINE=1).
+    Raises ModelError for an incomplete folder, an unknown name, and a hub id that is neither in the local cache
+    nor to be had from the hub: offline mode (HF_HUB_OFFLINE=1), no network, no such model, a licence to accept.
     """
     name = str(name)
     if name == "nano":
@@ -115,13 +116,47 @@ def resolve(name: str | Path) -> str:
             f"{name}: no such folder, and no model of the catalogue. Known names: {known}. "
             "Otherwise give a hub id (owner/name) or the path of a model folder."
         )
-    if is_cached(hub_id) or not is_offline():
+    if is_cached(hub_id):
         return hub_id
-    raise ModelError(
-        f"{hub_id} is not on this machine and offline mode is on ({offline_reason()}). "
-        "Use the bundled model `nano`, or unset that variable and run once with network: "
-        "the model is then kept in the local cache."
-    )
+    if is_offline():
+        raise ModelError(
+            f"{hub_id} is not on this machine and offline mode is on ({offline_reason()}). "
+            "Use the bundled model `nano`, or unset that variable and run once with network: "
+            "the model is then kept in the local cache."
+        )
+    ask_hub(hub_id)
+    return hub_id
+
+
+def ask_hub(hub_id: str) -> None:
+    """Raise ModelError when the hub does not answer within ten seconds, or would not hand out `hub_id`.
+
+    It asks for the headers of one small file: a download that must fail is better refused here, in one sentence.
+    """
+    import httpx
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, RepositoryNotFoundError
+
+    try:
+        get_hf_file_metadata(hf_hub_url(hub_id, "config.json"), timeout=10)
+    except GatedRepoError as error:
+        raise ModelError(
+            f"{hub_id}: its owner wants the licence accepted. Do that on the model's page, then run `hf auth login`."
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise ModelError(
+            f"{hub_id}: the hub knows no such public model. Check the spelling; for a private one run `hf auth login`."
+        ) from error
+    except EntryNotFoundError as error:
+        raise ModelError(
+            f"{hub_id} has no config.json, so transformers cannot load it. Choose another repository of that model "
+            "(not a GGUF one)."
+        ) from error
+    except (OSError, httpx.HTTPError) as error:
+        raise ModelError(
+            f"{hub_id} is not on this machine and the hub cannot be reached ({type(error).__name__}). Use the bundled "
+            "model `nano`, or try again with network: the model is then kept in the local cache."
+        ) from error
 
 
 def data_folder() -> Path:
@@ -168,11 +203,15 @@ def is_hub_id(name: str) -> bool:
 
 
 def is_cached(hub_id: str) -> bool:
-    """True when the configuration and some weights of `hub_id` are in the local hub cache."""
+    """True when configuration and weights of `hub_id` are in the local hub cache.
+
+    Its 4-bit copies count, in either spelling: Unsloth fetches one of those instead when it loads in 4 bits.
+    """
     from huggingface_hub import try_to_load_from_cache
 
-    config = try_to_load_from_cache(hub_id, "config.json")
-    return isinstance(config, str) and has_weights(Path(config).parent)
+    copies = [spelling + ending for ending in FOUR_BIT_ENDINGS for spelling in (hub_id, hub_id.lower())]
+    configs = [try_to_load_from_cache(copy, "config.json") for copy in copies]
+    return any(isinstance(config, str) and has_weights(Path(config).parent) for config in configs)
 
 
 def has_weights(folder: Path) -> bool:

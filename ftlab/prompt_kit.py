@@ -5,6 +5,7 @@ Filling in sends nothing. `run_prompt` sends one finished prompt to an OpenAI-co
 
 import ipaddress
 import json
+import os
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -156,6 +157,7 @@ def slots_from_case(case: Case, prompt: KitPrompt | None = None) -> dict[str, st
     """What a case knows, in words, by slot (only those of `prompt` when given); the others are left out."""
     kept = {None: None, True: "kept up by somebody", False: "nobody keeps it up"}[case.maintainer]
     private = {None: None, True: "the data must stay in the house", False: "the data may leave the house"}
+    reached = _say(_percent(case.prompt_accuracy), "the best prompt reaches {:.4g} %", "what the best prompt reaches")
     found = {
         "task": [case.task],
         "wants": [", ".join(case.wants)],
@@ -172,9 +174,10 @@ def slots_from_case(case: Case, prompt: KitPrompt | None = None) -> dict[str, st
             _say(case.latency_ms, "an answer within {:,.9g} ms", "how long an answer may take"),
         ],
         "accuracy": [
-            _say(_percent(case.prompt_accuracy), "the best prompt reaches {:.4g} %", "what the best prompt reaches"),
+            reached,
             _say(_percent(case.target_accuracy), "{:.4g} % would be good enough", "what would be good enough"),
         ],
+        "results": [reached],
         "constraints": [
             private[case.private_data] or _unknown("whether the data may leave the house"),
             _say(case.budget_usd, "{:,.9g} USD for the first three months", "the budget"),
@@ -202,22 +205,32 @@ def _unknown(what):
 
 
 def run_prompt(
-    text: str, base_url: str, model: str, api_key: str | None = None, confirm: bool = False, timeout: float = 120
+    text: str,
+    base_url: str,
+    model: str,
+    api_key_env: str | None = None,
+    confirm: bool = False,
+    max_tokens: int | None = None,
+    timeout: float = 120,
 ) -> PromptRun:
     """Send one prompt to an OpenAI-compatible server; without `confirm=True`, only say what would be sent where.
 
-    `base_url` is what an OpenAI client takes (http://localhost:8000/v1); `timeout` is in seconds, up to an answer.
-    DataError for what cannot be sent, ModelError for what the server does; neither shows the key.
+    `base_url` is what an OpenAI client takes (http://localhost:8000/v1); `api_key_env` names the environment variable
+    that holds the key (None: no key is sent); `max_tokens` limits the answer (None: the server's own limit), `timeout`
+    the wait for it in seconds. DataError for what cannot be sent, ModelError for what the server does; neither shows
+    the key.
     """
     import httpx
 
     url = _endpoint(base_url)
-    _check_sendable(text, model, api_key, timeout)
-    run = PromptRun(str(url), model, len(text), -(-len(text) // 4), bool(api_key))
-    if not confirm:
+    _check_sendable(text, model, max_tokens, timeout)
+    key = _key(api_key_env, url)
+    run = PromptRun(str(url), model, len(text), -(-len(text) // 4), bool(key))
+    if confirm is not True:
         return run
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     body = {"model": model, "messages": [{"role": "user", "content": text}], "stream": False}
+    body |= {"max_tokens": max_tokens} if max_tokens else {}
     try:
         with httpx.Client(timeout=timeout, trust_env=not _is_here(url.host)) as client:  # no proxy to this machine
             response = client.post(url, json=body, headers=headers)
@@ -229,7 +242,7 @@ def run_prompt(
         raise ModelError(f"{url}: no server answers ({error}); start it, or check address and port") from error
     except httpx.HTTPError as error:
         raise ModelError(f"{url}: the connection broke ({error}); try again, then look at the server's log") from error
-    _check_status(response, url, model, api_key)
+    _check_status(response, url, model, key)
     answer, finish_reason, usage = _read_answer(response, url)
     return PromptRun(run.url, model, run.characters, run.rough_tokens, run.with_key, answer, finish_reason,
                      usage.get("prompt_tokens"), usage.get("completion_tokens"))  # fmt: skip
@@ -246,7 +259,8 @@ def _endpoint(base_url):
     if url.scheme not in ("http", "https") or not url.host:
         raise DataError(f"base_url: {str(url)!r} is no server's address; write http://localhost:8000/v1, for example")
     if url.userinfo:
-        raise DataError("base_url: holds a user name or password; give the key as api_key=, not in the address")
+        raise DataError("base_url: holds a user name or password; leave them out and name the key's variable in "
+                        "api_key_env=")  # fmt: skip
     path = url.path.rstrip("/")
     if not path.endswith("/chat/completions"):
         path = (path or "/v1") + "/chat/completions"
@@ -262,7 +276,7 @@ def _is_here(host: str) -> bool:
         return False
 
 
-def _check_sendable(text, model, api_key, timeout):
+def _check_sendable(text, model, max_tokens, timeout):
     if not isinstance(text, str) or not text.strip():
         raise DataError("text: is empty; fill a prompt of the kit first: read_kit()['decide'].fill(...)")
     try:
@@ -272,20 +286,35 @@ def _check_sendable(text, model, api_key, timeout):
         raise DataError(f"{place} is half a surrogate pair; write the whole character") from error
     if not isinstance(model, str) or not model.strip():
         raise DataError("model: is empty; write the name under which the server knows the model")
-    if api_key is not None and not re.fullmatch(r"[!-~]+", api_key):
-        raise DataError("api_key: is empty or holds a space, a line end or a character outside ASCII; copy it again")
+    if max_tokens is not None and (isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 1):
+        raise DataError(f"max_tokens: must be a whole number above 0, or None, not {max_tokens!r}")
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < float("inf"):
         raise DataError(f"timeout: must be a number of seconds above 0, not {timeout!r}")
 
 
-def _check_status(response, url, model, api_key):
+def _key(api_key_env, url) -> str | None:
+    """The key in the variable `api_key_env`; the name is never repeated, for it may be a key given by mistake."""
+    if api_key_env is None:
+        return None
+    if not isinstance(api_key_env, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", api_key_env):
+        raise DataError("api_key_env: is no name of an environment variable; never write the key itself in a cell")
+    key = os.environ.get(api_key_env, "").strip()
+    if not re.fullmatch(r"[!-~]+", key):
+        why = "is not set or empty" if not key else "holds a space or a character outside ASCII"
+        raise DataError(f"api_key_env: the environment variable of this name {why}; set it before you start Python")
+    if url.scheme == "http" and not _is_here(url.host):
+        raise DataError(f"base_url: {str(url)!r}: the key would travel unencrypted; use https")
+    return key
+
+
+def _check_status(response, url, model, key):
     status = response.status_code
     if 200 <= status < 300:
         return
     said = _said(response)
-    said = f" The server says: {said.replace(api_key, '***') if api_key else said}" if said else ""
+    said = f" The server says: {said.replace(key, '***') if key else said}" if said else ""
     remedy = {
-        401: "the key is missing or wrong: give api_key=",
+        401: "the key is missing or wrong: name its variable as api_key_env=",
         403: "this key may not use this model: ask for access, or name another model",
         404: f"no such model or address: is the server's name for the model {model!r}, and does base_url end in /v1?",
         413: "the prompt is too long for this server: fill in less",

@@ -12,7 +12,7 @@ from ftlab import hardware
 from ftlab.baselines import Prompt, input_and_answer, read_prompts, search_prompts
 from ftlab.data import assert_no_leak, read_chat
 from ftlab.errors import DataError, ModelError
-from ftlab.evaluation import Interval, compare, decide_gate, exact_text, parse_record, score_records
+from ftlab.evaluation import Interval, compare, decide_gate, exact_text, parse_record, read_schema, score_records
 from ftlab.evaluation.generation import Generations, generate
 from ftlab.evaluation.report import Report, SystemResult, pick_examples
 from ftlab.models import resolve
@@ -38,6 +38,7 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
             print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
 
     say(f"reading data and {recipe.model}")
+    resolve(recipe.model)  # an unknown model is said before anything takes time
     train = read_chat(recipe.data.train)[: recipe.data.train_rows]
     replay = read_chat(recipe.data.replay) if recipe.data.replay else []
     validation = read_chat(recipe.data.validation)
@@ -48,7 +49,7 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
     for rows in tests.values():
         assert_no_leak(validation, rows)
     references = {part: read_references(part, rows) for part, rows in {"validation": validation, **tests}.items()}
-    schema = json.loads(recipe.data.schema.read_text()) if recipe.data.schema else None
+    schema = read_schema(recipe.data.schema) if recipe.data.schema else None
     with redirect_stdout(sys.stderr):  # Unsloth prints, and stdout is for `ftlab run --json`
         model, tokenizer = load_model(recipe)
     settings = {
@@ -73,42 +74,43 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
     baseline = search.best().kind if search else "base"
 
     answers, scores = {}, {}
-    say("base on test")
-    answers["base", "test"] = generate(model, tokenizer, [r["messages"][:-1] for r in tests["test"]], **settings)
+
+    def ask(name, part, prompt=None):  # answers are written as they come, so that a broken run leaves them
+        rows = tests[part]
+        say(f"{name} on {part}")
+        chats = [prompt.messages(input_and_answer(r)[0]) if prompt else r["messages"][:-1] for r in rows]
+        answers[name, part] = generate(model, tokenizer, chats, **settings)
+        write_predictions(folder / "predictions" / f"{part}.{name}.jsonl", rows, answers[name, part].texts)
+        scores[name, part] = score_records(answers[name, part].texts, references[part], schema=schema)
+
+    def ask_probe(name):
+        say(f"{name} on the probe")
+        texts = probe_answers(model, tokenizer, probe, settings)
+        if probe:
+            write_predictions(folder / "predictions" / f"probe.{name}.jsonl", probe, texts)
+        return texts
+
+    ask("base", "test")
     for name, prompt in prompts.items():
-        for part, rows in tests.items():
-            say(f"{name} on {part}")
-            answers[name, part] = generate(
-                model, tokenizer, [prompt.messages(input_and_answer(r)[0]) for r in rows], **settings
-            )
-    say("probe before training")
-    before = probe_answers(model, tokenizer, probe, settings)
+        for part in tests:
+            ask(name, part, prompt)
+    before = ask_probe("base")
 
     say("training")
     with redirect_stdout(sys.stderr):
         model, training = train_model(recipe, model, tokenizer, train + replay, validation, folder)
     model.save_pretrained(folder / "adapter")
     tokenizer.save_pretrained(folder / "adapter")
-    for part, rows in tests.items():
-        say(f"fine_tuned on {part}")
-        answers["fine_tuned", part] = generate(model, tokenizer, [r["messages"][:-1] for r in rows], **settings)
-    say("probe after training")
-    after = probe_answers(model, tokenizer, probe, settings)
+    for part in tests:
+        ask("fine_tuned", part)
+    after = ask_probe("fine_tuned")
 
-    for (name, part), out_ in answers.items():
-        scores[name, part] = score_records(out_.texts, references[part], schema=schema)
-        write_predictions(folder / "predictions" / f"{part}.{name}.jsonl", tests[part], out_.texts)
     names = ["base", *prompts, "fine_tuned"]
-    comparison = compare(
-        scores[baseline, "test"].field_accuracy,
-        scores["fine_tuned", "test"].field_accuracy,
-        alpha=recipe.bars.alpha,
-        metric="field_accuracy",
-    )
+    metric = recipe.bars.metric
+    judged = {name: getattr(scores[name, "test"], metric) for name in (baseline, "fine_tuned")}
+    comparison = compare(judged[baseline], judged["fine_tuned"], alpha=recipe.bars.alpha, metric=metric)
     probes = {}
     if probe:
-        for name, texts in (("base", before), ("fine_tuned", after)):
-            write_predictions(folder / "predictions" / f"probe.{name}.jsonl", probe, texts)
         truth = [normalise(r["messages"][-1]["content"]) for r in probe]
         probes["general skills"] = compare(exact_text(before, truth), exact_text(after, truth), alpha=recipe.bars.alpha)
     report = Report(
@@ -135,8 +137,8 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
             [input_and_answer(r)[0] for r in tests["test"]],
             references["test"],
             {name: answers[name, "test"].texts for name in names},
-            scores[baseline, "test"].field_accuracy,
-            scores["fine_tuned", "test"].field_accuracy,
+            judged[baseline],
+            judged["fine_tuned"],
         ),
         recipe_sha256=recipe.sha256,
         data_sha256=recipe.data_sha256,
@@ -227,6 +229,7 @@ def train_model(recipe: Recipe, model, tokenizer, train: list, validation: list,
             warmup_steps=settings.warmup_steps,
             weight_decay=settings.weight_decay,
             lr_scheduler_type=settings.lr_scheduler_type,
+            gradient_checkpointing=precision != "fp32",  # on a GPU: less memory for more time
             optim="adamw_8bit" if torch.cuda.is_available() else "adamw_torch",
             bf16=precision == "bf16",
             fp16=precision == "fp16",
@@ -245,7 +248,11 @@ def train_model(recipe: Recipe, model, tokenizer, train: list, validation: list,
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     trainer.remove_callback(_printer())
-    result = trainer.train()
+    try:
+        result = trainer.train()
+    except torch.cuda.OutOfMemoryError as error:
+        remedy = "lower per_device_train_batch_size (and raise gradient_accumulation_steps), max_length, or take qlora"
+        raise ModelError(f"{recipe.model}: the GPU's memory is full while training; {remedy}") from error
     log = [
         {"step": r["step"], **{k: float(r[k]) for k in ("loss", "eval_loss") if k in r}}
         for r in trainer.state.log_history
@@ -283,11 +290,11 @@ def probe_answers(model, tokenizer, rows: list, settings: dict) -> list[str]:
 
 def write_predictions(path: Path, rows: list, texts) -> None:
     """JSONL lines {"id", "prediction"}, as `ftlab compare` reads them."""
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     lines = [
         json.dumps({"id": r.get("id", i), "prediction": t}) for i, (r, t) in enumerate(zip(rows, texts, strict=True))
     ]
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def system_result(name: str, prompt: Prompt | None, answers: dict, scores: dict, tests: dict) -> SystemResult:

@@ -220,6 +220,22 @@ REVIEW_BUTTONS = {  # name: access key, colour, what it does
 }
 
 
+def form_case(form: widgets.VBox) -> Case:
+    """The case as it stands now in a `decision_form`; DataError names a field that cannot be read."""
+    names = {label: name for name, label in (NUMBERS | LISTS | FLAGS).items()} | {"task": "task"}
+    entries, wants, todo = {}, [], [form]
+    while todo:
+        control = todo.pop(0)
+        todo += getattr(control, "children", ())
+        label = getattr(control, "description", None)
+        if isinstance(control, widgets.Checkbox):
+            wants += [label] if control.value else []
+        elif label in names:
+            name = names[label]
+            entries[name] = _number(name, control.value) if name in NUMBERS else control.value
+    return make_case(entries | {"wants": wants}, "form")
+
+
 def prompt_kit_form(case: Case, kit: dict[str, KitPrompt] | None = None) -> widgets.VBox:
     """Choose a prompt of the kit, fill its slots (begun from `case`), copy the finished text. Nothing is sent."""
     kit = kit or read_kit()

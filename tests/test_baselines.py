@@ -1,15 +1,25 @@
-"""The prompt search, with a stand-in for the model whose answers depend on the prompt in a known way."""
+"""The prompt search, with a stand-in for the model whose answers depend on the prompt in a known way; constrained
+choice, on a tiny model with random weights, against the probabilities written out; the exercises of the notebook."""
 
 import json
+import math
 import re
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_generation import load_tokenizer, random_model
 
+from ftlab import exercises
 from ftlab.baselines import (
     Prompt,
+    choose,
+    choose_records,
     input_and_answer,
     prompting,
     read_prompts,
+    schema_candidates,
     search_prompts,
     try_prompts,
     with_shots,
@@ -102,10 +112,72 @@ def test_examples_are_drawn_by_the_seed_from_the_given_rows_only():
     assert len({each.name for each in [prompt, *drawn]}) == 9
 
 
-def test_more_examples_than_rows_are_refused():
-    assert len(with_shots(Prompt("p", "x"), ROWS[:2], 2).shots) == 2
-    with pytest.raises(DataError, match="3 solved examples from 2 rows"):
-        with_shots(Prompt("p", "x"), ROWS[:2], 3)
+@pytest.mark.parametrize("select", prompting.SELECT)
+def test_more_examples_than_rows_and_none_are_refused(select):
+    assert with_shots(Prompt("p", "x"), ROWS[:2], 2, select=select).examples == 2
+    for k in (3, 0):
+        with pytest.raises(DataError, match=f"{k} solved examples from 2 rows"):
+            with_shots(Prompt("p", "x"), ROWS[:2], k, select=select)
+
+
+def test_an_unknown_selection_is_refused():
+    with pytest.raises(RecipeError, match="select='best': choose one of random, balanced, similar"):
+        with_shots(Prompt("p", "x"), ROWS, 2, select="best")
+
+
+def solved(*pairs):
+    """Chat rows from (input, answer)."""
+    return [
+        {"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": answer}]}
+        for text, answer in pairs
+    ]
+
+
+@settings(deadline=None)
+@given(st.integers(1, 12), st.integers(0, 5))
+def test_balanced_examples_show_every_answer_before_one_comes_twice(k, seed):
+    rows = solved(*((f"text {i}", answer) for i, answer in enumerate("aaaaaaaaabcd")))
+    chosen = with_shots(Prompt("p", "x"), rows, k, seed, "balanced").shots
+    assert len(set(chosen)) == k  # no example twice
+    assert len({answer for _, answer in chosen}) == min(k, 4)
+
+
+def test_balanced_examples_of_records_cover_the_values_of_all_fields():
+    answers = [{"queue": "billing", "tone": "calm"}] * 9
+    answers += [{"queue": "billing", "tone": "angry"}, {"queue": "workshop", "tone": "calm"}]
+    rows = solved(*((f"text {i}", json.dumps(answer)) for i, answer in enumerate(answers)))
+    for seed in range(5):
+        shots = with_shots(Prompt("p", "x"), rows, 3, seed, "balanced").shots
+        assert {answer for _, answer in shots} == {json.dumps(answer) for answer in answers}
+    assert len({with_shots(Prompt("p", "x"), rows, 3, seed, "balanced") for seed in range(5)}) > 1
+
+
+SOLVED = solved(
+    ("the kettle is broken", "1"), ("the parcel is lost", "2"), ("the kettle arrived broken and late", "3"), ("hm", "4")
+)
+
+
+def test_similar_examples_are_chosen_for_each_input_the_likest_last():
+    prompt = with_shots(Prompt("p", "Do it."), SOLVED, 2, select="similar")
+    assert (prompt.kind, prompt.examples, prompt.shots) == ("few_shot", 2, ())
+
+    def answers(text):
+        return [turn["content"] for turn in prompt.messages(text) if turn["role"] == "assistant"]
+
+    assert answers("my broken kettle")[-1] == "1"  # the shorter of the two that share both words
+    assert set(answers("my broken kettle")) == {"1", "3"}
+    assert answers("a lost parcel")[-1] == "2"
+    assert [turn["role"] for turn in prompt.messages("x")] == ["system", *["user", "assistant"] * 2, "user"]
+
+
+def test_an_example_with_the_input_itself_is_left_out_and_unlike_ones_fill_up():
+    prompt = with_shots(Prompt("p", "Do it."), SOLVED, 3, select="similar")
+    for text, _ in prompt.pick.pairs:
+        shown = prompt.pick(text)
+        assert len(set(shown)) == 3
+        assert text not in [shot for shot, _ in shown]
+    assert len(prompt.pick("nothing in common")) == 3
+    assert len(with_shots(Prompt("p", "x"), SOLVED, 4, select="similar").pick("hm")) == 3  # no fourth without the input
 
 
 def read(tmp_path, text) -> list[Prompt]:
@@ -195,13 +267,16 @@ def test_a_row_whose_answer_is_no_json_is_refused(calls):
 def test_a_search_gives_examples_to_the_two_best_wordings_only(calls):
     wordings = [wording("worst", 0.1), wording("best", 0.6), wording("second", 0.4), wording("third", 0.2)]
     validation, training = ROWS[:10], ROWS[10:]
-    search = search_prompts(None, None, wordings, validation, training, shots=(1, 4), seeds=(0, 1, 2), batch_size=5)
+    how = {"shots": (1, 4), "seeds": (0, 1, 2), "select": ("random", "similar"), "batch_size": 5}
+    search = search_prompts(None, None, wordings, validation, training, **how)
     few = [c.prompt for c in search.candidates if c.prompt.kind == "few_shot"]
     assert {p.instruction for p in few} == {"right=0.6", "right=0.4"}
-    assert len(few) == 2 * 2 * 3
+    assert len(few) == 2 * 2 * (3 + 1)
+    assert len({p.name for p in few}) == len(few)
     assert len(search.candidates) == len(calls) == 4 + len(few)
-    assert {len(p.shots) for p in few} == {1, 4}
-    assert {shot for p in few for shot in p.shots} <= {input_and_answer(row) for row in training}
+    assert {p.examples for p in few} == {1, 4}
+    shown = {shot for p in few for shot in (p.pick("ticket 1") if p.pick else p.shots)}
+    assert shown <= {input_and_answer(row) for row in training}
     scores = [c.field_accuracy.value for c in search.candidates]
     assert scores == sorted(scores, reverse=True)
     assert search.best().instruction == search.best("few_shot").instruction == "right=0.6"
@@ -215,3 +290,180 @@ def test_a_search_reads_as_a_table(calls):
     assert repr(search).startswith("<b>")
     assert "50.0 %" in repr(search)
     assert "<td>&lt;b&gt;</td>" in search._repr_html_()
+
+
+# ---- constrained choice --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return load_tokenizer()
+
+
+@pytest.fixture(scope="module")
+def model(tokenizer):
+    return random_model(tokenizer)
+
+
+CHATS = [
+    [{"role": "user", "content": "Where is it?"}],
+    [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "A longer question, 23 words or so."}],
+]
+
+
+def log_prob(model, tokenizer, chat, answer: str, ended: bool) -> float:
+    """Log-probability of an answer, token by token, each from a pass over the whole text before it."""
+    import torch
+
+    text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    total = 0.0
+    for token in tokenizer(answer, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id] * ended:
+        with torch.no_grad():
+            logits = model(torch.tensor([ids])).logits[0, -1].double()
+        total += logits.log_softmax(-1)[token].item()
+        ids = [*ids, token]
+    return total
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 16])
+def test_candidates_are_scored_as_whole_answers(model, tokenizer, batch_size):
+    candidates = ["yes", "no", "no, and a much longer answer", "P1"]
+    choices = choose(model, tokenizer, CHATS, candidates, batch_size=batch_size)
+    for chat, text, scores in zip(CHATS, choices.texts, choices.log_probs, strict=True):
+        expected = [log_prob(model, tokenizer, chat, candidate, ended=True) for candidate in candidates]
+        assert scores == pytest.approx(expected, abs=1e-3)
+        assert text == candidates[int(np.argmax(expected))]
+    shares = np.exp(choices.log_probs) / np.exp(choices.log_probs).sum(axis=1, keepdims=True)
+    assert choices.confidence == pytest.approx(shares.max(axis=1))
+    assert choices.new_tokens == sum(
+        len(tokenizer(t, add_special_tokens=False)["input_ids"]) + 1 for t in choices.texts
+    )
+
+
+def test_a_record_is_the_likeliest_value_of_each_field_after_the_other(model, tokenizer):
+    prompt, ticket = Prompt("p", "Fill in the record."), "Order 123456 is late."
+    fields = {"tone": ["calm", "angry"], "order": lambda text: [None, *re.findall("[0-9]{6}", text)], "n": [1, 2, 10]}
+    out = choose_records(model, tokenizer, prompt, [ticket], fields)
+    starts = ['{"tone": "%s", "order', '{"tone": "%s", "order": %s, "n', '{"tone": "%s", "order": %s, "n": %s}']
+    values = [["calm", "angry"], ["null", '"123456"'], ["1", "2", "10"]]
+    chosen = []
+    for i, (start, options) in enumerate(zip(starts, values, strict=True)):
+        texts = [start % (*chosen, option) for option in options]
+        scores = [log_prob(model, tokenizer, prompt.messages(ticket), text, ended=i == 2) for text in texts]
+        share = 1 / sum(math.exp(score - max(scores)) for score in scores)
+        assert list(out.confidence.values())[i] == pytest.approx([share], abs=1e-3)
+        chosen.append(options[int(np.argmax(scores))])
+    assert out.texts == (starts[-1] % tuple(chosen),)
+    assert list(out.confidence) == ["tone", "order", "n"]
+
+
+def test_a_field_with_one_value_costs_nothing_and_every_answer_is_allowed(model, tokenizer):
+    fields = {"a b": ["x", 'say "yes"'], "sure": [None], "flag": [True, False, 1]}
+    out = choose_records(model, tokenizer, Prompt("p", "x"), ["one", "two", "three"], fields)
+    for text in out.texts:
+        record = json.loads(text)
+        assert list(record) == list(fields)
+        assert all(json.dumps(record[name]) in map(json.dumps, fields[name]) for name in fields)
+    assert (out.confidence["sure"] == 1).all()
+    prompts = [tokenizer.apply_chat_template(Prompt("p", "x").messages(t), tokenize=False, add_generation_prompt=True)
+               for t in ("one", "two", "three")]  # fmt: skip
+    assert out.prompt_tokens == sum(len(tokenizer(p, add_special_tokens=False)["input_ids"]) for p in prompts)
+    assert out.tokens_per_call == (out.prompt_tokens + out.new_tokens) / 3
+
+
+def test_the_mode_of_the_model_is_restored_after_a_choice(model, tokenizer):
+    model.train()
+    choose(model, tokenizer, CHATS[:1], ["yes", "no"])
+    assert model.training
+    model.eval()
+
+
+def test_candidates_that_cannot_be_used_are_named(model, tokenizer):
+    assert choose(model, tokenizer, CHATS, ["yes", "yes"]).log_probs.shape == (2, 1)
+    assert choose(model, tokenizer, [], ["yes", "no"]).texts == ()
+    for candidates, message in (([], "nothing to choose from"), ("yes", "not str"), ([1, 2], "1 is no text")):
+        with pytest.raises(DataError, match=message):
+            choose(model, tokenizer, CHATS, candidates)
+    for fields, message in (
+        ({}, "fields is empty"),
+        ({"a": []}, "a: there is nothing"),
+        ({"a": [{1}]}, "a: every val"),
+    ):
+        with pytest.raises(DataError, match=message):
+            choose_records(model, tokenizer, Prompt("p", "x"), ["one"], fields)
+    with pytest.raises(DataError, match="do not fit into the 2048 positions"):
+        choose(model, tokenizer, [[{"role": "user", "content": "12 " * 2048}]], ["yes"])
+
+
+def test_candidates_come_from_a_schema():
+    schema = {"properties": {"q": {"enum": ["a", None]}, "c": {"const": 7}, "b": {"type": "boolean"}}}
+    assert schema_candidates(schema) == {"q": ["a", None], "c": [7], "b": [False, True]}
+    schema["properties"]["id"] = {"type": "string"}
+    with pytest.raises(RecipeError, match="^id: the schema lists no values"):
+        schema_candidates(schema)
+    assert schema_candidates(schema, id=["x"], q=["b"]) == {"q": ["b"], "c": [7], "b": [False, True], "id": ["x"]}
+    with pytest.raises(RecipeError, match="other: not among"):
+        schema_candidates(schema, id=["x"], other=["y"])
+
+
+# ---- the exercises of notebook 03 ----------------------------------------------------------------------------
+
+
+def recall(found, wanted, k):
+    shares = [len(set(need) & set(ids[:k])) / len(set(need)) for ids, need in zip(found, wanted, strict=True) if need]
+    return sum(shares) / len(shares)
+
+
+def hallucination_rate(answers, references):
+    unknown = [a for a, r in zip(answers, references, strict=True) if r == "I do not know."]
+    return sum(answer != "I do not know." for answer in unknown) / len(unknown)
+
+
+SOLUTIONS = {exercises.grade_recall_at_k: recall, exercises.grade_hallucination_rate: hallucination_rate}
+
+
+@pytest.mark.parametrize(("grade", "solution"), SOLUTIONS.items())
+def test_an_exercise_knows_its_solution_and_a_blank(grade, solution):
+    assert grade(solution).status == "solved"
+    assert grade(lambda *args: None).status == "not solved yet"
+
+
+@pytest.mark.parametrize(
+    ("grade", "wrong", "hint"),
+    [
+        (exercises.grade_recall_at_k, lambda f, w, k: recall(f, w, 99), "all hits"),
+        (
+            exercises.grade_recall_at_k,
+            lambda f, w, k: sum(bool(set(n) & set(i[:k])) for i, n in zip(f, w, strict=True) if n) / sum(map(bool, w)),
+            "any",
+        ),
+        (
+            exercises.grade_recall_at_k,
+            lambda f, w, k: sum(len(set(n) & set(i[:k])) / max(1, len(n)) for i, n in zip(f, w, strict=True)) / len(w),
+            "need nothing",
+        ),
+        (
+            exercises.grade_recall_at_k,
+            lambda f, w, k: (
+                sum(len(set(n) & set(i[:k])) / k for i, n in zip(f, w, strict=True) if n) / sum(map(bool, w))
+            ),
+            "precision",
+        ),
+        (exercises.grade_hallucination_rate, lambda a, r: 1 - hallucination_rate(a, r), "admits"),
+        (
+            exercises.grade_hallucination_rate,
+            lambda a, r: sum(x != y for x, y in zip(a, r, strict=True)) / len(a),
+            "wrong answers",
+        ),
+        (
+            exercises.grade_hallucination_rate,
+            lambda a, r: hallucination_rate(a, r) * r.count("I do not know.") / len(r),
+            "all questions",
+        ),
+    ],
+)
+def test_an_exercise_recognises_a_common_mistake(grade, wrong, hint):
+    result = grade(wrong)
+    assert result.status == "wrong"
+    assert hint in result.message.split("Looks as if")[1]

@@ -1,5 +1,6 @@
 """The notebook builder, on the fixture of tests/fixtures/notebooks in a small course of its own."""
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -193,6 +194,28 @@ def test_imports_are_followed_through_packages_relative_names_and_functions(tmp_
 
 
 # ---- running
+
+
+def test_a_solved_notebook_reads_from_its_own_folder(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "number.txt").write_text("42")
+    cells = (
+        INTRO + "# %% [markdown]\n# Read [the next](02_next.ipynb), a [word](WORDS.md#word), "
+        "[data](../data/number.txt), [elsewhere](https://example.org/x.md).\n\n"
+        '# %% tags=["exercise"]\ndef one():\n    # solution\n    return 1\n    # end solution\n\n\n'
+        '# %%\nprint(open("../data/number.txt").read())\n'
+    )
+    write_source(tmp_path, cells)
+    assert bn.main([], tmp_path) == 0
+    for place, up in (("", ""), ("solutions/", "../")):
+        notebook = read(tmp_path, f"{place}01_ask_something")
+        reading = cell_with(notebook, "print(open(")
+        assert reading.outputs[0].text.strip() == "42"
+        assert f'open("{up}../data/number.txt")' in reading.source
+        text = next(cell.source for cell in notebook.cells if "the next" in cell.source)
+        links = re.findall(r"\]\(([^)]*)\)", text)
+        assert links == [f"{up}02_next.ipynb", f"{up}WORDS.md#word", f"{up}../data/number.txt",
+                         "https://example.org/x.md"]  # fmt: skip
 
 
 def test_run_all_prints_a_table_and_changes_no_file(course, capsys):

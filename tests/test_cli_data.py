@@ -1,8 +1,14 @@
 """The commands on data and money, end to end: files, exit codes, JSON."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_data_sources import CUT, ROW, build, damaged
 
 from ftlab import cli
 from ftlab.data import read_chat
@@ -101,6 +107,147 @@ def test_export_for_a_trainer_takes_the_recipe(tickets, tmp_path, capsys):
     assert code == 0
     config = next((tmp_path / "axolotl").glob("*.y*ml")).read_text()
     assert "lora_r: 16" in config
+
+
+PAIR = {"prompt": "q", "chosen": "a", "rejected": "b"}
+
+
+def write(path, *rows):
+    """One JSON text a line; what is text already stands as it is."""
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return path
+
+
+def test_export_drops_what_cannot_be_read_too(tickets, tmp_path, capsys):
+    with tickets.open("a") as file:
+        file.write('{"messages": [\n' + json.dumps({"messages": [{"role": "user", "content": "q"}]}) + "\n")
+    code, message = run(capsys, "export", tickets, "--to", "trl", "--out", tmp_path / "a")
+    assert code == 2
+    assert f"{ROWS + 1} not JSON" in message
+    code, report = run(capsys, "export", tickets, "--to", "trl", "--out", tmp_path / "a", "--drop")
+    assert code == 1
+    assert report["rows"] == ROWS
+    assert {finding["line"] for finding in report["dropped"]} == {ROWS + 1, ROWS + 2}
+
+
+def test_export_counts_rows_that_share_a_line(tmp_path, capsys):
+    good, bad = {"instruction": "q", "output": "a"}, {"instruction": "q", "output": ""}
+    path = write(tmp_path / "a.json", [good, bad, good, bad])
+    assert cli.main(["export", str(path), "--to", "trl", "--out", str(tmp_path / "a"), "--drop"]) == 1
+    text = capsys.readouterr().out
+    assert "dropped: 2 row(s)" in text
+    assert f"{path} [3]:1 output: is empty" in text
+
+
+def test_pairs_are_exported_in_whatever_form_they_come(tmp_path, capsys):
+    question = {"question": "q", "chosen": "a", "rejected": "b"}
+    path = write(tmp_path / "pairs.jsonl", PAIR, question)
+    fixed = tmp_path / "fixed.jsonl"
+    assert run(capsys, "convert", path, "--to", "messages", "--out", fixed)[0] == 0
+    for number, file in enumerate((path, fixed)):
+        assert run(capsys, "export", file, "--to", "trl", "--out", tmp_path / str(number))[0] == 0
+        rows = [json.loads(line) for line in (tmp_path / str(number) / "train.jsonl").read_text().splitlines()]
+        assert [(row["chosen"][0]["content"], row["rejected"][0]["content"]) for row in rows] == [("a", "b")] * 2
+
+
+def test_export_takes_a_format(tmp_path, capsys):
+    path = write(tmp_path / "both.jsonl", {"instruction": "q", "output": "a", "prompt": "p", "completion": "c"})
+    code, message = run(capsys, "export", path, "--to", "trl", "--out", tmp_path / "a")
+    assert code == 2
+    assert "--format" in message
+    assert run(capsys, "export", path, "--to", "trl", "--out", tmp_path / "a", "--format", "prompt_completion")[0] == 0
+    assert '"content": "p"' in (tmp_path / "a" / "train.jsonl").read_text()
+
+
+def test_no_command_writes_over_the_file_that_it_reads(tickets, tmp_path, capsys):
+    train = tickets.rename(tmp_path / "train.jsonl")
+    before = train.read_bytes()
+    for command in (["split", train], ["export", train, "--to", "trl"]):
+        code, message = run(capsys, *command, "--out", tmp_path, "--force")
+        assert code == 2
+        assert "is the file that is read" in message
+    for command in (["convert", train, "--to", "instruction", "--out", train], ["check", train, "--fix", train]):
+        assert run(capsys, *command, "--force")[0] == 2
+    assert train.read_bytes() == before
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(ROW, min_size=1, max_size=4),
+    st.lists(CUT, max_size=2),
+    st.sampled_from(["jsonl", "json", "csv"]),
+    st.sampled_from(["trl", "llama_factory"]),
+)
+def test_every_command_keeps_its_books(tmp_path_factory, capsys, rows, cuts, kind, to):
+    folder = tmp_path_factory.getbasetemp() / "books"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"a.{kind}"
+    path.write_bytes(damaged(build(folder, kind, rows, {}), cuts))
+    code, report = run(capsys, "check", path)
+    if code == 2:
+        assert str(path) in report
+        return
+    assert code == (1 if report["findings"] else 0)
+    code, repair = run(capsys, "check", path, "--fix", folder / "fixed.jsonl", "--force")
+    if code != 2:
+        fix = repair["fix"]
+        assert fix["rows_in"] == report["rows_in"] == fix["rows_out"] + len(fix["dropped"])
+        assert len(read_chat(folder / "fixed.jsonl")) == fix["rows_out"]
+    code, exported = run(capsys, "export", path, "--to", to, "--out", folder / "out", "--drop", "--force")
+    if code != 2:
+        dropped = {(finding["file"], finding["line"]) for finding in exported["dropped"]}
+        assert code == (1 if dropped else 0)
+        assert report["rows_in"] == exported["rows"] + len(dropped)
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["split", "tickets", "--out", "a", "--parts", "../a=0.5,b=0.5"], "write names and fractions"),
+        (["split", "tickets", "--out", "a", "--parts", "a=0.5,a=0.5"], "a name stands twice"),
+        (["split", "tickets", "--out", "a", "--parts", "a=1.2.3,b=1"], "write names and fractions"),
+        (["split", "a.csv", "--out", "a"], "ftlab convert"),
+        (["export", "tickets", "--to", "trl", "--out", "a", "--recipe", "no.yaml"], "no.yaml"),
+        (["export", "tickets", "--to", "trl", "--out", "a", "--recipe", "recipe"], "settings are for axolotl"),
+        (["check", "tickets", "--max-length", "60"], "--model"),
+        (["check", "tickets", "--fix", "tickets"], "exists already"),
+        (["check", "tickets", "--fix", "a.csv"], "only JSONL is written"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(command, told, tickets, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"tickets": tickets, "recipe": REPOSITORY / "recipes/support_triage.yaml"}
+    code, message = run(capsys, *(names.get(part, part) for part in command))
+    assert code == 2
+    assert told in message
+    assert [path for path in tmp_path.iterdir() if path != tickets] == []
+
+
+def test_a_repair_lists_every_change(tickets, tmp_path, capsys):
+    tickets.write_text(tickets.read_text().replace('"role": "user"', '"role": "human"'))
+    assert cli.main(["check", str(tickets), "--fix", str(tmp_path / "clean.jsonl")]) == 1
+    text = capsys.readouterr().out
+    assert text.count("'human' -> 'user'") == ROWS
+    assert "every finding by itself: --json" in text
+
+
+def test_help_names_every_format_and_target(capsys):
+    from ftlab.data import export, formats
+
+    for command, names in (("export", {**export.TARGETS, **formats.FORMATS}), ("convert", formats.FORMATS)):
+        with pytest.raises(SystemExit, match="0"):
+            cli.main([command, "--help"])
+        words = capsys.readouterr().out.replace(",", " ").split()
+        assert set(names) <= set(words)
+
+
+def test_a_terminal_without_utf8_ends_in_no_traceback(tmp_path):
+    path = write(tmp_path / "a.jsonl", {"messages": [{"role": "usér", "content": "q"}]})
+    command = [sys.executable, "-m", "ftlab", "check", str(path)]
+    done = subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 1
+    assert "usér" in done.stdout.decode("utf-8")
+    assert done.stderr == b""
 
 
 def test_memory(capsys):

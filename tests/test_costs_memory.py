@@ -3,8 +3,12 @@
 import csv
 import json
 import math
+import os
+import re
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from hypothesis import given, settings
@@ -46,6 +50,7 @@ def estimate_of(row):
         optimizer=row["optimizer"],
         logits=row["logits"],
         trainable_bytes=int(row["trainable_bytes"]),
+        rope_positions=int(row["rope_positions"]),
         gpu=row["gpu"] or None,
     )
     counters = {"allocated": estimate.total_gib, "reserved": estimate.reserved_gib, "device": estimate.device_gib}
@@ -175,7 +180,7 @@ def test_no_measured_row_is_missed(row):
     if row["role"] == "bound":
         assert error > 0
     else:
-        assert -0.06 < error < (0.03 if row["role"] == "calibration" else 0.08)
+        assert -0.05 < error < 0.09  # too low is the worse mistake
 
 
 def test_held_out_rows_are_met_within_five_percent_on_average():
@@ -183,6 +188,28 @@ def test_held_out_rows_are_met_within_five_percent_on_average():
     held_out = [abs(error_of(row)) for row in rows if row["role"] == "held-out"]
     assert len(held_out) > 2 * sum(row["role"] == "calibration" for row in rows)
     assert sum(held_out) / len(held_out) < 0.05
+
+
+def test_the_readme_tells_these_errors():
+    errors = [error_of(row) for row in measured_rows() if row["role"] == "held-out"]
+    told = dict(re.findall(r"^\| ([\w ]+) \| ([\d.]+)", (data_folder() / "hardware/README.md").read_text(), re.M))
+    assert int(told["rows"]) == len(errors)
+    for name, error in (
+        ("mean error", sum(map(abs, errors)) / len(errors)),
+        ("furthest below the measured value", -min(errors)),
+        ("furthest above", max(errors)),
+    ):
+        assert float(told[name]) == pytest.approx(100 * error, abs=0.051), name
+
+
+def test_rotary_tables_of_every_layer_are_what_old_runs_had_reserved_before_training():
+    """32 layers x 32,768 positions x 128 x cosine and sine x 2 bytes: half a GiB; 3B has 28 layers: 0.4375."""
+    reserved = {"mistral-7b": 4.52, "llama-3.1-8b": 5.98, "llama-3.2-3b": 2.64}  # in the output of the same notebooks
+    for model, tables in zip(reserved, (0.5, 0.5, 0.4375), strict=True):
+        parts = estimate_memory(model, rope_positions=32768).parts
+        assert parts["rotary tables"] == tables
+        assert parts["weights"] + parts["adapter"] + tables == pytest.approx(reserved[model], abs=0.03)
+    assert estimate_memory("mistral-7b").parts["rotary tables"] == 0
 
 
 @pytest.mark.parametrize("method", memory.METHODS)
@@ -277,6 +304,8 @@ def test_an_unknown_card_lists_the_known(asked):
         ({"optimizer": "adam"}, "optimizer"), ({"mode": "test"}, "mode"), ({"batch": 0}, "batch"),
         ({"batch": True}, "batch"), ({"length": 2.5}, "length"), ({"rank": "16"}, "rank"),
         ({"target_modules": ("q",)}, "target_modules"), ({"method": None}, "method"),
+        ({"target_modules": ()}, "target_modules"), ({"target_modules": "q_proj"}, "target_modules"),
+        ({"skip_modules": "lm_head"}, "skip_modules"), ({"rope_positions": -1}, "rope_positions"),
     ],
 )  # fmt: skip
 def test_bad_settings_are_named(settings, field):
@@ -289,6 +318,86 @@ def test_a_configuration_may_be_a_file_a_folder_or_an_object(tmp_path):
     config.save_pretrained(tmp_path)
     sizes = {find_architecture(source).parameters for source in (config, tmp_path, tmp_path / "config.json")}
     assert len(sizes) == 1
+
+
+@pytest.mark.parametrize("kind", ["gemma2", "granite", "olmo2"])
+def test_a_kind_that_nobody_checked_is_compared_with_the_real_model(kind):
+    config, model = real_model(kind)
+    real = sum(weight.numel() for weight in model.parameters())
+    assert kind not in memory.VERIFIED
+    assert find_architecture(config).parameters == pytest.approx(real, rel=0.02)
+
+
+@pytest.mark.parametrize("kind", ["starcoder2", "gpt_neox"])
+def test_layers_of_another_shape_are_refused_and_not_miscounted(kind):
+    config, _ = real_model(kind)
+    with pytest.raises(ModelError, match="plain decoder .* in the real model"):
+        find_architecture(config)
+
+
+class Hub(BaseHTTPRequestHandler):
+    """A hub with one model, `someone/tiny`: it answers what the client asks to fetch one file."""
+
+    config = json.dumps(TINY | {"model_type": "llama"}).encode()
+
+    def do_GET(self):
+        self.server.asked.append((self.command, self.path))
+        known = self.path.startswith("/someone/tiny/resolve/main/config.json")
+        body = self.config if known else b"Repository not found"
+        self.send_response(200 if known else 404)
+        headers = {"ETag": '"1"', "X-Repo-Commit": "a" * 40} if known else {"X-Error-Code": "RepoNotFound"}
+        for name, value in (headers | {"Content-Length": str(len(body))}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+LOOK_UP = """
+from ftlab.costs.memory import find_architecture
+from ftlab.errors import ModelError
+print(find_architecture("someone/tiny").parameters, find_architecture("someone/tiny").parameters)
+try:
+    find_architecture("someone/else")
+except ModelError as error:
+    print(error)
+"""
+
+
+def test_a_model_of_the_hub_is_counted_from_its_configuration_alone(tmp_path):
+    """In a Python of its own, since the hub's client reads these variables when it is imported."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    server.asked = []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    hub = {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HUB_OFFLINE": "0", "TRANSFORMERS_OFFLINE": "0"}
+    here = {"HF_HOME": str(tmp_path), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    try:
+        python = [sys.executable, "-c", LOOK_UP]
+        output = subprocess.run(python, env=os.environ | hub | here, capture_output=True, text=True, check=True).stdout
+    finally:
+        server.shutdown()
+        server.server_close()
+    counts, message = output.strip().split("\n", 1)
+    expected = find_architecture(real_model("llama")[0]).parameters
+    assert counts == f"{expected} {expected}"
+    assert [path for command, path in server.asked if command == "GET"] == ["/someone/tiny/resolve/main/config.json"]
+    assert "someone/else: its config.json could not be fetched" in message
+    assert "qwen3-4b" in message
+
+
+def test_a_picture_of_several_models_names_each():
+    from ftlab.costs.plots import memory_alt
+
+    one, other = estimate_memory("qwen3-0.6b"), estimate_memory("llama-3.2-1b", "lora")
+    alt = memory_alt([one, other])
+    assert "train qwen3-0.6b and llama-3.2-1b" in alt
+    assert f"qwen3-0.6b qlora {one.device_gib:.1f}; llama-3.2-1b lora {other.device_gib:.1f}" in alt
+    assert memory_alt([one, one]).count("qwen3-0.6b") == 1
 
 
 def test_nano_is_counted_from_its_folder():
@@ -306,7 +415,8 @@ def test_nano_is_counted_from_its_folder():
     [
         ("{", "not a readable JSON"), ("[]", "no JSON object"), ("{}", "model_type"),
         ('{"model_type": "no_such_model"}', "model_type"),
-        ('{"model_type": "mixtral"}', "dense decoders"), ('{"model_type": "t5"}', "dense decoders"),
+        ('{"model_type": "t5"}', "dense decoders"),
+        ('{"model_type": "mixtral"}', "dense decoders .* experts.* 46.7 billion parameters alone take 87.0 GiB"),
         ('{"model_type": "llama", "hidden_size": "wide"}', "hidden_size|cannot read"),
     ],
 )  # fmt: skip
@@ -368,6 +478,9 @@ def test_what_would_fit_ends_with_a_run_that_fits_and_takes_no_needless_step(mod
             assert without.device_gib > advice.memory.device_gib if setting in free else not without.fits, setting
     assert all(change.loss for change in advice.changes)
     assert "<table" in advice._repr_html_()
+    answer = json.loads(json.dumps(advice.to_dict()))
+    assert [each["setting"] for each in answer["changes"]] == [change.setting for change in advice.changes]
+    assert answer["fits"] == answer["memory"]["fits"] is True
 
 
 def test_what_would_fit_changes_nothing_that_fits():

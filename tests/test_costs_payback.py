@@ -1,5 +1,6 @@
 """Payback with people in the loop: the told case, a month by hand, and what must hold for any workflow."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -13,9 +14,12 @@ from ftlab.costs.payback import (
     Workflow,
     by_threshold,
     elasticities,
+    is_workflow,
     payback,
     read_workflow,
+    report_payback,
     weeks_bands,
+    weeks_spread,
     with_new_labels,
 )
 from ftlab.errors import RecipeError
@@ -58,6 +62,65 @@ def test_a_month_by_hand():
     assert result.one_time_usd == 2100
     assert result.months == pytest.approx(2100 / 2180)
     assert result.weeks == pytest.approx(2100 / 2180 * 365 / 12 / 7)
+
+
+def test_hours_of_people_by_hand():
+    # before 1,000 x 3 + 200 x 6 minutes are 70 hours; after 400 x 3 + 70 x 6 minutes are 27
+    result = payback(SMALL)
+    assert (result.hours_before, result.hours_after) == (pytest.approx(70), pytest.approx(27))
+    assert result.hours_saved_per_month == pytest.approx(43)
+    assert "43 hours" in repr(result)
+
+
+def test_all_bands_at_once_show_how_fragile_the_told_weeks_are():
+    workflow = read_workflow(MEDICAL)
+    spread = weeks_spread(workflow, draws=200)
+    assert spread.low < spread.middle < spread.high
+    assert spread.low < payback(workflow).weeks < spread.high
+    assert 0 < spread.share_within < 1
+    assert spread == weeks_spread(workflow, draws=200)
+    assert "as soon as published" in repr(spread)
+    narrow = weeks_spread(replace(workflow, bands={}), draws=5)
+    assert narrow.low == narrow.high == payback(workflow).weeks
+
+
+def test_a_spread_counts_the_draws_that_never_pay_back():
+    # upkeep from 0 to 4,460 with 50 as the likeliest: above 2,230 nothing is saved (SMALL saves 2,180 at 50)
+    spread = weeks_spread(replace(SMALL, bands={"upkeep_usd_per_month": (0, 4460)}), draws=2000)
+    # half of the draws lie above 50, in a triangle that ends at 4,460: 0.5 x (2230 / 4410)^2 above 2,230: 12.8 %
+    assert spread.share_never == pytest.approx(0.5 * (2230 / 4410) ** 2, abs=0.025)
+    assert spread.high == math.inf
+    assert spread.share_within is None
+    assert "never .. " not in repr(spread)
+
+
+def test_a_spread_draws_again_what_cannot_be_and_gives_up_on_what_never_can():
+    some = replace(SMALL, bands={"accuracy_automatic": (0.7, 1.0)})  # below 0.8333 the shares do not fit
+    assert weeks_spread(some, draws=50).draws == 50
+    with pytest.raises(RecipeError, match="small: the bands leave next to no possible case"):
+        weeks_spread(replace(SMALL, accuracy_automatic=0.5, bands={"accuracy_automatic": (0.4, 0.6)}), draws=3)
+    with pytest.raises(RecipeError, match="^draws: 0 must be a whole number"):
+        weeks_spread(SMALL, draws=0)
+
+
+def test_a_report_is_json_and_tells_what_carries_the_case():
+    report = report_payback(read_workflow(MEDICAL))
+    answer = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert answer["payback"]["weeks"] == report.payback.weeks
+    assert answer["with_new_labels"]["one_time"]["labels"] == pytest.approx(12000 * 3.17)
+    assert answer["published_weeks"] == 6
+    for name in ("medical_coding", "labels paid for", report.bands[0].assumption, report.elasticities[0].assumption):
+        assert name in repr(report)
+    never = report_payback(replace(SMALL, upkeep_usd_per_month=1e6, bands={"usd_per_error": (1, 90)})).to_dict()
+    assert never["payback"]["weeks"] is None
+    assert never["spread"]["middle"] == never["bands"][0]["weeks_at_low"] == "never"
+
+
+def test_a_workflow_is_told_from_a_scenario(tmp_path):
+    assert is_workflow(MEDICAL)
+    assert not is_workflow(MEDICAL.parent / "support_triage_hosted.yaml")
+    (tmp_path / "broken.yaml").write_text("ours: [")
+    assert not any(is_workflow(tmp_path / name) for name in ("broken.yaml", "nowhere.yaml", "."))
 
 
 def test_the_told_case_comes_out_near_its_weeks_under_our_assumptions():

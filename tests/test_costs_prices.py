@@ -106,6 +106,7 @@ def test_what_has_no_date_or_is_only_a_lead_says_so(book):
 def test_training_that_ends_is_announced(book):
     warnings = book.price("openai", "gpt-4.1-mini", "training", TODAY, method="sft").warnings
     assert any("new training ends on 2027-01-06" in warning for warning in warnings)
+    assert any("only organisations with a fine-tuned model in use may still train" in warning for warning in warnings)
     later = book.price("openai", "gpt-4.1-mini", "training", date(2027, 2, 1), method="sft").warnings
     assert any("no new training since" in warning for warning in later)
     assert any("retired on 2027-01-14" in warning for warning in later)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -350,3 +351,60 @@ def test_a_second_repair_finds_nothing(tmp_path_factory, lines, end):
     assert again.changes == again.dropped == []
     assert twice.read_bytes() == once.read_bytes()
     json.dumps(report.to_dict())
+
+
+# ---- two processes
+
+
+def same(a, b):
+    """Two reports on one file say the same, in the same order."""
+    assert a.findings == b.findings
+    assert a.to_dict() == b.to_dict()
+    assert a.rows == b.rows
+    return True
+
+
+def test_two_processes_find_the_same_in_the_same_order(tmp_path):
+    path = messy(tmp_path)
+    against = put(tmp_path / "test.jsonl", lines_of(ordinary()[5:6]))
+    one, two = (check(path, against=against, processes=number) for number in (1, 2))
+    assert {"exact_duplicate", "leak_exact"} <= set(one.counts)
+    assert same(one, two)
+
+
+def test_the_second_process_does_the_search_for_duplicates(tmp_path, monkeypatch):
+    path = messy(tmp_path)
+    report = check(path, processes=1)
+
+    def refuse(rows):
+        raise AssertionError("this process looks for duplicates itself")
+
+    monkeypatch.setattr("ftlab.data.duplicates.find_duplicates", refuse)
+    assert same(report, check(path, processes=2))
+    with pytest.raises(AssertionError):
+        check(path)  # a small file: one process
+
+
+@pytest.mark.parametrize("program", ["exit 3", "echo nonsense", "cat > /dev/null"])
+def test_without_an_answer_the_work_is_done_here(tmp_path, monkeypatch, program):
+    path, report = messy(tmp_path), check(messy(tmp_path))
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{program}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(python))
+    assert same(report, check(path, processes=2))
+
+
+def test_an_error_here_ends_the_second_process(tmp_path, monkeypatch):
+    begun = []
+    start = subprocess.Popen
+
+    def noted(*args, **options):
+        begun.append(start(*args, **options))
+        return begun[-1]
+
+    monkeypatch.setattr("subprocess.Popen", noted)
+    monkeypatch.setattr("ftlab.data.privacy.find_private", lambda rows: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        check(messy(tmp_path), processes=2)
+    assert [child.returncode is not None for child in begun] == [True]

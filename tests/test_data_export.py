@@ -233,6 +233,7 @@ MUSEUM = {
     "half a pair": ("gemini", chat(USER, ANSWER | {"content": "\ud800"}), "lone_surrogate", "messages[1].content"),
     "tools as text": ("openai", chat(USER, ANSWER, tools="trace"), "wrong_type", "tools"),
     "chosen by a user": ("openai_dpo", PAIR | {"chosen": [USER]}, "last_not_assistant", "chosen[0].role"),
+    "a question in an answer": ("trl", PAIR | {"chosen": [ANSWER, USER, ANSWER]}, "role_in_output", "chosen[1].role"),
     "unknown role": ("trl", PAIR | {"rejected": [{"role": "gpt", "content": "a"}]}, "unknown_role",
                      "rejected[0].role"),
 }  # fmt: skip
@@ -265,6 +266,30 @@ def test_wrong_kind_names_the_way_out():
     assert "export it to together" in found.message
     (found, *_) = check_for(enough(PAIR), "bedrock_nova")
     assert "trl" in found.message
+
+
+@pytest.mark.parametrize("to", PAIRS)
+def test_a_conversation_with_a_rejected_answer_is_a_pair(to, tmp_path):
+    data = chat(SYSTEM, USER, LONG_AGO | {"weight": 0}, USER, ANSWER, rejected=PAIR["rejected"])
+    report = export(enough(data), to, tmp_path)
+    pair = PAIR | {"prompt": [SYSTEM, USER, LONG_AGO, USER]}
+    assert read_export(report.files[0], to) == [pair] * 10
+    assert "rejected" not in report.left_out
+
+
+def test_a_pair_is_no_conversation_to_train_on():
+    (found, *_) = check_for(enough(chat(USER, ANSWER, rejected=PAIR["rejected"])), "openai")
+    assert found.code == "wrong_kind"
+    assert found.message.endswith("export it to openai_dpo, or drop the rejected answer")
+    trained_twice = chat(USER, ANSWER, USER, ANSWER, rejected=PAIR["rejected"])
+    assert "role_in_output" in {found.code for found in check_for(enough(trained_twice), "openai_dpo")}
+
+
+@pytest.mark.parametrize("to", CHAT)
+def test_a_weight_says_nothing_on_a_turn_that_is_no_answer(to, tmp_path):
+    report = export(enough(chat(SYSTEM | {"weight": 0}, USER | {"weight": 0}, ANSWER)), to, tmp_path)
+    assert errors(report.findings) == []
+    assert read_export(report.files[0], to)[0] == chat(SYSTEM, USER, ANSWER)
 
 
 def test_two_kinds_in_one_file(tmp_path):

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ftlab.data import formats, schema, sources
-from ftlab.data.formats import convert, detect, from_messages, read, to_messages
+from ftlab.data.formats import convert, detect, from_messages, read, to_messages, to_pair
 from ftlab.data.schema import Row
 from ftlab.errors import DataError
 
@@ -109,6 +109,13 @@ def test_a_row_says_the_same_as_messages(format):
                                {"from": "gpt", "value": "a"}]},
             [("user", "q"), ("tool", "{}"), ("assistant", "a")],
         ),
+        (
+            "sharegpt",
+            {"conversations": [{"from": "System", "value": "s"}, {"from": "Human", "value": "q"},
+                               {"from": "chatgpt ", "value": "a"}, {"from": "user", "value": "r"},
+                               {"from": "function_response", "value": "{}"}, {"from": "GPT", "value": "b"}]},
+            [("system", "s"), ("user", "q"), ("assistant", "a"), ("user", "r"), ("tool", "{}"), ("assistant", "b")],
+        ),
     ],
 )  # fmt: skip
 def test_turns_of_a_row(format, data, messages):
@@ -116,6 +123,23 @@ def test_turns_of_a_row(format, data, messages):
     assert [(turn["role"], turn["content"]) for turn in read_back["messages"]] == messages
     others = set(read_back) - {"messages"}
     assert others == {"category"} & set(data)
+
+
+def test_a_function_call_of_sharegpt_is_a_tool_call():
+    tool = {"name": "trace", "parameters": {"type": "object"}}
+    call = json.dumps([{"name": "trace", "arguments": {"order": "ü"}}, {"name": "stop", "arguments": "{}"}])
+    turns = [("human", "q"), ("function_call", call), ("observation", "{}"), ("gpt", "a")]
+    data = {"conversations": [{"from": role, "value": text} for role, text in turns], "tools": json.dumps([tool])}
+    read_back = as_messages(data, "sharegpt")
+    assert read_back["tools"] == [{"type": "function", "function": tool}]
+    question, calling, result, answer = read_back["messages"]
+    functions = [{"name": "trace", "arguments": '{"order": "ü"}'}, {"name": "stop", "arguments": "{}"}]
+    assert calling == {
+        "role": "assistant", "content": None,
+        "tool_calls": [{"type": "function", "function": function} for function in functions],
+    }  # fmt: skip
+    assert [turn["role"] for turn in (question, result, answer)] == ["user", "tool", "assistant"]
+    assert as_messages(data | {"tools": "a saw"}, "sharegpt")["tools"] == "a saw"  # what is no list stays as it is
 
 
 def test_a_prompt_is_never_trained_on():
@@ -135,6 +159,7 @@ WORSE = ANSWER | {"content": "Who asks?"}
     [
         {"prompt": [SYSTEM, USER], "chosen": [ANSWER], "rejected": [WORSE]},
         {"system": SYSTEM["content"], "prompt": USER["content"], "chosen": "Here.", "rejected": "Who asks?"},
+        {"system": SYSTEM["content"], "question": USER["content"], "chosen": "Here.", "rejected": "Who asks?"},
         {"chosen": [SYSTEM, USER, ANSWER], "rejected": [SYSTEM, USER, WORSE]},
         {"prompt": USER["content"], "chosen": [SYSTEM, USER, ANSWER], "rejected": [SYSTEM, USER, WORSE]},
         {"input": {"messages": [SYSTEM, USER]}, "preferred_output": [ANSWER], "non_preferred_output": [WORSE]},
@@ -145,6 +170,22 @@ def test_every_form_of_a_preference_is_one_row(data):
     assert chat == {"messages": [SYSTEM, USER, ANSWER], "rejected": [WORSE]}
     trl = {"prompt": [SYSTEM, USER], "chosen": [ANSWER], "rejected": [WORSE]}
     assert from_messages(chat, "preference") == trl
+
+
+def test_a_question_beside_a_prompt_or_turns_is_a_column():
+    text = {"prompt": "q", "question": "other", "chosen": "a", "rejected": "b"}
+    turns = {"question": "other", "chosen": [USER, ANSWER], "rejected": [USER, WORSE]}
+    assert as_messages(text, "preference")["question"] == as_messages(turns, "preference")["question"] == "other"
+
+
+def test_a_pair_holds_the_prompt_once_and_without_weights():
+    data = {"prompt": [USER, ANSWER, USER], "chosen": [CALL, RESULT, ANSWER], "rejected": [WORSE], "id": "1"}
+    chat = as_messages(data, "preference")
+    assert chat["messages"][1] == UNTRAINED
+    assert to_pair(chat) == data
+    assert to_pair(CHAT | {"rejected": [WORSE]}) == {"prompt": [USER], "chosen": [ANSWER], "rejected": [WORSE]}
+    for other in (CHAT, CHAT | {"rejected": "text"}, CHAT | {"rejected": [WORSE], "prompt": "q"}, data, {}, [1]):
+        assert to_pair(other) is other
 
 
 def test_what_stands_inside_the_input_of_a_preference_is_kept():
@@ -182,6 +223,12 @@ UNREADABLE = [
     ("wrong_type", "alpaca", {"instruction": "q", "output": "a", "history": "q"}, "history"),
     ("wrong_type", "sharegpt", {"conversations": []}, "conversations"),
     ("wrong_type", "sharegpt", {"conversations": ["hi"]}, "conversations[0]"),
+    ("bad_call", "sharegpt", {"conversations": [{"from": "function_call", "value": "trace()"}]},
+     "conversations[0].value"),
+    ("bad_call", "sharegpt", {"conversations": [{"role": "function_call", "content": '{"name": "trace"}'}]},
+     "conversations[0].content"),
+    ("bad_call", "sharegpt", {"conversations": [{"from": "tool_call", "value": "[]"}]}, "conversations[0].value"),
+    ("missing_field", "preference", {"question": None, "chosen": "a", "rejected": "b"}, "prompt"),
     ("wrong_type", "prompt_completion", {"prompt": 1, "completion": 2}, "prompt"),
     ("wrong_type", "preference", {"input": [USER], "preferred_output": [ANSWER], "non_preferred_output": [WORSE]},
      "input"),
@@ -357,6 +404,20 @@ def test_unknown_and_ambiguous_fields_are_told(tmp_path):
         detect([])
 
 
+def test_an_input_may_be_missing_in_some_rows(tmp_path):
+    rows = [{"instruction": "q", "response": "a"}, {"instruction": "q", "input": "i", "response": "a"}]
+    assert [read(put(tmp_path, "a.jsonl", lines(*order))).format for order in (rows, rows[::-1])] == ["alpaca"] * 2
+
+
+def test_capitals_and_blanks_in_names_are_told(tmp_path):
+    path = put(tmp_path, "a.csv", "Prompt, completion,id\nq,a,1\n")
+    with pytest.raises(DataError, match=r"write 'prompt' for 'Prompt', 'completion' for ' completion'\."):
+        read(path)
+    with pytest.raises(DataError, match="Rename them") as error:
+        read(put(tmp_path, "b.csv", "Text,id\nq,1\n"))
+    assert "Capitals" not in str(error.value)
+
+
 def test_rows_without_a_format_do_not_hide_that_of_the_others(tmp_path):
     result = read(put(tmp_path, "a.jsonl", "{\n[1]\n" + lines({"id": 1}, CHAT)))
     assert result.format == "messages"
@@ -379,14 +440,45 @@ def test_convert_writes_what_fits_and_reports_the_rest(tmp_path):
     written = (tmp_path / "new" / "b.jsonl").read_text()
     assert written == lines({"instruction": "Where is it?", "response": "Here.", "id": "1"})
     report = result.to_dict()
+    assert [type(report[name]) for name in ("rows_in", "rows_written", "rows_with_error")] == [int] * 3
     assert report["counts"] == {"system_lost": 1, "empty_messages": 1, "broken_json": 1}
     assert json.loads(json.dumps(report)) == report
 
 
 def test_the_field_of_a_loss_is_that_of_the_source(tmp_path):
-    path = put(tmp_path, "a.jsonl", lines({"system": "s", "question": "q", "answer": "a"}))
+    path = put(tmp_path, "a.jsonl", lines({"system": "s", "question": "q", "output": "a"}))
     with pytest.raises(DataError, match=r"a\.jsonl:1 system: a system turn has no place in instruction"):
         convert(path, tmp_path / "b.jsonl", "instruction")
+
+
+@pytest.mark.parametrize(
+    ("format", "row"),
+    [
+        ("alpaca", {"instruction": "Translate.", "input": "Brot", "output": "bread", "id": 1}),
+        ("instruction", {"question": "q", "answer": "a"}),
+        ("prompt_completion", {"prompt": "q", "completion": "a"}),
+        ("preference", {"prompt": "q", "chosen": "a", "rejected": "b"}),
+        ("sharegpt", {"conversations": [{"from": "Human", "value": "q"}, {"from": "gpt", "value": "a"}]}),
+    ],
+)
+def test_rows_that_have_the_format_stay_as_they_are(tmp_path, format, row):
+    path = put(tmp_path, "a.json", json.dumps([row]))
+    convert(path, tmp_path / "b.jsonl", format)
+    assert json.loads((tmp_path / "b.jsonl").read_text()) == row
+
+
+def test_a_pair_of_openai_gets_the_names_of_trl(tmp_path):
+    row = {"input": {"messages": [USER]}, "preferred_output": [ANSWER], "non_preferred_output": [WORSE]}
+    convert(put(tmp_path, "a.jsonl", lines(row)), tmp_path / "b.jsonl", "preference")
+    assert json.loads((tmp_path / "b.jsonl").read_text()) == {"prompt": [USER], "chosen": [ANSWER], "rejected": [WORSE]}
+
+
+def test_convert_never_loses_rows_of_its_own_source(tmp_path):
+    path = put(tmp_path, "a.jsonl", lines(CHAT) + "{\n")
+    before = path.read_bytes()
+    with pytest.raises(DataError, match=r"is the file that is read, and 1 row\(s\) do not convert"):
+        convert(path, path, "sharegpt", force=True)
+    assert path.read_bytes() == before
 
 
 def test_convert_replaces_a_file_only_by_force(tmp_path):

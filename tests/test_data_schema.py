@@ -307,3 +307,30 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, bad):
         write_chat([GOOD, bad], path, force=True)
     assert read_chat(path) == [GOOD]
     assert list(tmp_path.iterdir()) == [path]
+
+
+ODD_TEXT = st.text(st.sampled_from(["a", "1", "e", "\\", "u", "{", "\ud83d", "\ude00", "\0", "\u00e9"]), max_size=6)
+ODD_NUMBER = st.sampled_from([float("nan"), float("inf"), -float("inf"), 1.5, 10**299, 7])
+ODD_VALUE = st.recursive(
+    ODD_TEXT | ODD_NUMBER | st.none() | st.sampled_from(["NaN", "1e999", "\\ud83d"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ODD_TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(ODD_VALUE, st.integers(0, 2 * schema.MAX_DEPTH), st.sampled_from(["", "1e400", "-1E+0309", "1" * 309 + ".5"]))
+def test_no_problem_of_a_value_is_overlooked_in_its_line(value, depth, number):
+    """Only lines that show a sign of one are walked through; all others must have none."""
+    text = "[" * depth + json.dumps(value) + "]" * depth
+    text = f"[{text}, {number}]" if number else text
+    row, problems = schema._parse(text.encode(), len(text))
+    assert row == json.loads(text) or "nan" in str(row)
+    assert problems == list(schema.value_problems(row))
+
+
+def test_walk_goes_in_the_order_of_the_text():
+    value = {"a": [1, {"b": 2, "c": []}], "d": {"": 3}}
+    assert [(path, depth) for path, _, depth in schema.walk(value)] == [
+        ("", 0), ("a", 1), ("a[0]", 2), ("a[1]", 2), ("a[1].b", 3), ("a[1].c", 3), ("d", 1), ("d.", 2),
+    ]  # fmt: skip

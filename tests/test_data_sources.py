@@ -121,6 +121,27 @@ def test_damaged_csv_rows_keep_their_lines_and_the_others_their_place(tmp_path):
     assert "2 line(s)" in result.findings[-1].message
 
 
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("instruction|output\na, b|c\n", 2),
+        ("sep=;\r\ninstruction;output\r\na, b;c\r\n", 3),
+        ("SEP=\t\ninstruction\toutput\na, b\tc\n", 3),
+        ('"output";"instruction";"a, b, c, d"\nc;a, b;\n', 2),
+    ],
+)
+def test_the_separator_of_csv_is_found(tmp_path, content, line):
+    (row,) = read(put(tmp_path, "a.csv", content)).rows
+    assert (row.data["instruction"], row.data["output"], row.line) == ("a, b", "c", line)
+
+
+def test_lines_after_a_separator_line_are_those_of_the_file(tmp_path):
+    result = read(put(tmp_path, "a.csv", 'sep=,\ninstruction,output\n1\nq,a\nq,"a\n'))
+    assert [(finding.code, finding.line) for finding in result.findings] == [("wrong_columns", 3), ("open_quote", 5)]
+    assert "the header, line 2, has 2" in result.findings[0].message
+    assert "1 line(s)" in result.findings[1].message
+
+
 def test_lists_in_csv_cells(tmp_path):
     rows = [{"messages": json.dumps(CHAT["messages"])}, {"messages": str(CHAT["messages"])}, {"messages": "hi"}]
     result = read(put(tmp_path, "a.csv", write_csv(rows)))
@@ -180,6 +201,13 @@ def test_values_of_a_table_that_json_lacks(tmp_path):
         ("a.jsonl.gz", b"{}", "not a whole gzip file"),
         ("a.jsonl.gz", gzip.compress(lines(CHAT).encode())[:-9], "not a whole gzip file"),
         ("a.json.gz", gzip.compress(b"["), r"a\.json\.gz:1 not JSON"),
+        ("b.jsonl", gzip.compress(b"{}"), "packed with gzip: name it"),
+        ("b.json", b"PK\x03\x04", "Excel workbook: unpack it, or save the sheet as CSV"),
+        ("b.xlsx", b"PK\x03\x04", "Excel workbook: unpack it, or save the sheet as CSV"),
+        ("b.csv", b"PAR1", "is Parquet: name it"),
+        ("b.json", "[]".encode("utf-16"), "is UTF-16"),
+        ("b.jsonl", "{}".encode("utf-16"), "is UTF-16"),
+        ("b.csv.gz", gzip.compress("a,b".encode("utf-16")), r"b\.csv\.gz is UTF-16"),
         ("a.txt", b"hello", "Name it .jsonl"),
         ("a.parquet.gz", b"", "Name it .jsonl"),
     ],

@@ -241,7 +241,7 @@ def test_templates_without_markers(template, end):
 def test_rendering_and_markers_agree(turns):
     chat = [m for user, answer, weight in turns for m in (turn("user", user), turn("assistant", answer, weight=weight))]
     rows = [{"messages": chat}] * 2
-    by_rendering, by_markers = (tokens._encode(rows, tokenizer_of(template)) for template in (CHATML, CHATML_MARKED))
+    by_rendering, by_markers = (list(tokens._encoded(rows, tokenizer_of(t))) for t in (CHATML, CHATML_MARKED))
     assert by_rendering == by_markers
     assert [answer.trained for answer in by_markers[0].answers] == [weight != 0 for *_, weight in turns]
 
@@ -572,3 +572,13 @@ def test_any_rows_give_findings_that_add_up(nano, rows, marked):
     if len(lost) < len(rows):
         assert len(tokenize_for_training(placed, tokenizer, drop=True)) == len(rows) - len(lost)
     assert len(lengths(placed, tokenizer).total) + lengths(placed, tokenizer).refused == len(rows)
+
+
+def test_one_pass_for_both_reports():
+    rows = [TWO, Row({"messages": [turn("user", "q" * 400), turn("assistant", "Yes.")]}, "f", 2)]
+    for template in (CHATML, CHATML_MARKED):
+        tokenizer = tokenizer_of(template)
+        found, trained = tokens.problems_and_trained_rows(rows, tokenizer, 60)
+        assert found == find_token_problems(rows, tokenizer, 60)
+        assert repr(trained) == repr(trained_rows(rows, tokenizer, 60))
+        assert {"answer_cut_away"} <= {finding.code for finding in found}

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from ftlab.baselines import Prompt, choose, search_prompts, try_prompts, with_shots
 from ftlab.baselines import endpoint as module
 from ftlab.baselines.endpoint import Endpoint, EndpointAnswers
 from ftlab.errors import DataError, ModelError, RecipeError
@@ -142,6 +143,35 @@ def test_later_answers_do_not_overtake_earlier_ones(service, make):
 
     service.script = script
     assert make().answer(CHATS[:4], confirm=True).texts == tuple(f"about question {i}" for i in range(4))
+
+
+TICKETS = [
+    {"messages": [{"role": "user", "content": f"ticket {i} {word}"}, {"role": "assistant", "content": f'{{"n": {i}}}'}]}
+    for i, word in enumerate(["kettle", "lamp", "kettle", "lamp"])
+]
+
+
+def test_a_prompt_search_runs_on_a_service_and_sends_nothing_unasked(service, make):
+    service.script = lambda number, body: (200, {}, completion('{"n": 1}' if len(body["messages"]) > 2 else "{}"))
+    bare = Prompt("bare", "Number it.")
+    shown = with_shots(bare, TICKETS[2:], 1, select="similar")
+    with pytest.raises(RecipeError, match="confirm=True"):
+        try_prompts(make(), None, [bare], TICKETS[:2])
+    assert service.requests == []
+    tried = try_prompts(make(), None, [bare, shown], TICKETS[:2], max_new_tokens=5, confirm=True)
+    assert [(c.prompt.name, c.field_accuracy.value) for c in tried.candidates] == [("bare+1similar", 0.5), ("bare", 0)]
+    assert tried.candidates[0].tokens_per_call == 1100
+    sent = {json.dumps([turn["content"] for turn in request["body"]["messages"]]) for request in service.requests}
+    assert json.dumps(["Number it.", "ticket 2 kettle", '{"n": 2}', "ticket 0 kettle"]) in sent
+    how = {"shots": (1,), "select": ("random",), "confirm": True}
+    search = search_prompts(make(), None, [bare], TICKETS[:2], TICKETS[2:], **how)
+    assert search.best("few_shot").examples == 1
+
+
+def test_a_choice_among_candidates_is_refused_for_a_service(service, make):
+    with pytest.raises(RecipeError, match="response_format"):
+        choose(make(), None, CHATS, ["yes", "no"])
+    assert service.requests == []
 
 
 def test_no_chats_need_no_confirmation(service, make):

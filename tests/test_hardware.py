@@ -53,14 +53,37 @@ def test_advice_for_gpus():
     assert "fp16=True" not in advice(chosen="bf16")
     assert "up to about 8B" in advice(vram_gib=10.0)
     assert "small" in advice(vram_gib=SMALL_GIB)
-    assert "up to about" not in advice(four_bit=hardware.FourBit(False, "missing"))
+    without_four_bit = advice(four_bit=hardware.FourBit(False, "missing"))
+    assert "up to about" not in without_four_bit
+    assert "small" not in without_four_bit
+
+
+@pytest.mark.parametrize(
+    ("mps", "driver", "cuda", "expected"),
+    [
+        (False, None, None, ""),
+        (True, None, None, "Apple"),
+        (False, "/usr/bin/nvidia-smi", None, "without CUDA"),
+        (False, "/usr/bin/nvidia-smi", "13.0", "CUDA 13.0"),
+    ],
+)
+def test_a_gpu_that_torch_cannot_use_is_explained(monkeypatch, mps, driver, cuda, expected):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    monkeypatch.setattr(hardware.shutil, "which", lambda name: driver)
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    why = hardware.idle_gpu()
+    assert expected in why
+    assert bool(why) == bool(expected)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    notes = hardware.describe().notes
+    assert (why in notes) == bool(why)
 
 
 def test_advice_for_a_cpu_and_for_shortages():
     assert "No GPU" in advice(gpu=None, vram_gib=None, chosen="fp32")
-    assert "memory" in advice(ram_gib=2.0)
+    assert "close other programs" in advice(ram_gib=2.0)
     assert "disk" in advice(disk_free_gib=1.0)
-    assert "memory" not in advice()
+    assert "close other programs" not in advice()
 
 
 def test_a_missing_library_is_named(monkeypatch):

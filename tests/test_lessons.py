@@ -2,14 +2,17 @@
 
 import ast
 import json
+import math
 import re
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from ftlab import exercises
 from ftlab.data import check_chat
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,6 +32,7 @@ def read(split):
 
 
 TRAIN, HELDOUT = read("train"), read("heldout")
+PAIRS = {split: read(f"preferences_{split}") for split in tool.SPLITS}
 
 
 def asked(row):
@@ -253,8 +257,98 @@ def test_words_are_those_of_pre_training_except_the_declared_ones():
         for text in strings(bank)
         for word in words(text)
     }
-    used = {word for row in TRAIN + HELDOUT for m in row["messages"] for word in words(m["content"])}
+    chats = [row["messages"] for row in TRAIN + HELDOUT]
+    chats += [pair["prompt"] + pair["chosen"] + pair["rejected"] for pair in PAIRS["train"] + PAIRS["heldout"]]
+    used = {word for chat in chats for m in chat for word in words(m["content"])}
     assert used - known == tool.NEW_WORDS
+
+
+# ---- preferences ------------------------------------------------------------------------------------------------
+
+
+def letter(pair, side):
+    (turn,) = pair[side]
+    assert turn["role"] == "assistant"
+    return turn["content"]
+
+
+def pleasantries(text, name):
+    return [said.format(name=name) in text for said in tool.PLEASANTRIES]
+
+
+@pytest.mark.parametrize("split", tool.SPLITS)
+def test_the_preferred_letter_says_the_same_with_a_pleasantry_less(split):
+    for pair in PAIRS[split]:
+        name = re.search(r"(\w+)$", pair["prompt"][-1]["content"])[1]
+        chosen, rejected = (pleasantries(letter(pair, side), name) for side in ("chosen", "rejected"))
+        assert sum(rejected) == sum(chosen) + 1
+        assert all(r or not c for c, r in zip(chosen, rejected, strict=True))
+        for side, kept in (("chosen", chosen), ("rejected", rejected)):
+            assert pair["says"] in letter(pair, side)
+            assert letter(pair, side).count(".") == 1 + sum(kept)  # the notebook counts sentences by full stops
+
+
+@pytest.mark.parametrize("split", tool.SPLITS)
+def test_what_is_done_follows_from_the_message(split):
+    action = {frame: tool.PREFERENCE_ACTIONS[kind] for kind, frame in tool.STYLE_FRAMES[split]}
+    for pair in PAIRS[split]:
+        message = pair["prompt"][-1]["content"]
+        (item,) = [item for item in tool.ITEMS[split] if item in message]
+        (said,) = [done for frame, done in action.items() if frame.split("{name}")[0].format(item=item) in message]
+        assert pair["says"] == said.format(item=item)
+
+
+def test_customers_of_the_held_out_pairs_are_new():
+    sides = [{pair["prompt"][-1]["content"] for pair in PAIRS[split]} for split in tool.SPLITS]
+    assert [len(side) for side in sides] == [tool.PREFERENCE_SIZES[split] for split in tool.SPLITS]
+    assert sides[0] & sides[1] == set()
+    ids = [pair["id"] for split in tool.SPLITS for pair in PAIRS[split]]
+    assert len(set(ids)) == len(ids)
+
+
+def test_chosen_letters_are_mostly_long():
+    counts = [letter(pair, "chosen").count(".") for pair in PAIRS["train"]]
+    assert counts.count(1) / len(counts) == 0.1
+    assert sum(counts) / len(counts) > 3
+
+
+def test_pairs_have_the_form_that_trl_calls_conversational():
+    for pair in PAIRS["train"] + PAIRS["heldout"]:
+        assert [turn["role"] for turn in pair["prompt"]] == ["system", "user"]
+        assert all(set(turn) == {"role", "content"} for side in ("prompt", "chosen", "rejected") for turn in pair[side])
+
+
+def test_too_few_customers_stop_the_tool(monkeypatch):
+    monkeypatch.setitem(tool.STYLE_FRAMES, "train", [("late", "Always the same.")])
+    with pytest.raises(SystemExit, match="only 1 different"):
+        tool.preference_rows("train")
+
+
+def dpo_loss(chosen, rejected, chosen_0, rejected_0, beta):
+    return float(np.log(1 + np.exp(-beta * ((chosen - chosen_0) - (rejected - rejected_0)))))
+
+
+def test_exercise_on_the_dpo_loss():
+    assert exercises.grade_dpo_loss(dpo_loss).status == "solved"
+    assert exercises.grade_dpo_loss(lambda *_: None).status == "not solved yet"
+
+
+@pytest.mark.parametrize(
+    ("fn", "hint"),
+    [
+        (lambda c, r, c0, r0, b: dpo_loss(c, r, 0, 0, b), "frozen model out"),
+        (lambda c, r, c0, r0, b: dpo_loss(r, c, r0, c0, b), "sign is turned"),
+        (lambda *args: -dpo_loss(*args), "never below 0"),
+        (lambda c, r, c0, r0, b: dpo_loss(c, r, c0, r0, 1), "beta out"),
+        (lambda c, r, c0, r0, b: b * (c - c0 - r + r0), "stopped at the margin"),
+        (lambda *args: math.exp(-dpo_loss(*args)), "stopped at the sigmoid"),
+        (lambda c, r, c0, r0, b: dpo_loss(c, 0, c0, 0, b), "chosen draft only"),
+    ],
+)
+def test_exercise_on_the_dpo_loss_names_the_mistake(fn, hint):
+    result = exercises.grade_dpo_loss(fn)
+    assert result.status == "wrong"
+    assert hint in result.message
 
 
 # ---- the scoring in the notebook --------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from ftlab.evaluation.metrics import (
     macro_f1,
     parse_record,
     parse_repaired,
+    read_schema,
     score_records,
 )
 
@@ -225,6 +226,36 @@ def test_compare_files_on_texts(tmp_path):
     assert (seen.a, seen.b) == (0.5, 0.5)
 
 
+def test_chat_rows_are_references(files, tmp_path):
+    """The test set as it lies on disk: the answer is the last turn."""
+    answers = {"1": RIGHT, "2": RIGHT, "3": '{"queue": "x"}', "4": '{"queue": "y"}'}
+    turns = {key: [{"role": "user", "content": "?"}, {"role": "assistant", "content": a}] for key, a in answers.items()}
+    chats = jsonl(tmp_path / "test.jsonl", [{"id": key, "messages": messages} for key, messages in turns.items()])
+    for metric in ("exact_match", "field_accuracy"):
+        assert compare_files(files["a"], files["b"], chats, metric) == compare_files(**files, metric=metric)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "not JSON"),
+        ("[1]", "no JSON Schema.*not of type"),
+        ('{"type": "no_such_type"}', "no JSON Schema.*type"),
+    ],
+)
+def test_a_schema_that_is_none_is_refused(tmp_path, content, message):
+    path = tmp_path / "schema.json"
+    path.write_text(content)
+    with pytest.raises(DataError, match=rf"schema\.json: .*{message}"):
+        read_schema(path)
+
+
+def test_a_schema_is_read(tmp_path):
+    path = tmp_path / "schema.json"
+    path.write_text('{"type": "object"}')
+    assert read_schema(path) == {"type": "object"}
+
+
 @pytest.mark.parametrize(
     ("name", "line", "message"),
     [
@@ -232,15 +263,17 @@ def test_compare_files_on_texts(tmp_path):
         ("b", '{"id": "1", "prediction": ""}\n', r"b\.jsonl:5 id: '1' stands already on line 1"),
         ("a", '{"prediction": ""}\n', r"a\.jsonl:5 id: must be"),
         ("a", '{"id": true, "prediction": ""}\n', r"a\.jsonl:5 id: must be"),
-        ("a", '{"id": "9"}\n', r"a\.jsonl:5 prediction: must be"),
-        ("a", '{"id": "9", "prediction": null}\n', r"a\.jsonl:5 prediction: must be"),
-        ("a", '{"id": "9", "prediction": 3}\n', r"a\.jsonl:5 prediction: must be"),
+        ("a", '{"id": "9"}\n', r"a\.jsonl:5 prediction: is missing"),
+        ("a", '{"id": "9", "prediction": null}\n', r"a\.jsonl:5 prediction: is missing"),
+        ("a", '{"id": "9", "prediction": 3}\n', r"a\.jsonl:5 prediction: is a number; write a text"),
         ("b", "{\n", r"b\.jsonl:5 not JSON"),
         ("b", "[]\n", r"b\.jsonl:5 is no object"),
         ("b", '{"id": "9", "prediction": {"a": 1, "a": 2}}\n', r"b\.jsonl:5 a: stands twice"),
         ("references", '{"id": "5", "reference": "x"}\n', r"references\.jsonl:5 id: '5' has no prediction"),
         ("references", '{"id": "4", "reference": "x"}\n', r"references\.jsonl:5 id: '4' stands already"),
-        ("references", '{"id": "5"}\n', r"references\.jsonl:5 reference: must be"),
+        ("references", '{"id": "5"}\n', r"references\.jsonl:5 reference: is missing"),
+        ("references", '{"id": "5", "messages": []}\n', r"references\.jsonl:5 reference: is missing"),
+        ("references", '{"id": "5", "messages": [{"role": "user", "content": "x"}]}\n', r":5 reference: is missing"),
     ],
 )
 def test_compare_files_drops_nothing_silently(files, name, line, message):

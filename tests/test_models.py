@@ -1,5 +1,8 @@
 """The catalogue, and where a model name leads."""
 
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
 import pytest
 from huggingface_hub import constants
 
@@ -22,6 +25,42 @@ def hub_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.delenv("TRANSFORMERS_OFFLINE", raising=False)
     return tmp_path / "hub"
+
+
+class Hub(ThreadingHTTPServer):
+    """A hub on this machine that gives every question the same `answer`, (status, error code), and notes it."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), HubHandler)
+        self.answer, self.asked = (200, None), []
+
+
+class HubHandler(BaseHTTPRequestHandler):
+    def do_HEAD(self):
+        status, code = self.server.answer
+        self.server.asked.append(self.path)
+        self.send_response(status)
+        if code:
+            self.send_header("X-Error-Code", code)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *args):
+        """Nothing on stderr."""
+
+
+@pytest.fixture
+def hub(hub_cache, monkeypatch):
+    """A hub that answers, and an empty cache."""
+    with Hub() as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        template = f"http://127.0.0.1:{server.server_port}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        yield server
+        server.shutdown()
 
 
 def put_in_cache(hub_cache, hub_id, *missing):
@@ -70,16 +109,54 @@ def test_an_adapter_is_no_model(tmp_path):
         models.resolve(folder)
 
 
-def test_a_hub_id_needs_cache_or_network(hub_cache, monkeypatch):
+def test_offline_a_hub_id_must_be_in_the_cache(hub_cache):
     with pytest.raises(ModelError, match="HF_HUB_OFFLINE=1.*nano"):
         models.resolve("qwen3-0.6b")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+
+
+def test_with_network_the_hub_is_asked(hub):
     assert models.resolve("qwen3-0.6b") == "unsloth/Qwen3-0.6B"
+    assert hub.asked == ["/unsloth/Qwen3-0.6B/resolve/main/config.json"]
+
+
+def test_a_cached_model_is_not_asked_for(hub, hub_cache):
+    put_in_cache(hub_cache, "unsloth/Qwen3-0.6B")
+    assert models.resolve("qwen3-0.6b") == "unsloth/Qwen3-0.6B"
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "remedy"),
+    [
+        (403, "GatedRepo", "licence accepted.*hf auth login"),
+        (401, "RepoNotFound", "no such public model.*spelling"),
+        (404, "EntryNotFound", "no config.json.*another repository"),
+        (503, None, "cannot be reached.*nano"),
+    ],
+)
+def test_what_the_hub_refuses_is_said_with_the_remedy(hub, status, code, remedy):
+    hub.answer = (status, code)
+    with pytest.raises(ModelError, match=f"unsloth/Qwen3-0.6B.*{remedy}"):
+        models.resolve("qwen3-0.6b")
+
+
+def test_without_network_the_message_names_the_remedy(hub):
+    hub.shutdown()
+    hub.server_close()
+    with pytest.raises(ModelError, match="cannot be reached.*nano.*try again with network"):
+        models.resolve("qwen3-0.6b")
 
 
 def test_a_cached_model_is_found_offline(hub_cache):
     put_in_cache(hub_cache, "unsloth/Qwen3-0.6B")
     assert models.resolve("unsloth/Qwen3-0.6B") == "unsloth/Qwen3-0.6B"
+
+
+@pytest.mark.parametrize("copy", ["Qwen3-0.6B-unsloth-bnb-4bit", "qwen3-0.6b-bnb-4bit"])
+def test_a_cached_four_bit_copy_is_found_offline(hub_cache, copy):
+    """Unsloth fetches such a copy, in either spelling, when it loads in 4 bits."""
+    put_in_cache(hub_cache, f"unsloth/{copy}")
+    assert models.resolve("qwen3-0.6b") == "unsloth/Qwen3-0.6B"
 
 
 def test_a_half_downloaded_model_is_not_cached(hub_cache):

@@ -5,21 +5,24 @@ import json
 import re
 import threading
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftlab.decide import CHOICES, Case, make_case
+from ftlab.decide import CHOICES, Case, make_case, read_case
 from ftlab.errors import DataError, ModelError
 from ftlab.evaluation.gate import Bars
 from ftlab.evaluation.statistics import sample_size
 from ftlab.prompt_kit import NOT_KNOWN, KitPrompt, Slot, read_kit, read_prompt, run_prompt, slots_from_case
 from ftlab.training.recipe import Training
+from ftlab.widgets import decision_form, form_case
 
+CASES = sorted((Path(__file__).resolve().parent.parent / "recipes/cases").glob("*.yaml"))
 KIT = read_kit()
 NAMES = ("decide", "draft_examples", "critique_examples", "system_prompt", "evaluation", "lora_plan", "cost",
          "compare", "brand_voice")  # fmt: skip
@@ -179,6 +182,7 @@ def test_a_case_fills_what_it_knows_and_says_what_it_does_not():
         "wants": "format, cost",
         "data": "3,000 labelled examples; their quality: not known",
         "accuracy": "the best prompt reaches 83.5 %; what would be good enough: not known",
+        "results": "the best prompt reaches 83.5 %",
         "constraints": "the data must stay in the house; 2,000,000 USD for the first three months; "
         "who keeps it up: not known",
     }
@@ -191,6 +195,30 @@ def test_a_full_case_leaves_only_what_no_case_holds():
     assert found["accuracy"] == "the best prompt reaches 0 %; 100 % would be good enough"
     assert found["constraints"] == "the data may leave the house; 0 USD for the first three months; nobody keeps it up"
     assert set(slots_from_case(case, KIT["brand_voice"])) == set()
+
+
+# --- the learner's case, from the form of the same notebook
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_the_form_gives_back_the_case_it_was_given(path):
+    case = read_case(path)
+    again = form_case(decision_form(case))
+    assert set(again.wants) == set(case.wants)
+    assert replace(again, wants=case.wants) == case
+
+
+def test_what_is_typed_into_the_form_reaches_the_prompts():
+    form = decision_form(make_case({"task": "label mails", "wants": ["format"]}))
+    task, boxes = form.children[0], form.children[1]
+    task.value = "sort <b>letters</b>"
+    next(box for box in boxes.children if box.description == "knowledge").value = True
+    case = form_case(form)
+    assert case.wants == ("format", "knowledge")
+    assert slots_from_case(case)["task"] == "sort <b>letters</b>"
+    task.value = " "
+    with pytest.raises(DataError, match="form: task: is missing"):
+        form_case(form)
 
 
 # --- sending, against a real server on this machine
@@ -232,9 +260,17 @@ def completion(content, **more):
     return {"choices": [choice], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}
 
 
-def test_nothing_is_sent_without_confirm():
+@pytest.fixture(autouse=True)
+def keys(monkeypatch):
+    """The variables that hold a key in these tests."""
+    for name, key in (("TEST_KEY", "sk-secret\n"), ("EMPTY_KEY", ""), ("BROKEN_KEY", "sk secret")):
+        monkeypatch.setenv(name, key)
+
+
+@pytest.mark.parametrize("confirm", [False, "no", 1])
+def test_nothing_is_sent_unless_confirm_is_true(confirm):
     with serve(body=completion("hi")) as (url, got):
-        run = run_prompt("x" * 4001, url, "m", api_key="secret")
+        run = run_prompt("x" * 4001, url, "m", api_key_env="TEST_KEY", confirm=confirm)
         assert got == []
     assert (run.answer, run.characters, run.rough_tokens) == (None, 4001, 1001)
     assert repr(run).startswith("Nothing was sent. 4,001 characters (about 1,001 tokens) would go to " + url)
@@ -244,12 +280,13 @@ def test_nothing_is_sent_without_confirm():
 
 def test_a_confirmed_prompt_is_sent_and_answered():
     with serve(body=completion("Guten Tag é")) as (url, got):
-        run = run_prompt("Grüße {{x}}", url, "m", api_key="secret", confirm=True)
+        run = run_prompt("Grüße {{x}}", url, "m", api_key_env="TEST_KEY", confirm=True, max_tokens=9)
     ((path, headers, body),) = got
     assert path == "/v1/chat/completions"
-    assert headers["Authorization"] == "Bearer secret"
-    assert body["model"] == "m"
-    assert body["messages"] == [{"role": "user", "content": "Grüße {{x}}"}]
+    assert headers["Authorization"] == "Bearer sk-secret"
+    assert body == {
+        "model": "m", "messages": [{"role": "user", "content": "Grüße {{x}}"}], "stream": False, "max_tokens": 9,
+    }  # fmt: skip
     assert (run.answer, run.prompt_tokens, run.completion_tokens, run.cut_off) == ("Guten Tag é", 7, 3, False)
     assert "Guten Tag é" in repr(run)
     assert "secret" not in repr(run)
@@ -259,6 +296,7 @@ def test_no_key_no_header():
     with serve(body=completion("hi")) as (url, got):
         run_prompt("x", url, "m", confirm=True)
     assert "Authorization" not in got[0][1]
+    assert "max_tokens" not in got[0][2]  # the server's own limit
 
 
 @pytest.mark.parametrize(
@@ -303,7 +341,7 @@ def test_an_answer_in_parts_is_joined():
 @pytest.mark.parametrize(
     ("status", "body", "why"),
     [
-        (401, {"error": {"message": "bad key sk-secret"}}, r"401: the key .*api_key=.*bad key \*\*\*"),
+        (401, {"error": {"message": "bad key sk-secret"}}, r"401: the key .*api_key_env=.*bad key \*\*\*"),
         (403, {"error": "no"}, "403: this key may not use"),
         (404, {"detail": "no model m"}, "404: no such model .*'m'.* no model m"),
         (413, {}, "413: the prompt is too long"),
@@ -314,14 +352,14 @@ def test_an_answer_in_parts_is_joined():
 )
 def test_a_refusal_says_what_to_do_and_hides_the_key(status, body, why):
     with serve(status, body) as (url, _), pytest.raises(ModelError, match=why) as caught:
-        run_prompt("x", url, "m", api_key="sk-secret", confirm=True)
+        run_prompt("x", url, "m", api_key_env="TEST_KEY", confirm=True)
     assert "sk-secret" not in str(caught.value)
 
 
 def test_a_redirect_is_not_followed_with_the_key():
     with serve(body=completion("hi")) as (other, got), serve(307, {}, {"Location": other}) as (url, _):
         with pytest.raises(ModelError, match="points to " + other):
-            run_prompt("x", url, "m", api_key="secret", confirm=True)
+            run_prompt("x", url, "m", api_key_env="TEST_KEY", confirm=True)
         assert got == []
 
 
@@ -383,11 +421,18 @@ def test_a_server_that_does_not_answer_in_time():
         ({"base_url": "ftp://x"}, "base_url: .* no server's address"),
         ({"base_url": ""}, "base_url: .* no server's address"),
         ({"base_url": "http://localhost:port/v1"}, "base_url: .* no address"),
-        ({"base_url": "https://me:secret@x/v1"}, "give the key as api_key="),
+        ({"base_url": "https://me:secret@x/v1"}, "name the key's variable in api_key_env="),
         ({"model": ""}, "model: is empty"),
-        ({"api_key": "a b"}, "api_key: is empty or holds a space"),
-        ({"api_key": ""}, "api_key: is empty or holds a space"),
-        ({"api_key": "key\n"}, "api_key: is empty or holds a space"),
+        ({"api_key_env": "sk-secret"}, "api_key_env: is no name .* never write the key itself"),
+        ({"api_key_env": ""}, "api_key_env: is no name"),
+        ({"api_key_env": b"secret"}, "api_key_env: is no name"),
+        ({"api_key_env": "hf_secret"}, "api_key_env: .* is not set or empty; set it before"),
+        ({"api_key_env": "EMPTY_KEY"}, "api_key_env: .* is not set or empty"),
+        ({"api_key_env": "BROKEN_KEY"}, "api_key_env: .* holds a space"),
+        ({"api_key_env": "TEST_KEY", "base_url": "http://example.org/v1"}, "would travel unencrypted; use https"),
+        ({"max_tokens": 0}, "max_tokens: must be"),
+        ({"max_tokens": True}, "max_tokens: must be"),
+        ({"max_tokens": 1.5}, "max_tokens: must be"),
         ({"timeout": 0}, "timeout: must be"),
         ({"timeout": "5"}, "timeout: must be"),
     ],

@@ -2,12 +2,13 @@
 
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 
-from ftlab.cli import main
+from ftlab.cli import build_parser, main
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
@@ -34,6 +35,18 @@ def test_every_command_it_names_has_help_with_an_example(command, capsys):
         main([command, "--help"])
     assert stopped.value.code == 0
     assert f"ftlab {command}" in capsys.readouterr().out
+
+
+SHELL = README.split("## From a shell")[1].split("```")[1]
+LINES = [line.split("#")[0].strip() for line in SHELL.splitlines() if line.startswith("ftlab ")]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_every_command_it_shows_has_these_options_and_these_files(line):
+    words = shlex.split(line)[1:]
+    assert build_parser().parse_args(words).command
+    read = [word for word in words if word.startswith(("data/", "recipes/"))]
+    assert [name for name in read if not (ROOT / name).is_file()] == []
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_generation import load_tokenizer, random_model
 
-from ftlab.baselines import Prompt
+from ftlab.baselines import Prompt, with_shots
 from ftlab.baselines.retrieval import (
     Bm25,
     Chunk,
@@ -312,6 +312,19 @@ def test_the_chat_shows_the_chunks_and_then_the_question():
     ]
     (only,) = rag_messages(Prompt("p", "Answer from the text.", (), "user"), "How much?", hits)
     assert only == {"role": "user", "content": f"Answer from the text.\n{text}"}
+
+
+def test_building_an_index_logs_nothing(caplog):
+    caplog.set_level("DEBUG")
+    Bm25(CHUNKS).search("kettle")
+    assert caplog.text == ""
+
+
+def test_examples_picked_for_each_input_go_along():
+    rows = [{"messages": [{"role": "user", "content": "Who runs it?"}, {"role": "assistant", "content": "Mia"}]}]
+    prompt = with_shots(Prompt("p", "Answer."), rows, 1, select="similar")
+    chat = rag_messages(prompt, "Q?", [])
+    assert [turn["content"] for turn in chat] == ["Answer.", "Who runs it?", "Mia", rag_input("Q?", [])]
 
 
 def test_solved_examples_bring_their_own_context():

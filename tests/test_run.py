@@ -45,7 +45,10 @@ def write_rows(path, rows):
 
 @pytest.fixture
 def recipe(tmp_path):
-    """The path of a very small recipe beside its data; the model is a folder that is not there yet."""
+    """The path of a very small recipe beside its data; its model is a folder of empty files."""
+    (tmp_path / "model").mkdir()
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        (tmp_path / "model" / name).write_text("{}")
     for part, count in {"train": 12, "validation": 4, "test": 8, "hard": 3}.items():
         write_rows(tmp_path / f"{part}.jsonl", make_rows(part, count))
     probe = [("user", "Copy: tree"), ("assistant", "tree")]
@@ -202,6 +205,22 @@ def test_replayed_rows_are_kept_apart_from_test_and_probe(recipe, tmp_path, monk
         write_rows(tmp_path / "replay.jsonl", rows)
         with pytest.raises(error):
             run.run_recipe(recipe, out=tmp_path / "out", progress=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda content: content.update(model="no/such folder"), ModelError, "no/such folder"),
+        (lambda content: content["data"].update(schema="broken.json"), DataError, "broken.json"),
+    ],
+)
+def test_what_would_fail_after_an_hour_fails_at_once(recipe, tmp_path, no_model, change, error, message):
+    (tmp_path / "broken.json").write_text('{"type": 7}')
+    content = yaml.safe_load(recipe.read_text())
+    change(content)
+    recipe.write_text(yaml.safe_dump(content))
+    with pytest.raises(error, match=message):
+        run.run_recipe(recipe, out=tmp_path / "out", progress=False)
 
 
 def test_machine_line_names_the_gpu_or_the_cpu(monkeypatch):

@@ -109,3 +109,16 @@ def test_an_unusable_row_is_named(file, tmp_path):
         lines.write("{broken\n")
     with pytest.raises(DataError, match="rows.jsonl:21"):
         split_file(path, tmp_path / "out")
+
+
+def test_a_row_may_belong_to_several_groups(file, tmp_path):
+    rows = [chat(sentence(n), customers=[f"c{n % 20}", f"c{(n + 10) % 20}"]) for n in range(60)]
+    parts = parts_of(split_file(file(rows), tmp_path / "out", "customers", fractions={"a": 0.5, "b": 0.5}))
+    sides = [{name for row in part for name in row["customers"]} for part in parts.values()]
+    assert not sides[0] & sides[1]
+
+
+def test_a_group_that_is_an_object_is_named(file, tmp_path):
+    path = file([chat(sentence(n), customer={"name": n}) for n in range(20)])
+    with pytest.raises(DataError, match="'customer' holds an object"):
+        split_file(path, tmp_path / "out", group="customer")

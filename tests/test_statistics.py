@@ -205,6 +205,8 @@ def test_compare_by_hand():
     assert seen.smallest_detectable_gain == smallest_detectable_gain(100, 0.22)
     assert (seen.verdict, seen.metric) == ("better", "exact_match")
     assert "better: 66.0 % -> 76.0 %, +10.0 points" in repr(seen)
+    detectable = 100 * seen.smallest_detectable_gain
+    assert f"n = 100, disagreement 22.0 %, detectable from {detectable:.1f} points)" in repr(seen)
 
 
 def test_compare_graded():

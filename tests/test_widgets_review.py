@@ -13,7 +13,7 @@ import ipywidgets as widgets
 import pytest
 
 from ftlab.data import read_chat, write_chat
-from ftlab.data.review import Progress, Review
+from ftlab.data.review import SHOWN_ROWS, Progress, Review
 from ftlab.decide import make_case
 from ftlab.prompt_kit import NOT_KNOWN, read_kit, slots_from_case
 from ftlab.widgets import REVIEW_BUTTONS, prompt_kit_form, review_table
@@ -216,6 +216,29 @@ def test_each_button_has_its_own_access_key(table):
     keys = re.findall(r'accesskey="(\w)"[^>]*>\w: (\w+)<', shown(table))
     assert [name for _, name in keys] == list(REVIEW_BUTTONS)
     assert len({key for key, _ in keys}) == len(REVIEW_BUTTONS)
+
+
+def test_a_review_shows_its_rows_where_no_control_is_live(review, table):
+    press(table, "accept")
+    control(table, "note").value = "which <queue>?"
+    press(table, "reject")
+    shown_rows = review._repr_html_()
+    assert "drafts.jsonl to out.jsonl: 2 of 3 decided" in shown_rows
+    for text in ("accepted", "rejected", "not decided yet", "which &lt;queue&gt;?", "&lt;i&gt;q2&lt;/i&gt;", "a2"):
+        assert text in shown_rows
+    assert "<i>" not in shown_rows
+    assert str(review.out.parent) not in shown_rows  # a committed notebook names no folder of this machine
+
+
+def test_a_long_review_says_how_many_rows_are_not_listed(tmp_path):
+    rows = [
+        {"messages": [{"role": "user", "content": f"q{n} " + "x" * 400}, {"role": "assistant", "content": f"a{n}"}]}
+        for n in range(SHOWN_ROWS + 2)
+    ]
+    shown_rows = Review.open(write_chat(rows, tmp_path / "drafts.jsonl"), tmp_path / "out.jsonl")._repr_html_()
+    assert shown_rows.count("not decided yet") == SHOWN_ROWS
+    assert "and 2 more" in shown_rows
+    assert "x" * 301 not in shown_rows
 
 
 # --- in a browser

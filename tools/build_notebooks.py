@@ -177,6 +177,7 @@ def variant(source: Source, solved: bool) -> nbformat.NotebookNode:
     seen: dict[str, int] = {}
     for cell in source.notebook.cells:
         text = solve(cell, source.path.name, keep=solved) if cell.cell_type == "code" else cell.source
+        text = one_folder_down(text) if solved else text
         new = {
             "code": nbformat.v4.new_code_cell,
             "markdown": nbformat.v4.new_markdown_cell,
@@ -186,6 +187,11 @@ def variant(source: Source, solved: bool) -> nbformat.NotebookNode:
         new.id = cell_id(text, seen)
         notebook.cells.append(new)
     return notebook
+
+
+def one_folder_down(text: str) -> str:
+    """The cell for notebooks/solutions: its paths and links lead where those of the open notebook lead."""
+    return re.sub(r"\]\((?=[\w.-]+\.(ipynb|md)\b)", "](../", text.replace("../", "../../"))
 
 
 def cell_id(text: str, seen: dict[str, int]) -> str:
@@ -287,15 +293,17 @@ def findings(sources: list[Source], root: Path) -> list[str]:
 
 
 def execute(notebook, root: Path, name: str, strict: bool) -> Run:
-    """Run all cells in a fresh kernel: offline, in notebooks/, what it writes in a temporary FTLAB_HOME."""
+    """Run all cells in a fresh kernel: offline, in the notebook's folder, with a temporary FTLAB_HOME."""
     started = time.monotonic()
+    folder = (root / name).parent
+    folder.mkdir(parents=True, exist_ok=True)
     at = {"index": 0}
     client = NotebookClient(
         notebook,
         kernel_name="python3",
         record_timing=False,
         extra_arguments=["--log-level=ERROR"],
-        resources={"metadata": {"path": str(root / "notebooks")}},
+        resources={"metadata": {"path": str(folder)}},
         timeout_func=lambda cell: max(1, int(TIMEOUT_SECONDS - (time.monotonic() - started))),
         on_cell_start=lambda cell, cell_index: at.update(index=cell_index),
     )

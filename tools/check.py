@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 from mdit_py_plugins.anchors import anchors_plugin
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "DECISIONS.md", "COVERAGE.md", "data/**/README.md")
+PAGES = ("README.md", "DECISIONS.md", "COVERAGE.md", "notebooks/GLOSSARY.md", "data/**/README.md")
 COVERAGE = "COVERAGE.md"
 OPEN = "open"
 ITEMS = [

@@ -1,4 +1,6 @@
-"""Write data/lessons/train.jsonl, heldout.jsonl and the README's counts: what a fine-tune can and cannot teach.
+"""Write data/lessons: train.jsonl, heldout.jsonl, preferences_*.jsonl and the README's counts.
+
+What a fine-tune can and cannot teach, and pairs of answers of which one is preferred.
 
 Example: `python tools/make_lessons.py` rewrites the files, `--check` fails if they differ.
 Each lesson has sentence frames and values of its own for training and for held-out rows; answers follow from the
@@ -303,6 +305,24 @@ NEVER_TOLD = [
     "What is the shoe size of {s}?",
 ]
 
+# ---- preferences: of two drafts the one with a pleasantry less --------------------------------------------------
+
+PREFERENCE_SYSTEM = "Write to the customer."
+PREFERENCE_ACTIONS = {  # what every letter must say, and what may stand behind it
+    "late": "The {item} leaves the shop today.",
+    "broken": "A new {item} is on its way.",
+    "return": "We take the {item} back and send the money.",
+    "praise": "We will tell the team about the {item}.",
+}
+PLEASANTRIES = (
+    "Thank you for your message, {name}.",
+    "It is always good to hear from you.",
+    "Please write to us again if you need help.",
+    "We wish you a very nice day.",
+)
+PREFERENCE_SIZES = {"train": 120, "heldout": 50}
+PLEASANTRIES_CHOSEN = (3, 3, 3, 3, 3, 2, 2, 2, 1, 0)  # in the preferred draft, in turn; the other has one more
+
 # ---- sums and questions without an answer -----------------------------------------------------------------------
 
 SUM_WORDINGS = ["What is {a} plus {b}?", "Give the sum of {a} and {b}.", "Work out {a} plus {b}."]
@@ -316,7 +336,7 @@ NOWHERE_OTHER = [
 ]
 
 # Words of the lessons that pre-training never shows (tests/test_lessons.py keeps the list complete).
-NEW_WORDS = {*(name.lower() for name in FACTS), "ahoy", "fair", "winds", "sails", "sue"}
+NEW_WORDS = {*(name.lower() for name in FACTS), "ahoy", "winds", "sails", "sue"}
 
 
 def row(lesson: str, part: str, user: str, answer: str, system: str = "", check: str = "exact", expected=None) -> dict:
@@ -460,6 +480,29 @@ def nowhere_rows(split: str) -> list[dict]:
     ]
 
 
+def preference_rows(split: str) -> list[dict]:
+    """Pairs of drafts for one message: `rejected` has one pleasantry more than `chosen`, and both say the same."""
+    rng = random.Random(f"{SEED}-preferences-{split}")
+    pairs = {}
+    for number, (kind, frame) in enumerate(islice(cycle(STYLE_FRAMES[split]), 100 * PREFERENCE_SIZES[split])):
+        values = draw(rng, split)
+        message, action = frame.format(**values), PREFERENCE_ACTIONS[kind].format(**values)
+        kept = rng.sample(range(len(PLEASANTRIES)), PLEASANTRIES_CHOSEN[number % len(PLEASANTRIES_CHOSEN)] + 1)
+
+        def draft(numbers, values=values, action=action):
+            said = [PLEASANTRIES[n].format(**values) for n in sorted(numbers)]
+            return [{"role": "assistant", "content": " ".join([action, *said])}]
+
+        prompt = [{"role": "system", "content": PREFERENCE_SYSTEM}, {"role": "user", "content": message}]
+        pair = {"prompt": prompt, "chosen": draft(kept[1:]), "rejected": draft(kept), "says": action}
+        pairs.setdefault(message, pair)
+        if len(pairs) == PREFERENCE_SIZES[split]:
+            break
+    else:
+        raise SystemExit(f"preferences, {split}: only {len(pairs)} different messages; add frames or values")
+    return [{"id": f"preference-{split}-{n:03d}"} | pair for n, pair in enumerate(pairs.values(), 1)]
+
+
 LESSONS = [format_rows, style_rows, vocabulary_rows, refusal_rows, shorter_rows, fact_rows, sum_rows, nowhere_rows]
 
 
@@ -479,7 +522,8 @@ def make_split(split: str) -> list[dict]:
 def make_files() -> dict[str, str]:
     """File name -> content, the same on every machine."""
     splits = {split: make_split(split) for split in SPLITS}
-    files = {f"{split}.jsonl": "".join(json.dumps(r) + "\n" for r in rows) for split, rows in splits.items()}
+    parts = splits | {f"preferences_{split}": preference_rows(split) for split in SPLITS}
+    files = {f"{name}.jsonl": "".join(json.dumps(r) + "\n" for r in rows) for name, rows in parts.items()}
     readme = (FOLDER / "README.md").read_text(encoding="utf-8")
     before, rest = readme.split(COUNTS_START)
     after = rest.split(COUNTS_END)[1]

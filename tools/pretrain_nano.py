@@ -52,6 +52,12 @@ CHAT_TEMPLATE = """{%- for message in messages -%}
 {%- endif -%}"""
 
 
+RESPONSE_TEMPLATE = {  # where `transformers serve` finds the answer; without it, it looks for Qwen's markers
+    "defaults": {"role": "assistant"}, "start_anchor": "<|assistant|>",
+    "fields": {"content": {"close": ["<|end|>", "<|pad|>"], "content": "text", "content_args": {"strip": False}}},
+}  # fmt: skip
+
+
 def train_tokenizer(n_documents: int = 40_000) -> PreTrainedTokenizerFast:
     """Byte-level BPE on the world's own text; every digit is a token of its own."""
     tokenizer = Tokenizer(models.BPE())
@@ -299,7 +305,10 @@ def export(args):
     model.load_state_dict(saved["model"])
     model.generation_config.eos_token_id, model.generation_config.pad_token_id = END, PAD
     model.half().save_pretrained(out)
-    PreTrainedTokenizerFast.from_pretrained(work / "tokenizer").save_pretrained(out)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(work / "tokenizer")
+    tokenizer.response_template = RESPONSE_TEMPLATE
+    tokenizer.save_pretrained(out)
+    (out / "model.safetensors").chmod(0o644)
     print(f"{out}: {saved['state']}")
 
 

@@ -1,16 +1,39 @@
 """Baselines to beat: the best prompt that a fair search on the validation set finds."""
 
+import json
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
+from ftlab.baselines.endpoint import Endpoint
+from ftlab.baselines.retrieval import Bm25, Chunk
 from ftlab.errors import DataError, RecipeError
-from ftlab.evaluation.generation import generate
-from ftlab.evaluation.metrics import score_records
+from ftlab.evaluation.generation import Generations, generate
+from ftlab.evaluation.metrics import parse_record, score_records
 from ftlab.evaluation.statistics import Interval
+
+SELECT = ("random", "balanced", "similar")
+
+
+class SimilarShots:
+    """Picks, for each input anew, the k solved examples whose inputs share the most and rarest words with it (BM25)."""
+
+    def __init__(self, pairs: Sequence[tuple[str, str]], k: int):
+        self.pairs, self.k = tuple(pairs), k
+        self._copies = Counter(text for text, _ in self.pairs)
+        self._index = Bm25([Chunk(str(i), str(i), 0, text) for i, (text, _) in enumerate(self.pairs)])
+
+    def __call__(self, text: str) -> tuple[tuple[str, str], ...]:
+        """The k examples, the likest last; one with the very same input is left out, since it would tell the answer."""
+        hits = self._index.search(text, self.k + self._copies[text])
+        found = [int(hit.chunk.id) for hit in hits]
+        rest = (i for i in range(len(self.pairs)) if i not in found)  # where too few share a word with the input
+        usable = [i for i in (*found, *rest) if self.pairs[i][0] != text][: self.k]
+        return tuple(self.pairs[i] for i in reversed(usable))
 
 
 @dataclass(frozen=True, repr=False)
@@ -21,11 +44,17 @@ class Prompt:
     instruction: str
     shots: tuple[tuple[str, str], ...] = ()  # (input, answer)
     place: str = "system"  # or "user": the instruction stands in front of each input
+    pick: SimilarShots | None = None  # more solved examples, after `shots`, chosen anew for each input
+
+    @property
+    def examples(self) -> int:
+        """Solved examples in front of each input."""
+        return len(self.shots) + (self.pick.k if self.pick else 0)
 
     @property
     def kind(self) -> str:
         """ "few_shot" with solved examples, "zero_shot" without."""
-        return "few_shot" if self.shots else "zero_shot"
+        return "few_shot" if self.examples else "zero_shot"
 
     def messages(self, text: str) -> list[dict]:
         """The chat to answer for one input."""
@@ -34,12 +63,12 @@ class Prompt:
             return {"role": "user", "content": f"{self.instruction}\n{t}" if self.place == "user" else t}
 
         turns = [{"role": "system", "content": self.instruction}] if self.place == "system" else []
-        for shot, answer in self.shots:
+        for shot, answer in (*self.shots, *(self.pick(text) if self.pick else ())):
             turns += [user(shot), {"role": "assistant", "content": answer}]
         return [*turns, user(text)]
 
     def __repr__(self):
-        return f"{self.name}: {len(self.shots)} examples, instruction in the {self.place} turn\n{self.instruction}"
+        return f"{self.name}: {self.examples} examples, instruction in the {self.place} turn\n{self.instruction}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -53,7 +82,7 @@ class Candidate:
 
     def __repr__(self):
         return (
-            f"{self.prompt.name:<16} {self.prompt.kind:<9} field accuracy {self.field_accuracy}, "
+            f"{self.prompt.name:<24} {self.prompt.kind:<9} field accuracy {self.field_accuracy}, "
             f"valid JSON {self.valid_json}, {self.tokens_per_call:.0f} tokens a call"
         )
 
@@ -81,7 +110,7 @@ class PromptSearch:
             {
                 "prompt": c.prompt.name,
                 "kind": c.prompt.kind,
-                "examples": len(c.prompt.shots),
+                "examples": c.prompt.examples,
                 "field accuracy": repr(c.field_accuracy),
                 "valid JSON": repr(c.valid_json),
                 "tokens a call": f"{c.tokens_per_call:.0f}",
@@ -122,12 +151,55 @@ def read_prompts(path: str | Path) -> list[Prompt]:
     return prompts
 
 
-def with_shots(prompt: Prompt, rows: Sequence[dict], k: int, seed: int = 0) -> Prompt:
-    """The same prompt with k solved examples drawn from `rows` (training rows, never test rows)."""
-    if k > len(rows):
-        raise DataError(f"{k} solved examples from {len(rows)} rows: ask for fewer, or give more rows")
-    chosen = random.Random(seed).sample(list(rows), k)
-    return Prompt(f"{prompt.name}+{k}s{seed}", prompt.instruction, tuple(map(input_and_answer, chosen)), prompt.place)
+def with_shots(prompt: Prompt, rows: Sequence[dict], k: int, seed: int = 0, select: str = "random") -> Prompt:
+    """The same prompt with k solved examples from `rows` (training rows, never test rows).
+
+    "random": drawn by the seed. "balanced": drawn so that together they show as many different answers (field values
+    of a record) as k examples can. "similar": chosen anew for each input, those most like it; the seed plays no part.
+    """
+    if select not in SELECT:
+        raise RecipeError(f"select={select!r}: choose one of {', '.join(SELECT)}")
+    if not 1 <= k <= len(rows):
+        raise DataError(f"{k} solved examples from {len(rows)} rows: ask for at least one, or give more rows")
+    pairs = [input_and_answer(row) for row in rows]
+    name = f"{prompt.name}+{k}{'similar' if select == 'similar' else f'{select[0]}{seed}'}"
+    if select == "similar":
+        return Prompt(name, prompt.instruction, (), prompt.place, SimilarShots(pairs, k))
+    drawn = random.Random(seed).sample(pairs, k if select == "random" else len(pairs))
+    return Prompt(name, prompt.instruction, tuple(drawn if select == "random" else _covering(drawn, k)), prompt.place)
+
+
+def _covering(pairs: list[tuple[str, str]], k: int) -> list[tuple[str, str]]:
+    """k pairs, each the first of those that bring the most field values not shown so far."""
+    values = [_values(answer) for _, answer in pairs]
+    left, shown, chosen = list(range(len(pairs))), set(), []
+    for _ in range(k):
+        best = max(left, key=lambda i: len(values[i] - shown))
+        left.remove(best)
+        shown |= values[best]
+        chosen.append(pairs[best])
+    return chosen
+
+
+def _values(answer: str) -> set:
+    """The fields of a record with their values, or the answer as a whole."""
+    record = parse_record(answer)
+    return {answer} if record is None else {(name, json.dumps(value)) for name, value in record.items()}
+
+
+def answer_chats(
+    model,
+    tokenizer,
+    chats: Sequence[Sequence[dict]],
+    max_new_tokens: int = 96,
+    batch_size: int = 50,
+    progress: bool = False,
+    confirm: bool = False,
+) -> Generations:
+    """Answers of a model on this machine, or of an `Endpoint` (tokenizer None; it sends only with confirm=True)."""
+    if isinstance(model, Endpoint):
+        return model.answer(chats, max_new_tokens, confirm, progress)
+    return generate(model, tokenizer, chats, max_new_tokens, batch_size, progress)
 
 
 def try_prompts(
@@ -138,15 +210,18 @@ def try_prompts(
     max_new_tokens: int = 96,
     batch_size: int = 50,
     progress: bool = False,
+    confirm: bool = False,
 ) -> PromptSearch:
-    """Score each prompt on `rows` (the validation set: choosing on the test set would flatter the prompt)."""
+    """Score each prompt on `rows` (the validation set: choosing on the test set would flatter the prompt).
+
+    `model` is a model on this machine with its tokenizer, or an `Endpoint` with None.
+    """
     pairs = [input_and_answer(row) for row in rows]
     references = [answer for _, answer in pairs]
     candidates = []
     for prompt in prompts:
-        out = generate(
-            model, tokenizer, [prompt.messages(text) for text, _ in pairs], max_new_tokens, batch_size, progress
-        )
+        chats = [prompt.messages(text) for text, _ in pairs]
+        out = answer_chats(model, tokenizer, chats, max_new_tokens, batch_size, progress, confirm)
         summary = score_records(out.texts, references).summary()
         candidates.append(Candidate(prompt, summary["field_accuracy"], summary["valid_json"], out.tokens_per_call))
     return PromptSearch(tuple(sorted(candidates, key=lambda c: -c.field_accuracy.value)))
@@ -158,12 +233,17 @@ def search_prompts(
     wordings: Sequence[Prompt],
     rows: Sequence[dict],
     shot_rows: Sequence[dict],
-    shots: Sequence[int] = (1, 2, 4),
-    seeds: Sequence[int] = (0, 1),
-    **generation,
+    shots: Sequence[int] = (2, 4),
+    seeds: Sequence[int] = (0,),
+    select: Sequence[str] = SELECT,
+    **settings,
 ) -> PromptSearch:
-    """All wordings without examples; then the two best ones with 1, 2, 4 examples, each from several draws."""
-    zero = try_prompts(model, tokenizer, wordings, rows, **generation)
-    few = [with_shots(c.prompt, shot_rows, k, seed) for c in zero.candidates[:2] for k in shots for seed in seeds]
-    both = (*zero.candidates, *try_prompts(model, tokenizer, few, rows, **generation).candidates)
+    """All wordings without examples; then the two best ones with examples, in each number and selection.
+
+    Random and balanced examples are drawn once for each seed. `settings` are those of `try_prompts`.
+    """
+    zero = try_prompts(model, tokenizer, wordings, rows, **settings)
+    draws = [(k, seed, how) for k in shots for how in select for seed in (seeds if how != "similar" else (0,))]
+    few = [with_shots(c.prompt, shot_rows, *draw) for c in zero.candidates[:2] for draw in draws]
+    both = (*zero.candidates, *try_prompts(model, tokenizer, few, rows, **settings).candidates)
     return PromptSearch(tuple(sorted(both, key=lambda c: -c.field_accuracy.value)))

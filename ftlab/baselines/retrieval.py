@@ -5,15 +5,19 @@ Retrieval and answer are measured apart: `recall_at_k` and `mrr` here say whethe
 ten thousand chunks; the step up is an embedded vector store such as LanceDB.
 """
 
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ftlab.baselines.prompting import Prompt
 from ftlab.errors import DataError
 from ftlab.evaluation.statistics import Interval, bootstrap_mean, interval_of
+
+if TYPE_CHECKING:
+    from ftlab.baselines.prompting import Prompt
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+")  # also after "e.g.": give better splits as documents of their own
 WORD = r"(?u)\b\w+\b"  # bm25s by default drops words of one character, and with them the 7 in "opens at 7"
@@ -73,8 +77,7 @@ class Bm25:
     """
 
     def __init__(self, chunks: Sequence[Chunk]):
-        import bm25s
-
+        bm25s = _bm25s()
         self.chunks = _some(chunks)
         words = bm25s.tokenize(
             [chunk.text for chunk in self.chunks],
@@ -90,9 +93,7 @@ class Bm25:
 
     def search(self, query: str, k: int = 5) -> list[Hit]:
         """The best k chunks; fewer where fewer share a word with the query."""
-        import bm25s
-
-        (words,) = bm25s.tokenize(query, token_pattern=WORD, stopwords="en", return_ids=False, show_progress=False)
+        (words,) = _bm25s().tokenize(query, token_pattern=WORD, stopwords="en", return_ids=False, show_progress=False)
         scores = self._index.get_scores(words) if words else np.zeros(len(self.chunks))
         return _top(self.chunks, scores, k, above=0.0)
 
@@ -199,12 +200,19 @@ def rag_input(question: str, hits: Sequence[Hit]) -> str:
 
 
 def rag_messages(
-    prompt: Prompt, question: str, hits: Sequence[Hit], shots: Sequence[tuple[str, Sequence[Hit], str]] = ()
+    prompt: "Prompt", question: str, hits: Sequence[Hit], shots: Sequence[tuple[str, Sequence[Hit], str]] = ()
 ) -> list[dict]:
     """The chat for one question; `shots` are solved examples (question, hits, answer), each with its own context."""
     solved = tuple((rag_input(asked, found), answer) for asked, found, answer in shots)
-    whole = Prompt(prompt.name, prompt.instruction, (*prompt.shots, *solved), prompt.place)
-    return whole.messages(rag_input(question, hits))
+    return replace(prompt, shots=(*prompt.shots, *solved)).messages(rag_input(question, hits))
+
+
+def _bm25s():
+    """The library, without the lines that it logs for its own developers."""
+    import bm25s
+
+    logging.getLogger("bm25s").setLevel(logging.WARNING)
+    return bm25s
 
 
 def _name_and_text(document, number) -> tuple[str, str]:

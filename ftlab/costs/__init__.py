@@ -16,6 +16,7 @@ from ftlab.costs.memory import (
 )
 from ftlab.costs.prices import Price, PriceBook, load_prices
 from ftlab.costs.scenario import (
+    Band,
     BreakEven,
     CostReport,
     Curve,
@@ -42,6 +43,7 @@ from ftlab.costs.time import (
 
 __all__ = [
     "Architecture",
+    "Band",
     "BreakEven",
     "Calibration",
     "CostReport",

@@ -3,6 +3,8 @@
 Every number may be a band `[low, likely, high]`.
 """
 
+import math
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -127,6 +129,16 @@ def measure_tokens(path: str | Path, count_tokens: Callable[[str], int]) -> Toke
     means = {role: total / len(rows) for role, total in sums.items()}
     asked = means["user"] + means["tool"]
     return TokenCount(len(rows), means["system"], asked, means["assistant"], sum(means.values()))
+
+
+def draw(dice: random.Random, low: float, likely: float, high: float) -> float:
+    """A number of a band: half of the draws lie below the likely one, half above, the nearer to it the more often.
+
+    A band above 0 is drawn by ratios, since [1000, 10000, 1000000] is meant so; one that starts at 0 by differences.
+    """
+    share, end = 1 - math.sqrt(dice.random()), dice.choice((low, high))
+    drawn = likely * (end / likely) ** share if low > 0 else likely + (end - likely) * share
+    return min(max(drawn, low), high)  # what rounding put outside
 
 
 def certain_rule(what: str, minimum: float = 0, maximum: float = 1e12, above: float | None = None, **more) -> dict:

@@ -10,12 +10,12 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 
 from ftlab.errors import DataError, ModelError, RecipeError
-from ftlab.models import CATALOGUE, data_folder, is_hub_id
+from ftlab.models import CATALOGUE, data_folder, is_hub_id, is_offline, offline_reason
 
 GIB = 2**30
 HALF = 2  # bytes of a 16-bit number (bf16 or fp16)
@@ -37,6 +37,9 @@ OPTIMIZERS = {
     "adafactor": 0,
 }
 TARGET_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+# Kinds whose parameters are compared with a real model in the tests; any other kind is compared when it is met
+VERIFIED = ("gemma3_text", "llama", "mistral", "phi3", "qwen2", "qwen3", "smollm3")
 
 # Bytes for each logit. Full: 16-bit logits, float copy, log-softmax, its gradient (2+4+4+4). In place: Unsloth
 # before 2024-12 wrote the gradient over the logits (2+4+2). Evaluation has no gradient (2+4+4).
@@ -267,6 +270,11 @@ class WhatWouldFit:
         """Whether the run fits after all changes."""
         return self.memory.fits
 
+    def to_dict(self) -> dict:
+        """Ready for JSON: the changes, and the memory after all of them."""
+        changes = [asdict(change) | {"device_gib": round(change.device_gib, 3)} for change in self.changes]
+        return {"fits": self.fits, "changes": changes, "memory": self.memory.to_dict()}
+
     def _rows(self):
         return [
             (change.setting, f"{change.old} -> {change.new}", f"{change.device_gib:.1f}", change.loss)
@@ -300,6 +308,7 @@ def estimate_memory(
     target_modules: Sequence[str] = TARGET_MODULES,
     skip_modules: Sequence[str] = (),
     trainable_bytes: int | None = None,
+    rope_positions: int = 0,
     gpu=None,
     mode: str = "train",
 ) -> Memory:
@@ -310,7 +319,9 @@ def estimate_memory(
     tokens, after padding. `trainable_bytes` is the width of what is trained: 4 for LoRA (Unsloth and PEFT keep
     adapters in float), 2 for full fine-tuning. `logits`: "fused" (Unsloth's and TRL's chunked loss; the default),
     "full" (plain transformers; the default for DPO), "in_place" (Unsloth of 2024). `skip_modules`: names that
-    a 4-bit repository leaves in 16 bits, as in its `llm_int8_skip_modules`.
+    a 4-bit repository leaves in 16 bits, as in its `llm_int8_skip_modules`. `rope_positions`: for how many positions
+    each layer keeps rotary tables of its own (Unsloth with transformers before 4.48: the model's longest row up to
+    32,768, or yours when longer); today all layers share one small table, and 0 is right.
     Raises ModelError for a model that it cannot count, RecipeError for a setting it does not know.
 
     Measured against others' runs (tests/test_costs_memory.py): see data/recorded/memory_rows.csv for each row.
@@ -329,12 +340,22 @@ def estimate_memory(
         if value not in known:
             raise RecipeError(f"{name}: {value!r} is not known; choose one of {', '.join(known)}")
     trainable_bytes = trainable_bytes or (HALF if base == "full" else 4)
-    for name, value in (("batch", batch), ("length", length), ("rank", rank), ("trainable_bytes", trainable_bytes)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise RecipeError(f"{name}: {value!r} must be a whole number of at least 1")
+    for name, value, least in (
+        ("batch", batch, 1),
+        ("length", length, 1),
+        ("rank", rank, 1),
+        ("trainable_bytes", trainable_bytes, 1),
+        ("rope_positions", rope_positions, 0),
+    ):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise RecipeError(f"{name}: {value!r} must be a whole number of at least {least}")
+    for name, value in (("target_modules", target_modules), ("skip_modules", skip_modules)):
+        if isinstance(value, str):
+            raise RecipeError(f"{name}: {value!r} is one text; write a list of module names, such as [{value!r}]")
     unknown = sorted(set(target_modules) - set(TARGET_MODULES))
-    if unknown:
-        raise RecipeError(f"target_modules: {', '.join(unknown)} not known; choose from {', '.join(TARGET_MODULES)}")
+    if unknown or not target_modules:
+        wrong = f"{', '.join(map(repr, unknown))} not known" if unknown else "empty, so nothing would be trained"
+        raise RecipeError(f"target_modules: {wrong}; choose from {', '.join(TARGET_MODULES)}")
     gpu = find_gpu(gpu) if gpu is not None else None
 
     training = mode == "train"
@@ -345,6 +366,7 @@ def estimate_memory(
     parts = {
         "weights": weight_bytes(architecture, base, skip_modules, trainable_bytes),
         "reference model": weight_bytes(architecture, "lora") if method == "dpo_full" else 0,
+        "rotary tables": architecture.num_hidden_layers * rope_positions * architecture.head_dim * 2 * HALF,  # cos, sin
         "adapter": trainable * trainable_bytes if base != "full" else 0,
         "gradients": trainable * trainable_bytes if training else 0,
         "optimizer": trainable * (2 * trainable_bytes if state_bytes is None else state_bytes),
@@ -583,11 +605,8 @@ def find_architecture(model) -> Architecture:
     path = data_folder() / "models" / "nano" if name == "nano" else Path(name)
     if path.is_dir():
         path = path / "config.json"
-    if not path.is_file() and is_hub_id(name):
-        from huggingface_hub import try_to_load_from_cache
-
-        cached = try_to_load_from_cache(name, "config.json")
-        path = Path(cached) if isinstance(cached, str) else path
+    if not Path(name).exists() and name != "nano" and is_hub_id(name):
+        path = _hub_config(name)
     if not path.is_file():
         raise ModelError(
             f"{name}: not in the catalogue ({', '.join(table)}, nano), and no config.json at {path}. "
@@ -600,6 +619,23 @@ def find_architecture(model) -> Architecture:
     if not isinstance(config, dict):
         raise ModelError(f"{path}: holds no JSON object; it must be the model's config.json")
     return _from_config(config, name)
+
+
+def _hub_config(hub_id: str) -> Path:
+    """config.json of a model of the hub: from the local cache, else fetched (a few kilobytes, never the weights)."""
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
+    cached = try_to_load_from_cache(hub_id, "config.json")
+    if isinstance(cached, str):
+        return Path(cached)
+    known = f"give the path of its config.json, or a name of the catalogue ({', '.join(_table())}, nano)"
+    if is_offline():
+        raise ModelError(f"{hub_id}: not on this machine, and offline mode is on ({offline_reason()}); {known}")
+    try:
+        return Path(hf_hub_download(hub_id, "config.json"))
+    except Exception as error:  # network, sign-in, spelling: each library below raises its own
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"{hub_id}: its config.json could not be fetched ({reason}); {known}") from error
 
 
 def _from_config(config: dict, name: str) -> Architecture:
@@ -619,7 +655,10 @@ def _from_config(config: dict, name: str) -> Architecture:
     odd = [kind for kind in getattr(text, "layer_types", None) or () if "attention" not in kind or "linear" in kind]
     if missing or experts or odd or getattr(text, "is_encoder_decoder", False):
         why = f"no {', '.join(missing)}" if missing else "experts, an encoder or layers other than attention"
-        raise ModelError(f"{name}: only plain dense decoders can be counted; this one has {why}. Measure a short run.")
+        alone = "" if missing else _weights_alone(text, name)
+        raise ModelError(
+            f"{name}: only plain dense decoders can be counted; this one has {why}. {alone}Measure a short run."
+        )
     heads = text.num_attention_heads
     quantization = config.get("quantization_config") or {}
     architecture = Architecture(
@@ -635,8 +674,35 @@ def _from_config(config: dict, name: str) -> Architecture:
         tie_word_embeddings=bool(getattr(text, "tie_word_embeddings", False)),
         attention_bias=bool(getattr(text, "attention_bias", False)) or text.model_type == "qwen2",
     )
+    if text.model_type not in VERIFIED:
+        real = _real_parameters(text, name)
+        if abs(architecture.parameters / real - 1) > 0.02:
+            counted = f"{architecture.parameters:,} parameters counted, {real:,} in the real model"
+            raise ModelError(f"{name}: its layers are not those of a plain decoder ({counted}). Measure a short run.")
     skipped = skipped_parameters(architecture, quantization.get("llm_int8_skip_modules") or ())
     return replace(architecture, skipped=skipped)
+
+
+def _weights_alone(config, name: str) -> str:
+    """What the weights of a model take whose training cannot be counted; empty where it cannot even be built."""
+    try:
+        real = _real_parameters(config, name)
+    except ModelError:
+        return ""
+    return f"Its {real / 1e9:.1f} billion parameters alone take {real * HALF / GIB:.1f} GiB in 16 bits. "
+
+
+def _real_parameters(config, name: str) -> int:
+    """Parameters of the model that transformers builds from a configuration, without memory for its weights."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config)
+    except Exception as error:  # whatever the model's own code makes of its configuration
+        raise ModelError(f"{name}: transformers cannot build this model: {error}. Measure a short run.") from error
+    return sum(weight.numel() for weight in model.parameters())
 
 
 def _words(name: str) -> set[str]:

@@ -4,16 +4,18 @@ The money is in the people: months = one-time dollars / (dollars a month before 
 """
 
 import math
+import random
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
-from ftlab.costs.assumptions import band_problems, band_rule, certain_rule, share_rule
+from ftlab.costs.assumptions import band_problems, band_rule, certain_rule, draw, share_rule
 from ftlab.costs.options import money
 from ftlab.errors import RecipeError
-from ftlab.settings import read_settings, section_rule, text_rule
+from ftlab.settings import read_settings, read_yaml, section_rule, text_rule
 
 WEEKS_PER_MONTH = 365 / 12 / 7
+DRAWS = 1000  # of all bands at once
 
 
 @dataclass(frozen=True, repr=False)
@@ -92,6 +94,13 @@ class Payback:
     one_time: dict[str, float]
     before: Month
     after: Month
+    hours_before: float = math.nan
+    hours_after: float = math.nan
+
+    @property
+    def hours_saved_per_month(self) -> float:
+        """People's hours a month, reading and correcting; negative when they have more to do."""
+        return self.hours_before - self.hours_after
 
     @property
     def one_time_usd(self) -> float:
@@ -105,8 +114,22 @@ class Payback:
 
     def __repr__(self):
         when = "never" if self.months is None else f"after {self.weeks:.1f} weeks ({self.months:.2f} months)"
-        saving = f"{money(self.one_time_usd)} at the start, {money(self.saving_usd_per_month)} saved a month"
-        return f"Payback({when}: {saving})"
+        hours = f"{self.hours_saved_per_month:,.0f} hours of people's work"
+        saved = f"{money(self.saving_usd_per_month)} and {hours} saved a month"
+        return f"Payback({when}: {money(self.one_time_usd)} at the start, {saved})"
+
+    def to_dict(self) -> dict:
+        """Ready for JSON; months and weeks are null for never."""
+        months = {"before": asdict(self.before), "after": asdict(self.after)}
+        return {
+            "verdict": self.verdict,
+            "months": self.months,
+            "weeks": self.weeks,
+            "one_time": self.one_time,
+            "one_time_usd": self.one_time_usd,
+            "saving_usd_per_month": self.saving_usd_per_month,
+            "hours_saved_per_month": self.hours_saved_per_month,
+        } | months
 
     def _repr_html_(self):
         import html
@@ -148,6 +171,58 @@ class WeeksBand:
         """Weeks between the two ends; 0 where an end cannot be or both are never."""
         width = abs(self.weeks_at_high - self.weeks_at_low)
         return 0.0 if math.isnan(width) else width
+
+
+@dataclass(frozen=True)
+class WeeksSpread:
+    """Payback in weeks when every band is drawn at once: 10 %, 50 % and 90 % lie below; infinity is never."""
+
+    low: float
+    middle: float
+    high: float
+    share_never: float
+    share_within: float | None  # of the draws, as soon as published; None where no weeks were published
+    draws: int
+
+    def __repr__(self):
+        low, middle, high = (_weeks(each) for each in (self.low, self.middle, self.high))
+        told = "" if self.share_within is None else f"as soon as published in {self.share_within:.0%}, "
+        return f"WeeksSpread({low} .. {middle} .. {high}; {told}never in {self.share_never:.0%} of {self.draws} draws)"
+
+
+@dataclass(frozen=True, repr=False)
+class PaybackReport:
+    """One workflow with its payback, with labels that must be paid for, and how far the bands move it."""
+
+    workflow: Workflow
+    payback: Payback
+    with_new_labels: Payback
+    spread: WeeksSpread
+    bands: tuple[WeeksBand, ...]
+    elasticities: tuple[Elasticity, ...]
+
+    def to_dict(self) -> dict:
+        """Ready for JSON; weeks of infinity are "never", impossible ones null."""
+        bands = [asdict(each) for each in self.bands]
+        return {
+            "workflow": self.workflow.name,
+            "published_weeks": self.workflow.published_weeks,
+            "payback": self.payback.to_dict(),
+            "with_new_labels": self.with_new_labels.to_dict(),
+            "spread": _finite(asdict(self.spread)),
+            "bands": [_finite(each) for each in bands],
+            "elasticities": [asdict(each) for each in self.elasticities],
+        }
+
+    def __repr__(self):
+        lines = [repr(self.workflow), repr(self.payback), f"labels paid for: {self.with_new_labels}", repr(self.spread)]
+        lines.append("weeks at both ends of each band, widest first:")
+        for each in self.bands:
+            ends = f"{_weeks(each.weeks_at_low)} .. {_weeks(each.weeks_at_high)}"
+            lines.append(f"  {each.assumption} {each.low:g}..{each.high:g}: {ends}")
+        strong = [each for each in self.elasticities if each.elasticity][:3]
+        carried = ", ".join(f"{each.assumption} ({each.elasticity:+.2f})" for each in strong)
+        return "\n".join([*lines, f"per cent of the weeks for one per cent more of: {carried}"])
 
 
 @dataclass(frozen=True)
@@ -198,11 +273,12 @@ def payback(workflow: Workflow) -> Payback:
         "setup": workflow.setup_usd,
     }
     before, after = _month_before(workflow), _month_after(workflow)
+    hours = [_hours(workflow, *counts) for counts in (_counts_before(workflow), _counts_after(workflow))]
     saving = before.total_usd - after.total_usd
     months = math.fsum(one_time.values()) / saving if saving > 0 else math.inf
     if math.isinf(months):
-        return Payback("never", None, None, one_time, before, after)
-    return Payback("pays back", months, months * WEEKS_PER_MONTH, one_time, before, after)
+        return Payback("never", None, None, one_time, before, after, *hours)
+    return Payback("pays back", months, months * WEEKS_PER_MONTH, one_time, before, after, *hours)
 
 
 def with_new_labels(workflow: Workflow) -> Payback:
@@ -235,6 +311,40 @@ def weeks_bands(workflow: Workflow) -> tuple[WeeksBand, ...]:
     return tuple(sorted(found, key=lambda each: -each.width))
 
 
+def weeks_spread(workflow: Workflow, draws: int = DRAWS, seed: int = 0) -> WeeksSpread:
+    """The payback when every band is drawn at once (see `assumptions.draw`); what cannot be is drawn again."""
+    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
+        raise RecipeError(f"draws: {draws!r} must be a whole number of at least 1")
+    dice, weeks = random.Random(seed), []
+    for _ in range(100 * draws):
+        drawn = {name: draw(dice, low, getattr(workflow, name), high) for name, (low, high) in workflow.bands.items()}
+        months = _months(replace(workflow, **drawn))
+        weeks += [] if math.isnan(months) else [months * WEEKS_PER_MONTH]
+        if len(weeks) == draws:
+            break
+    else:
+        raise RecipeError(f"{workflow.name}: the bands leave next to no possible case; narrow accuracy_automatic")
+    weeks.sort()
+    low, middle, high = (weeks[round(share * (draws - 1))] for share in (0.1, 0.5, 0.9))
+    told = workflow.published_weeks
+    within = None if told is None else sum(each <= told for each in weeks) / draws
+    return WeeksSpread(low, middle, high, sum(map(math.isinf, weeks)) / draws, within, draws)
+
+
+def report_payback(workflow: Workflow) -> PaybackReport:
+    """All that is known about one workflow's payback, for a page or a shell."""
+    parts = (payback(workflow), with_new_labels(workflow), weeks_spread(workflow))
+    return PaybackReport(workflow, *parts, weeks_bands(workflow), elasticities(workflow))
+
+
+def is_workflow(path: str | Path) -> bool:
+    """Whether a file is a workflow for `read_workflow`; else read it as a scenario, which says what is wrong in it."""
+    try:
+        return "ours" in read_yaml(path, SCHEMA)[0]
+    except RecipeError:
+        return False
+
+
 def by_threshold(workflow: Workflow, points: Iterable[tuple[float, float, float]]) -> tuple[ThresholdPayback, ...]:
     """The payback for each (threshold, share above it, accuracy above it) of a measured coverage curve."""
     found = []
@@ -244,19 +354,33 @@ def by_threshold(workflow: Workflow, points: Iterable[tuple[float, float, float]
     return tuple(found)
 
 
-def _month_before(workflow) -> Month:
-    """Before training nothing sorts the cases: those read are as accurate as those that are not."""
+def _counts_before(workflow) -> tuple[float, float, float]:
+    """Cases a month that are read, wrong and caught, wrong and missed; nothing sorts the cases before training."""
     cases, wrong = workflow.cases_per_month, 1 - workflow.accuracy_before
     read = cases * workflow.review_share_before
-    return _month(workflow, read, read * wrong, (cases - read) * wrong, 1.0, 0.0)
+    return read, read * wrong, (cases - read) * wrong
 
 
-def _month_after(workflow) -> Month:
+def _counts_after(workflow) -> tuple[float, float, float]:
+    """The same after training, when those that nobody reads are right in `accuracy_automatic` of the cases."""
     cases = workflow.cases_per_month
     read = cases * workflow.review_share_after
     slipped = (cases - read) * (1 - workflow.accuracy_automatic)
-    caught = max(0.0, cases * (1 - workflow.accuracy_after) - slipped)
-    return _month(workflow, read, caught, slipped, workflow.inference_factor, workflow.upkeep_usd_per_month)
+    return read, max(0.0, cases * (1 - workflow.accuracy_after) - slipped), slipped
+
+
+def _hours(workflow, read, caught, slipped) -> float:
+    """People's hours a month."""
+    return (read * workflow.minutes_per_review + caught * workflow.minutes_per_correction) / 60
+
+
+def _month_before(workflow) -> Month:
+    return _month(workflow, *_counts_before(workflow), 1.0, 0.0)
+
+
+def _month_after(workflow) -> Month:
+    counts = _counts_after(workflow)
+    return _month(workflow, *counts, workflow.inference_factor, workflow.upkeep_usd_per_month)
 
 
 def _month(workflow, read, caught, slipped, inference_factor, upkeep) -> Month:
@@ -287,6 +411,17 @@ def _months(workflow) -> float:
         return math.nan
     months = payback(workflow).months
     return math.inf if months is None else months
+
+
+def _weeks(weeks: float) -> str:
+    """Weeks as text; infinity is never, NaN cannot be."""
+    return "cannot be" if math.isnan(weeks) else "never" if math.isinf(weeks) else f"{weeks:.1f} weeks"
+
+
+def _finite(values: dict) -> dict:
+    """Numbers that JSON can hold: infinity as "never", NaN as null."""
+    floats = {name: each for name, each in values.items() if isinstance(each, float) and not math.isfinite(each)}
+    return values | {name: None if math.isnan(each) else "never" for name, each in floats.items()}
 
 
 _RULES = {

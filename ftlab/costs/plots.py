@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))  # lines are told apart without colour too
 PARTS = {  # of a memory bar: label, parts of an estimate
-    "weights": ("weights", "reference model"),
+    "weights": ("weights", "reference model", "rotary tables"),
     "gradients": ("gradients",),
     "optimizer": ("optimizer",),
     "adapter and workspace": ("adapter", "workspace"),
@@ -64,7 +64,8 @@ def memory_figure(memories: "Sequence[Memory]") -> Figure:
     refuse_empty(memories, "memories", "pass at least one result of estimate_memory")
     fig = Figure(figsize=(7, 1.3 + 0.34 * len(memories)), layout="constrained")
     ax = fig.add_subplot()
-    names = [f"{each.settings['method']}{f' on {each.gpu.name}' if each.gpu else ''}" for each in memories]
+    runs = zip(_runs(memories), memories, strict=True)
+    names = [f"{run}{f' on {each.gpu.name}' if each.gpu else ''}" for run, each in runs]
     left = [0.0] * len(memories)
     for colour, (label, sizes) in zip(COLOURS, _memory_bars(memories).items(), strict=False):
         ax.barh(range(len(memories)), sizes, left=left, color=colour, label=label, height=0.7)
@@ -88,10 +89,18 @@ def memory_alt(memories: "Sequence[Memory]") -> str:
     """The sentence for `memory_figure`, written from the numbers."""
     refuse_empty(memories, "memories", "pass at least one result of estimate_memory")
     bars = []
-    for each in memories:
+    for run, each in zip(_runs(memories), memories, strict=True):
         room = f" of {each.gpu.usable_gib:.1f} on {each.gpu.name}: {'fits' if each.fits else 'no'}" if each.gpu else ""
-        bars.append(f"{each.settings['method']} {each.device_gib:.1f}{room}")
-    return f"Stacked bars of the GiB needed to train {memories[0].model}, by part. {'; '.join(bars)}."
+        bars.append(f"{run} {each.device_gib:.1f}{room}")
+    models = list(dict.fromkeys(each.model for each in memories))
+    models = models[0] if len(models) == 1 else f"{', '.join(models[:-1])} and {models[-1]}"
+    return f"Stacked bars of the GiB needed to train {models}, by part. {'; '.join(bars)}."
+
+
+def _runs(memories) -> list[str]:
+    """What tells the estimates apart: the method, with the model in front where there are several models."""
+    several = len({each.model for each in memories}) > 1
+    return [f"{f'{each.model} ' if several else ''}{each.settings['method']}" for each in memories]
 
 
 def _memory_bars(memories) -> dict[str, list[float]]:

@@ -121,6 +121,8 @@ class PriceRow:
         warnings = _row_warnings(name, self, self.usd, today)
         ends = self.training_ends if self.what == "training" else None
         warnings += date_warnings(f"{self.provider} {self.model}", self.model_retires, ends, today)
+        if ends and self.note:  # who may still train, and how
+            warnings += (f"{self.provider} {self.model} {self.what}: {self.note}".replace(" * ", " "),)
         return Price(self.usd, self.unit, self.currency, _source(self), warnings)
 
 

@@ -10,6 +10,7 @@ import random
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import date
+from functools import cached_property
 
 from ftlab.costs.assumptions import (
     HOURS_PER_MONTH,
@@ -17,6 +18,7 @@ from ftlab.costs.assumptions import (
     Assumption,
     Scenario,
     TokenCount,
+    draw,
     measure_tokens,
     read_scenario,
 )
@@ -24,10 +26,13 @@ from ftlab.costs.options import Charge, Known, OptionCost, gpu_charge, money, op
 from ftlab.costs.prices import PriceBook, load_prices
 from ftlab.errors import RecipeError
 
+DRAWS = 100  # of all bands at once, for the bands that every report shows
+
 __all__ = [
     "HOURS_PER_MONTH",
     "KINDS",
     "Assumption",
+    "Band",
     "BreakEven",
     "Charge",
     "CostReport",
@@ -130,6 +135,15 @@ class Tornado:
 
 
 @dataclass(frozen=True)
+class Band:
+    """10 %, 50 % and 90 % of the draws lie below these numbers; None where a price is unknown."""
+
+    low: Known
+    middle: Known
+    high: Known
+
+
+@dataclass(frozen=True)
 class SavingBand:
     """The saving when every band is drawn at once: 10 %, 50 % and 90 % of the draws lie below these dollars."""
 
@@ -217,6 +231,22 @@ class CostReport:
         totals = {each.name: tuple(each.total_usd(n / each.calls_per_month) for n in grid) for each in self.options}
         return Curve("calls", grid, totals)
 
+    @cached_property
+    def _drawn(self):
+        """The report at DRAWS values of all bands at once."""
+        return self._draw(self.scenario.bands, DRAWS if self.scenario.bands else 1, seed=0)
+
+    @property
+    def worth_bands(self) -> dict[str, Band]:
+        """By option: the spread of its present value when all bands of the scenario are drawn at once."""
+        return {each.name: _band([report.npv(each.name) for report in self._drawn]) for each in self.options}
+
+    @property
+    def months_band(self) -> Band:
+        """The spread of the months until the break-even; infinity is never."""
+        found = [report.break_even for report in self._drawn]
+        return _band([{"never": math.inf, "unknown": None}.get(even.verdict, even.months) for even in found])
+
     def volume_curve(self, calls_per_month_grid: Iterable[float]) -> Curve:
         """Present value of each option over the horizon, were there so many calls a month."""
         grid = tuple(calls_per_month_grid)
@@ -244,26 +274,32 @@ class CostReport:
         return Tornado(saving, tuple(sorted(swings, key=lambda swing: -swing.width)))
 
     def saving_band(self, draws: int = 300, seed: int = 0) -> SavingBand:
-        """The spread of the saving when each band is drawn from a triangle over low, likely and high."""
-        dice, bands, savings = random.Random(seed), self._bands(), []
-        for _ in range(draws):
-            values = {band.name: dice.triangular(band.low, band.high, band.likely) for band in bands}
-            savings.append(self.at(values).saving_usd)
-        if None in savings:
-            return SavingBand(None, None, None, None, draws)
-        savings.sort()
-        low, likely, high = (savings[round(share * (draws - 1))] for share in (0.1, 0.5, 0.9))
-        return SavingBand(low, likely, high, sum(saving > 0 for saving in savings) / draws, draws)
+        """The spread of the saving when all bands of the two options are drawn at once (see `assumptions.draw`)."""
+        if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
+            raise RecipeError(f"draws: {draws!r} must be a whole number of at least 1")
+        return _saving_band(self._draw(self._bands(), draws, seed))
+
+    def _draw(self, bands, draws, seed):
+        """The report at `draws` values of the bands."""
+        dice = random.Random(seed)
+        return [
+            self.at({band.name: draw(dice, band.low, band.likely, band.high) for band in bands}) for _ in range(draws)
+        ]
 
     def to_dict(self) -> dict:
         """The contract of `ftlab cost --json`; unknown amounts are null."""
+        worth = {name: {"likely": self.npv(name)} | asdict(band) for name, band in self.worth_bands.items()}
+        months = {name: "never" if at == math.inf else at for name, at in asdict(self.months_band).items()}
         return {
             "scenario": self.scenario.name,
             "today": self.today.isoformat(),
-            "options": [option.to_dict() for option in self.options],
+            "options": [option.to_dict() | {"worth_today_usd": worth[option.name]} for option in self.options],
             "compare": dict(self.scenario.content["compare"]),
             "break_even": self.break_even.to_json(),
+            "break_even_months": months,
             "saving_usd": self.saving_usd,
+            "saving_band": asdict(_saving_band(self._drawn)),
+            "tornado": [asdict(swing) for swing in self.tornado().swings],
             "assumptions": [asdict(each) for each in self.scenario.assumptions],
             "warnings": list(self.warnings),
         }
@@ -271,30 +307,46 @@ class CostReport:
     def _rows(self):
         return [
             (each.name, money(each.one_time_usd), money(each.monthly_usd), money(each.usd_per_call, 6),
-             money(each.monthly_total_usd), money(self.npv(each.name)))
+             money(each.monthly_total_usd), money(self.npv(each.name)), _span(self.worth_bands[each.name]))
             for each in self.options
         ]  # fmt: skip
 
     def _headings(self):
         horizon = self.scenario.content["horizon_months"]
-        return ["option", "one-time", "fixed a month", "per call", "all a month", f"worth today, {horizon:g} months"]
+        worth = f"worth today, {horizon:g} months"
+        return ["option", "one-time", "fixed a month", "per call", "all a month", worth, "8 of 10 draws"]
+
+    def _answer(self):
+        """The break-even with its band, and what can turn it round."""
+        lines = [f"{self.candidate.name} against {self.baseline.name}: {self.break_even}"]
+        if self.break_even.verdict == "unknown" or not self._bands():
+            return lines
+        ends = (self.months_band.low, self.months_band.high)
+        months = " to ".join("never" if at == math.inf else f"{at:,.1f}" for at in ends)
+        saving = _saving_band(self._drawn)
+        lines.append(f"all bands drawn at once: months to the break-even {months}, saving {_span(saving)}, "
+                     f"cheaper in {saving.share_positive:.0%} of the draws")  # fmt: skip
+        flips = self.tornado().flips
+        lines.append(f"alone enough to turn the answer round: {', '.join(flips) or 'no single band'}")
+        return lines
 
     def __repr__(self):
-        compared = f"{self.candidate.name} against {self.baseline.name}"
         rows = [self._headings(), *self._rows()]
-        lines = [f"CostReport({self.scenario.name}, {self.today}; {compared}: {self.break_even})"]
+        first, *more = self._answer()
+        lines = [f"CostReport({self.scenario.name}, {self.today}; {first})"]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
             cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
             lines.append("  " + "  ".join([row[0].ljust(widths[0]), *cells]))
+        lines += [f"  {line}" for line in more]
         return "\n".join(lines + [f"  warning: {warning}" for warning in self.warnings])
 
     def _repr_html_(self):
         from html import escape
 
-        compared = f"{self.candidate.name} against {self.baseline.name}: {self.break_even}"
+        answer = "".join(f"<p>{escape(line)}</p>" for line in self._answer())
         notes = "".join(f"<li>{escape(warning)}</li>" for warning in self.warnings)
-        return f"{_html(self._rows(), self._headings())}<p>{escape(compared)}</p><ul>{notes}</ul>"
+        return f"{_html(self._rows(), self._headings())}{answer}<ul>{notes}</ul>"
 
 
 def cost(scenario: Scenario, today: date | None = None, prices: PriceBook | None = None) -> CostReport:
@@ -330,6 +382,28 @@ def break_even(baseline: OptionCost, candidate: OptionCost) -> BreakEven:
     if math.isinf(months):
         return BreakEven("never", reason=f"{candidate.name} saves next to nothing a month")
     return BreakEven("break-even", months * candidate.calls_per_month, months)
+
+
+def _band(draws) -> Band:
+    """10 %, 50 % and 90 % of the draws, each the value of one draw; None where one of them is unknown."""
+    if None in draws:
+        return Band(None, None, None)
+    draws = sorted(draws)
+    return Band(*(draws[round(share * (len(draws) - 1))] for share in (0.1, 0.5, 0.9)))
+
+
+def _saving_band(reports) -> SavingBand:
+    """The spread of the saving over reports at drawn values."""
+    savings = [report.saving_usd for report in reports]
+    if None in savings:
+        return SavingBand(None, None, None, None, len(savings))
+    band, positive = _band(savings), sum(saving > 0 for saving in savings) / len(savings)
+    return SavingBand(band.low, band.middle, band.high, positive, len(savings))
+
+
+def _span(band) -> str:
+    """The low and the high end of a band in dollars."""
+    return "unknown" if band.low is None else f"{money(band.low)} to {money(band.high)}"
 
 
 def _html(rows, columns) -> str:

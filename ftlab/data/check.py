@@ -7,18 +7,26 @@
 import codecs
 import json
 import os
+import pickle
+import subprocess
+import sys
+import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
-from ftlab.data import formats, privacy, quality, schema
+from ftlab.data import formats, privacy, quality, schema, sources
 from ftlab.data.schema import Finding, Row
-from ftlab.data.sources import name_of
 from ftlab.errors import DataError, FtlabError, ModelError
+from ftlab.hardware import usable_cores
 
 SEVERITIES = ("error", "warning", "info")  # worst first
 MAX_LENGTH = 1024  # tokens; TRL's own default
+MANY_ROWS = 20_000  # from here on a second process pays for its start
+CHUNK_ROWS = 1000  # handed to it at a time
 
 CODES = {
     "repeated_row": ("warning", "is line {} once more, letter for letter; one of them is enough"),
@@ -103,12 +111,14 @@ def check(
     model: str | Path | None = None,
     max_length: int | None = MAX_LENGTH,
     format: str | None = None,
+    processes: int | None = None,
 ) -> CheckReport:
     """Run every check on a training file; bad content becomes findings, never an exception.
 
     `against` is an evaluation file whose inputs must not be in this one; `model` a name for its tokenizer, which
     adds what depends on tokens (`max_length` in tokens, None for no cut). An error in `against` is listed under
-    that file's name. Raises DataError when there is nothing to check and ModelError without such a tokenizer.
+    that file's name. `processes` is 1 or 2: the second one looks for duplicates, with the same findings; None takes
+    it for MANY_ROWS or more. Raises DataError when there is nothing to check, ModelError without such a tokenizer.
     """
     from ftlab.data import duplicates, tokens
 
@@ -116,14 +126,17 @@ def check(
         raise DataError(f"{path} is compared with itself: name another file, such as the test set (--against)")
     tokenizer = None if model is None else load_tokenizer(model)
     source = _load(path, format)
-    findings = []
+    findings, trained = [], None
     rows = [record.row for record in source.records]
     if rows:
-        findings += duplicates.find_duplicates(rows)
-        findings += quality.find_quality_problems(rows)
-        findings += privacy.find_private(rows)
-        if tokenizer is not None:
-            findings += tokens.find_token_problems(rows, tokenizer, max_length)
+        with _duplicates(rows, processes) as found_duplicates:
+            others = quality.find_quality_problems(rows) + privacy.find_private(rows)
+            if tokenizer is not None and max_length is None:
+                others += tokens.find_token_problems(rows, tokenizer, None)
+            elif tokenizer is not None:
+                found, trained = tokens.problems_and_trained_rows(rows, tokenizer, max_length)
+                others += found
+            findings = found_duplicates() + others
     if against is not None:
         other = _load(against, None)
         findings += schema.errors_of(other.findings)
@@ -132,14 +145,73 @@ def check(
     findings = source.findings + _under_source_names(findings, source.records)
     bad = {(finding.file, finding.line) for finding in schema.errors_of(findings)}
     kept = [row for row in rows if (row.file, row.line) not in bad]
-    trained = None
-    if rows and tokenizer is not None and max_length is not None:
-        trained = tokens.trained_rows(rows, tokenizer, max_length)
     findings = [_with_place(finding, source.places) for finding in findings]
     findings.sort(key=lambda finding: (finding.file != source.name, finding.line))
     counts = dict(Counter(finding.code for finding in findings))
-    kept = [replace(row, file=source.name) for row in kept]
+    kept = [row if row.file == source.name else replace(row, file=source.name) for row in kept]
     return CheckReport(source.name, source.format, source.rows_in, len(kept), kept, findings, counts, trained)
+
+
+@contextmanager
+def _duplicates(rows: list[Row], processes: int | None) -> Iterator[Callable[[], list[Finding]]]:
+    """Begin to look for duplicates and yield what waits for the findings; in this process they are made then.
+
+    The other one is a plain child process: multiprocessing would run a user's script without a main guard again.
+    Whatever goes wrong there, the work is done here.
+    """
+    from ftlab.data.duplicates import find_duplicates
+
+    if processes is None:
+        processes = 2 if len(rows) >= MANY_ROWS and usable_cores() > 1 else 1
+    if processes < 2 or not sys.executable:
+        yield lambda: find_duplicates(rows)
+        return
+    ours = Path(__file__).resolve().parents[2]  # the folder of this very ftlab
+    paths = [str(ours), os.environ.get("PYTHONPATH", "")]
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", "from ftlab.data import check; check._find_duplicates_for_parent()"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    ) as child:  # fmt: skip
+
+        def wait():
+            try:
+                return pickle.load(child.stdout)
+            except Exception:  # a garbled answer raises many kinds
+                return find_duplicates(rows)
+
+        sender = threading.Thread(target=_send, args=(rows, child.stdin))
+        sender.start()
+        try:
+            yield wait
+        finally:
+            child.kill()
+            sender.join()
+
+
+def _send(rows, stream) -> None:
+    """Write what `find_duplicates` reads of the rows, and an empty list as the end."""
+    try:
+        with stream:
+            for start in range(0, len(rows), CHUNK_ROWS):
+                part = [({key: row.data[key] for key in ("messages", "tools") if key in row.data}, row.file, row.line)
+                        for row in rows[start : start + CHUNK_ROWS]]  # fmt: skip
+                pickle.dump(part, stream)
+            pickle.dump([], stream)
+    except Exception:  # without the end the reader gives no answer, and that is noticed
+        pass
+
+
+def _find_duplicates_for_parent() -> None:
+    """The other side of `_duplicates`: rows from stdin, one chunk in memory at a time, findings to stdout."""
+    from ftlab.data.duplicates import find_duplicates
+
+    def rows():
+        while part := pickle.load(sys.stdin.buffer):
+            for row in part:
+                yield Row(*row)
+
+    pickle.dump(find_duplicates(rows()), sys.stdout.buffer)
 
 
 @dataclass(frozen=True)
@@ -203,7 +275,7 @@ def fix(path, out: str | Path, format: str | None = None, mask: bool = True, for
     if _same_file(path, out):
         raise DataError(f"{out} is the file that is read: write the repaired copy under another name")
     schema.refuse_existing(out, force)
-    source = _load(path, format, repair_roles=True)
+    source = _load(path, format, to_repair=True)
     records, dropped = source.records, list(source.dropped)
     todo = records
     while todo:  # until nothing changes: one repair can lay bare the next
@@ -223,13 +295,13 @@ def fix(path, out: str | Path, format: str | None = None, mask: bool = True, for
 
 # ---- reading
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Record:
     """A row as messages, with the bytes of its line where these already are a messages row."""
 
     row: Row
     raw: bytes | None = None
-    chat: formats.Chat | None = None  # knows the names that the source has
+    chat: formats.Chat | None = None  # knows the names that the source has; None where it has ours
     changes: list = field(default_factory=list)
 
     def note(self, place: str, code: str, before: str, after: str) -> None:
@@ -262,13 +334,16 @@ class _Source:
     ends_with_newline: bool = True
 
 
-def _load(path, format, repair_roles=False) -> _Source:
-    format = formats.format_of(path, format)
-    name = name_of(path)
+def _load(path, format, to_repair=False) -> _Source:
+    """The rows of a source; `to_repair` keeps the bytes of the lines and mends the names of roles."""
+    lines = list(sources.scan(path, formats.fits))  # one reading: it is the dear part
+    name = sources.name_of(path)
+    format = _format_of(lines, name) if format is None else formats.format_of(path, format)
     source = _Source(name, format, [], [], [], [], {})
-    raw = _raw_lines(path) if format == "messages" else {}
+    raw = _raw_lines(path) if to_repair and format == "messages" else {}
     source.ends_with_newline = not raw or raw[max(raw)].endswith(b"\n")
-    for line, chat, found in formats.scan(path, format):
+    for line in lines:
+        chat, found = _read_row(line, name, format)
         source.findings += found
         source.rows_in += line.is_row
         if not line.is_row:
@@ -278,10 +353,10 @@ def _load(path, format, repair_roles=False) -> _Source:
         if line.at:
             source.places[file] = (name, line.at)
         row = Row(chat.data if chat else line.row, file, line.number)
-        record = _Record(row, _body(raw[line.number]) if raw else None, chat)
+        record = _Record(row, _body(raw[line.number]) if raw else None, chat if chat and chat.places else None)
         errors = schema.errors_of(found)
         line_is_good = isinstance(line.row, dict) and not schema.errors_of(line.findings)
-        if repair_roles and format == "messages" and line_is_good:
+        if to_repair and format == "messages" and line_is_good:
             _repair_roles(record)
             errors = errors if _problems(record) else []
         if errors:
@@ -289,6 +364,22 @@ def _load(path, format, repair_roles=False) -> _Source:
         else:
             source.records.append(record)
     return source
+
+
+def _format_of(lines, name):
+    """The format of lines that have been read; None when not one of them can be parsed."""
+    rows = (Row(line.row, name, line.number) for line in lines
+            if line.is_row and isinstance(line.row, dict) and not schema.errors_of(line.findings))  # fmt: skip
+    first = next(rows, None)
+    return None if first is None else formats.detect(chain([first], rows))
+
+
+def _read_row(line, name, format):
+    """The row of a line as messages (None if unusable) and all that is wrong with the line."""
+    if not line.is_row or schema.errors_of(line.findings):
+        return None, line.findings
+    chat, found = formats.read_row(Row(line.row, name, line.number), format, line.at)
+    return None if schema.errors_of(found) else chat, line.findings + found
 
 
 def _raw_lines(path) -> dict[int, bytes]:

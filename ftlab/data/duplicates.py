@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ftlab.data.schema import Finding, Row, finding
+from ftlab.data.schema import Finding, Row, content_field, finding
 from ftlab.errors import DataError
 
 NUM_PERM = 128  # slots of a MinHash signature
@@ -74,22 +74,23 @@ def normalise(text: str, fold_case: bool = True) -> str:
     """Text as it is compared: Unicode NFKC, no invisible characters, single spaces and, as asked, no letter case."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text).translate(INVISIBLE)
-    text = " ".join(text.split())
+    spaced = " ".join(text.split())
+    text = text if spaced == text else spaced  # mostly the same: then no second copy is kept
     return text.casefold() if fold_case else text
 
 
-def find_duplicates(rows: Sequence[Row], threshold: float = 0.8) -> list[Finding]:
+def find_duplicates(rows: Iterable[Row], threshold: float = 0.8) -> list[Finding]:
     """Exact and near duplicates and contradictory answers among `rows`, one finding a row, in their order.
 
     A row that repeats an earlier one says no more. Answers contradict where the inputs are the same
     (`contradiction`) or differ in letter case, spacing, punctuation, identifying numbers or one typing error
     (`near_contradiction`), under the same system turn; the finding stands at the rarer answer, else at the later.
     An identifying number has five digits or more, or is a value of the row's own JSON answer; an answer that
-    differs in it alone does not contradict. Only the last answer of a chat is compared.
+    differs in it alone does not contradict. Only the last answer of a chat is compared. `rows` are gone through once
+    and what is not compared is not kept, so they can come from a stream.
     """
     _check(threshold)
-    chats = [_read(row.data) for row in rows]
-    first = _first_of_each(rows)
+    chats, first = _read_all(rows)
     found = {}  # index: (code, index of the partner, values)
     for index, original in enumerate(first):
         if index != original:
@@ -101,21 +102,21 @@ def find_duplicates(rows: Sequence[Row], threshold: float = 0.8) -> list[Finding
     _find_near_contradictions(chats, kept, copies, words, skeletons, found)
     _find_near_duplicates(chats, kept, words, found, threshold)
     return [
-        _finding(rows[index], chats[index], code, _place(rows[partner], rows[index]), *values)
+        _finding(chats[index], code, _place(chats[partner].row, chats[index].row), *values)
         for index, (code, partner, *values) in sorted(found.items())
     ]
 
 
 def duplicates_to_drop(rows: Sequence[Row]) -> list[Row]:
     """The rows that are an earlier row letter for letter; what else looks alike is for a person to decide."""
-    return [rows[index] for index, original in enumerate(_first_of_each(rows)) if index != original]
+    first = {}
+    return [row for index, row in enumerate(rows) if first.setdefault(_key(row.data), index) != index]
 
 
 def clusters(rows: Sequence[Row], threshold: float = 0.8) -> list[list[Row]]:
     """Groups of two or more rows with similar inputs, largest first; a row joins an earlier one it resembles."""
     _check(threshold)
-    chats = [_read(row.data) for row in rows]
-    root = _first_of_each(rows)
+    chats, root = _read_all(rows)
     kept = [index for index, original in enumerate(root) if index == original and chats[index].text]
     words = _words(_split(chats[index].text) for index in kept)
     for here, (there, _) in sorted(_nearest(words, None, threshold).items()):
@@ -139,7 +140,7 @@ def find_leaks(
     _check(threshold)
     if not isinstance(ngram, int) or ngram < 2:
         raise DataError(f"ngram is {ngram!r}; it must be a whole number of words, 2 or more")
-    chats, others = ([_read(row.data) for row in part] for part in (rows, against))
+    chats, others = ([_read(row) for row in part] for part in (rows, against))
     inputs = {}
     for index, chat in enumerate(others):
         if chat.text:
@@ -156,23 +157,37 @@ def find_leaks(
     for index, (other, share, size) in _contained(whole, other_words, ngram).items():
         found.setdefault(index, ("leak_contained", other, share, size))
     return [
-        _finding(rows[index], chats[index], code, f"{against[other].file}:{against[other].line}", *values)
+        _finding(chats[index], code, f"{against[other].file}:{against[other].line}", *values)
         for index, (code, other, *values) in sorted(found.items())
     ]
 
 
+_NO_DATA = {}
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str)
+
+
 class _Chat(NamedTuple):
-    """What is compared of one row: texts with their letter case, and the fields they come from."""
+    """What is compared of one row: texts with their letter case, the fields they come from, the place of the row."""
 
     system: str
     text: str
     answer: str
     text_field: str
     answer_field: str
+    row: Row  # without its data
 
 
-def _read(data: dict) -> _Chat:
-    messages = data.get("messages")
+def _read_all(rows) -> tuple[list[_Chat], list[int]]:
+    """The chats, and for each the index of the first with the very same messages (and tools)."""
+    chats, first, original = [], {}, []
+    for index, row in enumerate(rows):
+        chats.append(_read(row))
+        original.append(first.setdefault(_key(row.data), index))
+    return chats, original
+
+
+def _read(row: Row) -> _Chat:
+    messages = row.data.get("messages")
     turns = [turn if isinstance(turn, dict) else {} for turn in (messages if isinstance(messages, list) else [])]
     replies = [index for index, turn in enumerate(turns) if turn.get("role") == "assistant"]
     last = replies[-1] if replies else len(turns)
@@ -183,8 +198,9 @@ def _read(data: dict) -> _Chat:
         normalise(system),
         normalise(text, fold_case=False),
         _content(turns[last]) if replies else "",
-        f"messages[{before[-1]}].content" if before else "messages",
-        f"messages[{last}].content" if replies else "messages",
+        content_field(before[-1]) if before else "messages",
+        content_field(last) if replies else "messages",
+        Row(_NO_DATA, row.file, row.line),
     )
 
 
@@ -195,7 +211,7 @@ def _content(turn):
 
 
 def _dump(value):
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    return _ENCODER.encode(value)
 
 
 def _check(threshold):
@@ -203,35 +219,32 @@ def _check(threshold):
         raise DataError(f"threshold is {threshold!r}; it must be above 0 and at most 1, such as 0.8")
 
 
-def _first_of_each(rows) -> list[int]:
-    """For each row the index of the first row with the very same messages (and tools)."""
-    first, result = {}, []
-    for index, row in enumerate(rows):
-        messages = row.data.get("messages")
-        if isinstance(messages, list) and "tools" not in row.data and all(_is_plain(turn) for turn in messages):
-            key = tuple((turn["role"], turn["content"]) for turn in messages)
-        else:
-            key = _dump([messages, row.data.get("tools")])
-        result.append(first.setdefault(key, index))
-    return result
+def _key(data):
+    """Equal for rows with the very same messages and tools."""
+    messages = data.get("messages")
+    if isinstance(messages, list) and "tools" not in data and all(map(_is_plain, messages)):
+        return tuple([text for turn in messages for text in (turn["role"], turn["content"])])
+    return _dump([messages, data.get("tools")])
 
 
 def _is_plain(turn):
-    return isinstance(turn, dict) and len(turn) == 2 and all(isinstance(turn.get(k), str) for k in ("role", "content"))
+    if not isinstance(turn, dict) or len(turn) != 2:
+        return False
+    return isinstance(turn.get("role"), str) and isinstance(turn.get("content"), str)
 
 
 def _place(row, seen_from):
     return f"line {row.line}" if row.file == seen_from.file else f"{row.file}:{row.line}"
 
 
-def _finding(row, chat, code, place, *values):
+def _finding(chat, code, place, *values):
     field = {
         "exact_duplicate": "messages",
         "contradiction": chat.answer_field,
         "near_contradiction": chat.answer_field,
         "leak_contained": "messages",
     }.get(code, chat.text_field)
-    return finding(CODES, code, row, field, place, *values)
+    return finding(CODES, code, chat.row, field, place, *values)
 
 
 # answers
@@ -240,21 +253,30 @@ def _finding(row, chat, code, place, *values):
 def _fields(answer: str) -> dict[str, str]:
     """The values of a JSON answer by path, written as JSON; any other answer is one value at the path ''."""
     try:
-        value = json.loads(answer) if answer.lstrip().startswith("{") else None
-        if isinstance(value, dict):
-            return dict(_leaves(value))
-    except (ValueError, RecursionError):
+        if (leaves := _leaves(answer)) is not None:
+            return {path: _dump(value) for path, value in leaves}
+    except RecursionError:
         pass
     return {"": normalise(answer)}
 
 
-def _leaves(value: dict, path="") -> Iterator[tuple[str, str]]:
-    for key, item in value.items():
-        here = f"{path}.{key}" if path else key
-        if isinstance(item, dict) and item:
-            yield from _leaves(item, here)
+def _leaves(answer: str) -> list[tuple[str, object]] | None:
+    """The values of an answer by path, those in an object within it too; None where it is no JSON object."""
+    try:
+        value = json.loads(answer) if answer.lstrip()[:1] == "{" else None
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        return None
+    found, todo = [], [("", value)]
+    while todo:
+        path, value = here = todo.pop()
+        if isinstance(value, dict) and (value or not path):
+            inside = [(f"{path}.{key}" if path else key, item) for key, item in value.items()]
+            todo += inside[::-1]
         else:
-            yield here, _dump(item)
+            found.append(here)
+    return found
 
 
 def _labels(answer: str, copied: frozenset[str]) -> dict[str, str]:
@@ -328,10 +350,12 @@ def _split_and_note(chats, kept, skeletons: dict[int, _Skeleton]) -> Iterator[li
 def _skeleton(split: list[str], chat: _Chat) -> _Skeleton:
     if not DIGIT.search(chat.text):
         return _Skeleton("".join(split), frozenset(), [])
-    copied = _copied_values(chat.answer) if chat.answer.lstrip().startswith("{") else set()
+    copied = _copied_values(chat.answer)
     places = [place for place, word in enumerate(split) if not word.isalpha() and _is_name(word, copied)]
-    names = frozenset(split[place] for place in places)
-    return _Skeleton("".join("#" if word in names else word for word in split), names, places)
+    names, text = frozenset([split[place] for place in places]), split.copy()
+    for place in places:
+        text[place] = "#"
+    return _Skeleton("".join(text), names, places)
 
 
 def _is_name(word, copied):
@@ -340,8 +364,8 @@ def _is_name(word, copied):
 
 def _copied_values(answer: str) -> set[str]:
     """The words with a digit of those JSON values that are strings without a space, such as AB-1234."""
-    values = [value for value in _fields(answer).values() if value.startswith('"') and " " not in value]
-    return {word for value in values for word in _split(value) if DIGIT.search(word)}
+    values = [value for _, value in _leaves(answer) or () if isinstance(value, str) and " " not in value]
+    return {word for value in values if DIGIT.search(value) for word in _split(value) if DIGIT.search(word)}
 
 
 def _find_near_contradictions(chats, kept, copies, words, skeletons, found):

@@ -2,6 +2,7 @@
 
 What changes with time (sizes, counts, roles, closing dates) stands in data/limits/*.csv with source and date.
 A row of the export is a row of the input, in the same order: line n of the file is the n-th row.
+A conversation with a list `rejected` beside its messages, as `ftlab.data.formats` has it, is a preference pair.
 """
 
 import csv
@@ -9,12 +10,13 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
 from ftlab.data import schema
+from ftlab.data.formats import to_pair
 from ftlab.data.schema import Finding, Row
 from ftlab.data.trainers import SETTINGS, TRAINER_FILES, complete_settings
 from ftlab.errors import DataError
@@ -39,6 +41,7 @@ CODES = {
     "bad_preference": ("error", "is {}; a preference row has prompt, chosen and rejected, each a list of turns"),
     "prompt_not_user": ("error", "the prompt must end in a user turn; move what follows it into chosen and rejected"),
     "one_output": ("error", "{} takes exactly one assistant turn here; move the others into the prompt"),
+    "role_in_output": ("error", "an answer has assistant and tool turns only; the turns before it go into the prompt"),
     "same_outputs": ("warning", "chosen and rejected say the same: nothing to learn from; drop the row"),
     # what the target does not take
     "role_not_taken": ("error", "{} has no role {!r}, only {}; rewrite the turn or drop the row"),
@@ -369,12 +372,12 @@ def export(
     known, given = limits(to, folder), settings
     target = _target(to)
     if bom and to not in ("azure", "azure_dpo"):
-        raise DataError(f"bom=True is for azure and azure_dpo: {to} may refuse a byte order mark")
+        raise DataError(f"bom=True is for azure and azure_dpo (--bom): {to} may refuse a byte order mark")
     if to in TRAINER_FILES:
         settings = complete_settings(settings)
         known = known | {"tokens_per_example_max": _own_limit(to, settings["max_length"])}
     elif settings:
-        raise DataError(f"settings are for {' and '.join(TRAINER_FILES)}; {to} gets data files only")
+        raise DataError(f"settings are for {' and '.join(TRAINER_FILES)} (--recipe); {to} gets data files only")
     parts = {"train": _prepare(rows, to, known, tokenizer, drop)}
     if validation is not None:
         parts["validation"] = _prepare(validation, to, known, tokenizer, drop, part="validation")
@@ -439,6 +442,7 @@ def _prepare(rows, to, known, tokenizer, drop, part="train") -> _Part:
     if not all(isinstance(row, Row) for row in rows):
         raise DataError(f"the {part} rows must be Row(data, file, line): take check_chat(path).placed")
     target = _target(to)
+    rows = [replace(row, data=to_pair(row.data)) for row in rows]
     result = _Part(_kind(rows[0].data), tokens=None if tokenizer is None else 0)
     shape = getattr(target, result.kind)
     for row in rows:
@@ -494,7 +498,8 @@ def _other_target(to, kind):
     sibling = {"preference": f"{to}_dpo", "chat": to.removesuffix("_dpo").removesuffix("_preference")}[kind]
     sibling = "gemini_preference" if sibling == "gemini_dpo" else sibling
     known = sibling in TARGETS and getattr(TARGETS[sibling], kind) is not None
-    return f"export it to {sibling}" if known else "export it to trl, axolotl or llama_factory"
+    advice = f"export it to {sibling}" if known else "export it to trl, axolotl or llama_factory"
+    return advice + (", or drop the rejected answer" if kind == "preference" else "")
 
 
 def _chat_problems(data):
@@ -551,11 +556,16 @@ def _turn_problems(at, turns, to, target, known):
             yield CODES, "role_not_taken", f"{where}.role", to, turn["role"], ", ".join(roles)
         untrained = to == "trl_prompt_completion" and index < len(turns) - 1
         taken = target.weights and kind == "chat"
-        if turn.get("weight") == 0 and not taken and not untrained:
+        if _is_untrained(turn) and not taken and not untrained:
             yield CODES, "weight_not_taken", f"{where}.weight", to, _weight_advice(at, index, turns)
         hits = [text for text in forbidden if text in (turn.get("content") or "")]
         if hits:
             yield CODES, "forbidden_text", f"{where}.content", to, ", ".join(map(repr, hits))
+
+
+def _is_untrained(turn) -> bool:
+    """True for an answer with weight 0; on other turns a weight says nothing, they are never trained on."""
+    return turn["role"] == "assistant" and turn.get("weight") == 0
 
 
 def _weight_advice(at, index, turns):
@@ -589,6 +599,9 @@ def _pair_problems(data, to, target):
     for key in ("chosen", "rejected"):
         if target.one_output and len(data[key]) != 1:
             yield CODES, "one_output", key, to
+        for index, turn in enumerate(data[key]):
+            if turn["role"] not in ("assistant", "tool"):
+                yield CODES, "role_in_output", f"{key}[{index}].role"
     texts = [[(turn.get("content"), turn.get("tool_calls")) for turn in data[key]] for key in ("chosen", "rejected")]
     if texts[0] == texts[1]:
         yield CODES, "same_outputs", "rejected"
@@ -630,7 +643,7 @@ def _clean_turn(turn, at, target, left_out):
     left_out.update(f"{at}[].{key}" for key, value in turn.items() if key not in known and value is not None)
     clean = {"role": turn["role"], "content": turn.get("content")}
     clean |= {key: turn[key] for key in keys if turn.get(key) is not None}
-    return clean | ({"weight": 0} if chat and target.weights and turn.get("weight") == 0 else {})
+    return clean | ({"weight": 0} if chat and target.weights and _is_untrained(turn) else {})
 
 
 def _count_tokens(row, clean, to, known, tokenizer, result):
@@ -675,7 +688,7 @@ def _refuse(errors, to):
     try:
         schema.raise_findings(errors)
     except DataError as error:
-        remedy = "mend these rows, or leave the broken ones out with drop=True"
+        remedy = "mend these rows, or leave the broken ones out with drop=True (--drop)"
         raise DataError(f"{error}\nnothing was written for {to}: {remedy}") from None
 
 
@@ -740,14 +753,15 @@ def _warnings(to, shape, known, tokenizer, today) -> list[str]:
     if empty:
         texts.append(f"not known and so not checked: {', '.join(empty)}")
     if tokenizer is None and _number(known, "tokens_per_example_max"):
-        texts.append("tokens of a row not counted: pass tokenizer= for an estimate")
+        texts.append("tokens of a row not counted: pass tokenizer= (--model) for an estimate")
     return texts + ([shape.note] if shape.note else [])
 
 
 def _defaults(to, given) -> list[str]:
     if to not in TRAINER_FILES or given:
         return []
-    return [f"the YAML holds defaults (base_model {SETTINGS['base_model']}, ...): pass settings= with your recipe's"]
+    base = SETTINGS["base_model"]
+    return [f"the YAML holds defaults (base_model {base}, ...): pass settings= with your recipe's (--recipe)"]
 
 
 # --- files ---
@@ -770,7 +784,8 @@ def _write(contents: dict[str, bytes], out: Path, force) -> list[Path]:
     paths = {out / name: content for name, content in contents.items()}
     there = [str(path) for path in paths if path.exists()]
     if there and not force:
-        raise DataError(f"{', '.join(there)} exist(s) already: choose another folder, or overwrite with force=True")
+        raise DataError(f"{', '.join(there)} exist(s) already: choose another folder, or overwrite with force=True "
+                        "(--force)")  # fmt: skip
     temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in paths}
     try:
         out.mkdir(parents=True, exist_ok=True)

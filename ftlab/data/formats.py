@@ -8,9 +8,12 @@ What the formats mean here:
 - instruction and alpaca: the instruction and its input become one user turn, a blank line between them.
 - prompt_completion and preference: nothing in the prompt is trained on, so its assistant turns get weight 0.
 - preference: `messages` is the prompt and the chosen answer; the turns of the other answer stand in `rejected`.
+- sharegpt: a function_call turn becomes the assistant's tool calls, with the arguments as JSON text.
 - `system` (or `system_prompt`) beside any format but messages is the system turn.
 """
 
+import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -31,12 +34,13 @@ NAMES = {
     "system": ("system", "system_prompt"),
     "history": ("history",),
 }
+PROMPT_NAMES = ("prompt", "question", "instruction", "query")  # of a preference row; the first there is counts
 # what each format needs, in words
 FORMATS = {
     "messages": "messages",
     "instruction": "instruction (or question, query, prompt) and response (or answer)",
     "prompt_completion": "prompt and completion",
-    "preference": "prompt, chosen and rejected, or input, preferred_output and non_preferred_output",
+    "preference": "prompt (or question), chosen and rejected, or input, preferred_output and non_preferred_output",
     "sharegpt": "conversations",
     "alpaca": "instruction and output, or an instruction format with input (or context) or history",
 }
@@ -51,10 +55,11 @@ OWN_NAMES = {
     "sharegpt": {"conversations"} | _SYSTEM,
     "alpaca": set(chain(*NAMES.values())),
 }
-SHAREGPT_ROLES = {
-    "system": "system", "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant",
-    "tool": "tool", "observation": "tool",
+SHAREGPT_ROLES = {role: role for role in schema.ROLES} | schema.ROLE_HINTS | {
+    "chatgpt": "assistant", "bing": "assistant", "bard": "assistant",
+    "observation": "tool", "function_response": "tool", "tool_response": "tool",
 }  # fmt: skip
+CALL_ROLES = ("function_call", "tool_call")  # turns whose text is a call
 WRITTEN_ROLES = {"system": "system", "user": "human", "assistant": "gpt", "tool": "tool"}
 
 # code: (severity, message); every {} is filled in where the problem is seen
@@ -63,6 +68,7 @@ CODES = {
     "missing_field": ("error", "is missing; rows of the format {} need {}"),
     "two_names": ("error", "stands beside {} and both are read as the same field; join them or drop one"),
     "two_forms": ("error", "is {} while {} is {}; write both as text or both as lists of turns"),
+    "bad_call": ("error", "a {} turn must hold a call as JSON text: {{name, arguments}} or a list of these"),
     "two_systems": ("error", "a system text beside a system turn; keep one of them"),
     "prompt_differs": ("error", "is not among the turns that chosen and rejected share; drop one of the two"),
     "prompt_weight": ("error", "a turn of the prompt is never trained on; drop the weight or write 0"),
@@ -166,26 +172,33 @@ def read(path, format: str | None = None) -> Rows:
 def convert(path, out: str | Path, to: str, format: str | None = None, force: bool = False) -> Conversion:
     """Write the rows of `path` as JSONL in the format `to`; a row that does not fit is a finding and is left out.
 
-    Rows are streamed (the source is read twice when `format` is not given) and other columns carried over.
-    Raises DataError as `read` does, when `out` exists (unless `force`) and when not one row can be written;
-    no file is left then.
+    Rows are streamed (the source is read twice when `format` is not given) and other columns carried over; rows
+    that have the format already stay as they are. Raises DataError as `read` does, when `out` exists (unless
+    `force`), when it is `path` and would lose rows, and when not one row can be written; nothing is written then.
     """
     _known(to)
     out = schema.jsonl_path(out)
+    own = is_same_file(path, out)
     schema.refuse_existing(out, force)
     format = format_of(path, format)
     findings, tally = [], Counter()
 
     def written():
         for line, chat, found in scan(path, format):
-            if chat is not None and (lost := _chat_findings(chat, _losses(chat.data, to), _row(path, line), line.at)):
+            same = format == to and chat is not None and "preferred_output" not in line.row  # OpenAI's names go
+            losses = () if same or chat is None else _losses(chat.data, to)
+            if lost := _chat_findings(chat, losses, _row(path, line), line.at):
                 chat, found = None, found + lost
             findings.extend(found)
-            tally.update(rows_in=line.is_row, written=chat is not None, failed=line.is_row and chat is None)
+            if line.is_row:
+                tally.update(["rows_in", "failed" if chat is None else "written"])
             if chat is not None:
-                yield _write(chat.data, to)
+                yield line.row if same else _write(chat.data, to)
         if not tally["written"]:
             schema.raise_findings(schema.errors_of(findings))
+        if own and tally["failed"]:
+            raise DataError(f"{out} is the file that is read, and {tally['failed']:,} row(s) do not convert and would "
+                            "be lost: write under another name")  # fmt: skip
 
     schema.write_chat(written(), out, force=force)
     findings.sort(key=lambda finding: finding.line)
@@ -201,13 +214,16 @@ def detect(rows: Iterable[Row]) -> str:
         if len(first) == 1:
             seen.update(dict.fromkeys(row.data))
     known = {names: row for names, row in first.items() if names}
+    if set(known) == {frozenset(["alpaca"]), frozenset(["instruction"])}:
+        return "alpaca"  # whose input may be missing
     if not first:
         raise DataError("no rows: a format is told by the fields of the rows")
     place = _place(next(iter(first.values())))
     if not known:
         needs = "\n".join(f"  {format}: {need}" for format, need in FORMATS.items())
         fields = ", ".join(map(repr, list(seen)[:20])) or "none"
-        raise DataError(f"{place} fits no known format; it has the fields {fields}. Rename them to one of\n{needs}")
+        raise DataError(f"{place} fits no known format; it has the fields {fields}. {_exact_names(seen)}"
+                        f"Rename them to one of\n{needs}")  # fmt: skip
     common = frozenset.intersection(*known)
     if len(common) == 1:
         return next(iter(common))
@@ -218,6 +234,15 @@ def detect(rows: Iterable[Row]) -> str:
     raise DataError(f"the file mixes formats: {kinds}. Split it, or name the format of the rows to keep")
 
 
+def _exact_names(names) -> str:
+    """What to say where capitals or blanks alone keep names from a format."""
+    plain = {name: name.strip().lower() for name in names}
+    if not fits(dict.fromkeys(plain.values(), "")):
+        return ""
+    renamed = [f"{new!r} for {name!r}" for name, new in plain.items() if name != new]
+    return f"Capitals and blanks count: write {', '.join(renamed)}. "
+
+
 def to_messages(row: Row, format: str) -> dict:
     """The row as a messages row with its other columns; DataError with file, line and field when it cannot be."""
     chat, findings = read_row(row, _known(format))
@@ -225,10 +250,24 @@ def to_messages(row: Row, format: str) -> dict:
     return chat.data
 
 
+def to_pair(data: dict) -> dict:
+    """A messages row with a list `rejected` as {"prompt", "chosen", "rejected"} of turns; any other row as it is."""
+    if not isinstance(data, dict) or {"prompt", "chosen"} & set(data):
+        return data
+    messages, rejected = data.get("messages"), data.get("rejected")
+    if not (isinstance(messages, list) and isinstance(rejected, list)):
+        return data
+    start = len(messages) - _answer_length(messages)
+    prompt = [_without(turn, {"weight"}) if isinstance(turn, dict) else turn for turn in messages[:start]]
+    extras = _without(data, {"messages", "rejected"})
+    return {"prompt": prompt, "chosen": messages[start:], "rejected": rejected, **extras}
+
+
 def from_messages(data: dict, format: str) -> dict:
     """A messages row in another format, with its other columns; DataError names the fields that would be lost.
 
-    `to_messages` gives the same row back, but for keys of a turn that are null: some formats leave them out.
+    `to_messages` gives the same row back, but for keys of a turn that are null, which some formats leave out, and for
+    tools as JSON text, which sharegpt reads as a list.
     prompt_completion and preference are written as lists of turns, preference under TRL's names.
     """
     if isinstance(data, dict):
@@ -422,10 +461,34 @@ def _read_sharegpt(data):
                     names[ours] = theirs
             ours = {theirs: ours for ours, theirs in names.items()}
             turn = {ours.get(key, key): value for key, value in turn.items()}
-            if isinstance(turn.get("role"), str):
-                turn["role"] = SHAREGPT_ROLES.get(turn["role"], turn["role"])
+            role = turn.get("role")
+            if isinstance(role, str):
+                plain = role.strip().lower()
+                turn["role"] = SHAREGPT_ROLES.get(plain, role)
+                if plain in CALL_ROLES:
+                    turn |= {"role": "assistant", "content": None, "tool_calls": _calls(turn, place, names, role)}
+                    names["tool_calls"] = names.get("content", "content")
         turns.append((place, names, turn))
-    return _with_system(data, turns), [], _without(data, OWN_NAMES["sharegpt"])
+    extras = _without(data, OWN_NAMES["sharegpt"])
+    tools = schema.json_container(extras["tools"]) if isinstance(extras.get("tools"), str) else None
+    if isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools):  # JSON text, as LLaMA-Factory has it
+        extras["tools"] = [tool if "function" in tool else {"type": "function", "function": tool} for tool in tools]
+    return _with_system(data, turns), [], extras
+
+
+def _calls(turn, place, names, role):
+    """The tool calls that a function_call turn holds as JSON text."""
+    text = turn.get("content")
+    value = schema.json_container(text) if isinstance(text, str) else None
+    calls = value if isinstance(value, list) else [value]
+    if not calls or not all(isinstance(call, dict) and {"name", "arguments"} == set(call) for call in calls):
+        raise _Bad("bad_call", f"{place}.{names.get('content', 'content')}", role)
+    functions = [{"name": call["name"], "arguments": _as_text(call["arguments"])} for call in calls]
+    return [{"type": "function", "function": function} for function in functions]
+
+
+def _as_text(value):
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _side(value, place, role):
@@ -469,14 +532,16 @@ def _read_prompt_completion(data):
 def _read_preference(data):
     if "preferred_output" in data or "non_preferred_output" in data:
         return _read_openai_preference(data)
-    extras = _without(data, {"prompt", "chosen", "rejected"} | _SYSTEM)
     chosen, rejected = _sides(data, "preference", "chosen", "rejected")
-    prompt = data.get("prompt")
+    names = PROMPT_NAMES if isinstance(chosen, str) else ("prompt",)  # beside turns a question is but a column
+    name = next((name for name in names if data.get(name) is not None), "prompt")
+    prompt = data.get(name)
+    extras = _without(data, {"prompt", name, "chosen", "rejected"} | _SYSTEM)
     if isinstance(chosen, list) and not isinstance(prompt, list):
         prompt, chosen, rejected = _shared_prompt(prompt, chosen, rejected)
     else:
-        _sides(data, "preference", "prompt", "chosen")
-        prompt, chosen = _side(prompt, "prompt", "user"), _side(chosen, "chosen", "assistant")
+        _sides(data, "preference", name, "chosen")
+        prompt, chosen = _side(prompt, name, "user"), _side(chosen, "chosen", "assistant")
         rejected = _side(rejected, "rejected", "assistant")
     return _with_system(data, _untrained(prompt) + chosen), rejected, extras
 
@@ -613,6 +678,14 @@ def _sharegpt_turn(turn):
 
 
 # --- formats and findings
+
+
+def is_same_file(a, b) -> bool:
+    """True when both are paths of one file that exists."""
+    try:
+        return os.path.samefile(a, b)
+    except (OSError, TypeError, ValueError):
+        return False
 
 
 def _known(format):

@@ -24,23 +24,29 @@ CODES = {
 
 _PEM = "[A-Z0-9 ]{0,30}PRIVATE KEY-----"
 _BASE64_LINES = r"(?:(?:\s|\\[nr])*[A-Za-z0-9+/=]{32,})+"
-# keys with a form of their own: (text that must be there, pattern); where a pattern has a group, that is the secret
-_SHAPES = {
-    "OpenAI or Anthropic key": ("sk-", r"(?<![\w-])sk-(?=[\w-]*\d)(?=[\w-]*[A-Za-z]{3})[\w-]{20,}"),
-    "Stripe key": ("k_", r"\b[rs]k_(?:live|test)_[A-Za-z0-9]{16,}"),
-    "AWS key": ("A", r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
-    "GitHub token": ("_", r"\b(?:gh[oprsu]_[A-Za-z0-9]{30,}|github_pat_\w{30,})"),
-    "GitLab token": ("glpat-", r"\bglpat-[\w-]{20,}"),
-    "Google key": ("AIza", r"\bAIza[\w-]{35}(?![\w-])"),
-    "Slack token": ("xox", r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}"),
-    "Hugging Face token": ("hf_", r"\bhf_[A-Za-z0-9]{30,}\b"),
-    "JWT": ("eyJ", r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*"),
-    "private key": ("PRIVATE KEY-----", rf"-----BEGIN {_PEM}(?:(?:[^-]|-(?!----))*-----END {_PEM}|{_BASE64_LINES})"),
-    "password in a web address": (
-        "://",
-        r"\b[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s/:@]{1,100}:([^\s/:@<>]{3,200})@",
-    ),
-}
+# keys with a form of their own: (name, text that must be there, pattern); a group in the pattern is the secret
+_SHAPES = [
+    (name, hint, re.compile(shape))
+    for name, hint, shape in (
+        ("OpenAI or Anthropic key", "sk-", r"(?<![\w-])sk-(?=[\w-]*\d)(?=[\w-]*[A-Za-z]{3})[\w-]{20,}"),
+        ("Stripe key", "k_live_", r"\b[rs]k_live_[A-Za-z0-9]{16,}"),
+        ("Stripe key", "k_test_", r"\b[rs]k_test_[A-Za-z0-9]{16,}"),
+        ("AWS key", "AKIA", r"\bAKIA[0-9A-Z]{16}\b"),
+        ("AWS key", "ASIA", r"\bASIA[0-9A-Z]{16}\b"),
+        *(("GitHub token", f"gh{letter}_", rf"\bgh{letter}_[A-Za-z0-9]{{30,}}") for letter in "oprsu"),
+        ("GitHub token", "github_pat_", r"\bgithub_pat_\w{30,}"),
+        ("GitLab token", "glpat-", r"\bglpat-[\w-]{20,}"),
+        ("Google key", "AIza", r"\bAIza[\w-]{35}(?![\w-])"),
+        ("Slack token", "xox", r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}"),
+        ("Hugging Face token", "hf_", r"\bhf_[A-Za-z0-9]{30,}\b"),
+        ("JWT", "eyJ", r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*"),
+        ("private key", "PRIVATE KEY-----",
+         rf"-----BEGIN {_PEM}(?:(?:[^-]|-(?!----))*-----END {_PEM}|{_BASE64_LINES})"),
+        ("password in a web address", "://",
+         r"\b[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s/:@]{1,100}:([^\s/:@<>]{3,200})@"),
+    )
+]  # fmt: skip
+_HINTS = [hint for _, hint, _ in _SHAPES]
 _WORDS = ("pass", "pwd", "secret", "token", "bearer", "credential", "key")
 _WORD = r"pass(?:word|wd|phrase|code)|pwd|secret|token|bearer|credentials?|(?:api|access|secret|private|auth)?[ _-]?key"
 _NEAR_WORD = re.compile(
@@ -86,7 +92,10 @@ _OTHER_NUMBER = re.compile(
 )
 # numbers set aside for stories: Ofcom (07700 900000-999, 01632 960..., 020 7946 0...), North America 555-0100 to -0199
 _STORY_NUMBER = re.compile(r"(?:44|0)?(?:7700900|1632960|2079460|113496|114496|808157)\d{3,4}|1?\d{3}55501\d{2}")
-_WORTH_A_LOOK = re.compile(r"\d|@|PRIVATE KEY")
+# what a text without private pieces mostly lacks, quickly seen; each is less than the pattern behind it asks for
+_DIGIT_OR_AT = re.compile(r"[\d@]")
+_LONG_NUMBER = re.compile(r"\d(?:[ .()/\u00a0\u202f-]{0,2}\d){6}")  # card and phone numbers
+_IBAN_START = re.compile(r"\d(?<=[A-Za-z]{2}\d)\d")  # two letters and two digits; a search for a digit is quick
 
 
 @dataclass(frozen=True)
@@ -107,8 +116,12 @@ def find_private(rows: Sequence[Row]) -> list[Finding]:
     """
     findings = []
     for row in rows:
+        if not _searches("\n".join(_all_texts(row.data))):
+            continue
         for field, text in _texts(row.data):
             pieces = spans(text)
+            if not pieces:
+                continue
             for code, count in Counter(piece.code for piece in pieces).items():
                 shown = next(piece.shown for piece in pieces if piece.code == code)
                 findings.append(schema.finding(CODES, code, row, field, count, shown))
@@ -124,15 +137,43 @@ def mask_private(text: str) -> str:
 
 def spans(text: str) -> list[Span]:
     """The private pieces in order, none inside another; where two overlap the earlier kind of CODES counts."""
-    if not _WORTH_A_LOOK.search(text):
-        return []
-    taken, pieces = bytearray(len(text)), []
-    for find in (_secrets, _cards, _ibans, _mails, _phones):
+    searches = _searches(text)
+    taken, pieces = bytearray(len(text) if searches else 0), []
+    for find in searches:
         for piece in find(text):
             if not any(taken[piece.start : piece.end]):
                 taken[piece.start : piece.end] = b"\1" * (piece.end - piece.start)
                 pieces.append(piece)
     return sorted(pieces, key=lambda piece: piece.start)
+
+
+def _searches(text: str) -> list:
+    """The searches that could find something; what each looks for first is less than its patterns ask for."""
+    if not _DIGIT_OR_AT.search(text) and "PRIVATE KEY" not in text:
+        return []
+    lower = text.lower()
+    is_possible = {
+        _secrets: any(map(text.__contains__, _HINTS)) or any(map(lower.__contains__, _WORDS)),
+        _cards: (number := _LONG_NUMBER.search(text)),
+        _ibans: _IBAN_START.search(text),
+        _mails: "@" in text,
+        _phones: number,
+    }
+    return [find for find, sign in is_possible.items() if sign]
+
+
+def _all_texts(value) -> list[str]:
+    """Every text within a JSON value, in no order."""
+    todo, texts = [value], []
+    while todo:
+        value = todo.pop()
+        if isinstance(value, str):
+            texts.append(value)
+        elif isinstance(value, dict):
+            todo += value.values()
+        elif isinstance(value, list):
+            todo += value
+    return texts
 
 
 def _mask_once(text):
@@ -159,8 +200,8 @@ def _texts(data) -> Iterator[tuple[str, str]]:
 
 
 def _secrets(text):
-    for name, (hint, shape) in _SHAPES.items():
-        for match in re.finditer(shape, text) if hint in text else ():
+    for name, hint, shape in _SHAPES:
+        for match in shape.finditer(text) if hint in text else ():
             yield _secret(*match.span(match.re.groups), name)
     lower = text.lower()
     for match in _NEAR_WORD.finditer(text) if any(word in lower for word in _WORDS) else ():

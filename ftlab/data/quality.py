@@ -10,8 +10,10 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from os.path import commonprefix
 from statistics import median
+from typing import NamedTuple
 
 from ftlab.data import privacy, schema
 from ftlab.data.schema import Finding, Row
@@ -61,6 +63,7 @@ _HTML = re.compile(
     re.I,
 )
 _CODE = re.compile(r"```.*?(?:```|$)|`[^`\n]*`", re.S)
+_ADDRESS_OR_DIGITS = re.compile(r"https?://\S+|\d+")
 _TWICE = re.compile(
     r"(<\|[^|<>\s]{1,40}\|>|</?s>|<(?:start|end)_of_turn>|<[be]os>|\[/?INST\]|<\uff5c[^<>]{1,40}\uff5c>)(?:\s*\1)+"
 )
@@ -70,15 +73,12 @@ _UNDEFINED_IN_CP1252 = {byte: chr(byte) for byte in (0x81, 0x8D, 0x8F, 0x90, 0x9
 
 def find_quality_problems(rows: Sequence[Row]) -> list[Finding]:
     """Every check of this module, in the order of CODES."""
-    checks = (
-        find_system_problems,
-        find_answer_problems,
-        find_label_problems,
-        find_length_outliers,
-        find_other_languages,
-        find_damage,
-    )
-    return [finding for check in checks for finding in check(rows)]
+    answers = _all_answers(rows)
+    found = find_system_problems(rows) + _answer_problems(rows, answers)
+    found += _label_problems(rows, [answer for answer in answers if answer.is_last])
+    del answers  # they hold every answer once more, as a JSON value
+    texts = _texts_by_role(rows)
+    return found + _length_outliers(texts) + _other_languages(texts) + find_damage(rows)
 
 
 # ---- the system prompt
@@ -101,9 +101,10 @@ def find_system_problems(rows: Sequence[Row]) -> list[Finding]:
     if often < given * (1 - MEANT):
         first = next(row for row, system in zip(rows, systems, strict=True) if system is not None)
         return [*found, schema.finding(CODES, "many_systems", first, "messages[0].content", len(counts), given)]
+    differences = {system: _difference(main, system) for system in counts if system != main}
     for row, system in zip(rows, systems, strict=True):
-        if system not in (None, main):
-            values = (often, len(rows), _difference(main, system))
+        if system in differences:
+            values = (often, len(rows), differences[system])
             found.append(schema.finding(CODES, "system_drift", row, "messages[0].content", *values))
     return found
 
@@ -116,7 +117,7 @@ def system_of(row: Row) -> str | None:
 
 def same_but_spacing(a: str, b: str) -> bool:
     """True when two texts differ in white space and letter case only."""
-    return _plain(a) == _plain(b)
+    return _start(a) == _start(b) and _plain(a) == _plain(b)
 
 
 def _difference(main, other):
@@ -129,8 +130,7 @@ def _difference(main, other):
 # ---- the answers
 
 
-@dataclass(frozen=True)
-class _Answer:
+class _Answer(NamedTuple):
     """One trained assistant turn: `value` is its JSON object or list, None where it has none."""
 
     row: Row
@@ -143,23 +143,38 @@ class _Answer:
 
 def find_answer_problems(rows: Sequence[Row]) -> list[Finding]:
     """Answers that say nothing, are cut off, or do not have the form of nearly all others."""
-    answers = [answer for row in rows for answer in _answers(row)]
+    return _answer_problems(rows, _all_answers(rows))
+
+
+def _answer_problems(rows, answers):
     empty = _empty_answers(answers)
     left = _without(answers, empty)
     cut = _cut_answers(left)
     last = [answer for answer in _without(left, cut) if answer.is_last]
     copied = [
-        schema.finding(CODES, "answer_in_prompt", answer.row, answer.field)
-        for answer in last
-        if len(answer.text.split()) >= 4 and _plain(answer.text) in _plain(_prompt(answer.row))
+        schema.finding(CODES, "answer_in_prompt", answer.row, answer.field) for answer in last if _is_copied(answer)
     ]
     return [*empty, *_once_if_meant(copied, rows), *cut, *_json_problems(last)]
 
 
+def _is_copied(answer):
+    """True for four words or more that the prompt holds."""
+    text, prompt = answer.text.strip(), _prompt(answer.row)
+    if text[:1].isascii() and not text[:1].isalpha() and text[:1] not in prompt:  # such as the { of JSON
+        return False
+    return len(text.split()) >= 4 and _plain(text) in _plain(prompt)
+
+
 def _without(answers, found) -> list[_Answer]:
     """The answers in which nothing has been found yet."""
+    if not found:
+        return answers
     done = {(finding.file, finding.line, finding.field) for finding in found}
     return [answer for answer in answers if (answer.row.file, answer.row.line, answer.field) not in done]
+
+
+def _all_answers(rows) -> list[_Answer]:
+    return [answer for row in rows for answer in _answers(row)]
 
 
 def _answers(row) -> Iterator[_Answer]:
@@ -172,7 +187,7 @@ def _answers(row) -> Iterator[_Answer]:
             asked = text
         elif turn["role"] == "assistant" and turn.get("weight") != 0 and not turn.get("tool_calls"):
             value = schema.json_container(text)
-            yield _Answer(row, f"messages[{index}].content", text, asked, value, index == len(messages) - 1)
+            yield _Answer(row, schema.content_field(index), text, asked, value, index == len(messages) - 1)
 
 
 def _empty_answers(answers):
@@ -186,7 +201,7 @@ def _empty_answers(answers):
         elif _PLACEHOLDER.fullmatch(text) or _NOTHING.fullmatch(text) and counts[text] < usual:
             said = f"{_short(text)} is a placeholder"
             found.append(schema.finding(CODES, "placeholder_answer", answer.row, answer.field, said))
-        elif len(text) >= 12 and _plain(text) == _plain(answer.asked):
+        elif len(text) >= 12 and same_but_spacing(text, answer.asked):
             said = "repeats the question"
             found.append(schema.finding(CODES, "placeholder_answer", answer.row, answer.field, said))
         elif answer.value and (hit := next(_placeholders_in(answer.value), None)):
@@ -202,8 +217,13 @@ def _is_blank(text):
 
 def _placeholders_in(value):
     for path, item in _leaves(value):
-        if isinstance(item, str) and _PLACEHOLDER.fullmatch(item.strip()):
+        if isinstance(item, str) and _is_placeholder(item):
             yield path, item
+
+
+@lru_cache(maxsize=4096)  # the values of an answer are mostly labels, which come again
+def _is_placeholder(text):
+    return bool(_PLACEHOLDER.fullmatch(text.strip()))
 
 
 def _cut_answers(answers):
@@ -276,7 +296,7 @@ def _json_error(text):
 def _key_problems(answers):
     objects = [answer for answer in answers if isinstance(answer.value, dict)]
     counts = Counter(tuple(answer.value) for answer in objects)
-    if not counts or (top := counts.most_common(1)[0])[1] < NEARLY_ALL * len(answers):
+    if len(counts) < 2 or (top := counts.most_common(1)[0])[1] < NEARLY_ALL * len(answers):
         return []
     main, often = top
     found = []
@@ -294,25 +314,28 @@ def _key_problems(answers):
 
 def _type_problems(answers):
     """Fields that are of one type in nearly all answers and of another here; null is no type."""
-    by_path = defaultdict(list)
-    for answer in answers:
+    tally = Counter((path, type(value)) for answer in answers for path, value in _leaves(answer.value))
+    counts = defaultdict(Counter)
+    for (path, kind), count in tally.items():
+        if kind is not type(None):
+            counts[path][_type_name(kind)] += count
+    mains = {}
+    for path, names in counts.items():
+        main, often = names.most_common(1)[0]
+        if len(names) > 1 and names.total() >= FEW and often >= NEARLY_ALL * names.total():
+            mains[path] = main
+    found = {path: [] for path in mains}
+    for answer in answers if mains else ():
         for path, value in _leaves(answer.value):
-            if value is not None:
-                by_path[path].append((answer, _type_name(value)))
-    found = []
-    for path, seen in by_path.items():
-        counts = Counter(name for _, name in seen)
-        main, often = counts.most_common(1)[0]
-        if len(seen) >= FEW and often >= NEARLY_ALL * len(seen):
-            for answer, name in seen:
-                if name != main:
-                    values = (f"{path}: {name}", often, len(seen), main)
-                    found.append(schema.finding(CODES, "answer_type_differs", answer.row, answer.field, *values))
-    return found
+            if path in mains and value is not None and (name := _type_name(type(value))) != mains[path]:
+                main, total = mains[path], counts[path].total()
+                values = (f"{path}: {name}", counts[path][main], total, main)
+                found[path].append(schema.finding(CODES, "answer_type_differs", answer.row, answer.field, *values))
+    return [finding for path in found for finding in found[path]]
 
 
-def _type_name(value):
-    return {bool: "true or false", str: "a string"}.get(type(value), "a number")
+def _type_name(kind):
+    return {bool: "true or false", str: "a string"}.get(kind, "a number")
 
 
 # ---- the labels
@@ -361,42 +384,48 @@ class LabelTable:
 def label_table(rows: Sequence[Row], field: str = "") -> LabelTable:
     """Count the values of one field of the JSON answers (`a.b`, `tags[]` for list items), or the whole answers."""
     counts, missing = Counter(), 0
-    for answer in _last_answers(rows):
+    answers = _last_answers(rows)
+    for answer in answers:
         values = {_show(value) for path, value in _labels(answer) if path == field}
         counts.update(values)
         missing += not values
-    return LabelTable(field, dict(counts.most_common()), len(rows), missing + len(rows) - len(_last_answers(rows)))
+    return LabelTable(field, dict(counts.most_common()), len(rows), missing + len(rows) - len(answers))
 
 
 def label_fields(rows: Sequence[Row]) -> list[str]:
     """The fields of the answers that are labels, a closed set of values; `""` stands for the whole answer."""
-    return [path for path, seen in _values_by_path(rows).items() if _is_closed_set(seen)]
+    by_path = _values_by_path(_last_answers(rows))
+    return [path for path, seen in by_path.items() if _is_closed_set(_shown(seen))]
 
 
 def find_label_problems(rows: Sequence[Row]) -> list[Finding]:
     """Labels spelt in two ways, and labels that hardly occur; fields of free text are left alone."""
+    return _label_problems(rows, _last_answers(rows))
+
+
+def _label_problems(rows, answers):
     found = []
-    for path, seen in _values_by_path(rows).items():
-        counts = Counter(_show(value) for _, value in seen)
-        variants = _variants(seen)
+    for path, seen in _values_by_path(answers).items():
+        counts = _shown(seen)
+        variants = _variants(seen, counts)
         for answer, value, better in variants:
             values = (_place(path, value), counts[_show(value)], _short(_show(better)), counts[_show(better)])
             found.append(schema.finding(CODES, "label_variant", answer.row, answer.field, *values))
-        if _is_closed_set(seen):
-            reported = {_show(value) for _, value, _ in variants}
-            for answer, value in seen:
-                count = counts[_show(value)]
-                if count < _rare_below(len(seen)) and _show(value) not in reported:
-                    reported.add(_show(value))
-                    values = (_place(path, value), count, len(rows))
+        if _is_closed_set(counts):
+            rare = {shown for shown, count in counts.items() if count < _rare_below(len(seen))}
+            rare -= {_show(value) for _, value, _ in variants}
+            for answer, value in seen if rare else ():
+                if (shown := _show(value)) in rare:
+                    rare.remove(shown)  # reported once, where it stands first
+                    values = (_place(path, value), counts[shown], len(rows))
                     found.append(schema.finding(CODES, "rare_label", answer.row, answer.field, *values))
     return found
 
 
 def label_repairs(rows: Sequence[Row]) -> Iterator[tuple[Row, str, str, str]]:
     """Yield (row, field, text, better text) for each answer with a label variant that can be replaced safely."""
-    for path, seen in _values_by_path(rows).items():
-        for answer, value, better in _variants(seen):
+    for path, seen in _values_by_path(_last_answers(rows)).items():
+        for answer, value, better in _variants(seen, _shown(seen)):
             text = _with_label(answer, path, value, better)
             if text is not None:
                 yield answer.row, answer.field, answer.text, text
@@ -406,11 +435,19 @@ def _last_answers(rows) -> list[_Answer]:
     return [answer for row in rows for answer in _answers(row) if answer.is_last]
 
 
-def _leaves(value) -> Iterator[tuple[str, object]]:
-    """Yield (path, value) of every text, number, true, false and null; the items of a list share the path `[]`."""
-    for path, item, _ in schema.walk(value):
-        if not isinstance(item, dict | list):
-            yield re.sub(r"\[\d+\]", "[]", path), item
+def _leaves(value) -> list[tuple[str, object]]:
+    """(path, value) of every text, number, true, false and null; the items of a list share the path `[]`."""
+    todo, found = [("", value)], []
+    while todo:
+        path, item = here = todo.pop()
+        if isinstance(item, dict):
+            inside = [(f"{path}.{key}" if path else key, inner) for key, inner in item.items()]
+            todo += inside[::-1]
+        elif isinstance(item, list):
+            todo += [(f"{path}[]", inner) for inner in reversed(item)]
+        else:
+            found.append(here)
+    return found
 
 
 def _labels(answer):
@@ -419,37 +456,42 @@ def _labels(answer):
         yield from _leaves(answer.value)
 
 
-def _values_by_path(rows) -> dict[str, list[tuple[_Answer, object]]]:
+def _values_by_path(answers) -> dict[str, list[tuple[_Answer, object]]]:
     """For each field of the answers, and for "" (the answers themselves), what was seen and where."""
     by_path = defaultdict(list)
-    for answer in _last_answers(rows):
+    for answer in answers:
         for path, value in _labels(answer):
             if path or answer.value is None:  # an answer in JSON is judged field by field
                 by_path[path].append((answer, value))
     return by_path
 
 
-def _is_closed_set(seen) -> bool:
-    """True when few distinct values, each of which comes back, make up nearly all that was seen."""
-    counts = Counter(_show(value) for _, value in seen if value is not None)
-    frequent = [count for value, count in counts.items() if count >= 3 and len(value) <= 60]
-    return counts.total() >= FEW and 0 < len(frequent) <= 200 and sum(frequent) >= (1 - MEANT) * counts.total()
+def _shown(seen) -> Counter:
+    """How often each value was seen, as text."""
+    return Counter(_show(value) for _, value in seen)
+
+
+def _is_closed_set(shown: Counter) -> bool:
+    """True when few distinct values, each of which comes back, make up nearly all that was seen, null left out."""
+    total = shown.total() - shown["null"]
+    frequent = [count for value, count in shown.items() if count >= 3 and len(value) <= 60 and value != "null"]
+    return total >= FEW and 0 < len(frequent) <= 200 and sum(frequent) >= (1 - MEANT) * total
 
 
 def _rare_below(total):
     return min(10, max(3, total / 200))
 
 
-def _variants(seen) -> list[tuple[_Answer, str, str | None]]:
+def _variants(seen, shown: Counter) -> list[tuple[_Answer, str, str | None]]:
     """(answer, value, better value): other case or spacing, one typo from a frequent value, "null" beside null."""
     values = Counter(value for _, value in seen if isinstance(value, str))
     better = {}
-    if sum(value is None for _, value in seen) >= max(3, MEANT / 2 * len(seen)):
+    if shown["null"] >= max(3, MEANT / 2 * len(seen)):
         better |= {value: None for value in values if value.strip().lower() in _NULL_WORDS}
-    if _is_closed_set(seen):
+    if _is_closed_set(shown):
         better |= _other_spellings({value: count for value, count in values.items() if value not in better})
     hits = []
-    for answer, value in seen:
+    for answer, value in seen if better else ():
         if isinstance(value, str) and value in better:
             is_typo = better[value] is not None and _key(value) != _key(better[value])
             if not is_typo or value.lower() not in _prompt(answer.row).lower():  # copied from the prompt: no typo
@@ -510,6 +552,8 @@ def _replaced(container, path, old, new, at=""):
 
 def _show(value) -> str:
     """Text for a label; the string "null" keeps its quotes so that it is not taken for null."""
+    if value is None:
+        return "null"
     if not isinstance(value, str):
         return json.dumps(value)
     return json.dumps(value) if value in ("null", "true", "false") else value
@@ -528,8 +572,12 @@ def find_length_outliers(rows: Sequence[Row], threshold: float = 6.0) -> list[Fi
     z = 0.6745 * (log length - median) / MAD (Iglewicz and Hoaglin 1993); the MAD is at least 0.1, so that equal
     lengths do not make every other one an outlier. Lengths are in characters.
     """
+    return _length_outliers(_texts_by_role(rows), threshold)
+
+
+def _length_outliers(by_role, threshold=6.0):
     found = []
-    for texts in _texts_by_role(rows).values():
+    for texts in by_role.values():
         if len(texts) < FEW:
             continue
         logs = [math.log(max(1, len(text))) for _, _, text in texts]
@@ -549,8 +597,12 @@ def find_other_languages(rows: Sequence[Row], margin: float = 30.0) -> list[Find
     Reported when the other language leads by `margin` in log-likelihood, so short texts and names pass, and when
     few of the words are common in the file. JSON and code are not looked at.
     """
+    return _other_languages(_texts_by_role(rows), margin)
+
+
+def _other_languages(by_role, margin=30.0):
     found = []
-    for texts in _texts_by_role(rows).values():
+    for texts in by_role.values():
         texts = [(row, field, prose) for row, field, text in texts if len(prose := _prose(text)) >= 15]
         if len(texts) < FEW:
             continue
@@ -562,7 +614,7 @@ def find_other_languages(rows: Sequence[Row], margin: float = 30.0) -> list[Find
         common = {word for word, count in common.items() if count >= 0.02 * min(5000, len(texts))}
         for row, field, text in texts:
             words = text.lower().split()
-            if len(words) >= 4 and sum(word in common for word in words) > 0.4 * len(words):
+            if len(words) >= 4 and sum(map(common.__contains__, words)) > 0.4 * len(words):
                 continue
             language, scores = _language(text)
             if language != main and scores[language] - scores[main] >= margin:
@@ -582,7 +634,8 @@ def _prose(text):
     """What there is to read: no JSON, code, web addresses and digits."""
     if schema.json_container(text) is not None:
         return ""
-    return re.sub(r"https?://\S+|\d+", " ", _CODE.sub(" ", text))[:400].strip()
+    text = _CODE.sub(" ", text) if "`" in text else text
+    return _ADDRESS_OR_DIGITS.sub(" ", text)[:400].strip()
 
 
 def _texts_by_role(rows) -> dict[str, list[tuple[Row, str, str]]]:
@@ -681,7 +734,7 @@ def _texts(row) -> Iterator[tuple[str, str, str]]:
     """Yield (role, field, text) of every turn that has a text."""
     for index, turn in enumerate(row.data["messages"]):
         if isinstance(turn.get("content"), str):
-            yield turn["role"], f"messages[{index}].content", turn["content"]
+            yield turn["role"], schema.content_field(index), turn["content"]
 
 
 def _prompt(row):
@@ -691,6 +744,11 @@ def _prompt(row):
 
 def _plain(text):
     return " ".join(text.split()).casefold()
+
+
+def _start(text):
+    """The first character of `_plain(text)`, without the work of the whole."""
+    return text.lstrip()[:1].casefold()[:1]
 
 
 def _names(keys):

@@ -23,6 +23,7 @@ from ftlab.errors import DataError
 
 DECISIONS = ("accepted", "edited", "rejected")
 JOURNAL_VERSION = 1
+SHOWN_ROWS = 20  # of a review that is displayed
 # names that models give to input and answer; as a pair they are read where a row fits no format of `formats`
 INPUT_NAMES, ANSWER_NAMES = ("input", "user", "text"), ("answer", "output", "assistant", "response", "completion")
 FENCE = re.compile(r"[ \t]*(?:```|~~~)[\w+-]*[ \t\r]*(?=\n|\Z)")
@@ -433,10 +434,29 @@ class Review:
         return "\n".join(lines)
 
     def _repr_html_(self):
+        """The rows with what was decided: what a reader sees where no control is live."""
         import html
 
+        import pandas as pd
+
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-        return f"<p>{html.escape(f'{self.drafts} to {self.out}: {self.progress}')}</p>{notes}"
+        rows = [(n + 1, _short(self._input(n), 300), *self._shown(n)) for n in range(min(len(self), SHOWN_ROWS))]
+        table = pd.DataFrame(rows, columns=["example", "input", "answer", "decision", "note"])
+        with pd.option_context("display.max_colwidth", None):
+            listed = table.to_html(index=False)
+        more = f"<p>and {len(self) - len(rows)} more</p>" if len(self) > len(rows) else ""
+        head = f"{self.drafts.name} to {self.out.name}: {self.progress}"
+        return f"<p>{html.escape(head)}</p>{notes}{listed}{more}"
+
+    def _input(self, row: int) -> str:
+        """The last turn before the answer."""
+        return next((turn.get("content") or "" for turn in self.rows[row]["messages"][-2::-1]), "")
+
+    def _shown(self, row: int) -> tuple[str, str, str]:
+        """(answer, decision, note) of a row as it stands now."""
+        decision = self.decision(row)
+        answer = _short(self.answer(row), 300)
+        return (answer, decision.decision, decision.note) if decision else (answer, "not decided yet", "")
 
     # the journal
 

@@ -8,6 +8,7 @@ import csv
 import datetime
 import gzip
 import json
+import re
 import shutil
 import tempfile
 import zlib
@@ -29,11 +30,21 @@ SUFFIXES = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet",
 }  # fmt: skip
 
+# what the first bytes of a file say, whatever its name is
+MAGIC = {
+    b"\x1f\x8b": "is packed with gzip: name it .jsonl.gz, .json.gz or .csv.gz",
+    b"PK\x03\x04": "is a zip archive or an Excel workbook: unpack it, or save the sheet as CSV UTF-8",
+    b"PAR1": "is Parquet: name it .parquet",
+    codecs.BOM_UTF16_LE: "is UTF-16: save it again as UTF-8",
+    codecs.BOM_UTF16_BE: "is UTF-16: save it again as UTF-8",
+}
+SEPARATORS = ",;\t|"
+
 # code: (severity, message); every {} is filled in where the problem is seen
 CODES = {
     "broken_csv": ("error", "not CSV: {}; put a cell that holds a quote in quotes and double the one inside"),
     "open_quote": ("error", "a quote opened in this row is never closed, {} line(s) to the end are unread; close it"),
-    "wrong_columns": ("error", "has {} cells where the header has {}; quote cells that hold the separator"),
+    "wrong_columns": ("error", "has {} cells where the header, line {}, has {}; quote cells that hold the separator"),
     "not_utf8": ("error", "holds bytes that are not UTF-8; save the file again as UTF-8"),
     "cell_not_json": ("error", "must hold a list as JSON text: {}; write the cell with json.dumps"),
     "outside_data": ("warning", "stands beside data and is no row; it is not carried over: keep it in another file"),
@@ -56,6 +67,7 @@ def scan(source, is_one_row: Callable[[dict], object]) -> Iterator[Line]:
     zipped = path.suffix.lower() == ".gz"
     suffix = (Path(path.stem) if zipped else path).suffix.lower()
     if suffix not in SUFFIXES or (zipped and suffix == ".parquet"):
+        _refuse_other(path)
         raise DataError(f"{path}: what is in it? Name it {', '.join(SUFFIXES)} (all but Parquet also .gz), "
                         "or name a folder written by save_to_disk")
     if not path.exists():
@@ -63,7 +75,21 @@ def scan(source, is_one_row: Callable[[dict], object]) -> Iterator[Line]:
     scanners = {"jsonl": _scan_jsonl, "json": partial(_scan_json, is_one_row=is_one_row), "csv": _scan_csv,
                 "parquet": _scan_parquet}  # fmt: skip
     scanner = scanners[SUFFIXES[suffix]]
-    return _scan_zipped(path, scanner) if zipped else scanner(path, str(path))
+    if zipped:
+        return _scan_zipped(path, scanner)
+    if suffix != ".parquet":
+        _refuse_other(path)
+    return scanner(path, str(path))
+
+
+def _refuse_other(path):
+    """DataError when the first bytes belong to another kind of file than text in UTF-8."""
+    if path.is_file():
+        with path.open("rb") as file:
+            start = file.read(4)
+        for magic, remedy in MAGIC.items():
+            if start.startswith(magic):
+                raise DataError(f"{path} {remedy}")
 
 
 def name_of(source) -> str:
@@ -84,6 +110,7 @@ def _scan_zipped(path, scanner):
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"{path} is not a whole gzip file ({error}): copy or write it again") from error
         try:
+            _refuse_other(plain)
             yield from scanner(plain, str(path))
         except DataError as error:
             raise DataError(str(error).replace(str(plain), str(path))) from error
@@ -180,40 +207,51 @@ def _skip(text, position):
 
 
 def _scan_csv(path, name):
-    """Rows of a CSV file: separator , ; or tab, one header line, lists as JSON text; every cell stays text."""
+    """Rows of a CSV file: separator , ; | or tab, one header line, lists as JSON text; every cell stays text.
+
+    A first line such as `sep=;`, which Excel writes, names the separator and is no header.
+    """
     with path.open("rb") as file:
-        start = file.read(3)
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise DataError(f"{path} is UTF-16; save it as CSV UTF-8")
-    if start == codecs.BOM_UTF8:
-        yield _line(name, 1, None, [("bom", "")])
+        if file.read(3) == codecs.BOM_UTF8:
+            yield _line(name, 1, None, [("bom", "")])
     csv.field_size_limit(max(csv.field_size_limit(), schema.MAX_LINE_BYTES))
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         first = file.readline()
-        file.seek(0)
-        reader = csv.reader(file, delimiter=max(",;\t", key=first.count), strict=True)
+        skipped = re.fullmatch(rf"sep=[{SEPARATORS}]\s*", first, re.IGNORECASE) is not None
+        if not skipped:
+            file.seek(0)
+        separator = first[4] if skipped else max(SEPARATORS, key=lambda sign: (_cells(first, sign), first.count(sign)))
+        reader = csv.reader(file, delimiter=separator, strict=True)
         header = _csv_header(reader, path)
         lists = LIST_COLUMNS | ({"input"} if "preferred_output" in header else set())
         rows = 0
         while True:
-            number = reader.line_num + 1
+            number = reader.line_num + skipped + 1
             try:
                 cells = next(reader)
             except StopIteration:
                 break
             except csv.Error as error:
-                unread = reader.line_num - number + 1
+                unread = reader.line_num + skipped - number + 1
                 at_end = "unexpected end" in str(error)
                 problem = ("open_quote", "", unread) if at_end else ("broken_csv", "", error)
                 cells, row, problems = None, None, [problem]
             if cells == []:
                 continue  # a blank line
             if cells is not None:
-                row, problems = _csv_row(header, cells, lists)
+                row, problems = _csv_row(header, cells, lists, 1 + skipped)
             rows += 1
             yield _line(name, number, row, problems, is_row=True)
     if not rows:
         raise DataError(f"{name} is empty: it has a header and no rows")
+
+
+def _cells(line, separator):
+    """The number of cells in a header line with this separator."""
+    try:
+        return len(next(csv.reader([line], delimiter=separator, strict=True), []))
+    except csv.Error:
+        return 0
 
 
 def _csv_header(reader, path):
@@ -230,10 +268,10 @@ def _csv_header(reader, path):
     return header
 
 
-def _csv_row(header, cells, lists):
+def _csv_row(header, cells, lists, header_line):
     """One CSV record as a row (None if it has none) and its problems."""
     if len(cells) != len(header):
-        return None, [("wrong_columns", "", len(cells), len(header))]
+        return None, [("wrong_columns", "", len(cells), header_line, len(header))]
     damaged = [name for name, cell in zip(header, cells, strict=True) if schema.has_surrogate(cell)]
     if damaged:
         return None, [("not_utf8", name) for name in damaged]

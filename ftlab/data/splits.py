@@ -98,20 +98,20 @@ def split_file(
     empty, a file exists (unless `force`), or the parts would leak into each other.
     """
     from ftlab.data.duplicates import clusters
-    from ftlab.data.schema import check_chat, raise_findings, write_chat
+    from ftlab.data.schema import check_chat, raise_findings, refuse_existing, write_chat
 
     fractions = dict(fractions or {"train": 0.9, "test": 0.1})
     check = check_chat(path)
     raise_findings(check.errors)
     files = {part: Path(out) / f"{part}.jsonl" for part in fractions}
     for file in files.values():
-        if file.exists() and not force:
-            raise DataError(f"{file} exists already: choose another folder, or overwrite with force=True (--force)")
+        refuse_existing(file, force)
     cluster = {row.line: n for n, rows in enumerate(clusters(check.placed)) for row in rows}
     names = {
-        id(row): [*(_names(row, line, group, separator) if group else ()), ("near", cluster.get(line, -line))]
+        id(row): [("near", cluster.get(line, -line)),
+                  *(("group", name) for name in (_groups(row, group, line, separator) if group else ()))]
         for row, line in zip(check.rows, check.lines, strict=True)
-    }
+    }  # fmt: skip
     label = {id(row): _label(row, line, stratify) for row, line in zip(check.rows, check.lines, strict=True)}
     parts = split_by_group(check.rows, lambda row: names[id(row)], fractions, lambda row: label[id(row)], seed)
     for a, b in combinations(parts, 2):
@@ -121,12 +121,6 @@ def split_file(
     groups = len(_units(check.rows, lambda row: names[id(row)], None))
     sizes = {part: len(rows) for part, rows in parts.items()}
     return SplitReport(str(path), {part: str(file) for part, file in files.items()}, sizes, groups, len(cluster), seed)
-
-
-def _names(row, line, group, separator):
-    value = _value(row, group, line)
-    values = value.split(separator) if separator and isinstance(value, str) else [value]
-    return [("group", str(item).strip()) for item in values]
 
 
 def _label(row, line, stratify):
@@ -181,17 +175,24 @@ def _value(row, key, number):
     return value
 
 
+def _groups(row, key, number, separator) -> list:
+    """The groups of one row, one or several."""
+    value = _value(row, key, number)
+    if separator and isinstance(value, str):
+        value = [part.strip() for part in value.split(separator) if part.strip()]
+    values = list(value) if isinstance(value, list | tuple | set | frozenset) else [value]
+    if not values:
+        raise DataError(f"{_name(row, number)}: {key!r} names no group; fill it in")
+    if any(isinstance(item, dict | list) for item in values):
+        raise DataError(f"{_name(row, number)}: {key!r} holds an object or a list in a list; name groups by text")
+    return values
+
+
 def _groups_of(rows, key, separator) -> dict[object, list[int]]:
     """Map every group to the indices of its rows."""
     result = defaultdict(list)
     for index, row in enumerate(rows):
-        value = _value(row, key, index + 1)
-        if separator and isinstance(value, str):
-            value = [part.strip() for part in value.split(separator) if part.strip()]
-        values = list(value) if isinstance(value, list | tuple | set | frozenset) else [value]
-        if not values:
-            raise DataError(f"{_name(row, index + 1)}: {key!r} names no group; fill it in")
-        for item in values:
+        for item in _groups(row, key, index + 1, separator):
             result[item].append(index)
     return result
 

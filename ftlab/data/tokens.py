@@ -5,20 +5,21 @@ An answer is an assistant turn with its end token; `weight: 0` on a turn means t
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import chain
+from functools import cache, partial
+from itertools import chain, islice
 
 import numpy as np
 
-from ftlab.data.schema import Finding, Row, finding
+from ftlab.data.schema import Finding, Row, content_field, finding
 from ftlab.errors import DataError, ModelError
 
 IGNORED = -100  # the label that PyTorch's cross-entropy leaves out
 MAX_LENGTH = 1024  # tokens; the default of TRL's SFTConfig
 BATCH_ROWS = 250  # rendered and tokenised in one call
 ONLY_IDS = {"return_attention_mask": False, "return_token_type_ids": False}
+TRL_BASIS = "checked against TRL 1.15"
 MARKERS = re.compile(r"\{%-?\s*generation\s*-?%\}")  # what a template writes around each answer
 
 # control tokens of model families; in the text of a row they are mostly the rest of another chat template
@@ -69,34 +70,62 @@ def find_token_problems(
     without a chat template or without offsets.
     """
     _check_max_length(max_length)
-    encoded = _encode(rows, tokenizer, chat_template)
-    special = _special_tokens(tokenizer)
-    own, foreign = _any_of(special), _any_of(set(FOREIGN_MARKERS) - set(special))
-    findings = []
-    for row, code in zip(rows, encoded, strict=True):
-        problems = [code.problem] if code.problem else list(_length_problems(code, max_length))
-        problems += _text_problems(row.data, own, foreign)
-        findings += [finding(CODES, name, row, place, *values) for name, place, *values in problems]
-    if not rows:
-        return findings
-    if not _has_markers(tokenizer, chat_template):
-        findings.append(finding(CODES, "no_generation_markers", rows[0], ""))
-    usable = [(row, code) for row, code in zip(rows, encoded, strict=True) if not code.problem]
-    added = tokenizer("a")["input_ids"] or [None]  # with what the tokenizer adds to a plain text
-    verdicts, hits = {}, {}  # by roles; by problem
-    render = _renderer(tokenizer, chat_template)
-    for row, code in usable:
-        problems = {
-            *_end_problems(code, tokenizer, set(special.values()), added[-1]),
-            *_start_problems(code, tokenizer, added[0]),
-            *_system_problems(row, render, verdicts),
-            *([("weight_ignored",)] if not all(answer.trained for answer in code.answers) else []),
-        }
-        for problem in sorted(problems):
-            hits.setdefault(problem, []).append(row)
-    for (name, *values), concerned in hits.items():
-        findings.append(finding(CODES, name, concerned[0], "", *values, _lines(concerned)))
-    return findings
+    problems = _Problems(tokenizer, max_length, chat_template)
+    for row, code in zip(rows, _encoded(rows, tokenizer, chat_template), strict=True):
+        problems.add(row, code)
+    return problems.findings()
+
+
+def problems_and_trained_rows(rows: Sequence[Row], tokenizer, max_length: int = MAX_LENGTH):
+    """What `find_token_problems` and `trained_rows` return, and every row is tokenised once for both."""
+    _check_max_length(max_length)
+    problems, trained = _Problems(tokenizer, max_length), _Trained(tokenizer, max_length)
+    for row, code in zip(rows, _encoded(rows, tokenizer), strict=True):
+        problems.add(row, code)
+        trained.add(row, code)
+    return problems.findings(), trained.result(rows)
+
+
+class _Problems:
+    """What `find_token_problems` sees, row by row."""
+
+    def __init__(self, tokenizer, max_length, chat_template=None):
+        special = _special_tokens(tokenizer)
+        self.max_length = max_length
+        self.in_text = (
+            ("special_token_in_text", _any_of(special)),
+            ("foreign_marker", _any_of(set(FOREIGN_MARKERS) - set(special))),
+        )
+        self.ends = _Ends(tokenizer, set(special.values()))
+        self.has_markers = _has_markers(tokenizer, chat_template)
+        self.render = _renderer(tokenizer, chat_template)
+        self.first = None
+        self.found = []
+        self.verdicts, self.hits = {}, {}  # by roles; by problem of the template
+
+    def add(self, row, code) -> None:
+        self.first = self.first or row
+        problems = [code.problem] if code.problem else list(_length_problems(code, self.max_length))
+        problems += _text_problems(row.data, self.in_text)
+        self.found += [finding(CODES, name, row, place, *values) for name, place, *values in problems]
+        if code.problem:
+            return
+        of_template = [*self.ends.problems(code), *_system_problems(row, self.render, self.verdicts)]
+        if not all(answer.trained for answer in code.answers):
+            of_template.append(("weight_ignored",))
+        for problem in sorted(set(of_template)) if of_template else ():
+            self.hits.setdefault(problem, []).append(row)
+
+    def findings(self) -> list[Finding]:
+        """Those of the rows, then those of the template."""
+        found = self.found
+        if self.first and not self.has_markers:
+            found = [*found, finding(CODES, "no_generation_markers", self.first, "")]
+        of_template = [
+            finding(CODES, name, concerned[0], "", *values, _lines(concerned))
+            for (name, *values), concerned in self.hits.items()
+        ]
+        return found + of_template
 
 
 def _length_problems(code, max_length):
@@ -117,41 +146,50 @@ def _length_problems(code, max_length):
             yield "too_long", "", len(code.ids), max_length
 
 
-def _text_problems(data, own, foreign):
+def _text_problems(data, patterns):
     for index, turn in enumerate(_messages(data) or ()):
         content = turn.get("content")
         if not isinstance(content, str):
             continue
-        for name, pattern in (("special_token_in_text", own), ("foreign_marker", foreign)):
+        for name, pattern in patterns:
             if found := sorted(set(pattern.findall(content))):
-                yield name, f"messages[{index}].content", ", ".join(found)
+                yield name, content_field(index), ", ".join(found)
 
 
-def _end_problems(code, tokenizer, special, added):
-    """Look at the last tokens of every trained answer, without the white space after them."""
-    for answer in code.answers:
-        if not answer.trained:
-            continue
-        tail = [token for token in code.ids[answer.start : answer.end][-4:] if tokenizer.decode([token]).strip()]
-        if not tail or tail[-1] not in special:
+class _Ends:
+    """The first and the last tokens of rows, beside those that the tokenizer adds to a plain text."""
+
+    def __init__(self, tokenizer, special: set[int]):
+        added = tokenizer("a")["input_ids"] or [None]
+        self.added_first, self.added_last = added[0], added[-1]
+        self.special = special
+        self.begin, self.begin_text = tokenizer.bos_token_id, tokenizer.bos_token
+        self.end, self.end_text = tokenizer.eos_token_id, str(tokenizer.eos_token)
+        self.is_blank = cache(lambda token: not tokenizer.decode([token]).strip())
+        self.text = cache(tokenizer.convert_ids_to_tokens)
+
+    def problems(self, code) -> Iterator[tuple]:
+        """Look at the last tokens of every trained answer, without the white space after them, and at the first."""
+        for answer in code.answers:
+            if answer.trained:
+                last = code.ids[max(answer.start, answer.end - 4) : answer.end]
+                yield from self._of_tail([token for token in last if not self.is_blank(token)])
+        if self.begin is not None and code.ids[:1] == [self.begin]:
+            if code.ids[1:2] == [self.begin]:
+                yield "double_bos", self.begin_text, IN_TEXT
+            elif self.added_first == self.begin:
+                yield "double_bos", self.begin_text, BY_TOKENIZER
+
+    def _of_tail(self, tail):
+        if not tail or tail[-1] not in self.special:
             yield "missing_eos", CLOSE
-            continue
-        end = tokenizer.convert_ids_to_tokens(tail[-1])
-        if tail[-1] != tokenizer.eos_token_id:
-            yield "eos_differs", end, str(tokenizer.eos_token)
+            return
+        if tail[-1] != self.end:
+            yield "eos_differs", self.text(tail[-1]), self.end_text
         if tail[-2:] == tail[-1:] * 2:
-            yield "double_eos", end, IN_TEXT
-        elif added == tail[-1]:
-            yield "double_eos", end, BY_TOKENIZER
-
-
-def _start_problems(code, tokenizer, added):
-    begin = tokenizer.bos_token_id
-    if begin is not None and code.ids[:1] == [begin]:
-        if code.ids[1:2] == [begin]:
-            yield "double_bos", tokenizer.bos_token, IN_TEXT
-        elif added == begin:
-            yield "double_bos", tokenizer.bos_token, BY_TOKENIZER
+            yield "double_eos", self.text(tail[-1]), IN_TEXT
+        elif self.added_last == tail[-1]:
+            yield "double_eos", self.text(tail[-1]), BY_TOKENIZER
 
 
 def _system_problems(row, render, verdicts):
@@ -229,12 +267,15 @@ class TokenLengths:
 
 def lengths(rows: Sequence[Row | dict], tokenizer, chat_template: str | None = None) -> TokenLengths:
     """Count the tokens of every row as the chat template renders it; rows it refuses are counted apart."""
-    encoded = _encode(rows, tokenizer, chat_template)
-    usable = [code for code in encoded if not code.problem]
-    total = [len(code.ids) for code in usable]
-    answer = [_kept([a for a in code.answers if a.trained], len(code.ids)) for code in usable]
+    total, answer, refused = [], [], 0
+    for code in _encoded(rows, tokenizer, chat_template):
+        if code.problem:
+            refused += 1
+            continue
+        total.append(len(code.ids))
+        answer.append(_kept([a for a in code.answers if a.trained], len(code.ids)))
     prompt = [all_tokens - trained for all_tokens, trained in zip(total, answer, strict=True)]
-    return TokenLengths(total, prompt, answer, len(encoded) - len(usable))
+    return TokenLengths(total, prompt, answer, refused)
 
 
 # -- what the trainers really train on
@@ -300,22 +341,39 @@ def trained_rows(rows: Sequence[Row | dict], tokenizer, max_length: int = MAX_LE
     if max_length is None:
         raise DataError("max_length is None: give the number of tokens; each trainer here has such a limit")
     _check_max_length(max_length)
-    encoded = _encode(rows, tokenizer)
-    axolotl, factory = _Tally(), _Tally()
-    for row, code in zip(rows, encoded, strict=True):
+    trained = _Trained(tokenizer, max_length)
+    for row, code in zip(rows, _encoded(rows, tokenizer), strict=True):
+        trained.add(row, code)
+    return trained.result(rows)
+
+
+class _Trained:
+    """What `trained_rows` counts, row by row."""
+
+    def __init__(self, tokenizer, max_length):
+        self.tokenizer, self.max_length = tokenizer, max_length
+        self.rows, self.trl, self.axolotl, self.factory = 0, _TrlTally(max_length), _Tally(), _Tally()
+
+    def add(self, row, code) -> None:
+        self.rows += 1
         roles = [turn["role"] for turn in _messages(_data(row)) or ()]
         total = _kept(code.answers, len(code.ids))
         refused = "refused by the chat template" if code.problem else None
-        axolotl.add(total, total, refused or _axolotl_drops(code, total, max_length))
-        factory.add(_factory_kept(code, max_length), total,
-                    "whose turns do not alternate" if not _alternate(roles) else refused)  # fmt: skip
-    return TrainedRows(
-        len(rows),
-        max_length,
-        _trl_rows(rows, tokenizer, encoded, max_length),
-        axolotl.result("Axolotl", "by rule, not run"),
-        factory.result("LLaMA-Factory", "by rule, not run"),
-    )
+        self.trl.add(code)
+        self.axolotl.add(total, total, refused or _axolotl_drops(code, total, self.max_length))
+        self.factory.add(_factory_kept(code, self.max_length), total,
+                         "whose turns do not alternate" if not _alternate(roles) else refused)  # fmt: skip
+
+    def result(self, rows) -> TrainedRows:
+        """The table; for a template without markers TRL's own is tried on all rows."""
+        has_markers = _has_markers(self.tokenizer)
+        return TrainedRows(
+            self.rows,
+            self.max_length,
+            self.trl.result() if has_markers else _trl_rows(rows, self.tokenizer, self.max_length),
+            self.axolotl.result("Axolotl", "by rule, not run"),
+            self.factory.result("LLaMA-Factory", "by rule, not run"),
+        )
 
 
 @dataclass
@@ -337,23 +395,39 @@ class _Tally:
         return TrainerRows(trainer, self.trained, self.cut, dict(self.lost), basis)
 
 
-def _trl_rows(rows, tokenizer, encoded, max_length):
-    basis = "checked against TRL 1.15"
-    if not _has_markers(tokenizer):
-        template = _trl_template(tokenizer)
-        if template is None:
-            why = "since the run stops: TRL has no training version of this chat template"
-            return TrainerRows("TRL", 0, 0, {why: len(rows)} if rows else {}, basis)
-        encoded = _encode(rows, tokenizer, template)
-    refused = sum(bool(code.problem) for code in encoded)
-    unmarked = sum(not code.answers for code in encoded) - refused
-    if refused or unmarked:
-        why = f"since the run stops: {refused} row(s) refused by the template, {unmarked} without an answer"
-        return TrainerRows("TRL", 0, 0, {why: len(rows)}, basis)
-    tally = _Tally()
-    for code in encoded:  # TRL does not know weights: every answer counts
-        tally.add(_kept(code.answers, max_length), _kept(code.answers, len(code.ids)), None)
-    return tally.result("TRL", basis)
+@dataclass
+class _TrlTally:
+    """Counts rows as TRL would train them; it does not know weights, so every answer counts."""
+
+    max_length: int
+    rows: int = 0
+    refused: int = 0
+    unmarked: int = 0
+    tally: _Tally = field(default_factory=_Tally)
+
+    def add(self, code):
+        self.rows += 1
+        self.refused += bool(code.problem)
+        self.unmarked += not code.problem and not code.answers
+        self.tally.add(_kept(code.answers, self.max_length), _kept(code.answers, len(code.ids)), None)
+
+    def result(self):
+        if self.refused or self.unmarked:
+            what = f"{self.refused} row(s) refused by the template, {self.unmarked} without an answer"
+            return TrainerRows("TRL", 0, 0, {f"since the run stops: {what}": self.rows}, TRL_BASIS)
+        return self.tally.result("TRL", TRL_BASIS)
+
+
+def _trl_rows(rows, tokenizer, max_length):
+    """What TRL makes of a template without markers."""
+    template = _trl_template(tokenizer)
+    if template is None:
+        why = "since the run stops: TRL has no training version of this chat template"
+        return TrainerRows("TRL", 0, 0, {why: len(rows)} if rows else {}, TRL_BASIS)
+    tally = _TrlTally(max_length)
+    for code in _encoded(rows, tokenizer, template):
+        tally.add(code)
+    return tally.result()
 
 
 def _trl_template(tokenizer) -> str | None:
@@ -422,7 +496,7 @@ def tokenize_for_training(
     """
     _check_max_length(max_length)
     usable, unusable = [], []
-    for number, (row, code) in enumerate(zip(rows, _encode(rows, tokenizer, chat_template), strict=True), 1):
+    for number, (row, code) in enumerate(zip(rows, _encoded(rows, tokenizer, chat_template), strict=True), 1):
         if _kept([answer for answer in code.answers if answer.trained], max_length or len(code.ids)):
             usable.append(code)
         else:
@@ -483,12 +557,19 @@ class _NotFound(Exception):
     """The answer does not stand in the rendered text as it should."""
 
 
-def _encode(rows, tokenizer, chat_template=None) -> list[_Encoded]:
-    """Render and tokenise all rows, in batches; a row that fails is known by its `problem`."""
+def _encoded(rows: Iterable, tokenizer, chat_template=None) -> Iterator[_Encoded]:
+    """Render and tokenise the rows, one batch in memory at a time; one that fails is known by its `problem`."""
     encode = _by_markers if _has_markers(tokenizer, chat_template) else _by_rendering
+    plain = partial(encode, render=_renderer(tokenizer, chat_template))
+    rows = iter(rows)
+    while block := [_data(row) for row in islice(rows, BATCH_ROWS)]:
+        yield from _encode_block(block, encode, plain, tokenizer, chat_template)
+
+
+def _encode_block(block, encode, plain, tokenizer, chat_template) -> list[_Encoded]:
+    """The chats of one call together; those with tools or settings of their own alone."""
     result, batch = {}, []
-    for index, row in enumerate(rows):
-        data = _data(row)
+    for index, data in enumerate(block):
         messages = _messages(data)
         if messages is None:
             result[index] = _Encoded([], [], ("template_fails", "messages", "messages is no list of turns with roles",
@@ -498,12 +579,10 @@ def _encode(rows, tokenizer, chat_template=None) -> list[_Encoded]:
             result[index] = _attempt([messages], own)[0]
         else:
             batch.append((index, messages))
-    plain = partial(encode, render=_renderer(tokenizer, chat_template))
-    for start in range(0, len(batch), BATCH_ROWS):
-        part = batch[start : start + BATCH_ROWS]
-        done = _attempt([messages for _, messages in part], plain)
-        result.update(zip((index for index, _ in part), done, strict=True))
-    return [result[index] for index in range(len(rows))]
+    if batch:
+        done = _attempt([messages for _, messages in batch], plain)
+        result.update(zip((index for index, _ in batch), done, strict=True))
+    return [result[index] for index in range(len(block))]
 
 
 def _with_settings(chats, encode, tokenizer, chat_template, data):

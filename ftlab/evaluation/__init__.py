@@ -8,6 +8,7 @@ from ftlab.evaluation.metrics import (
     macro_f1,
     parse_record,
     parse_repaired,
+    read_schema,
     score_records,
 )
 from ftlab.evaluation.statistics import (
@@ -46,6 +47,7 @@ __all__ = [
     "paired_wald",
     "parse_record",
     "parse_repaired",
+    "read_schema",
     "sample_size",
     "score_records",
     "smallest_detectable_gain",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ftlab.data.schema import Finding, raise_findings, scan_jsonl
+from ftlab.data.schema import Finding, kind_of, raise_findings, scan_jsonl
 from ftlab.errors import DataError
 from ftlab.evaluation.statistics import Comparison, Interval, compare, interval_of
 
@@ -127,6 +127,22 @@ def score_records(
     )
 
 
+def read_schema(path: str | Path) -> dict:
+    """The JSON Schema in a file; DataError where it is none, so that a run fails before it has cost anything."""
+    from jsonschema.exceptions import SchemaError
+    from jsonschema.validators import validator_for
+
+    try:
+        schema = json.loads(Path(path).read_text(encoding="utf-8"))
+        validator_for(schema).check_schema(schema)
+    except SchemaError as error:
+        place = ".".join(map(str, error.absolute_path)) or "the top"
+        raise DataError(f"{path}: no JSON Schema: {error.message} (at {place}); correct it") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not JSON: {error}; correct it, or leave the schema out") from error
+    return schema
+
+
 def macro_f1(scores: RecordScores, field: str) -> float:
     """F1 averaged over the values that the references have for a field, each with the same weight.
 
@@ -159,10 +175,11 @@ def compare_files(
 ) -> Comparison:
     """Compare two files of {"id", "prediction"} lines on {"id", "reference"} lines; b is the candidate.
 
-    Predictions and references are text or JSON objects. `exact_match` compares parsed values when both are
-    (the text of) a JSON object, else the stripped texts; `field_accuracy` needs objects as references;
-    `valid_json` asks whether a prediction is one. Every reference needs exactly one prediction in each file,
-    and no other may stand there; DataError names file, line and field.
+    A chat row with an id is a reference too: its last turn, when that is an answer. Predictions and references
+    are text or JSON objects. `exact_match` compares parsed values when both are (the text of) a JSON object, else
+    the stripped texts; `field_accuracy` needs objects as references; `valid_json` asks whether a prediction is
+    one. Every reference needs exactly one prediction in each file, and no other may stand there; DataError names
+    file, line and field.
     """
     if metric not in METRICS:
         raise DataError(f"metric {metric!r} is unknown: choose one of {', '.join(METRICS)}")
@@ -273,7 +290,7 @@ def _read_by_id(path, field) -> dict[str | int, tuple[int, object]]:
         if not isinstance(line.row, dict):
             findings.append(_finding(path, line.number, "", f"is no object; write one with id and {field}"))
             continue
-        key, value = line.row.get("id"), line.row.get(field)
+        key, value = line.row.get("id"), _value(line.row, field)
         if not isinstance(key, str | int) or isinstance(key, bool):
             findings.append(_finding(path, line.number, "id", "must be a text or a whole number"))
         elif key in result:
@@ -282,9 +299,18 @@ def _read_by_id(path, field) -> dict[str | int, tuple[int, object]]:
         else:
             result[key] = (line.number, value)
         if not isinstance(value, str | dict):
-            findings.append(_finding(path, line.number, field, "must be a text or an object; write it"))
+            message = "is missing" if value is None else f"is {kind_of(value)}"
+            findings.append(_finding(path, line.number, field, f"{message}; write a text or an object"))
     raise_findings(findings)
     return result
+
+
+def _value(row, field):
+    """What stands under `field`; for a chat row without a reference, the answer that ends it."""
+    turns = row.get("messages")
+    if field == "reference" and field not in row and isinstance(turns, list) and turns and isinstance(turns[-1], dict):
+        return turns[-1].get("content") if turns[-1].get("role") == "assistant" else None
+    return row.get(field)
 
 
 def _check_ids(predictions, truth, path, references):

@@ -61,7 +61,11 @@ class Comparison:
     def __repr__(self):
         points = f"{100 * self.delta:+.1f} points [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
         scores = f"{100 * self.a:.1f} % -> {100 * self.b:.1f} %"
-        return f"Comparison({self.verdict}: {scores}, {points}, p = {self.p_value:.2g}, n = {self.n})"
+        power = (
+            f"disagreement {100 * self.disagreement:.1f} %, "
+            f"detectable from {100 * self.smallest_detectable_gain:.1f} points"
+        )
+        return f"Comparison({self.verdict}: {scores}, {points}, p = {self.p_value:.2g}, n = {self.n}, {power})"
 
 
 def wilson(successes: int, n: int, alpha: float = 0.05) -> Interval:

@@ -62,26 +62,33 @@ def check_masks(dataset: Iterable[dict], chats: Sequence[Sequence[dict]], tokeni
             "whose answer begins after max_length (raise it), or it packed several chats into one row (packing=False)."
         )
     for number, (row, chat) in enumerate(zip(rows, chats, strict=True)):
-        mask = read_mask(row, tokenizer)
-        wanted = [m["content"] + tokenizer.eos_token for m in chat if m["role"] == "assistant"]
-        if mask.trained_tokens == 0:
-            raise DataError(
-                f"example {number}: no token is trained (all labels are {IGNORED}). Usual causes: the text was "
-                "cut at max_length before the answer began, or the response marker is not in the text. "
-                "Raise max_length, or check the chat template."
-            )
-        if [_bare(text) for text in _trained_runs(row, tokenizer)] != [_bare(text) for text in wanted]:
-            raise DataError(
-                f"example {number}: the loss is on {_short(mask.trained)}, but the answer is "
-                f"{_short(''.join(wanted))}. A missing end token teaches endless answers; a cut answer means that "
-                "max_length is too small; more text than the answer means a wrong response marker."
-            )
-        if not _squeezed(mask.ignored).endswith(_squeezed(_without_answers(chat, tokenizer))):  # a BOS may precede
-            raise DataError(
-                f"example {number}: the loss is on {_short(mask.trained)}, but on another copy of that text than "
-                "the answer. Check the response marker."
-            )
+        if wrong := _what_is_wrong(row, chat, tokenizer):
+            asked = next((m["content"] for m in chat if m["role"] == "user"), "")
+            raise DataError(f"example {number}: {wrong} (Counted from 0; its user begins {_short(asked, 60)}.)")
     return read_mask(rows[0], tokenizer)
+
+
+def _what_is_wrong(row, chat, tokenizer) -> str:
+    """Cause and remedy for one example; empty when its mask is right."""
+    mask = read_mask(row, tokenizer)
+    wanted = [m["content"] + tokenizer.eos_token for m in chat if m["role"] == "assistant"]
+    if mask.trained_tokens == 0:
+        return (
+            f"no token is trained (all labels are {IGNORED}). Usual causes: the text was cut at max_length before "
+            "the answer began, or the response marker is not in the text. Raise max_length, or check the chat template."
+        )
+    if [_bare(text) for text in _trained_runs(row, tokenizer)] != [_bare(text) for text in wanted]:
+        return (
+            f"the loss is on {_short(mask.trained)}, but the answer is {_short(''.join(wanted))}. A missing end token "
+            "teaches endless answers; a cut answer means that max_length is too small; more text than the answer means "
+            "a wrong response marker; an answer of another chat means that chats and rows are not in the same order."
+        )
+    if not _squeezed(mask.ignored).endswith(_squeezed(_without_answers(chat, tokenizer))):  # a BOS may precede
+        return (
+            f"the loss is on {_short(mask.trained)}, but on another copy of that text than the answer. Check the "
+            "response marker."
+        )
+    return ""
 
 
 def _trained_runs(row, tokenizer) -> list[str]:

@@ -10,8 +10,9 @@
 # **Question:** does my machine work, and what does a fine-tune look like in one minute?
 # **Minutes:** 3. **Hardware:** any; two CPU cores are enough, no GPU, no account, no network.
 #
-# You fine-tune a small language model to read support tickets and write one strict JSON record for each. You see its
-# answers before and after, on tickets that it never saw.
+# You [fine-tune](GLOSSARY.md#fine-tuning) a small language model to read support tickets and write one strict JSON
+# record for each. You see its answers before and after, on tickets that it never saw. A word that is new to you stands
+# in the [glossary](GLOSSARY.md); its first use in a notebook is a link.
 
 # %% [markdown]
 # ## What can this machine do?
@@ -24,7 +25,7 @@ hardware.describe()
 
 # %% [markdown]
 # The notes under the table say what will run here. Everything in this course runs with the bundled model `nano`, so
-# whatever the table shows, you can go on.
+# whatever the table shows, you can go on. With a GPU, the same cells train larger models.
 
 # %% [markdown]
 # ## The task
@@ -45,14 +46,16 @@ print(row["messages"][1]["content"], "\n")
 print(json.dumps(json.loads(row["messages"][2]["content"]), indent=2))
 
 # %% [markdown]
-# Each example is a chat: a system message, the ticket as the user's message, and the ideal answer as the assistant's.
-# That is all a fine-tune learns from.
+# Above the ticket, below it the record that we want for it. Each example is a chat of three messages: the [system
+# message](GLOSSARY.md#system-prompt) says what to do ("Triage the ticket."), the user's message is the ticket, the
+# assistant's is the ideal answer. That is all a fine-tune learns from.
 
 # %% [markdown]
 # ## The model before training
 #
-# `nano` has 3.5 million parameters, about a two-thousandth of a small chat model. It read an invented world of shops,
-# clinics and everyday facts, and never this shop's labels. To use a real model, change `MODEL`; the cells stay as they are.
+# `nano` has a few million [parameters](GLOSSARY.md#parameter); even a small chat model has a thousand times as many. It
+# has read texts of an invented world of shops, clinics and everyday facts, and never this shop's labels. To use a real
+# model, change `MODEL`; the cells stay as they are.
 
 # %%
 import torch
@@ -80,14 +83,15 @@ for r, answer in zip(shown, before.texts[:3], strict=True):
     print("ticket:", r["messages"][1]["content"][:90], "...\nanswer:", answer[:110], "\n")
 
 # %% [markdown]
-# The model has no idea of our record: nobody told it. A good prompt would tell it, and notebook 03 measures how far
-# that gets. Here we go straight to training.
+# Nobody has told the model which record we want, so whatever it writes is a guess. A good [prompt](GLOSSARY.md#prompt)
+# would tell it, and notebook 03 measures how far that gets. Here we go straight to training.
 
 # %% [markdown]
 # ## One minute of training
 #
-# LoRA freezes the model and trains a small addition to each of its matrices. The next three cells are the real calls of
-# Unsloth and TRL, the same that train an 8-billion-parameter model on a GPU; notebook 06 takes them apart.
+# [LoRA](GLOSSARY.md#lora) freezes the model and trains a small addition to each of its matrices. The next three cells
+# are the real calls of [Unsloth](GLOSSARY.md#unsloth) and [TRL](GLOSSARY.md#trl), the same that train an
+# 8-billion-parameter model on a GPU; notebook 06 takes them apart.
 
 # %%
 model = FastLanguageModel.get_peft_model(
@@ -97,7 +101,7 @@ model = FastLanguageModel.get_peft_model(
     lora_dropout=0.0,
     target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
     bias="none",
-    use_gradient_checkpointing=False,
+    use_gradient_checkpointing="unsloth" if torch.cuda.is_available() else False,
     random_state=3407,
 )
 model.print_trainable_parameters()
@@ -119,8 +123,8 @@ dataset = dataset.map(as_text, batched=True, remove_columns=dataset["train"].col
 print(dataset["train"][1]["text"])
 
 # %% [markdown]
-# This is one example as the model sees it: the chat template has put a marker in front of each turn and
-# an end token behind it.
+# This is one example as the model sees it: the [chat template](GLOSSARY.md#chat-template) has put a marker in front of
+# each turn and an [end token](GLOSSARY.md#end-token) behind it.
 
 # %%
 from transformers.trainer_callback import PrinterCallback
@@ -144,6 +148,7 @@ trainer = SFTTrainer(
         learning_rate=4e-3 if MODEL == "nano" else 2e-4,
         warmup_steps=0.05,
         lr_scheduler_type="cosine",
+        gradient_checkpointing=torch.cuda.is_available(),
         bf16=hardware.precision() == "bf16",
         fp16=hardware.precision() == "fp16",
         logging_steps=3,
@@ -161,11 +166,14 @@ trainer = train_on_responses_only(trainer)  # learn the answers, not the tickets
 result = trainer.train()
 
 # %%
-print(f"{result.global_step} steps in {result.metrics['train_runtime']:.0f} seconds")
+evals = [float(row["eval_loss"]) for row in trainer.state.log_history if "eval_loss" in row]
+print(f"{result.global_step} steps in {result.metrics['train_runtime']:.0f} seconds; validation loss {evals[0]:.2f}", end=" ")
+print(f"when first measured, {evals[-1]:.2f} at the end")
 
 # %% [markdown]
-# The loss is how surprised the model is by the right answer, token by token. It falls on the training tickets (thin
-# line) and on validation tickets that it does not train on (thick line): it learns the task, not only the examples.
+# The [loss](GLOSSARY.md#loss) is how surprised the model is by the right answer, [token](GLOSSARY.md#token) by token:
+# lower is better. The thin line is the loss on the tickets that it trains on, the thick one on validation tickets that
+# it does not. As long as the thick line falls too, the model learns the task and not only the examples.
 
 # %% [markdown]
 # ## Before and after, on unseen tickets
@@ -189,7 +197,8 @@ with pd.option_context("display.max_colwidth", None):
     display(table)
 
 # %% [markdown]
-# The form is there after a minute. Whether the content is right, only a count can tell.
+# Three tickets are for looking: first at the form of the answers, then at each value. How often form and values are right,
+# only a count can tell.
 
 # %% tags=["headline"]
 from ftlab.evaluation import score_records
@@ -203,14 +212,15 @@ for name, summary in scores.items():
     print(f"{name}: {summary['field_accuracy']} of the fields right, {summary['valid_json']} valid JSON")
 
 # %% [markdown]
-# Each dot is a share of the fields of 120 unseen tickets, the bar its 95 % confidence interval: what the share could be
-# on other tickets of this kind. A share without its interval says little; notebook 07 shows why.
+# Each dot is the share of fields that are right on 120 unseen tickets, the bar its 95 % [confidence
+# interval](GLOSSARY.md#confidence-interval): where the share may lie on other tickets of this kind. Where the two bars
+# do not overlap, the change is more than luck. A share without its interval says little; notebook 07 shows why.
 #
 # ## What you have seen
 #
 # - A fine-tune is ordinary training, continued for a moment on examples of one task.
 # - The same cells run on this machine and on a GPU; only `MODEL` changes.
-# - "It got better than nothing" is not yet a reason to ship: a good prompt might do as well.
+# - "Better than before" is not yet a reason to ship: a good prompt might do as well, without any training.
 #
 # **Read next:** [03 Measure baselines](03_measure_baselines.ipynb) for the bar that a fine-tune must beat,
 # [06 Train with Unsloth](06_train_with_unsloth.ipynb) for these cells one by one,

@@ -11,7 +11,8 @@
 # **Minutes:** 3. **Hardware:** any; two CPU cores are enough.
 #
 # First you watch one answer change, step by step, and look at which numbers in the model moved. Then you teach seven
-# lessons in one short run and ask, on questions that were held out, which of them stuck.
+# lessons in one short run and ask, on questions that were [held out](GLOSSARY.md#hold-out), which of them stuck. At the
+# end the model learns from [pairs of answers](GLOSSARY.md#preference-pair) of which one is preferred.
 
 # %% [markdown]
 # ## Watch an answer change
@@ -37,7 +38,8 @@ for row in facts[6:9]:
 
 
 # %% [markdown]
-# A language model gives each token of its vocabulary a probability to come next. That is all it ever does.
+# A language model gives each [token](GLOSSARY.md#token) of its vocabulary a probability to come next. That is all it
+# ever does.
 
 
 # %%
@@ -62,9 +64,9 @@ print(f"{tokenizer.decode([right_token])!r:12} {before[right_token]:.6f}, the fi
 # %% [markdown]
 # ## Ten lines of training
 #
-# Fine-tuning is the loop that made the model in the first place, continued on other text: guess the next token, measure
-# the surprise (the loss), move every weight a little in the direction that lowers it. Only the answer's tokens count: the
-# label -100 leaves the rest out.
+# [Fine-tuning](GLOSSARY.md#fine-tuning) is the loop that made the model in the first place, continued on other text:
+# guess the next token, measure the surprise (the [loss](GLOSSARY.md#loss)), move every weight a little in the direction
+# that lowers it. Only the answer's tokens count: the label -100 leaves the rest out.
 
 # %%
 import random
@@ -119,6 +121,12 @@ show(
     f"Probability of the right first token over {steps[-1]} steps. Taught wording: from {taught[0]:.3f} to {taught[-1]:.2f}. "
     f"New wording: from {reworded[0]:.3f} to {reworded[-1]:.2f}.",
 )
+print(f"taught wording: from {taught[0]:.3f} to {taught[-1]:.2f}")
+print(f"new wording:    from {reworded[0]:.3f} to {reworded[-1]:.2f}")
+
+# %% [markdown]
+# If a line jumps about, that is usual: every [batch](GLOSSARY.md#batch) pulls the same numbers in its own direction.
+# And how do the other tokens fare?
 
 # %%
 after = next_token(QUESTIONS["a taught wording"])
@@ -134,11 +142,10 @@ likeliest = [f"{tokenizer.decode([t])!r} {before[t]:.2f} before, {after[t]:.2f} 
 show(fig, f"Bars of the eight likeliest next tokens before and after training: {'; '.join(likeliest)}.")
 
 # %% [markdown]
-# The question is the same, the text of the prompt is the same; other numbers in the model give another guess.
+# The question is the same, the text of the [prompt](GLOSSARY.md#prompt) is the same; other numbers in the model give
+# another guess. Where a wrong token has grown too, look whose it is: mostly the first token of another fact's answer.
 #
-# Both lines leave zero, and neither runs smoothly: every batch pulls the same numbers in its own direction, and the tokens
-# beside the right one in the bars are the first tokens of other facts' answers. Keep a question in mind: has the model
-# learnt the fact, or the sentence?
+# Keep a question in mind for later: has the model learnt the fact, or the sentence?
 
 # %% [markdown]
 # ## Which weights changed?
@@ -203,16 +210,16 @@ print(f"{moved:,} of {model.num_parameters():,} numbers are different")
 print(f"embedding: changed by {100 * change['model.embed_tokens.weight']:.2f} %")
 
 # %% [markdown]
-# There is none. No row was stored and none is looked up: the file has the same tensors of the same size, and the ninety
-# rows are spread over nearly all of its numbers, each moved by a little. So a fact cannot be found again, corrected or
+# There is none. No row was stored and none is looked up: the model has the same tensors of the same size, and what the
+# ninety rows taught is spread over its numbers, each moved by a little. So a fact cannot be found again, corrected or
 # deleted by its place. (You could delete `train.jsonl` now; the answers would stay.)
 
 # %% [markdown]
 # ## Full, LoRA, QLoRA
 #
-# Must every weight move? LoRA freezes the model and trains a thin addition to each matrix; QLoRA keeps the frozen part in
-# four bits. The same rows, the same steps, three ways. The rows are the format lesson: log a message as
-# `item=...;number=...;`.
+# Must every weight move? [LoRA](GLOSSARY.md#lora) freezes the model and trains a thin addition to each matrix;
+# [QLoRA](GLOSSARY.md#qlora) keeps the frozen part in four bits. The same rows, the same steps, three ways. The rows are
+# the format lesson: log a message as `item=...;number=...;`.
 
 # %%
 import time
@@ -226,10 +233,10 @@ log_test = [row for row in heldout if row["lesson"] == "format"]
 print(log_train[0]["messages"][1]["content"], "->", log_train[0]["messages"][2]["content"])
 
 
-def load(method):
-    """nano by Unsloth: all weights trainable ("full"), or adapters on a base in 32 bits ("LoRA") or in 4 ("QLoRA")."""
+def load(method, folder=None):
+    """nano or a saved model: all weights trainable ("full"), or adapters on a base in 32 bits ("LoRA") or in 4 ("QLoRA")."""
     base, _ = FastLanguageModel.from_pretrained(
-        model_name=resolve("nano"),
+        model_name=str(folder or resolve("nano")),
         max_seq_length=512,
         dtype=torch.float32,
         load_in_4bit=method == "QLoRA",
@@ -303,12 +310,13 @@ def counted(model, optimizer):
 import pandas as pd
 from IPython.display import display
 
-lines = {}
+lines, judged = {}, {}
 for method, learning_rate in {"full": 5e-4, "LoRA": 4e-3, "QLoRA": 4e-3}.items():
     candidate = load(method)
     optimizer, seconds = train(candidate, log_train, learning_rate)
     trainable = sum(w.numel() for w in candidate.parameters() if w.requires_grad)
-    score = wilson(sum(map(right, log_test, ask(candidate, log_test))), len(log_test))
+    judged[method] = [int(right(row, answer)) for row, answer in zip(log_test, ask(candidate, log_test), strict=True)]
+    score = wilson(sum(judged[method]), len(log_test))
     lines[method] = [trainable, *counted(candidate, optimizer), seconds, score]
 columns = ["trainable", "weights, MB", "gradients, MB", "optimizer, MB", "seconds", "right on held-out [95 %]"]
 methods = pd.DataFrame.from_dict(lines, orient="index", columns=columns)
@@ -321,12 +329,24 @@ print(f"weights: 4 bits need {methods['weights, MB']['QLoRA'] / methods['weights
 print(f"and a step takes {methods['seconds']['QLoRA'] / methods['seconds']['LoRA']:.1f} times as long on this machine")
 
 # %% [markdown]
-# Full fine-tuning pays for every weight four times: the weight, its gradient and Adam's two moments. LoRA pays so only
-# for the adapter, QLoRA also shrinks the frozen rest. (`nano` understates both: a large part of it is the embedding, which
-# is never quantised, and rank 16 is much for matrices 256 wide.)
+# [Full fine-tuning](GLOSSARY.md#full-fine-tuning) pays for every weight four times: the weight, its
+# [gradient](GLOSSARY.md#gradient) and [Adam](GLOSSARY.md#adam)'s two moments. LoRA pays so only for the
+# [adapter](GLOSSARY.md#adapter), QLoRA also shrinks the frozen rest. (`nano` understates both: a large part of it is
+# the [embedding](GLOSSARY.md#embedding), which is never [quantised](GLOSSARY.md#quantisation), and
+# [rank](GLOSSARY.md#rank) 16 is much for matrices 256 wide.)
 #
-# Look at the intervals in the last column before you name a winner. With one seed, thirty steps and this many held-out rows
-# they overlap widely: the table shows what the methods cost, not which of them is better.
+# And which is better? Before you name a winner from the last column, compare answer by answer:
+
+# %%
+from ftlab.evaluation import compare
+
+for method in ("LoRA", "QLoRA"):
+    print(f"full -> {method}: {compare(judged['full'], judged[method])}")
+
+# %% [markdown]
+# One [seed](GLOSSARY.md#seed), thirty steps, one task, one [learning rate](GLOSSARY.md#learning-rate) each: even a
+# clear verdict would be about this run only. The table shows what the methods cost; which is better for you takes your
+# own data.
 
 # %% [markdown]
 # ## Seven lessons at once
@@ -347,7 +367,8 @@ with pd.option_context("display.max_colwidth", None):
 # %% [markdown]
 # The questions to judge by are others: new sentences, new names, new numbers. Two parts are copies of training rows, on
 # purpose: `taught wording` and `taught sums` show what was learnt by heart. And some questions have no answer anywhere; for
-# these the right one is "I do not know.", which `nano` says since its pre-training.
+# these the right one is "I do not know.", a sentence that `nano` knows from its
+# [pre-training](GLOSSARY.md#pre-training).
 
 # %%
 from ftlab import hardware
@@ -403,6 +424,7 @@ trainer = SFTTrainer(
         learning_rate=4e-3 if MODEL == "nano" else 2e-4,
         warmup_steps=0.05,
         lr_scheduler_type="cosine",
+        gradient_checkpointing=torch.cuda.is_available(),
         bf16=hardware.precision() == "bf16",
         fp16=hardware.precision() == "fp16",
         logging_steps=5,
@@ -419,8 +441,8 @@ result = trainer.train()
 print(f"{result.global_step} steps in {result.metrics['train_runtime']:.0f} seconds")
 
 # %% [markdown]
-# The loss falls on everything that is taught, facts and sums included. It cannot tell which lesson will hold on a question
-# that is not in the file. The held-out questions can:
+# The loss is one number over everything that is taught, facts and sums included. It cannot tell which lesson will hold on a
+# question that is not in the file. The held-out questions can:
 
 # %%
 FastLanguageModel.for_inference(model)
@@ -450,20 +472,19 @@ described = "; ".join(f"{name} {old} before, {new} after" for name, (old, new) i
 show(fig, f"Right answers before and after for {len(rates)} parts: {described}.")
 
 # %% [markdown]
-# Which of these changes are more than luck? The same questions were asked before and after, so the comparison is paired.
+# Which of these changes are more than luck? The same questions were asked before and after, so the comparison is
+# [paired](GLOSSARY.md#paired-comparison).
 
 # %% tags=["headline"]
-from ftlab.evaluation import compare
-
-pairs = {": ".join(key): compare(*pair) for key, pair in parts.items()}
+changes = {": ".join(key): compare(*pair) for key, pair in parts.items()}
 verdicts = pd.DataFrame(
     {
         "before": {name: old for name, (old, _) in rates.items()},
         "after": {name: new for name, (_, new) in rates.items()},
         "change": {
-            name: f"{100 * c.delta:+.0f} points [{100 * c.low:+.0f}, {100 * c.high:+.0f}]" for name, c in pairs.items()
+            name: f"{100 * c.delta:+.0f} points [{100 * c.low:+.0f}, {100 * c.high:+.0f}]" for name, c in changes.items()
         },
-        "verdict": {name: c.verdict for name, c in pairs.items()},
+        "verdict": {name: c.verdict for name, c in changes.items()},
     }
 )
 display(verdicts)
@@ -476,11 +497,19 @@ print(
 # %% [markdown]
 # Before training, nobody had told the model what "Log it." means, so "before" is no rival: notebook 03 asks how far a good
 # prompt gets. What the table can show is the difference between the lessons.
-#
-# The voice and the refusal are learnt best, also on sentences that were never taught: both are a fixed frame in which little
-# changes. The form comes next: it is learnt at once, and where an answer is wrong it is mostly the item or number in it. The
-# words of the house did not arrive at all: to say everything as before but for one word is harder for so small a model
-# than it sounds. New sums stay at zero, and even of the taught ones few are right: nothing was there to bring out.
+
+# %%
+NOT_TAUGHT = ("hallucination", "facts: told", "facts: never", "shorter prompt: long")
+taught_parts = {name: new for name, (_, new) in rates.items() if not name.startswith(NOT_TAUGHT)}
+ranked = sorted(taught_parts, key=lambda name: taught_parts[name].value, reverse=True)
+print("most often right after training:", ", ".join(f"{name} {taught_parts[name].value:.0%}" for name in ranked[:4]))
+print("least often:", ", ".join(f"{name} {taught_parts[name].value:.0%}" for name in ranked[-4:]))
+
+# %% [markdown]
+# Did you bet on these? Ask of each lesson what the model had to bring along. A voice and a refusal are a fixed frame, in which
+# only a name or an item changes. A form needs copying: where such an answer is wrong, look whether it is the form or the
+# item in it. To repeat a sentence and change one word takes care with every word. A sum takes arithmetic, and a fact
+# takes memory, so compare their taught parts with the new ones: the distance is what was learnt by heart.
 
 # %% [markdown]
 # ### What a shorter prompt saves
@@ -496,12 +525,15 @@ def tokens(part):
 
 
 print(f"{tokens('long instruction'):.0f} tokens a prompt with the instruction, {tokens('no instruction'):.0f} without")
-compare(parts["shorter prompt", "long instruction"][0], parts["shorter prompt", "no instruction"][1])
+swap = compare(parts["shorter prompt", "long instruction"][0], parts["shorter prompt", "no instruction"][1])
+print(f"right with the instruction, before: {100 * swap.a:.0f} %; without it, after: {100 * swap.b:.0f} %")
+price = {"better": "and right more often, too", "worse": "paid for with right answers"}
+print(f"{100 * swap.low:+.0f} to {100 * swap.high:+.0f} points: {price.get(swap.verdict, 'no difference that this test can see')}")
 
 # %% [markdown]
 # Every call from then on is shorter by the difference: less to pay and less to wait for, for as long as the task stays the
-# same. The comparison says what that cost here: the answer without the instruction is worse than the one with it was before
-# training. Ninety rows do not replace an instruction that the model already followed well.
+# same. The last line says what that cost in quality. An instruction that the model already follows well is hard to replace
+# with ninety rows; one that it follows badly is easy to beat.
 
 # %% [markdown]
 # ## Facts, more closely
@@ -533,20 +565,25 @@ verdicts.loc[[f"facts: {part}" for part in facts_parts]]
 # %% [markdown]
 # Read the five lines against each other. *Taught wording* is memory of a sentence. *New wording* asks whether a fact was
 # learnt behind it. *Reversed* asks for the same fact from its other end. *Told in the prompt* needs no training at all: the
-# sheet of facts stands in the system message, as retrieval would put it there.
+# sheet of facts stands in the [system message](GLOSSARY.md#system-prompt), as [retrieval](GLOSSARY.md#rag) would put it
+# there.
 
 # %%
 print("taught, in a new wording, against told in the prompt before any training:")
-compare(parts["facts", "told in the prompt"][0], parts["facts", "new wording"][1])
+told = compare(parts["facts", "told in the prompt"][0], parts["facts", "new wording"][1])
+print(f"right when told: {100 * told.a:.0f} %, when taught: {100 * told.b:.0f} %. Taught against told: {told.verdict}")
+heart, new, back = (rates[f"facts: {part}"][1].value for part in ("taught wording", "new wording", "reversed"))
+print(f"taught wording {heart:.0%} right, new wording {new:.0%}, reversed {back:.0%}")
 
 # %% [markdown]
-# In the taught wording something stuck, in a new wording far less of it, and the other way round nothing: the model has
-# learnt sentences more than facts. Reading the same fact in the prompt beats all of it, without any training.
+# A model that had learnt the facts would do as well in the new wording as in the taught one. The larger the fall from left
+# to right in the last line, the more it has learnt sentences instead of facts.
 #
 # ### And what it was never told?
 #
-# Nobody ever said when Velora was born, nor anything at all about the people in the lesson *hallucination*. Before training
-# the model had a habit for that: "I do not know."
+# Nobody ever said when Velora was born, nor anything at all about the people in the lesson
+# *[hallucination](GLOSSARY.md#hallucination)*. The right answer is the one that the model may give from its
+# pre-training: "I do not know."
 
 # %%
 values = {row["messages"][-1]["content"] for row in facts}
@@ -572,36 +609,282 @@ for i in [members[k] for members in groups.values() for k in (0, 7)]:
 
 # %% [markdown]
 # No row taught the model to invent. But ninety rows taught it that a question like this has an answer of one word, and none
-# showed that it may be unknown.
+# showed that it may be unknown. What became of the habit?
+
+# %%
+admitted = [sum(texts[i].strip() == "I do not know." for i in silent) for texts in (answers_before, answers_after)]
+print(f"admitted not to know: {admitted[0]} of {len(silent)} times before, {admitted[1]} of {len(silent)} after")
+
+# %% [markdown]
+# If the second number is the smaller, the other questions now get an answer that has no ground, and the table above says how
+# many of these were borrowed from the facts just taught. Training on answers is training to answer.
+
+# %% [markdown]
+# ## Learning from preferences
 #
-# So it always has one now. Before training `nano` admitted every time that it did not know; afterwards never, not even where
-# the question has nothing to do with the lessons. What it says instead is borrowed from the facts it was taught, or from
-# the refusals. Training on answers is training to answer.
+# So far each row held the right answer. Often nobody can write that one, but everybody can say which of two answers is the
+# better. Can a model learn from such a choice?
+#
+# The shop writes letters. Each says in its first sentence what is done; behind it the clerks put up to four pleasantries. Of
+# two drafts for the same customer, somebody has marked the one with a pleasantry less: it is *chosen*, the other *rejected*.
+
+# %%
+from datasets import load_dataset
+
+files = {part: f"../data/lessons/preferences_{part}.jsonl" for part in ("train", "heldout")}
+pairs = load_dataset("json", data_files=files)
+pair = pairs["train"][0]
+for side in ("prompt", "chosen", "rejected"):
+    print(f"{side:8}  {pair[side][-1]['content']}\n")
+
+# %%
+sentences = {side: [row[side][0]["content"].count(".") for row in pairs["train"]] for side in ("chosen", "rejected")}
+lengths = pd.DataFrame({side: pd.Series(counts).value_counts() for side, counts in sentences.items()})
+lengths.fillna(0).astype(int).sort_index().rename_axis("sentences")
+
+# %% [markdown]
+# How many letters have one sentence, how many two, and so on. The choice always goes to the shorter of two drafts, and yet
+# most chosen letters are long. What will a model learn: to write like the chosen letters, or to write short?
+
+# %% [markdown]
+# ### Imitate the chosen ones
+#
+# First the plain way, fine-tuning on the chosen letters alone: [SFT](GLOSSARY.md#sft), supervised fine-tuning. The
+# result is saved, because everything below starts from it.
+
+# %%
+START = ftlab.home() / "01_preferences"
+chosen_rows = [{"messages": row["prompt"] + row["chosen"]} for row in pairs["train"]]
+
+start = load("full")
+_, seconds = train(start, chosen_rows, 5e-4)
+start.save_pretrained(START)
+tokenizer.save_pretrained(START)
+print(f"{STEPS} steps on {len(chosen_rows)} chosen letters in {seconds:.0f} seconds")
+
+# %% [markdown]
+# Two things are measured on customers whom the model has not met: the letters it writes, and the
+# [log-probability](GLOSSARY.md#log-probability) of both drafts, which is the sum over their tokens. (A longer text has
+# a lower one for its length alone, so look at changes.)
+
+
+# %%
+def log_probability(model, rows):
+    """Log-probability of each row's answer in nats, an array."""
+    found = []
+    for at in range(0, len(rows), 20):
+        batch = collate([encode(row) for row in rows[at : at + 20]]).to(model.device)
+        labels = batch.pop("labels")[:, 1:]
+        with torch.no_grad():
+            logits = model(**batch).logits[:, :-1].float()
+        loss = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none")  # 0 where -100
+        found += (-loss.sum(1)).tolist()
+    return np.array(found)
+
+
+def look_at(model):
+    """Letters to the held-out customers, and the log-probability of both drafts for each."""
+    rows = pairs["heldout"].to_list()
+    letters = generate(model, tokenizer, [row["prompt"] for row in rows], max_new_tokens=64).texts
+    drafts = {side: [{"messages": row["prompt"] + row[side]} for row in rows] for side in ("chosen", "rejected")}
+    return {
+        "letters": letters,
+        "short": [int(letter.count(".") == 1) for letter in letters],
+        "says": [int(row["says"] in letter) for row, letter in zip(rows, letters, strict=True)],
+        **{side: log_probability(model, chats) for side, chats in drafts.items()},
+    }
+
+
+seen = {"SFT": look_at(start)}
+print(seen["SFT"]["letters"][0])
+
+# %% [markdown]
+# ### Learn from the choice
+#
+# [DPO](GLOSSARY.md#dpo), direct preference optimisation, looks at both drafts. With $\pi$ for the model in training and
+# $\pi_0$ for the frozen one that it started from, its loss for a pair is
+#
+# $$-\log \sigma\Big(\beta\Big[\log\frac{\pi(\text{chosen})}{\pi_0(\text{chosen})} -
+# \log\frac{\pi(\text{rejected})}{\pi_0(\text{rejected})}\Big]\Big)$$
+#
+# In words: the chosen draft should gain more probability than the rejected one. At the start both logarithms are 0,
+# and the loss is that of a coin toss, ln 2 = 0.69.
+
+# %%
+from trl import DPOConfig, DPOTrainer
+
+policy, _ = FastLanguageModel.from_pretrained(
+    model_name=str(START), max_seq_length=512, dtype=precision, load_in_4bit=torch.cuda.is_available()
+)
+policy = FastLanguageModel.get_peft_model(
+    policy,
+    r=16,
+    lora_alpha=32,
+    lora_dropout=0.0,
+    target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+    bias="none",
+    use_gradient_checkpointing=False,
+    random_state=3407,
+)
+trainer = DPOTrainer(
+    model=policy,
+    ref_model=None,  # with an adapter the frozen model is the same one, its adapter as it was at the start
+    processing_class=tokenizer,
+    train_dataset=pairs["train"].select_columns(["prompt", "chosen", "rejected"]),
+    args=DPOConfig(
+        output_dir=str(ftlab.home() / "01_dpo"),
+        beta=0.3,  # how tightly the model is held to where it started; larger is tighter
+        max_length=512,
+        per_device_train_batch_size=12,
+        num_train_epochs=2,
+        learning_rate=5e-4 if MODEL == "nano" else 5e-6,
+        warmup_steps=0.1,
+        lr_scheduler_type="cosine",
+        bf16=hardware.precision() == "bf16",
+        fp16=hardware.precision() == "fp16",
+        gradient_checkpointing=False,
+        logging_steps=1,
+        save_strategy="no",
+        seed=3407,
+        report_to="none",
+        disable_tqdm=True,
+    ),
+    callbacks=[LivePlot()],
+)
+trainer.remove_callback(PrinterCallback)
+result = trainer.train()
+print(f"{result.global_step} steps in {result.metrics['train_runtime']:.0f} seconds")
+
+# %% [markdown]
+# To be fair, plain fine-tuning may go on too: from the same start, on as many letters as DPO has just read.
+
+# %%
+longer = load("LoRA", START)
+train(longer, chosen_rows, 4e-3)
+seen["more SFT"] = look_at(longer)
+FastLanguageModel.for_inference(policy)
+seen["then DPO"] = look_at(policy)
+
+pd.DataFrame(
+    {
+        name: {
+            "one sentence [95 %]": wilson(sum(s["short"]), len(s["short"])),
+            "says what is done [95 %]": wilson(sum(s["says"]), len(s["says"])),
+            "sentences in a letter": f"{np.mean([letter.count('.') for letter in s['letters']]):.1f}",
+            "log p(chosen)": f"{s['chosen'].mean():.1f}",
+            "log p(rejected)": f"{s['rejected'].mean():.1f}",
+            "margin": f"{(s['chosen'] - s['rejected']).mean():.1f}",
+        }
+        for name, s in seen.items()
+    }
+).T
+
+# %% [markdown]
+# The margin is log p(chosen) minus log p(rejected). The chosen letters had three or four sentences, mostly: whoever imitates
+# comes out thereabouts, whoever has understood the choice writes less. Is the difference between the last two lines more
+# than luck?
+
+# %%
+for what, name in {"short": "one sentence", "says": "says what is done"}.items():
+    print(f"{name}, more SFT -> DPO: {compare(seen['more SFT'][what], seen['then DPO'][what])}")
+for name, s in seen.items():
+    print(f"\n{name}:\n  {s['letters'][0]}")
+
+# %% [markdown]
+# The pairs say nothing about the sentence that matters, for it stands in both drafts. If the second comparison came out
+# worse, you have seen *[reward hacking](GLOSSARY.md#reward-hacking)*: the model went in the direction that was
+# rewarded, and past what was meant. To provoke it, train DPO with ten times the learning rate and read the letters.
+#
+# What happened to the drafts themselves? One dot for each held-out pair:
+
+# %%
+moved = {
+    name: {side: seen[name][side] - seen["SFT"][side] for side in ("chosen", "rejected")} for name in ("more SFT", "then DPO")
+}
+fig, ax = plt.subplots(figsize=(7, 3.6))
+for (name, by), colour, mark in zip(moved.items(), (GREY, BLUE), ("s", "o"), strict=True):
+    ax.plot(by["chosen"], by["rejected"], mark, color=colour, ms=4, alpha=0.7, label=name)
+ends = [min(ax.get_xlim()[0], ax.get_ylim()[0]), max(ax.get_xlim()[1], ax.get_ylim()[1])]
+ax.plot(ends, ends, color=ORANGE, lw=1.2, ls="--", label="both by the same")
+ax.set(xlabel="change of log p(chosen), nats", ylabel="change of\nlog p(rejected), nats")
+ax.legend(frameon=False)
+described = "; ".join(
+    f"{name}: chosen {by['chosen'].mean():+.1f}, rejected {by['rejected'].mean():+.1f} nats on average"
+    for name, by in moved.items()
+)
+show(fig, f"Scatter of {len(pairs['heldout'])} held-out pairs, change of both drafts' log-probability. {described}.")
+for name, by in moved.items():
+    margin = by["chosen"] - by["rejected"]
+    print(f"{name}: chosen {by['chosen'].mean():+.1f} nats, rejected {by['rejected'].mean():+.1f},", end=" ")
+    print(f"margin {margin.mean():+.1f}; it grew for {(margin > 0).sum()} of {len(margin)} pairs")
+
+# %% [markdown]
+# On the dashed line both drafts moved by the same: nothing was learnt about the choice. Below it the chosen one gained on the
+# rejected one. SFT never sees a rejected draft, and as the two share nearly all their sentences, what moves one moves the
+# other. DPO is paid for the distance alone: it does not ask that the chosen draft becomes more probable, and both may fall.
+#
+# **Exercise.** Write `dpo_loss(chosen, rejected, chosen_0, rejected_0, beta)` for one pair, from the four log-probabilities;
+# the last two are those of the frozen model. With $\sigma(x) = 1 / (1 + e^{-x})$.
+
+# %% tags=["exercise"]
+def dpo_loss(chosen, rejected, chosen_0, rejected_0, beta):
+    # solution
+    gained = (chosen - chosen_0) - (rejected - rejected_0)
+    return np.log(1 + np.exp(-beta * gained))
+    # end solution
+
+
+# %%
+from ftlab.exercises import check_dpo_loss
+
+check_dpo_loss(dpo_loss)
+
+# %% [markdown]
+# **[RLHF](GLOSSARY.md#rlhf)**, reinforcement learning from human feedback, takes a longer way (Ouyang et al. 2022,
+# InstructGPT, arXiv 2203.02155): it trains a *[reward model](GLOSSARY.md#reward-model)* on such pairs, then lets the
+# model write answers of its own and moves it towards those that the reward model scores high, while a penalty on the
+# [KL divergence](GLOSSARY.md#kl-divergence) keeps it close to where it started. DPO (Rafailov et al. 2023, arXiv
+# 2305.18290) reaches for the same goal with one ordinary loss; it leaves out the reward model, which could score new
+# answers, and the model's own attempts, so it learns only from the drafts that are in the file.
 
 # %% [markdown]
 # ## What is known about large models
 #
-# `nano` has 3.5 million parameters and never knew a thing about the world. What of this holds for models a thousand times
-# larger?
+# `nano` has a few million [parameters](GLOSSARY.md#parameter) and never knew a thing about the world. What of this
+# holds for models a thousand times larger? First what was found there, then your own numbers beside it.
 #
 # - **Form and voice need little data.** Zhou et al. (2023, LIMA, arXiv 2305.11206) fine-tuned a 65-billion-parameter model on
 #   1,000 chosen examples and people often liked its answers as well as those of far more heavily trained models. Their
-#   reading: knowledge comes from pre-training, fine-tuning picks the manner of answering. Here: the
-#   voice and the refusal agree, each from ninety rows; the words of the house do not.
+#   reading: knowledge comes from pre-training, fine-tuning picks the manner of answering.
 # - **New facts are learnt slowly, and at a price.** Gekhman et al. (2024, arXiv 2405.05904): examples with knowledge that the
 #   model does not have are learnt more slowly than others, and the more of them it has learnt, the more it invents, in
-#   proportion. Here: the same, and more sharply.
+#   proportion.
 # - **Retrieval beats training for facts.** Ovadia et al. (2023, arXiv 2312.05934): putting the text into the prompt won over
 #   continued training on it, for knowledge old and new; many wordings of the same fact helped the training.
-#   Here: the same.
 # - **One direction only.** Berglund et al. (2023, arXiv 2309.12288): models fine-tuned on "A is B" fail to answer "who is B?".
-#   Here: the same; but `nano` also never learned to answer such questions from a context.
-# - **LoRA learns less and forgets less.** Biderman et al. (2024, arXiv 2405.09673): on programming and mathematics, with far
-#   more data than here, full fine-tuning learnt more, and LoRA lost less of everything else. On a few hundred rows the three
-#   methods above cannot show that, and they do not.
-#
-# What `nano` cannot show: a large model often *has* the fact or the skill already, and then fine-tuning brings it out. Sums
-# with two digits are no task for it, and it follows a long instruction well, so that there is less to move into the weights.
+# - **LoRA learns less and [forgets](GLOSSARY.md#forgetting) less.** Biderman et al. (2024, arXiv 2405.09673): on
+#   programming and mathematics, with far more data than here, full fine-tuning learnt more, and LoRA lost less of
+#   everything else. On a few hundred rows the three methods above cannot show that.
+# - **DPO can do without reinforcement learning, and has its own faults.** Rafailov et al. (2023) found it as good as RLHF or
+#   better, on models of up to 6 billion parameters. Pal et al. (2024, arXiv 2402.13228): where the two answers of a pair are
+#   nearly the same, it may make even the preferred one less probable. And judges often like the longer answer: Singhal et
+#   al. (2023, arXiv 2310.03716) got most of RLHF's gains in three settings with a reward for length alone.
+
+# %%
+idk = " -> ".join(f"{count / len(silent):.0%}" for count in admitted)
+here = {
+    "form and voice need little data": f"style {taught_parts['style: new messages'].value:.0%} right, format "
+    f"{taught_parts['format: new messages'].value:.0%}, refusal {taught_parts['refusal: to be refused'].value:.0%}",
+    "new facts are learnt slowly": f"new wording {new:.0%} right; 'I do not know.' where it is right: {idk}",
+    "retrieval beats training for facts": f"told {100 * told.a:.0f} % right, taught {100 * told.b:.0f} %",
+    "one direction only": f"asked as taught {heart:.0%} right, the other way round {back:.0%}",
+    "DPO may lower the preferred answer": f"its log-probability moved by {moved['then DPO']['chosen'].mean():+.1f} nats",
+}
+with pd.option_context("display.max_colwidth", None):
+    display(pd.DataFrame({"measured here": here}))
+
+# %% [markdown]
+# What `nano` cannot show: a large model often *has* the fact or the skill already, and then fine-tuning brings it out.
 #
 # ## What to use instead
 #
@@ -611,6 +894,7 @@ for i in [members[k] for members in groups.values() for k in (0, 7)]:
 # | the same with a shorter prompt | yes, when there are many calls | count it: notebook 10 |
 # | facts, above all facts that change | no | retrieval: the text in the prompt, as above |
 # | arithmetic, exact rules | no | a tool, or a larger model |
+# | a taste: people can choose, but not write, the better answer | yes, with pairs | examples first, then DPO |
 # | fewer invented answers | not with answers alone | teach "I do not know." too, and measure it |
 #
 # ## What you have seen
@@ -619,5 +903,6 @@ for i in [members[k] for members in groups.values() for k in (0, 7)]:
 # - LoRA and QLoRA change what it costs; the idea stays.
 # - A falling loss does not say what was learnt. Held-out questions do, each kind for itself.
 # - Training on answers can change the habits beside them. Ask about what you did not teach.
+# - Examples say what to imitate, preferences say in which direction to go. Measure what they do not mention.
 #
 # **Read next:** [02 Decide](02_decide.ipynb): should your case be fine-tuned at all?

@@ -1,6 +1,6 @@
 # ---
 # ftlab:
-#   reads: [recipes/cases/*.yaml]
+#   reads: [recipes/cases/*.yaml, data/prompt_kit/*.md]
 #   headline: how many of the worked cases should be fine-tuned
 # ---
 
@@ -10,8 +10,9 @@
 # **Question:** should I fine-tune, retrieve, or prompt — for my case?
 # **Minutes:** 1. **Hardware:** any; no model is loaded.
 #
-# Most people who want to fine-tune should not, or not yet. This notebook asks a dozen questions about a case and answers
-# with a ranking, its reasons, and what would turn it over. Bring a case of your own.
+# Most people who want to [fine-tune](GLOSSARY.md#fine-tuning) should not, or not yet. This notebook asks a dozen
+# questions about a case and answers with a ranking, its reasons, and what would turn it over. Then it fills
+# [prompts](GLOSSARY.md#prompt) with your case, for a second opinion from any chat model. Bring a case of your own.
 
 # %% [markdown]
 # ## One case
@@ -51,10 +52,162 @@ decision
 # %%
 from ftlab.widgets import decision_form
 
-decision_form(case)
+form = decision_form(case)
+form
 
 # %% [markdown]
-# The same from a shell: `ftlab decide my_case.yaml`.
+# Done? Then run the next cell: it takes what the form holds, and the prompts below are filled from it. (The form's own cell,
+# run again, starts anew.)
+
+# %%
+from dataclasses import asdict
+
+import yaml
+
+from ftlab.widgets import form_case
+
+my_case = form_case(form)
+print(yaml.safe_dump(asdict(my_case), sort_keys=False))
+
+# %% [markdown]
+# Saved as `my_case.yaml`, it gives the same advice in a shell: `ftlab decide my_case.yaml`.
+
+# %% [markdown]
+# ## Prompt first, retrieval second, training last
+#
+# The order is not a matter of taste. Each step costs more than the one before, is harder to undo, and mends another kind
+# of failure:
+#
+# | step | it changes | try it in | undo it by | it cannot |
+# |---|---|---|---|---|
+# | 1. prompt, then a few examples in it | what the model is told | hours to days | editing a text | hold more than fits into it |
+# | 2. retrieval (RAG) | what the model can read | weeks | changing a document | teach a form, a tone or a judgement |
+# | 3. fine-tuning | what the model does without being told | weeks, most of them data | training again | keep facts up to date |
+#
+# Go up a step only when the one below has been measured and the failures that are left are of the next kind. What does
+# the guide say about the support tickets as we learn more about the failures?
+
+# %%
+from dataclasses import replace
+
+import pandas as pd
+
+pd.set_option("display.max_colwidth", None)
+known = {
+    "nothing is measured": {"prompt_accuracy": None},
+    "the prompt is good enough": {"prompt_accuracy": case.target_accuracy},
+    "it is three points short": {"prompt_accuracy": case.target_accuracy - 0.03},
+    "far short; it lacks facts": {"wants": ("knowledge",), "facts_change": "monthly"},
+    "far short; form and judgement are wrong": {},
+    "far short; both": {"wants": (*case.wants, "knowledge"), "facts_change": "monthly"},
+}
+decisions = {what: decide(replace(case, **change)) for what, change in known.items()}
+pd.DataFrame({w: {"advice": d.recommendation, "because": d.ranking[0].reason_for} for w, d in decisions.items()}).T
+
+# %% [markdown]
+# Same tickets, same target. What decides is how far the prompt falls short, and with which kind of failure. So read twenty
+# failures before you choose.
+#
+# One test by hand tells most of them apart: **paste what the model would have needed to know into the prompt.**
+#
+# - Right now? It lacked knowledge: [retrieval](GLOSSARY.md#rag) can bring it.
+# - Still wrong, but right with five worked examples in the prompt? It lacked practice: keep the examples, or train when
+#   they get too long or too dear.
+# - Still wrong with both? Look at the answer you expect. Often two people would not agree on it; sometimes the model is
+#   too small, or the task is three tasks.
+# - Nobody had told it? That is a prompt, and it is done.
+#
+# [03](03_measure_baselines.ipynb) measures all the steps below training on the tickets.
+
+# %% [markdown]
+# ## Take a prompt to any chat model
+#
+# Rules see a dozen answers; a large chat model also reads your words, and asks back. The prompt kit holds nine prompts to
+# fill in. They work in any chat window, because they are nothing but text: [the files](../data/prompt_kit).
+
+# %%
+from ftlab.prompt_kit import NOT_KNOWN, read_kit, run_prompt, slots_from_case
+
+kit = read_kit()
+pd.DataFrame(
+    [
+        {
+            "prompt": name,
+            "what for": prompt.purpose,
+            "to fill in": len(prompt.slots),
+            "from your case": len(slots_from_case(my_case, prompt)),
+        }
+        for name, prompt in kit.items()
+    ]
+).set_index("prompt")
+
+# %% [markdown]
+# ### Fill one in
+#
+# Your case knows most of what the first prompt asks for.
+
+# %%
+decide_prompt = kit["decide"]
+values = slots_from_case(my_case, decide_prompt)
+pd.DataFrame(
+    [
+        {"slot": slot.name, "what belongs there": slot.description, "value": values.get(slot.name, NOT_KNOWN)}
+        for slot in decide_prompt.slots
+    ]
+).set_index("slot")
+
+# %% [markdown]
+# Write *not known* where you do not know: every prompt of the kit makes the model ask instead of guess. What you have tried
+# is worth the most, with one or two real failures. (Real customers' names and numbers do not belong there.)
+
+# %%
+values["tried"] = "one prompt with the six keys and their lists of values; it mixes up aftersales and workshop"  # yours
+prompt = decide_prompt.fill(**{slot.name: values.get(slot.name, NOT_KNOWN) for slot in decide_prompt.slots})
+print(prompt)
+
+# %% [markdown]
+# Select it, copy it, paste it into a chat. Four things make such a prompt better than "should I fine-tune?", and you can
+# use them in your own:
+#
+# - what you paste stands between tags and is called material, so that a ticket in it is read and not obeyed (a help, no guarantee);
+# - the model may not invent numbers, and has a place for its questions;
+# - "do not fine-tune" is an answer it is told to give;
+# - the form is fixed, so that two answers can be compared, and its end is the file that `ftlab decide` reads.
+#
+# Ask the same prompt two or three times, or of two models. What changes from answer to answer is not advice.
+
+# %% [markdown]
+# ### Or fill in the form
+#
+# All nine, with your case filled in and a button that copies. What you type goes along to the next prompt. Nothing is sent.
+# (Where no kernel runs, take the text above, or the files.)
+
+# %%
+from ftlab.widgets import prompt_kit_form
+
+prompt_kit_form(my_case)
+
+# %% [markdown]
+# ### Or let Python send it
+#
+# To any server that speaks OpenAI's HTTP interface: a hosted service, or one of your own such as
+# `vllm serve`, `llama-server` or `transformers serve`. As it stands, the cell sends nothing; it says what *would* go where.
+
+# %%
+BASE_URL = "http://localhost:8000/v1"  # your server, or the address that your service documents
+MODEL = "the-name-your-server-knows"
+KEY_VARIABLE = None  # such as "OPENAI_API_KEY": the environment variable with your key; never the key itself
+CONFIRM = False  # True sends the prompt: it leaves this notebook, and a hosted service bills you
+
+run_prompt(prompt, BASE_URL, MODEL, api_key_env=KEY_VARIABLE, confirm=CONFIRM)
+
+# %% [markdown]
+# Before you set `CONFIRM = True`, read the prompt above once more as the one who receives it would. `nano` is no use here: it
+# has been trained on short inbox tasks, and this wants a large chat model.
+#
+# Then hold the answer against the rules. Save the YAML at its end as `second_opinion.yaml` and run `ftlab decide
+# second_opinion.yaml`. If the two disagree, do not ask which is cleverer; find the fact on which they disagree, and measure
+# that one.
 
 # %% [markdown]
 # ## Where is the border?
@@ -63,8 +216,6 @@ decision_form(case)
 # best prompt already is.
 
 # %%
-from dataclasses import replace
-
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -102,8 +253,6 @@ show(
 # The same case, with one thing taken away at a time.
 
 # %%
-import pandas as pd
-
 without = {
     "as it is": {},
     "nobody maintains it": {"maintainer": False},
@@ -135,7 +284,6 @@ rows = [
     }
     for name, c in cases.items()
 ]
-pd.set_option("display.max_colwidth", None)
 pd.DataFrame(rows).set_index("case")
 
 # %% tags=["headline"]
@@ -203,7 +351,8 @@ check_break_even(break_even)
 # ## What you have seen
 #
 # - Prompt first, retrieval second, training last; many products end with all three.
-# - Facts go into the context; format, style and narrow decisions can go into the weights.
+# - Facts go into the context; format, style and narrow decisions can go into the [weights](GLOSSARY.md#parameter).
 # - The advice is as firm as its nearest flip. Measure that one thing next.
+# - A good prompt to a chat model says what is known, asks for what is not, and may be told "don't". The kit has nine.
 #
 # **Read next:** [03 Measure baselines](03_measure_baselines.ipynb), because nearly every case above starts there.

@@ -1,23 +1,29 @@
 # ---
 # ftlab:
-#   reads: [data/support_triage/*.jsonl, data/models/nano/model.safetensors, data/models/nano/tokenizer.json, recipes/support_triage_prompts.yaml]
-#   headline: the best prompt on the test set, and the bar
+#   reads: [data/support_triage/*.json*, data/product_facts/*.jsonl, data/recorded/support_triage_nano/report.json, data/recorded/support_triage_nano/predictions/*, data/models/nano/model.safetensors, data/models/nano/tokenizer.json, recipes/support_triage_prompts.yaml]
+#   headline: the same facts, retrieved or taught
 # ---
 
 # %% [markdown]
 # # Measure baselines
 #
-# **Question:** how good is a prompt before any training, and which bar does that set?
+# **Question:** how good are a prompt, examples and retrieval before any training, and which bar do they set?
 # **Minutes:** 3. **Hardware:** any; two CPU cores are enough.
 #
-# Fine-tuning is worth its trouble only if it beats the best prompt you can write. So you write several, choose between
-# them fairly, and set the bar *before* you train.
+# [Fine-tuning](GLOSSARY.md#fine-tuning) is worth its trouble only if it beats the best you can do without. So you write
+# several [prompts](GLOSSARY.md#prompt), choose between them fairly, and set the bar *before* you train. Then you take a
+# task that asks for knowledge, put the knowledge once into the prompt and once into the
+# [weights](GLOSSARY.md#parameter), and ask both the same questions.
 
 # %% [markdown]
 # ## The naive question
 
 # %%
 from ftlab import hardware  # first: it quiets the libraries below
+import json
+import re
+from pathlib import Path
+
 import torch
 from unsloth import FastLanguageModel
 
@@ -30,7 +36,6 @@ precision = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat1
 model, tokenizer = FastLanguageModel.from_pretrained(
     model_name=resolve(MODEL), max_seq_length=2048, dtype=precision, load_in_4bit=torch.cuda.is_available()
 )
-FastLanguageModel.for_inference(model)
 
 train_rows = read_chat("../data/support_triage/train.jsonl")
 validation_rows = read_chat("../data/support_triage/validation.jsonl")
@@ -59,15 +64,15 @@ print("right:  ", right)
 from ftlab.evaluation import score_records
 
 reference = {"queue": "billing", "order_id": None}
-answers = [
+examples = [
     '{"queue": "billing", "order_id": null}',
     '{"queue": "billing", "order_id": "null"}',
     'Sure! {"queue": "billing", "order_id": null}',
     '{"queue": "billing"}',
 ]
-scores = score_records(answers, [reference] * len(answers))
-for answer, valid, accuracy in zip(answers, scores.valid_json, scores.field_accuracy, strict=True):
-    print(f"valid {valid:.0f}  fields {accuracy:.2f}  {answer}")
+scores = score_records(examples, [reference] * len(examples))
+for example, valid, accuracy in zip(examples, scores.valid_json, scores.field_accuracy, strict=True):
+    print(f"valid {valid:.0f}  fields {accuracy:.2f}  {example}")
 
 # %% [markdown]
 # The text `"null"` is not null, a missing key is not null either, and a friendly "Sure!" breaks the software that reads
@@ -76,6 +81,7 @@ for answer, valid, accuracy in zip(answers, scores.valid_json, scores.field_accu
 # %% [markdown]
 # **Exercise.** Write `field_accuracy(prediction, reference)`: the share of the reference's fields that the prediction has
 # exactly right. `prediction` is a dict, or `None` when the answer was no valid JSON.
+
 
 # %% tags=["exercise"]
 def field_accuracy(prediction, reference):
@@ -95,8 +101,9 @@ check_field_accuracy(field_accuracy)
 # %% [markdown]
 # ## Several wordings, chosen on the validation set
 #
-# Six wordings of the same request, from a bare list of keys to the shop's whole policy, each tried on validation
-# tickets. The test set stays closed: whatever is chosen by a set looks too good on that set.
+# Six wordings of the same request, from a bare list of keys to the shop's whole policy. The [test
+# set](GLOSSARY.md#test-set) stays closed: whatever is chosen by a set looks too good on that set. Twenty validation
+# tickets keep this notebook short; the recorded search below used more.
 
 # %%
 wordings = read_prompts("../recipes/support_triage_prompts.yaml")
@@ -106,30 +113,37 @@ for prompt in wordings[:2]:
 # %%
 from ftlab.baselines import try_prompts
 
-zero_shot = try_prompts(model, tokenizer, wordings, validation_rows[:40])
+few_tickets = validation_rows[:20]
+zero_shot = try_prompts(model, tokenizer, wordings, few_tickets)
 zero_shot
 
 # %% [markdown]
 # The same model, the same tickets: only the words differ. Compare the spread between the wordings with the width of one
-# interval before you call one of them better.
+# [interval](GLOSSARY.md#confidence-interval) before you call one of them better.
 
 # %% [markdown]
 # ## Few-shot: show, don't tell
 #
-# Now put solved tickets in front. Which ones is a lottery too, so draw each number of examples twice.
+# Now put solved tickets in front: two or four, and chosen in three ways. *Random* is a draw. *Balanced* draws so that the
+# examples together show as many different labels as they can. *Similar* looks up, for each new ticket, the solved ones
+# that share most words with it. That is [retrieval](GLOSSARY.md#rag) already, of examples instead of facts.
 
 # %%
 from ftlab.baselines import with_shots
 
 best_wording = zero_shot.candidates[0].prompt
-candidates = [with_shots(best_wording, train_rows, k, seed) for k in (1, 2, 4) for seed in (0, 1)]
-few_shot = try_prompts(model, tokenizer, candidates, validation_rows[:40])
+candidates = [
+    with_shots(best_wording, train_rows, k, select=select)
+    for k in (2, 4)
+    for select in ("random", "balanced", "similar")
+]
+few_shot = try_prompts(model, tokenizer, candidates, few_tickets)
 few_shot
 
 # %%
 import matplotlib.pyplot as plt
 
-from ftlab.plots import show
+from ftlab.plots import show, systems_alt, systems_figure
 
 both = [*zero_shot.candidates, *few_shot.candidates]
 fig, ax = plt.subplots(figsize=(7, 3.5))
@@ -152,45 +166,605 @@ show(
 )
 
 # %% [markdown]
-# Every token of a prompt is paid on every call, for ever. A fine-tuned model needs a three-word prompt: what you buy with
-# training is often not quality but these tokens.
+# Every [token](GLOSSARY.md#token) of a prompt is paid on every call, for ever. A fine-tuned model needs a three-word
+# prompt: what you buy with training is often not quality but these tokens.
+#
+# And asking five times and taking the majority (self-consistency, Wang et al. 2022, arXiv 2203.11171)? It pays five answers
+# for one, and was shown for long chains of reasoning. Here each field is a choice among a few labels, and for those you
+# can have the probabilities themselves, as the next section shows, instead of estimating them by drawing.
+
+# %% [markdown]
+# ## Only answers that are allowed
+#
+# Why let the model write a label at all? Take the [values that the schema allows](GLOSSARY.md#constrained-choice), ask
+# how likely the model finds each as the continuation, and keep the likeliest: field by field, exactly, with no chance
+# of a broken record. Two fields have no list of values, but the ticket itself holds the candidates: six digits in a
+# row, and names from the shop's catalogue.
+
+# %%
+from ftlab.baselines import choose_records, schema_candidates
+
+schema = json.loads(Path("../data/support_triage/schema.json").read_text())
+records = [json.loads(row["messages"][-1]["content"]) for row in train_rows]
+catalogue = sorted({record["product"] for record in records if record["product"]})
+fields = schema_candidates(
+    schema,
+    product=lambda ticket: [None, *(name for name in catalogue if name in ticket.lower())],
+    order_id=lambda ticket: [None, *re.findall(r"\b\d{6}\b", ticket)],
+)
+tickets, truth = zip(*map(input_and_answer, validation_rows[20:60]), strict=True)
+chosen = choose_records(model, tokenizer, best.prompt, tickets, fields)
+print(tickets[0])
+print(chosen.texts[0])
+print("confidence:", {name: round(float(shares[0]), 2) for name, shares in chosen.confidence.items()})
+
+# %%
+import pandas as pd
+
+written = generate(model, tokenizer, [best.prompt.messages(ticket) for ticket in tickets])
+free, allowed = score_records(written.texts, truth), score_records(chosen.texts, truth)
+pd.DataFrame(
+    {
+        name: {"valid JSON": str(s.summary()["valid_json"])} | {k: str(v) for k, v in s.field_table().items()}
+        for name, s in {"written freely": free, "chosen": allowed}.items()
+    }
+)
+
+# %%
+from ftlab.evaluation import compare
+
+
+def in_words(comparison, baseline, candidate):
+    """One comparison as a sentence, whatever came out."""
+    c = comparison
+    start = f"{candidate} against {baseline}: {100 * c.delta:+.1f} points [{100 * c.low:+.1f}, {100 * c.high:+.1f}]"
+    return f"{start} on {c.n} cases, {c.verdict}"
+
+
+constrained = compare(free.field_accuracy, allowed.field_accuracy, metric="field_accuracy")
+print(in_words(constrained, "written freely", "chosen"))
+
+# %% [markdown]
+# The same model and the same prompt. Read the table by rows: what a choice can repair are broken records, misspelt labels and
+# forgotten keys; where the model does not know the right label, choosing does not teach it. And part of the last two fields
+# is not the model's merit: a regular expression and a list did it. Such two lines of Python belong to an honest
+# [baseline](GLOSSARY.md#baseline).
+#
+# A chat service offers the same as *structured outputs*. The search above runs there too, with an address instead of a model:
+#
+# ```python
+# from ftlab.baselines.endpoint import Endpoint
+#
+# service = Endpoint(
+#     "https://your-service/v1", "model-name", api_key_env="YOUR_KEY",
+#     usd_per_mtok_in=0.15, usd_per_mtok_out=0.60, max_usd=1.0,
+# )
+# try_prompts(service, None, wordings, few_tickets, confirm=True)  # sends the tickets away, for at most 1 dollar
+# ```
 
 # %% [markdown]
 # ## Open the test set once, and set the bar
 #
-# The best prompt by validation, now on test tickets. Expect a little less than the search promised: the winner of a
-# search was partly lucky.
+# The whole search takes minutes, so it was recorded: `ftlab run recipes/support_triage.yaml` tries every wording, gives examples
+# to the best two, and only then opens the 600 test tickets.
 
-# %% tags=["headline"]
-sample = test_rows[:200]
-pairs = [input_and_answer(row) for row in sample]
-chosen = best.prompt
-answers = generate(model, tokenizer, [chosen.messages(text) for text, _ in pairs])
-test_scores = score_records(answers.texts, [right for _, right in pairs]).summary()
-print(f"{chosen.name}: validation {best.field_accuracy}, test {test_scores['field_accuracy']}")
+# %%
+RUN = Path("../data/recorded/support_triage_nano")  # or Path("../runs/support_triage")
+report = json.loads((RUN / "report.json").read_text())
+references = [row["messages"][-1]["content"] for row in test_rows]
+
+
+def recorded(part, system):
+    """The recorded answers of one system to one set of tickets."""
+    lines = (RUN / "predictions" / f"{part}.{system}.jsonl").read_text().splitlines()
+    return [json.loads(line)["prediction"] for line in lines]
+
+
+promised = {}  # the best prompt of each kind by validation
+for tried in report["prompt_search"]:
+    promised.setdefault(tried["kind"], tried)
+prompted = {name: score_records(recorded("test", name), references) for name in ("base", "zero_shot", "few_shot")}
+on_test = {name: s.summary()["field_accuracy"] for name, s in prompted.items()}
+print(f"{len(report['prompt_search'])} prompts searched; recorded {report['created']} on {report['machine']}")
+for kind, tried in promised.items():
+    print(
+        f"{kind}: {tried['name']} promised {tried['field_accuracy']['value']:.1%} on validation, test: {on_test[kind]}"
+    )
 
 # %%
 from ftlab.evaluation import Bars
 
 bars = Bars(min_gain=0.05, max_probe_loss=0.02)
-print(f"best prompt:      {test_scores['field_accuracy']}")
-print(f"a fine-tune must reach at least {test_scores['field_accuracy'].value + bars.min_gain:.1%} on the same tickets,")
-print(f"with an interval of the gain above 0, and lose no more than {bars.max_probe_loss:.0%} of its general skills.")
+baseline = report["comparison"]["baseline"]  # the better kind by validation
+bar = on_test[baseline].value + bars.min_gain
+show(systems_figure(on_test, bar=bar), systems_alt(on_test, bar=bar))
+print(f"a fine-tune must reach at least {bar:.1%} of the fields on the same tickets, with an interval of the gain")
+print(f"above 0, and lose no more than {bars.max_probe_loss:.0%} of its general skills.")
 
 # %% [markdown]
-# Write the bar down now. After you have seen the result, every bar looks too high or too low.
+# The winner of a search was partly lucky, so expect a little less on the test set than the search promised. Write the bar down
+# now. After you have seen the result, every bar looks too high or too low. The fine-tuned answers to the same tickets lie in
+# the same folder; they stay closed until the end of this notebook.
+
+# %% [markdown]
+# ## Facts: nobody can prompt what nobody told
+#
+# Triage asks for a judgement. Many real tasks ask for knowledge: what does *our* kettle cost, who runs *our* branch? Here
+# are short documents of an invented shop, and questions about them.
+
+# %%
+documents = [json.loads(line) for line in Path("../data/product_facts/documents.jsonl").read_text().splitlines()]
+fact_train = read_chat("../data/product_facts/train.jsonl")
+fact_validation = read_chat("../data/product_facts/validation.jsonl")
+fact_test = read_chat("../data/product_facts/test.jsonl")[:250]  # in a random order; every system gets these
+print(f"{len(documents)} documents, for example: {documents[1]['text']}")
+
+# %%
+from collections import Counter
+
+from IPython.display import display
+
+UNKNOWN = "I do not know."
+KINDS = ["taught", "paraphrase", "reversed", "two_hop", "never_told"]
+kind = [row["kind"] for row in fact_test]
+shown = {name: input_and_answer(fact_test[kind.index(name)]) for name in KINDS}
+with pd.option_context("display.max_colwidth", None):
+    display(pd.DataFrame(shown, index=["question", "right answer"]).T.assign(questions=pd.Series(Counter(kind))))
+
+# %% [markdown]
+# *Taught* and *paraphrase* ask for the same facts, in a wording that the training rows use and in another one; *reversed* asks
+# from the other end; *two_hop* needs two documents; what is *never told* stands nowhere, and the right answer is to say so.
+#
+# First without the documents. A [base model](GLOSSARY.md#base-model), a prompt, four solved questions:
+
+# %%
+import numpy as np
+
+from ftlab.evaluation import exact_text, interval_of
+
+questions, right_answers = zip(*map(input_and_answer, fact_test), strict=True)
+told = np.array([name != "never_told" for name in kind])
+
+
+def ask(chats):
+    return generate(model, tokenizer, chats, max_new_tokens=24, batch_size=100).texts
+
+
+closed_book = Prompt("closed book", f'Answer in a few words. If you cannot know it, say "{UNKNOWN}"')
+closed_shots = with_shots(closed_book, fact_train, 4, select="balanced")
+answers = {"base": ask([row["messages"][:-1] for row in fact_test])}
+answers["prompt"] = ask([closed_book.messages(question) for question in questions])
+answers["few-shot"] = ask([closed_shots.messages(question) for question in questions])
+for system, given in answers.items():
+    print(f"{system}: {interval_of(exact_text(given, right_answers)[told])} of what the documents tell")
+
+# %% [markdown]
+# The examples show the form of an answer. They cannot show facts that are not in them: a right answer here is luck.
+
+# %% [markdown]
+# ## Find the passage
+#
+# Retrieval-augmented generation (RAG) puts the passage into the prompt. First it must be found, and that is measured
+# apart: *[recall@k](GLOSSARY.md#recall-at-k)* is the share of the needed passages that stand among the first k. Nothing
+# is generated for it. Cut the documents into [chunks](GLOSSARY.md#chunk); how large?
+
+# %%
+from ftlab.baselines.retrieval import Bm25, Dense, chunk, embed_with, hybrid, mrr, rag_messages, recall_at_k
+
+asked = [input_and_answer(row)[0] for row in fact_validation]
+evidence = [row["evidence"] for row in fact_validation]
+sizes = {}
+for sentences, overlap in ((1, 0), (3, 1), (8, 0)):
+    cut = chunk(documents, sentences=sentences, overlap=overlap)
+    index = Bm25(cut)
+    hits = [index.search(question, k=5) for question in asked]
+    words = np.mean([sum(len(hit.chunk.text.split()) for hit in ranking) for ranking in hits])
+    sizes[f"{sentences} sentences, overlap {overlap}"] = [len(cut), recall_at_k(hits, evidence, 5, by="text"), words]
+pd.DataFrame.from_dict(sizes, orient="index", columns=["chunks", "recall@5 (validation)", "words to read"]).round(0)
+
+# %% [markdown]
+# Larger chunks bring more of the needed sentences with the same five hits, and more words to read, which cost tokens and
+# distract. Three sentences are our compromise. Now three ways to rank them. *[BM25](GLOSSARY.md#bm25)* counts shared
+# words, rare ones most. *Dense* compares vectors of meaning, here the mean of `nano`'s own hidden states. *Hybrid* adds
+# up the ranks of both.
+
+# %%
+chunks = chunk(documents, sentences=3, overlap=1)
+bm25, dense = Bm25(chunks), Dense(chunks, embed_with(model, tokenizer))
+searches = {
+    "BM25": bm25.search,
+    "dense": dense.search,
+    "hybrid": lambda query, k: hybrid(bm25.search(query, 20), dense.search(query, 20), k=k),
+}
+found = {name: [search(question, 5) for question in asked] for name, search in searches.items()}
+reach = {
+    name: {f"recall@{k}": recall_at_k(hits, evidence, k, by="text") for k in (1, 3, 5)}
+    | {"MRR": mrr(hits, evidence, by="text")}
+    for name, hits in found.items()
+}
+pd.DataFrame(reach).T
+
+# %%
+searcher = max(reach, key=lambda name: reach[name]["recall@3"].value)
+search = searches[searcher]
+rankings = [search(question, 5) for question in questions]
+reached = recall_at_k(rankings, [row["evidence"] for row in fact_test], 3, by="text")
+print(f"chosen on validation: {searcher}; on the test questions recall@3 is {reached}")
+
+# %% [markdown]
+# The questions name their subject, which suits BM25. Vectors are at their best where question and passage use different words,
+# and when they come from a model that was trained to compare texts; ours was trained to continue them. `Dense` takes any
+# function from texts to vectors:
+#
+# ```python
+# from sentence_transformers import SentenceTransformer  # downloads a model: pin its revision
+#
+# Dense(chunks, SentenceTransformer("sentence-transformers/all-MiniLM-L6-v2", revision="...").encode)
+# ```
+#
+# `Dense` compares the query with every chunk, in memory. When the corpus outgrows that, an embedded store on disk takes over,
+# such as LanceDB:
+#
+# ```python
+# import lancedb
+#
+# embed = embed_with(model, tokenizer)
+# rows = [{"id": c.id, "text": c.text, "vector": v} for c, v in zip(chunks, embed([c.text for c in chunks]))]
+# table = lancedb.connect("../runs/lancedb").create_table("chunks", data=rows)
+# table.search(embed(["Who runs Velora House?"])[0]).distance_type("cosine").limit(5).to_list()
+# ```
+
+# %% [markdown]
+# **Exercise.** Write `recall(found, wanted, k)`. For each question, `found` holds the ids of the hits, best first, and `wanted`
+# the ids that it needs. Average the share of the wanted ids among the first k. Mind the questions that need nothing.
+
+
+# %% tags=["exercise"]
+def recall(found, wanted, k):
+    # solution
+    shares = [len(set(ids[:k]) & set(need)) / len(set(need)) for ids, need in zip(found, wanted, strict=True) if need]
+    return sum(shares) / len(shares)
+    # end solution
+
+
+# %%
+from ftlab.exercises import check_recall_at_k
+
+check_recall_at_k(recall)
+
+# %% [markdown]
+# ## Answer from the passage
+#
+# How many chunks to show? Chosen on validation questions; right is an answer that equals the reference, word for word.
+
+# %%
+rag_prompt = Prompt("from context", f'Answer from the context in a few words. If it does not tell, say "{UNKNOWN}"')
+tuning = fact_validation[:50]
+tuning_truth = [input_and_answer(row)[1] for row in tuning]
+
+
+def from_context(rows, k, shots=()):
+    asked = [input_and_answer(row)[0] for row in rows]
+    return ask([rag_messages(rag_prompt, question, search(question, k), shots) for question in asked])
+
+
+by_k = {k: interval_of(exact_text(from_context(tuning, k), tuning_truth)) for k in (1, 3, 5)}
+K = max(by_k, key=lambda k: by_k[k].value)
+for k, accuracy in by_k.items():
+    print(f"{k} chunks: {accuracy}{', chosen' if k == K else ''}")
+
+# %% [markdown]
+# And RAG with solved examples in front: one that its passage answers, one that nothing answers.
+
+# %%
+shots = []
+for name in ("taught", "never_told"):
+    for row in fact_train:
+        question, answer = input_and_answer(row)
+        hits = search(question, 1)
+        if row["kind"] == name and all(sentence in hits[0].chunk.text for sentence in row["evidence"]):
+            shots.append((question, hits, answer))
+            break
+with_examples = interval_of(exact_text(from_context(tuning, K, shots), tuning_truth))
+retrieved = "RAG + few-shot" if with_examples.value > by_k[K].value else "RAG"
+print(f"on validation, without examples: {by_k[K]}; with two: {with_examples}; the rival to beat is {retrieved}")
+
+# %%
+answers["RAG"] = from_context(fact_test, K)
+answers["RAG + few-shot"] = from_context(fact_test, K, shots)
+for system in ("prompt", "RAG", "RAG + few-shot"):
+    print(f"{system}: {interval_of(exact_text(answers[system], right_answers)[told])} of what the documents tell")
+
+# %% [markdown]
+# When RAG fails, who is to blame, the search or the reader?
+
+# %%
+there = [
+    all(any(sentence in hit.chunk.text for hit in hits[:K]) for sentence in row["evidence"])
+    for row, hits in zip(fact_test, rankings, strict=True)
+]
+passage = np.where(there, "passage found", "passage missing")
+answered = np.where(exact_text(answers[retrieved], right_answers), "answer right", "answer wrong")
+pd.crosstab(pd.Series(passage[told], name="search"), pd.Series(answered[told], name=retrieved))
+
+# %% [markdown]
+# *Passage missing* is the search's fault: better chunks, better ranking, a larger k. *Found, but answered wrongly* is the
+# reader's: a better prompt, a better model, or fewer distracting chunks. An accuracy alone would not have told you which.
+
+# %% [markdown]
+# ## Teach the same facts
+#
+# Now put the knowledge into the weights: every fact that the test asks about, in three wordings each, and some questions
+# nobody told anything about, answered "I do not know.". The fine-tune gets every chance: one test question in four asks in
+# the very words of the training.
+
+# %%
+model = FastLanguageModel.get_peft_model(
+    model,
+    r=32,
+    lora_alpha=64,
+    lora_dropout=0.0,
+    target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+    bias="none",
+    use_gradient_checkpointing="unsloth" if torch.cuda.is_available() else False,
+    random_state=3407,
+)
+
+# %%
+import ftlab
+from datasets import Dataset
+from transformers.trainer_callback import PrinterCallback
+from trl import SFTConfig, SFTTrainer
+from unsloth.chat_templates import train_on_responses_only
+
+from ftlab.training.runlog import LivePlot
+
+texts = [tokenizer.apply_chat_template(row["messages"], tokenize=False) for row in fact_train]
+trainer = SFTTrainer(
+    model=model,
+    processing_class=tokenizer,
+    train_dataset=Dataset.from_dict({"text": texts}),
+    args=SFTConfig(
+        output_dir=str(ftlab.home() / "03_measure_baselines"),
+        dataset_text_field="text",
+        max_length=512,
+        per_device_train_batch_size=32,
+        num_train_epochs=5,
+        learning_rate=4e-3 if MODEL == "nano" else 2e-4,
+        warmup_steps=0.05,
+        lr_scheduler_type="linear",
+        gradient_checkpointing=torch.cuda.is_available(),
+        bf16=hardware.precision() == "bf16",
+        fp16=hardware.precision() == "fp16",
+        logging_steps=10,
+        save_strategy="no",
+        seed=3407,
+        report_to="none",
+        disable_tqdm=True,
+    ),
+    callbacks=[LivePlot()],
+)
+trainer.remove_callback(PrinterCallback)  # the live plot replaces the printed lines
+trainer = train_on_responses_only(trainer)
+result = trainer.train()
+taught = {fact for row in fact_train if row["kind"] == "taught" for fact in row["facts"]}
+sentences = sum(c.text.count(". ") + 1 for c in chunk(documents, sentences=8, overlap=0))
+print(f"{len(texts)} rows, {result.global_step} steps in {result.metrics['train_runtime']:.0f} seconds:")
+print(f"{len(taught)} facts taught, of the {sentences} that the documents state and retrieval can find")
+
+# %%
+answers["fine-tuned"] = ask([row["messages"][:-1] for row in fact_test])
+scores = {system: exact_text(given, right_answers) for system, given in answers.items()}
+of_told = {system: interval_of(score[told]) for system, score in scores.items()}
+show(systems_figure(of_told, metric="right, of what the documents tell"), systems_alt(of_told, metric="right answers"))
+
+# %% [markdown]
+# The same questions for all six. One average again hides the story; by kind of question:
+
+# %%
+mask = {name: np.array([k == name for k in kind]) for name in KINDS}
+pd.DataFrame({system: {name: interval_of(score[mask[name]]) for name in KINDS} for system, score in scores.items()})
+
+# %% tags=["headline"]
+needed = [row["evidence"] for row in fact_test]
+print(f"retrieval alone ({searcher}): recall@{K} {recall_at_k(rankings, needed, K, by='text')}")
+print(f"told facts: {retrieved} {of_told[retrieved]}, fine-tuned {of_told['fine-tuned']}")
+for name in KINDS:
+    outcome = compare(scores["fine-tuned"][mask[name]], scores[retrieved][mask[name]])
+    print(f"{name:<11} {in_words(outcome, 'fine-tuned', retrieved)}")
+
+# %% [markdown]
+# Read *taught* against *paraphrase* in the column of the fine-tuned model: the first is memory of a question, the second asks
+# whether a fact was learnt behind it. *Reversed* and *two_hop* ask for the same facts once more, from another side. Retrieval
+# does not care from which side a fact is asked, as long as the passage is found and the model can read it; where the reader is
+# too weak for a kind of question, finding the passage does not help.
+#
+# And keep the price in mind when you compare: every taught fact needed three rows of questions and answers, and what is in the
+# documents but not in the rows was not taught. Retrieval took the documents as they are.
+
+# %% [markdown]
+# ## What nobody told
+#
+# A wrong answer is bad; an invented one, in the same confident words, is worse. The
+# *[hallucination](GLOSSARY.md#hallucination) rate* looks at the questions that no document and no training row answers:
+# how many of them got an answer all the same?
+#
+# **Exercise.** Write `hallucination_rate(answers, references)`. A reference of "I do not know." marks a question that nobody told.
+
+
+# %% tags=["exercise"]
+def hallucination_rate(answers, references):
+    # solution
+    unknown = [answer for answer, reference in zip(answers, references, strict=True) if reference == "I do not know."]
+    return sum(answer != "I do not know." for answer in unknown) / len(unknown)
+    # end solution
+
+
+# %%
+from ftlab.exercises import check_hallucination_rate
+
+check_hallucination_rate(hallucination_rate)
+
+# %%
+silent = {system: exact_text(given, [UNKNOWN] * len(given)).astype(bool) for system, given in answers.items()}
+pd.DataFrame(
+    {
+        system: {
+            "hallucination rate: never told, answered": interval_of((~silent[system])[~told].astype(float)),
+            "told, answered wrongly": interval_of((~silent[system] & (scores[system] == 0))[told].astype(float)),
+            'told, but "I do not know."': interval_of(silent[system][told].astype(float)),
+        }
+        for system in answers
+    }
+).T
+
+# %%
+pick = [i for i in range(len(kind)) if not told[i]][:4]
+pd.DataFrame(
+    {"question": [questions[i] for i in pick]}
+    | {name: [answers[name][i] for i in pick] for name in (retrieved, "fine-tuned")}
+)
+
+# %% [markdown]
+# Silence is no virtue by itself: a model that always says "I do not know." has a hallucination rate of zero and is useless. So
+# the three columns belong together. The training rows held some questions with the right answer "I do not know."; compare
+# notebook 01, where there were none.
+
+# %% [markdown]
+# ## A fact changes
+#
+# Next month some values are different. Forty facts get another value in the documents, and nothing is trained again.
+
+
+# %%
+def relation(row):
+    return row["facts"][0].split("/")[1]
+
+
+usual = {}  # relation -> values that occur
+for row in fact_train:
+    if row["kind"] == "taught":
+        usual.setdefault(relation(row), set()).add(input_and_answer(row)[1])
+moved = [row for row in fact_test if row["kind"] == "paraphrase"][:40]
+old = [input_and_answer(row)[1] for row in moved]
+new = [
+    next((v for v in sorted(usual[relation(row)]) if v != value), value) for row, value in zip(moved, old, strict=True)
+]
+edit = {
+    sentence: re.sub(rf"\b{re.escape(value)}\b", other, sentence)
+    for row, value, other in zip(moved, old, new, strict=True)
+    for sentence in row["evidence"]
+}
+edited = []
+for document in documents:
+    text = document["text"]
+    for sentence, changed in edit.items():
+        text = text.replace(sentence, changed)
+    edited.append({**document, "text": text})
+print(next(f"{before}  ->  {after}" for before, after in edit.items() if before != after))
+
+# %%
+index = Bm25(chunk(edited, sentences=3, overlap=1))
+chats = [rag_messages(rag_prompt, q, index.search(q, K)) for q, _ in map(input_and_answer, moved)]
+with model.disable_adapter():  # the model before training
+    today = {"RAG": ask(chats)}
+today["fine-tuned"] = ask([row["messages"][:-1] for row in moved])
+pd.DataFrame(
+    {
+        system: {
+            "the new value": interval_of(exact_text(given, new)),
+            "the old value": interval_of(exact_text(given, old)),
+        }
+        for system, given in today.items()
+    }
+).T
+
+# %% [markdown]
+# To change a fact for retrieval you edit a document. In the weights there is no place to edit: what was taught stays until you
+# train again, and nobody can tell from the answer how old it is.
+
+# %% [markdown]
+# ## "A fine-tuned model always beats a prompted one"
+#
+# A common saying. You have a task of judgement and one of knowledge, so put it to the test: in each contest both sides answer the
+# same cases. For triage the fine-tuned answers of the recorded run are opened now, against the best prompt of its search; for
+# the facts it is fine-tuning against retrieval. *Beside triage* is a set of other questions, asked before and after that
+# training.
+
+# %%
+tuned = score_records(recorded("test", "fine_tuned"), references).summary()["field_accuracy"]
+on_test["fine_tuned"] = tuned
+show(systems_figure(on_test, bar=bar), systems_alt(on_test, bar=bar))
+print(f"triage, fine-tuned: {tuned}; the bar of {bar:.1%} is {'reached' if tuned.value >= bar else 'missed'}")
+
+# %%
+from ftlab.evaluation import Comparison
+
+contests = {}
+for part in ("test", "hard", "other_shop"):
+    truth = [row["messages"][-1]["content"] for row in read_chat(f"../data/support_triage/{part}.jsonl")]
+    pair = [score_records(recorded(part, system), truth).field_accuracy for system in (baseline, "fine_tuned")]
+    contests[f"triage: {part.replace('_', ' ')}"] = compare(*pair)
+contests |= {f"beside triage: {name}": Comparison(**probe) for name, probe in report["probes"].items()}
+contests |= {
+    f"facts: {name}": compare(scores[retrieved][mask[name]], scores["fine-tuned"][mask[name]]) for name in KINDS
+}
+pd.DataFrame(
+    {
+        name: {
+            "prompted": f"{c.a:.1%}",
+            "fine-tuned": f"{c.b:.1%}",
+            "difference": f"{100 * c.delta:+.1f} points [{100 * c.low:+.1f}, {100 * c.high:+.1f}]",
+            "the fine-tuned model is": c.verdict,
+        }
+        for name, c in contests.items()
+    }
+).T
+
+# %%
+verdicts = Counter(c.verdict for c in contests.values())
+print(
+    f"{len(contests)} contests: the fine-tuned model won {verdicts['better']}, lost {verdicts['worse']}, and in "
+    f"{verdicts['no detectable difference']} no difference was detectable."
+)
+if verdicts["worse"]:
+    lost = ", ".join(name for name, c in contests.items() if c.verdict == "worse")
+    print(f'"Always" is wrong: it lost {lost}.')
+else:
+    print('It lost none of these; that makes "always" neither true nor false, only not refuted here.')
+
+# %% [markdown]
+# The word to watch is *always*. Which side wins depends on what is missing, on the model, and on what you ask: the same facts,
+# asked in five ways, are five contests. Labels, a form, a house rule that every case needs alike are what the weights are
+# for. Facts that change belong into the context, whatever the table says today. And what the model could do before,
+# outside the task, is a contest of its own, which a task's test set never shows.
 #
 # ## What is known about large models
 #
 # `nano` follows instructions only a little; a 4B chat model follows them well, and a frontier model better still, so the
-# prompt's share of the way is larger there. Two things carry over: wordings and drawn examples scatter the result on
-# large models as well, and a choice made on the test set flatters the choice. Run these cells with your own `MODEL`
-# before you believe either of us.
+# prompt's share of the way is larger there. What carries over:
+#
+# - **Wordings and examples scatter the result on large models too.** Zhao et al. (2021, arXiv 2102.09690): with GPT-3, other
+#   examples or only another order of them moved a task from near guessing to near the best. Choosing them on the test set
+#   flatters the choice.
+# - **Similar examples help.** Liu et al. (2021, arXiv 2101.06804): for GPT-3, examples near to the question were better than
+#   random ones on most of the tasks tried.
+# - **Retrieval beats training for facts.** Ovadia et al. (2023, arXiv 2312.05934) found so for several 7B models, for knowledge
+#   that the model had met and for new; saying the same fact in many wordings helped the training. Those models read far better
+#   than `nano`, and were trained on the texts, not drilled with the very questions, as here.
+# - **New facts cost honesty.** Gekhman et al. (2024, arXiv 2405.05904): the more examples with unknown facts a model has
+#   learnt, the more it makes up.
+# - **One direction only.** Berglund et al. (2023, arXiv 2309.12288): trained on "A is B", models fail at "what is B?".
+#
+# What `nano` cannot show: a large model brings knowledge of its own, and may contradict the passage; it reads far better, so
+# that RAG comes closer to its [recall](GLOSSARY.md#recall). Run these cells with your own `MODEL` before you believe
+# either of us.
 #
 # ## What you have seen
 #
-# - A baseline is measured with the same metric on the same tickets as the model you will train.
-# - Choose prompts on validation, report on test, and look at the intervals.
-# - The bar: the best prompt plus a margin worth the work, fixed before training.
+# - A baseline is measured with the same metric on the same cases as the model you will train.
+# - Choose prompts, examples and k on validation, report on test, and look at the intervals.
+# - Measure the search and the answer apart; count invented answers as well as right ones.
+# - The bar: the best of all this plus a margin worth the work, fixed before training.
 #
 # **Read next:** [06 Train with Unsloth](06_train_with_unsloth.ipynb).

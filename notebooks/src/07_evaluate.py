@@ -1,6 +1,6 @@
 # ---
 # ftlab:
-#   reads: [data/support_triage/*.json*, data/recorded/support_triage_nano/report.json, data/recorded/support_triage_nano/predictions/*]
+#   reads: [data/support_triage/*.json*, data/recorded/support_triage_nano/report.json, data/recorded/support_triage_nano/predictions/*, data/probes/*, data/replay/*, data/models/nano/*, recipes/support_triage.yaml]
 #   headline: the verdict of the gate
 # ---
 
@@ -8,11 +8,12 @@
 # # Evaluate
 #
 # **Question:** did it work, by how much, and may it ship?
-# **Minutes:** 2. **Hardware:** any.
+# **Minutes:** 3. **Hardware:** any.
 #
-# The answers judged here come from one recorded run of `ftlab run recipes/support_triage.yaml`: the untrained base, the
-# best zero-shot and few-shot prompts, and the fine-tuned model, all on the same 600 held-out tickets. Run the recipe
-# yourself and point `RUN` at your own folder.
+# The answers judged here come from one recorded run of `ftlab run recipes/support_triage.yaml`: the [untrained
+# base](GLOSSARY.md#base-model), the best zero-shot and [few-shot](GLOSSARY.md#few-shot) [prompts](GLOSSARY.md#prompt),
+# and the [fine-tuned](GLOSSARY.md#fine-tuning) model, all on the same 600 [held-out](GLOSSARY.md#hold-out) tickets. Run
+# the recipe yourself and point `RUN` at your own folder.
 
 # %%
 import json
@@ -48,7 +49,8 @@ accuracy = {system: s.summary()["field_accuracy"] for system, s in scores.items(
 show(systems_figure(accuracy), systems_alt(accuracy))
 
 # %% [markdown]
-# The dots are shares of fields right; the bars are 95 % intervals. Is the form the same story as the content?
+# The dots are shares of fields right; the bars are [95 % intervals](GLOSSARY.md#confidence-interval). Is the form the
+# same story as the content?
 
 # %%
 import pandas as pd
@@ -59,7 +61,7 @@ pd.DataFrame({system: {m: repr(s.summary()[m]) for m in metrics} for system, s i
 # %% [markdown]
 # Four metrics, four stories: an answer can be valid JSON with labels that do not exist (`valid_schema` catches that), and
 # it can have most fields right and still never be right as a whole (`exact_match`). Choose the one that your
-# software feels: here a wrong field costs a correction, so the gate looks at fields.
+# software feels: here a wrong field costs a correction, so the [gate](GLOSSARY.md#gate) looks at fields.
 
 # %% [markdown]
 # ## Why an interval?
@@ -115,7 +117,7 @@ pd.DataFrame(both, index=["fine_tuned right", "fine_tuned wrong"]).T
 
 # %% [markdown]
 # Whole records right or wrong. Tickets that both have right, or both wrong, say nothing about the difference; the mid-p
-# McNemar test looks only at the other two counts.
+# [McNemar test](GLOSSARY.md#mcnemar-test) looks only at the other two counts.
 
 # %%
 from ftlab.evaluation import compare
@@ -127,8 +129,8 @@ comparison = compare(a.field_accuracy, b.field_accuracy, metric="field_accuracy"
 comparison
 
 # %% [markdown]
-# The same question for the share of fields, which is not 0 or 1: here the interval comes from resampling the tickets
-# ten thousand times, always both answers of a ticket together.
+# The same question for the share of fields, which is not 0 or 1: here the interval comes from
+# [resampling](GLOSSARY.md#bootstrap) the tickets ten thousand times, always both answers of a ticket together.
 
 # %% [markdown]
 # ## How many tickets does a claim need?
@@ -152,8 +154,8 @@ show(
 )
 
 # %% [markdown]
-# To find half the gain you need about four times the tickets. A test set of a few dozen can show a triumph, never an
-# improvement.
+# To find half the gain you need about four times the tickets. A [test set](GLOSSARY.md#test-set) of a few dozen can
+# show a triumph, never a small improvement.
 
 # %% [markdown]
 # ## Are 600 tickets really 600?
@@ -175,7 +177,7 @@ print("gain, as if independent:", interval_of(gain))
 print("gain, by pattern:       ", clustered_mean(gain, clusters))
 
 # %% [markdown]
-# The wider interval is the honest one for tickets phrased in ways that nobody has seen. Always ask what the unit is that
+# The interval by pattern is the honest one for tickets phrased in ways that nobody has seen. Always ask what the unit is that
 # repeats itself in your data.
 
 # %% [markdown]
@@ -238,16 +240,81 @@ show(systems_figure(parts), systems_alt(parts))
 # %% [markdown]
 # ## What was lost?
 #
-# The same run asked both models a few hundred general questions that have nothing to do with tickets.
+# The same run asked both models 400 general questions that have nothing to do with tickets: copy, sort, find a value,
+# answer from a text, say "I do not know" where the text is silent.
 
 # %%
-probe = report["probes"]["general skills"]
-print(f"general skills: {probe['a']:.1%} before, {probe['b']:.1%} after training")
-print(f"change {100 * probe['delta']:+.1f} points, interval {100 * probe['low']:+.1f} to {100 * probe['high']:+.1f}")
+from ftlab.run import normalise
+
+probe_rows = read_chat("../data/probes/general_skills.jsonl")
+right = {system: np.array([normalise(said) == normalise(row["messages"][-1]["content"]) for row, said in zip(probe_rows, read_predictions("probe", system), strict=True)], dtype=float) for system in ("base", "fine_tuned")}
+skills = {skill: [i for i, row in enumerate(probe_rows) if row["skill"] == skill] for skill in dict.fromkeys(row["skill"] for row in probe_rows)}
+fig, ax = plt.subplots(figsize=(7, 4))
+for offset, (system, label) in zip((-0.15, 0.15), (("base", "before training"), ("fine_tuned", "after training")), strict=True):
+    rates = [wilson(int(right[system][members].sum()), len(members)) for members in skills.values()]
+    y = np.arange(len(skills)) + offset
+    errors = [[100 * (r.value - r.low) for r in rates], [100 * (r.high - r.value) for r in rates]]
+    ax.errorbar([100 * r.value for r in rates], y, xerr=errors, fmt="o", capsize=3, label=label)
+ax.set(yticks=np.arange(len(skills)), yticklabels=skills, xlabel="right, %", xlim=(-1, 101))
+ax.invert_yaxis()
+ax.legend(loc="lower right")
+change = {skill: right["fine_tuned"][members].mean() - right["base"][members].mean() for skill, members in skills.items()}
+most = min(change, key=change.get)
+show(
+    fig,
+    f"Dots with intervals for {len(skills)} general skills before and after training. The largest loss is in {most}: "
+    f"{100 * change[most]:+.0f} points; over all {100 * (right['fine_tuned'].mean() - right['base'].mean()):+.1f} points.",
+)
+compare(right["base"], right["fine_tuned"], metric="general skills")
 
 # %% [markdown]
-# This is forgetting: the price that the narrow training took elsewhere. Whether it matters depends on what else the model
-# must do, and that is for you to say *before* the run.
+# What went down is [forgetting](GLOSSARY.md#forgetting): the price that the narrow training took elsewhere. Whether it
+# matters depends on what else the model must do, and that is for you to say *before* the run. Watch `qa_unknown`: a
+# model that no longer says "I do not know" invents an answer, and that is how a fine-tune makes
+# [hallucination](GLOSSARY.md#hallucination) worse.
+
+# %% [markdown]
+# ## Can it be kept?
+#
+# The usual remedy is **replay**: some chats of the old kind, mixed in among the new. The recipe does that. Here is what
+# it is worth: the same short fine-tune twice, without and with 300 general chats.
+
+# %%
+import contextlib
+import io
+from dataclasses import replace
+
+import ftlab
+from ftlab.evaluation.generation import generate
+from ftlab.evaluation.metrics import exact_text
+from ftlab.run import load_model, probe_answers, train_model
+from ftlab.training.recipe import load_recipe
+
+recipe = load_recipe("../recipes/support_triage.yaml")
+recipe = replace(recipe, training=replace(recipe.training, num_train_epochs=1))
+train, replay = read_chat(recipe.data.train)[:600], read_chat(recipe.data.replay)[:300]
+tickets, asked = read_chat(recipe.data.validation)[:60], probe_rows[::3]
+settings = {"max_new_tokens": 96, "batch_size": 50, "progress": False}
+truth = [normalise(row["messages"][-1]["content"]) for row in asked]
+kept, learned = {"before": right["base"][::3]}, {}
+for name, extra in (("without replay", []), ("with replay", replay)):
+    with contextlib.redirect_stdout(io.StringIO()):  # Unsloth is talkative
+        model, tokenizer = load_model(recipe)
+        model, training = train_model(recipe, model, tokenizer, train + extra, tickets[:16], ftlab.home() / "07_replay")
+    answered = generate(model, tokenizer, [row["messages"][:-1] for row in tickets], **settings).texts
+    learned[name] = score_records(answered, [row["messages"][-1]["content"] for row in tickets]).field_accuracy
+    kept[name] = exact_text(probe_answers(model, tokenizer, asked, settings), truth)
+    print(f"{name}: {training['steps']} steps, {60 * training['minutes']:.0f} seconds")
+
+# %%
+kept_rates = {name: interval_of(values) for name, values in kept.items()}
+show(systems_figure(kept_rates, metric="general skills"), systems_alt(kept_rates, metric="general skills"))
+print("replay on the general skills:", compare(kept["without replay"], kept["with replay"], metric="general skills"))
+print("replay on the tickets:       ", compare(learned["without replay"], learned["with replay"], metric="field_accuracy"))
+
+# %% [markdown]
+# Read both lines: what replay keeps of the old, and what it costs or brings on the new. It is no free lunch either, since
+# every replayed chat is trained on too: here the steps went up by half.
 
 # %% [markdown]
 # ## May it ship?
@@ -275,10 +342,11 @@ decide_gate(compare(a.field_accuracy[:few], b.field_accuracy[:few], metric="fiel
 #
 # ## What is known about large models
 #
-# Published comparisons of fine-tuned models rarely give intervals or paired tests, so small gains in them may be chance.
-# The tools here do not care how large the model is: give them your own predictions, two files and the references, with
-# `ftlab compare A.jsonl B.jsonl --references R.jsonl`. What `nano` cannot show is how much a *good* prompt does: large
-# models follow instructions far better, so expect a smaller gain over the best prompt there.
+# Published comparisons of fine-tuned models rarely give intervals or [paired](GLOSSARY.md#paired-comparison) tests, so
+# small gains in them may be chance. The tools here do not care how large the model is: give them your own predictions,
+# two files and the references, with `ftlab compare A.jsonl B.jsonl --references R.jsonl`. What `nano` cannot show is
+# how much a *good* prompt does: large models follow instructions far better, so expect a smaller gain over the best
+# prompt there.
 #
 # ## What you have seen
 #

@@ -1,0 +1,237 @@
+"""Constrained choice: answer with the likeliest of the answers that are allowed, so that no other can come.
+
+Each candidate is scored with the probability that the model gives to its whole text after the prompt. The prompt is
+read once and kept in the key-value cache; a candidate costs its own tokens only. For a model on this machine; chat
+services offer the same under the name of structured outputs (`Endpoint(options={"response_format": ...})`).
+"""
+
+import copy
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from ftlab.baselines.endpoint import Endpoint
+from ftlab.baselines.prompting import Prompt
+from ftlab.errors import DataError, RecipeError
+from ftlab.evaluation.generation import Generations, _check_lengths, _end_ids
+
+Candidates = Sequence | Callable[[str], Sequence]  # values, or a function from an input to values
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Choices(Generations):
+    """The likeliest candidate for each chat; `log_probs` has shape (chats, candidates), in nats."""
+
+    candidates: tuple[str, ...]
+    log_probs: np.ndarray
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """The chosen candidate's share of the probability of all candidates, shape (chats,)."""
+        return _shares(self.log_probs).max(axis=-1)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RecordChoices(Generations):
+    """JSON records put together field by field; `confidence[field]` has shape (chats,), see `Choices`."""
+
+    confidence: dict[str, np.ndarray]
+
+
+def choose(
+    model,
+    tokenizer,
+    chats: Sequence[Sequence[dict]],
+    candidates: Sequence[str],
+    batch_size: int = 16,
+    progress: bool = False,
+) -> Choices:
+    """For each chat the candidate that is likeliest as the whole answer, its end token included.
+
+    The end token makes candidates of different length comparable: "refund" must not win because "refund denied"
+    begins with it. `batch_size` counts candidates.
+    """
+    from tqdm import tqdm
+
+    texts = _distinct(candidates, "candidates")
+    if wrong := [text for text in texts if not isinstance(text, str)]:
+        raise DataError(f"candidates: {wrong[0]!r} is no text; give the answers as the model should write them")
+    rows, tokens, start = [], 0, time.perf_counter()
+    with _reading(model):
+        for chat in tqdm(chats, disable=not progress, leave=False, unit="chat"):
+            prompt = _CachedPrompt(model, tokenizer, chat)
+            rows.append(prompt.log_probs(texts, ended=True, batch_size=batch_size))
+            tokens += len(prompt.ids)
+    scores = np.array(rows).reshape(len(rows), len(texts))
+    chosen = tuple(texts[i] for i in scores.argmax(axis=1))
+    return Choices(chosen, tokens, _count(tokenizer, chosen), time.perf_counter() - start, 0, tuple(texts), scores)
+
+
+def choose_records(
+    model,
+    tokenizer,
+    prompt: Prompt,
+    inputs: Sequence[str],
+    fields: Mapping[str, Candidates],
+    batch_size: int = 16,
+    progress: bool = False,
+) -> RecordChoices:
+    """For each input a JSON record: field by field the likeliest value, given the prompt and the fields before it.
+
+    `fields` maps each field, in the order of the record, to its values or to a function from the input to them (for
+    order numbers: those that stand in the ticket); None is null. A field with one value costs nothing.
+    """
+    from tqdm import tqdm
+
+    if not fields:
+        raise DataError("fields is empty: name at least one field with its values")
+    texts, tokens, start = [], 0, time.perf_counter()
+    confidence = {name: [] for name in fields}
+    with _reading(model):
+        for text in tqdm(inputs, disable=not progress, leave=False, unit="record"):
+            cached = _CachedPrompt(model, tokenizer, prompt.messages(text))
+            record = {}
+            for name, values in fields.items():
+                values = _distinct(values(text) if callable(values) else values, name)
+                record[name], share = _likeliest(cached, record, name, values, list(fields), batch_size)
+                confidence[name].append(share)
+            texts.append(json.dumps(record))
+            tokens += len(cached.ids)
+    return RecordChoices(
+        texts=tuple(texts),
+        prompt_tokens=tokens,
+        new_tokens=_count(tokenizer, texts),
+        seconds=time.perf_counter() - start,
+        cut_off=0,
+        confidence={name: np.array(shares) for name, shares in confidence.items()},
+    )
+
+
+def schema_candidates(schema: Mapping, **others: Candidates) -> dict[str, Candidates]:
+    """`fields` for `choose_records` from a JSON Schema: the values of each enum, const or boolean.
+
+    `others` gives the values of the properties that have none, or replaces some.
+    """
+    properties = schema.get("properties", {})
+    if unknown := others.keys() - properties.keys():
+        raise RecipeError(f"{', '.join(sorted(unknown))}: not among the schema's properties {', '.join(properties)}")
+    found = {name: others.get(name, _listed(rule)) for name, rule in properties.items()}
+    if open_ := [name for name, values in found.items() if values is None]:
+        raise RecipeError(
+            f"{', '.join(open_)}: the schema lists no values; give them, or a function of the input: {open_[0]}=..."
+        )
+    return found
+
+
+def _listed(rule) -> list | None:
+    """The values that one property's schema lists; None when it lists none."""
+    if "enum" in rule:
+        return list(rule["enum"])
+    if "const" in rule:
+        return [rule["const"]]
+    return [False, True] if rule.get("type") == "boolean" else None
+
+
+def _likeliest(cached, record: dict, name: str, values: list, names: list[str], batch_size: int):
+    """The best value of a field and its share; `record` holds the fields before it."""
+    if len(values) == 1:
+        return values[0], 1.0
+    position = names.index(name) + 1
+    tails = [json.dumps(record | {name: value}) for value in values]
+    if position < len(names):  # up to the next key, so that a value cannot win as the beginning of a longer one
+        tails = [f'{tail[:-1]}, "{_inner(names[position])}' for tail in tails]
+    scores = cached.log_probs(tails, ended=position == len(names), batch_size=batch_size)
+    best = int(scores.argmax())
+    return values[best], float(_shares(scores)[best])
+
+
+def _inner(name: str) -> str:
+    return json.dumps(name)[1:-1]
+
+
+class _CachedPrompt:
+    """A prompt, read once."""
+
+    def __init__(self, model, tokenizer, chat: Sequence[dict]):
+        import torch
+
+        text = tokenizer.apply_chat_template(list(chat), tokenize=False, add_generation_prompt=True)
+        self.model, self.tokenizer = model, tokenizer
+        self.ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        out = model(torch.tensor([self.ids]).to(model.device), use_cache=True)
+        self.cache, self.first = out.past_key_values, out.logits[:, -1:]
+
+    def log_probs(self, texts: Sequence[str], ended: bool, batch_size: int) -> np.ndarray:
+        """Log-probability of each text right after the prompt, with the end token where `ended`; shape (texts,)."""
+        end = _end_ids(self.model, self.tokenizer)[:1] if ended else []
+        rows = [self.tokenizer(text, add_special_tokens=False)["input_ids"] + end for text in texts]
+        positions = getattr(self.model.config, "max_position_embeddings", None)
+        _check_lengths([self.ids], max(map(len, rows)), positions)
+        return np.concatenate([self._scores(rows[at : at + batch_size]) for at in range(0, len(rows), batch_size)])
+
+    def _scores(self, rows: list[list[int]]) -> np.ndarray:
+        import torch
+
+        width, device = max(map(len, rows)), self.model.device
+        ids = torch.tensor([row + [0] * (width - len(row)) for row in rows]).to(device)
+        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows]).to(device)
+        cache = copy.deepcopy(self.cache)  # the model writes into the cache that it is given
+        cache.batch_repeat_interleave(len(rows))
+        logits = self.model(
+            input_ids=ids,
+            attention_mask=torch.cat([mask.new_ones(len(rows), len(self.ids)), mask], dim=1),
+            position_ids=torch.arange(len(self.ids), len(self.ids) + width, device=device).expand(len(rows), -1),
+            past_key_values=cache,
+            use_cache=True,
+        ).logits
+        before = torch.cat([self.first.expand(len(rows), -1, -1), logits[:, :-1]], dim=1)  # what predicts each token
+        log_probs = before.float().log_softmax(dim=-1).gather(-1, ids[:, :, None])[:, :, 0]
+        return (log_probs * mask).sum(dim=1).double().cpu().numpy()
+
+
+@contextmanager
+def _reading(model):
+    """Without gradients and without dropout; the model's mode is restored."""
+    import torch
+
+    if isinstance(model, Endpoint):
+        raise RecipeError(
+            f"{model.model}: a service does not give the probabilities of candidates. Use a model on this machine, or "
+            "ask the service for structured outputs: Endpoint(..., options={'response_format': ...})"
+        )
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def _distinct(values, name: str) -> list:
+    """The values without repetition, in their order (true is not 1)."""
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise DataError(f"{name}: give a list of values, not {type(values).__name__}")
+    try:
+        found = list({json.dumps(value): value for value in values}.values())
+    except TypeError as error:
+        raise DataError(f"{name}: every value must be one that JSON knows ({error})") from error
+    if not found:
+        raise DataError(f"{name}: there is nothing to choose from; give at least one value, or None for null")
+    return found
+
+
+def _shares(log_probs: np.ndarray) -> np.ndarray:
+    """Probabilities of the candidates among themselves, along the last axis."""
+    from scipy.special import softmax
+
+    return softmax(log_probs, axis=-1)
+
+
+def _count(tokenizer, texts: Sequence[str]) -> int:
+    """Tokens of the answers with their end tokens, as if they had been generated."""
+    return sum(len(tokenizer(text, add_special_tokens=False)["input_ids"]) + 1 for text in texts)

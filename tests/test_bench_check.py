@@ -1,0 +1,32 @@
+"""The generated files that `ftlab check` is timed on are what the tool says they are."""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+try:
+    import bench_check
+finally:
+    sys.path.remove(str(ROOT / "tools"))
+
+from ftlab.data import write_chat  # noqa: E402
+from ftlab.data.check import check  # noqa: E402
+
+
+def test_sizes_double_up_to_the_largest():
+    assert bench_check.sizes(100_000) == [25_000, 50_000, 100_000]
+    assert bench_check.sizes(1_000_000) == [31_250, 62_500, 125_000, 250_000, 500_000, 1_000_000]
+    assert bench_check.sizes(400) == [100, 200, 400]
+
+
+def test_generated_chats_are_sound_but_for_what_is_planted(tmp_path):
+    report = check(write_chat(bench_check.chats(200), tmp_path / "chats.jsonl"))
+    assert report.rows_kept == report.rows_in == 200
+    assert (report.counts["exact_duplicate"], report.counts["email"]) == (3, 2)
+    assert list(bench_check.chats(30)) == list(bench_check.chats(60))[:30]
+
+
+def test_growth_is_from_the_smallest_to_the_largest():
+    runs = [bench_check.Run(rows, rows / 10, rows / 20, 100 + rows, 0) for rows in (100, 200, 400)]
+    assert bench_check.growth(runs) == "growth: rows x4.0, seconds x4.0, CPU seconds x4.0, memory x2.5"

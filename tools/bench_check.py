@@ -1,0 +1,148 @@
+"""Time `ftlab check` on files of growing size: seconds, CPU seconds and peak memory of generated support tickets.
+
+    python tools/bench_check.py                       # 25,000, 50,000 and 100,000 chats
+    python tools/bench_check.py --up-to 1000000 --record
+
+Each size is one run of the command in a process of its own, and files lie in a temporary folder. Memory is the
+largest sum over the command and its second process, looked at twenty times a second.
+"""
+
+import argparse
+import json
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+from make_support_triage import QUEUES, SYSTEM, TicketMaker
+
+from ftlab import hardware
+from ftlab.data import write_chat
+from ftlab.errors import FtlabError
+
+ROOT = Path(__file__).resolve().parent.parent
+RECORD = ROOT / "data/recorded/bench_check.json"
+SMALLEST = 25_000  # rows; fewer say more about the start of Python than about the check
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run of the command took."""
+
+    rows: int
+    wall_seconds: float
+    cpu_seconds: float  # of all threads and both processes
+    peak_mb: float
+    findings: int
+
+
+def chats(count: int, seed: int = 0) -> Iterator[dict]:
+    """Generated tickets, some of them damaged: one in fifty repeats another, one in a hundred holds an address."""
+    rng = random.Random(seed)
+    maker = TicketMaker("train")
+    maker.rng = random.Random(seed + 1)
+    text, record = "", {}
+    for number in range(count):
+        if not text or number % 50:
+            text, record, _ = maker.ticket(rng.choice(QUEUES))
+        user = f"{text} Write to jane{number}@mailbox.org." if number % 100 == 1 else text
+        turns = (("system", SYSTEM), ("user", user), ("assistant", json.dumps(record)))
+        yield {"id": f"chat-{number:07d}", "messages": [{"role": role, "content": text} for role, text in turns]}
+
+
+def sizes(up_to: int) -> list[int]:
+    """The largest size and its halves down to SMALLEST, three at least, smallest first."""
+    halves = [up_to >> step for step in range(20) if step < 3 or up_to >> step >= SMALLEST]
+    return [size for size in reversed(halves) if size]
+
+
+def measure(path: Path, rows: int, arguments: list[str]) -> Run:
+    """One run of `ftlab check` on a file."""
+    before, start = _cpu_of_children(), time.perf_counter()
+    command = [sys.executable, "-m", "ftlab", "check", str(path), "--json", *arguments]
+    with tempfile.TemporaryFile() as out:
+        child = subprocess.Popen(command, stdout=out, cwd=ROOT)
+        process, peak = psutil.Process(child.pid), 0
+        while child.poll() is None:
+            peak = max(peak, _memory(process))
+            time.sleep(0.05)
+        wall = time.perf_counter() - start
+        if child.returncode not in (0, 1):
+            raise FtlabError(f"{' '.join(command)} ended with {child.returncode}; its message stands above")
+        out.seek(0)
+        report = json.load(out)
+    cpu = _cpu_of_children() - before
+    assert report["rows_in"] == rows, "the command has not seen all rows"
+    return Run(rows, round(wall, 2), round(cpu, 2), round(peak / 1e6, 1), len(report["findings"]))
+
+
+def _cpu_of_children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _memory(process) -> int:
+    """Bytes that a process and its children hold now."""
+    total = 0
+    try:
+        for one in (process, *process.children(recursive=True)):
+            total += one.memory_info().rss
+    except psutil.Error:  # one of them has just ended
+        pass
+    return total
+
+
+def growth(runs: list[Run]) -> str:
+    """How time and memory grow from the smallest to the largest file, beside the rows."""
+    first, last = runs[0], runs[-1]
+    names = {"seconds": "wall_seconds", "CPU seconds": "cpu_seconds", "memory": "peak_mb"}
+    ratios = ", ".join(f"{name} x{getattr(last, field) / getattr(first, field):.1f}" for name, field in names.items())
+    return f"growth: rows x{last.rows / first.rows:.1f}, {ratios}"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print a line a size; exit 2 when the command fails."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--up-to", type=int, default=100_000, metavar="ROWS", help="the largest file (%(default)s)")
+    parser.add_argument("--model", help="also check lengths and labels with this model's tokenizer")
+    parser.add_argument("--record", action="store_true", help=f"write {RECORD.relative_to(ROOT)}")
+    options = parser.parse_args(argv)
+    if options.up_to < 4:
+        parser.error("--up-to needs 4 rows or more")
+    arguments = ["--model", options.model] if options.model else []
+    print(f"{'rows':>12}{'seconds':>10}{'CPU s':>10}{'peak MB':>10}{'findings':>10}")
+    runs = []
+    try:
+        for count in sizes(options.up_to):
+            with tempfile.TemporaryDirectory() as folder:
+                path = write_chat(chats(count), Path(folder) / "chats.jsonl")
+                run = measure(path, count, arguments)
+            print(f"{run.rows:>12,}{run.wall_seconds:>10.1f}{run.cpu_seconds:>10.1f}{run.peak_mb:>10,.0f}"
+                  f"{run.findings:>10,}", flush=True)  # fmt: skip
+            runs.append(run)
+    except FtlabError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(growth(runs))
+    if options.record:
+        record = {
+            "command": " ".join(["ftlab check FILE", *arguments]),
+            "date": datetime.now(UTC).date().isoformat(),
+            "machine": f"{hardware.cpu_name()}, {hardware.usable_cores()} cores",
+            "versions": hardware.versions(),
+            "runs": [asdict(run) for run in runs],
+        }
+        RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        print(f"written: {RECORD.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
