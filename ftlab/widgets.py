@@ -30,7 +30,7 @@ def decision_form(case: Case) -> widgets.VBox:
     controls = {"task": widgets.Text(case.task, description="task", layout=wide, style=style)}
     for name, label in NUMBERS.items():
         value = getattr(case, name)
-        controls[name] = widgets.Text("" if value is None else f"{value:g}", description=label, style=style)
+        controls[name] = widgets.Text("" if value is None else f"{value:.15g}", description=label, style=style)
     for name, label in LISTS.items():
         options = [("not known", None), *((choice, choice) for choice in CHOICES[name])]
         controls[name] = widgets.Dropdown(options=options, value=getattr(case, name), description=label, style=style)
@@ -73,6 +73,8 @@ def _number(name: str, text: str):
         value = float(text.rstrip("%")) / (100 if text.endswith("%") else 1)
     except ValueError as error:
         raise DataError(f"form: {NUMBERS[name]}: {text!r} is not a number") from error
+    if not math.isfinite(value):
+        raise DataError(f"form: {NUMBERS[name]}: {text!r} is no number that a form can hold; leave it empty if unknown")
     return int(value) if name == "examples" and value == int(value) else value
 
 

@@ -113,19 +113,16 @@ def share_right(model, tokenizer, name, split="heldout"):
     return sum(a.strip() == q.answer for a, q in zip(answers, questions, strict=True)) / len(questions)
 
 
-@pytest.mark.parametrize(("name", "floor"), [("copy", 0.25), ("extract", 0.6)])
-def test_it_can_do_simple_things(model, tokenizer, name, floor):
-    """Floors under what was measured with 25M tokens of pre-training; raise them with a better nano."""
+@pytest.mark.parametrize(
+    ("name", "floor"), [("extract", 0.85), ("first", 0.7), ("count", 0.7), ("largest", 0.4), ("copy", 0.25)]
+)
+def test_it_does_simple_things_in_wordings_that_it_never_met(model, tokenizer, name, floor):
+    """Floors under what was measured with 42M tokens of pre-training; raise them with a better nano."""
     assert share_right(model, tokenizer, name) >= floor
 
 
-@pytest.mark.parametrize(("name", "floor"), [("copy", 0.5), ("first", 0.8), ("largest", 0.7)])
-def test_it_does_what_is_asked_in_a_wording_that_it_knows(model, tokenizer, name, floor):
-    assert share_right(model, tokenizer, name, split="train") >= floor
-
-
-@pytest.mark.xfail(strict=True, reason="it saw too few wordings of each instruction (DECISIONS.md)")
-@pytest.mark.parametrize("name", ["copy", "reverse", "extract"])
+@pytest.mark.xfail(strict=True, reason="42M tokens were too few for it (DECISIONS.md)")
+@pytest.mark.parametrize("name", ["copy", "reverse", "sort", "sum"])
 def test_it_reaches_the_aim(model, tokenizer, name):
     assert share_right(model, tokenizer, name) >= 0.85
 

@@ -1,10 +1,13 @@
 """Controls reach the functions below them, and say so when a field cannot be read."""
 
+from dataclasses import replace
+
 import ipywidgets as widgets
 import pytest
 
 from ftlab.decide import decide, make_case
-from ftlab.widgets import decision_form
+from ftlab.errors import DataError
+from ftlab.widgets import _number, decision_form
 
 CASE = make_case({"task": "label mails", "wants": ["format"], "examples": 3000, "example_quality": "excellent",
                   "prompt_accuracy": 0.7, "target_accuracy": 0.9, "maintainer": True})  # fmt: skip
@@ -65,3 +68,14 @@ def test_what_cannot_be_read_is_said(form, description, value):
 def test_only_controls_that_ipywidgets_7_has(form):
     allowed = (widgets.Text, widgets.Dropdown, widgets.Checkbox, widgets.HTML, widgets.VBox, widgets.HBox)
     assert all(isinstance(w, allowed) for w in walk(form))
+
+
+@pytest.mark.parametrize("text", ["inf", "nan", "1e400", "-inf"])
+def test_a_number_without_end_is_refused_with_its_field(text):
+    with pytest.raises(DataError, match="labelled examples"):
+        _number("examples", text)
+
+
+def test_large_numbers_keep_their_digits():
+    form = decision_form(replace(CASE, calls_per_day=1_234_567))
+    assert control(form, "calls a day").value == "1234567"

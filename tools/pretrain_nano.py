@@ -1,6 +1,6 @@
 """Make nano from nothing: tokenizer, pre-training, export. Seeded and resumable; CPU or GPU.
 
-    python tools/pretrain_nano.py --tokens 25e6 --work runs/nano    # 134 minutes on two busy CPU cores, in two stages
+    python tools/pretrain_nano.py --tokens 42e6 --work runs/nano    # 223 minutes on two busy CPU cores, in three stages
     python tools/pretrain_nano.py --tokens 300e6 --work runs/nano --tokens-per-step 65536    # for a GPU; not yet tried
     python tools/pretrain_nano.py --export --work runs/nano --out data/models/nano
 
@@ -314,7 +314,7 @@ def export(args):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tokens", type=float, default=25e6, help="trained tokens in all")
+    parser.add_argument("--tokens", type=float, default=42e6, help="trained tokens in all")
     parser.add_argument("--tokens-per-step", type=int, default=3072)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", default="runs/nano")

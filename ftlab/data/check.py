@@ -122,7 +122,7 @@ def check(
     """
     from ftlab.data import duplicates, tokens
 
-    if against is not None and _same_file(path, against):
+    if against is not None and formats.is_same_file(path, against):
         raise DataError(f"{path} is compared with itself: name another file, such as the test set (--against)")
     tokenizer = None if model is None else load_tokenizer(model)
     source = _load(path, format)
@@ -272,7 +272,7 @@ def fix(path, out: str | Path, format: str | None = None, mask: bool = True, for
     `out` exists (unless `force`), is `path` itself, or when not one row could be written.
     """
     out = schema.jsonl_path(out)
-    if _same_file(path, out):
+    if formats.is_same_file(path, out):
         raise DataError(f"{out} is the file that is read: write the repaired copy under another name")
     schema.refuse_existing(out, force)
     source = _load(path, format, to_repair=True)
@@ -422,13 +422,6 @@ def _under_source_names(findings, records):
 def _located(change, record, places):
     _, at = places.get(record.row.file, ("", ""))
     return replace(change, field=f"{at}.{change.field}") if at else change
-
-
-def _same_file(a, b) -> bool:
-    try:
-        return os.path.samefile(a, b)
-    except (OSError, TypeError, ValueError):  # one of them is no file (yet)
-        return False
 
 
 def load_tokenizer(model: str | Path):
