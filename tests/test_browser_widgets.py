@@ -1,0 +1,302 @@
+"""Every widget of the course in a real JupyterLab in a real browser: change it, see it answer; and what is left of it
+where nothing is live."""
+
+import json
+import math
+import re
+import sys
+import tempfile
+from dataclasses import replace
+from datetime import date
+from itertools import islice
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from ftlab.costs import cost, read_scenario
+from ftlab.data import read_chat, write_chat
+from ftlab.data.review import Progress, Review
+from ftlab.decide import APPROACHES, decide, read_case
+from ftlab.models import REPOSITORY
+from ftlab.prompt_kit import NOT_KNOWN, read_kit, slots_from_case
+
+sys.path.insert(0, str(REPOSITORY / "tools"))
+
+import build_notebooks  # noqa: E402
+import screenshot  # noqa: E402
+
+CASE = REPOSITORY / "recipes/cases/support_triage.yaml"
+SCENARIO = REPOSITORY / "recipes/costs/support_triage_hosted.yaml"
+TODAY = date(2026, 11, 22)
+# widget: (notebook that shows it, what that notebook has made before its cell)
+WIDGETS = {
+    "decision_form": ("02_decide", f"from ftlab.decide import read_case\ncase = read_case({str(CASE)!r})"),
+    "prompt_kit_form": ("02_decide", f"from ftlab.decide import read_case\nmy_case = read_case({str(CASE)!r})"),
+    "cost_form": (
+        "10_count_the_cost",
+        "from datetime import date\nfrom ftlab.costs import read_scenario\n"
+        f"support, TODAY = read_scenario({str(SCENARIO)!r}), {TODAY!r}".replace("datetime.date", "date"),
+    ),
+    "review_table": (
+        "04_prepare_data",
+        "from pathlib import Path\nfrom ftlab.data.review import Review\nfolder = Path()",
+    ),
+}
+PATIENCE_MS = 60_000  # every wait is for a state, this is only when to give up
+ALL_RUN = """() => {
+    const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(p => p.textContent);
+    return prompts.length > 0 && prompts.every(text => /\\[\\d+\\]:/.test(text));
+}"""
+TEXT_OF = "html => { const box = document.createElement('div'); box.innerHTML = html; return box.textContent; }"
+
+
+def place_of(cells, widget: str) -> int:
+    """Where the cell that shows the widget stands."""
+    return next(n for n, cell in enumerate(cells) if cell.cell_type == "code" and f"{widget}(" in cell.source)
+
+
+# ---- in a browser
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Three drafts, and one notebook in which each widget is shown by the cell that shows it in the course."""
+    folder = tmp_path_factory.mktemp("widgets")
+    write_chat(list(islice(read_chat(REPOSITORY / "data/support_triage/train.jsonl"), 3)), folder / "drafts.jsonl")
+    notebook = nbformat.v4.new_notebook()
+    notebook.metadata["kernelspec"] = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    for widget, (name, before) in WIDGETS.items():
+        cells = build_notebooks.read_source(REPOSITORY / f"notebooks/src/{name}.py").notebook.cells
+        shown = cells[place_of(cells, widget)].source
+        notebook.cells.append(nbformat.v4.new_code_cell(f"{before}\n{shown}"))
+    nbformat.write(notebook, folder / "widgets.ipynb")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    """JupyterLab with the notebook open and all its cells run, from the menu."""
+    pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
+    with screenshot.jupyter_lab(folder) as (url, token), screenshot.open_page() as page:
+        page.set_default_timeout(PATIENCE_MS)
+        try:
+            screenshot.open_notebook(page, url, token, "widgets.ipynb")
+            page.get_by_role("menuitem", name="Run", exact=True).click()
+            page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+            page.wait_for_function(ALL_RUN)
+            errors = page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]')
+            assert errors.all_inner_texts() == []
+        except Exception:
+            keep_picture(page, "widgets_run_all")
+            raise
+        yield page
+
+
+def keep_picture(page, name: str) -> None:
+    path = Path(tempfile.gettempdir(), f"ftlab_browser_{name}.png")
+    page.screenshot(path=path)
+    print("what the browser showed:", path)
+
+
+@pytest.fixture
+def cell(page, request):
+    """The cell of the widget that the test names (`cell` is parametrized with it); a picture if the test fails."""
+    failed = request.session.testsfailed
+    yield page.locator(".jp-CodeCell").nth(list(WIDGETS).index(request.param))
+    if request.session.testsfailed > failed:
+        keep_picture(page, request.node.name)
+
+
+def drives(widget):
+    """Mark a test that drives `widget` in the browser."""
+
+    def mark(test):
+        for each in (
+            pytest.mark.parametrize("cell", [widget], indirect=True),
+            pytest.mark.skipif(screenshot.chromium() is None, reason="needs Chromium: apt-get install chromium"),
+            pytest.mark.browser,
+        ):
+            test = each(test)
+        return test
+
+    return mark
+
+
+def expect(locator):
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=PATIENCE_MS)
+    return expect(locator)
+
+
+def html_of(cell):
+    """The HTML widgets of a cell."""
+    return cell.locator(".widget-html-content")
+
+
+@drives("decision_form")
+def test_the_advice_follows_a_dropdown_and_a_number_and_says_what_it_cannot_read(page, cell):
+    case, advice = read_case(CASE), html_of(cell).last
+    changed = replace(case, example_quality="poor")
+    changed_again = replace(changed, prompt_accuracy=0.95)
+    texts = [page.evaluate(TEXT_OF, decide(each)._repr_html_()) for each in (case, changed, changed_again)]
+    assert len(set(texts)) == 3
+    expect(advice).to_have_text(texts[0])
+    cell.get_by_label("their quality", exact=True).select_option("poor")
+    expect(advice).to_have_text(texts[1])
+    number = cell.get_by_label("best prompt reaches", exact=True)
+    number.fill("95 %")
+    expect(advice).to_have_text(texts[2])
+    number.fill("rather well")
+    expect(advice).to_have_text("form: best prompt reaches: 'rather well' is not a number")
+    number.fill("0.95")
+    expect(advice).to_have_text(texts[2])
+
+
+@drives("prompt_kit_form")
+def test_a_chosen_and_filled_prompt_is_shown_and_copied(page, cell):
+    kit, known = read_kit(), slots_from_case(read_case(CASE))
+    finished, button = cell.get_by_label("finished", exact=True), cell.get_by_role("button", name="copy the finished")
+    expect(finished).to_have_value(filled(kit["decide"], known))
+    cell.get_by_label("prompt", exact=True).select_option(label=kit["draft_examples"].title)
+    expect(finished).to_have_value(filled(kit["draft_examples"], known))
+    rules = 'a "rule" & <b>another</b>\n\tin two lines'
+    cell.get_by_label("answer_rules", exact=True).fill(rules)
+    text = filled(kit["draft_examples"], known | {"answer_rules": rules})
+    expect(finished).to_have_value(text)
+    expect(button).to_have_attribute("data-text", text)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    button.click()
+    expect(cell.get_by_role("status")).to_have_text("copied")
+    assert page.evaluate("() => navigator.clipboard.readText()") == text
+
+
+def filled(prompt, values) -> str:
+    """The prompt with the values that are there."""
+    return prompt.fill(**{slot.name: values.get(slot.name, NOT_KNOWN) for slot in prompt.slots})
+
+
+@drives("cost_form")
+def test_sliders_moved_by_keyboard_change_the_table_and_the_curves(page, cell):
+    report = cost(read_scenario(SCENARIO), TODAY)
+    months = report.scenario.content["horizon_months"]
+    money = html_of(cell).filter(has=page.locator("table")).first
+    curves = cell.locator("img").first
+    expect(money).to_have_text(page.evaluate(TEXT_OF, report._repr_html_()))
+    before = curves.get_attribute("src")
+
+    readout = press_right(cell, "horizon, months")
+    expect(readout).to_have_text(f"{months + 1:.2f}")
+    moved = {"horizon_months": months + 1}
+    expect(money).to_have_text(page.evaluate(TEXT_OF, report.at(moved)._repr_html_()))
+    expect(curves).not_to_have_attribute("src", before)
+
+    calls = cell.locator(".widget-hslider", has_text="calls a month").locator(".widget-readout")
+    calls_before = calls.inner_text()
+    press_right(cell, "calls a month")
+    expect(calls).not_to_have_text(calls_before)
+    steps = round(math.log10(float(calls.inner_text().replace(",", ""))) / 0.05)  # it moves in steps of 0.05 decades
+    moved["calls_per_month"] = 10 ** (steps * 0.05)
+    expect(money).to_have_text(page.evaluate(TEXT_OF, report.at(moved)._repr_html_()))
+
+
+def press_right(cell, label: str):
+    """Press the right arrow on the slider of this label; gives its readout."""
+    slider = cell.locator(".widget-hslider", has_text=label)
+    slider.get_by_role("slider").focus()
+    slider.get_by_role("slider").press("ArrowRight")
+    return slider.locator(".widget-readout")
+
+
+@drives("review_table")
+def test_a_review_by_access_keys_is_on_the_disk_before_the_next_draft_shows(page, cell, folder):
+    def again():
+        return Review.open(folder / "drafts.jsonl", folder / "reviewed.jsonl", reviewer="a later session")
+
+    head = html_of(cell).filter(has_text="example ").first
+    answer, note = (cell.get_by_label(label, exact=True) for label in ("answer", "note"))
+    drafts = read_chat(folder / "drafts.jsonl")
+    better = json.dumps(json.loads(drafts[1]["messages"][-1]["content"]) | {"product": "lamp"})
+    cells = page.locator(".jp-Cell").count()
+
+    expect(head).to_contain_text("example 1 of 3: not decided yet")
+    press_access_key(page, "a")
+    expect(head).to_contain_text("example 2 of 3: not decided yet")
+    assert again().progress == Progress(3, accepted=1, edited=0, rejected=0)
+
+    expect(answer).to_have_value(drafts[1]["messages"][-1]["content"])
+    answer.fill(better)
+    note.fill("the product was missing")
+    press_access_key(page, "t")
+    expect(head).to_contain_text("example 3 of 3: not decided yet")
+    assert again().progress == Progress(3, accepted=1, edited=1, rejected=0)
+    assert (again().answer(1), again().decision(1).note) == (better, "the product was missing")
+
+    press_access_key(page, "r")
+    expect(head).to_contain_text("example 3 of 3: rejected by you")
+    assert again().progress == Progress(3, accepted=1, edited=1, rejected=1)
+    expect(cell.get_by_role("status")).to_have_text("example 3 rejected; all are decided: press save")
+
+    cell.get_by_role("button", name="save", exact=True).click()
+    expect(cell.get_by_role("status")).to_contain_text("2 rows in")
+    saved = [row["messages"][-1]["content"] for row in read_chat(folder / "reviewed.jsonl")]
+    assert saved == [drafts[0]["messages"][-1]["content"], better]
+    assert page.locator(".jp-Cell").count() == cells  # no key was taken for one of the notebook's own
+
+
+def press_access_key(page, key: str) -> None:
+    """Alt and the key. Playwright's own key presses leave out what access keys go by."""
+    keyboard = page.context.new_cdp_session(page)
+    pressed = {"modifiers": 1, "key": key, "unmodifiedText": key, "windowsVirtualKeyCode": ord(key.upper())}
+    for kind in ("keyDown", "keyUp"):  # 1: Alt
+        keyboard.send("Input.dispatchKeyEvent", pressed | {"type": kind})
+    keyboard.detach()
+
+
+# ---- where nothing is live
+
+
+def outputs_of(cells) -> list[str]:
+    """What the cells show without a kernel and without a script: HTML, prints, plain texts, alt texts of images."""
+    texts = []
+    for output in (output for cell in cells for output in cell.get("outputs", [])):
+        data, shown = output.get("data", {}), output.get("metadata", {})
+        image = shown.get("image/png", {}).get("alt") if "image/png" in data else None
+        texts.append(image or data.get("text/html") or data.get("text/plain") or output.get("text", ""))
+    return texts
+
+
+READABLE = {  # widget: what one output before it says
+    "decision_form": [f"{read_case(CASE).task}: ", *(f"<td>{name}" for name in APPROACHES)],
+    "prompt_kit_form": [f"<task>{read_case(CASE).task}</task>", "## Recommendation"],
+    "cost_form": ["Months until the tuned model has paid back, by calls a day"],
+    "review_table": ["drafts.jsonl to reviewed.jsonl: ", "<th>answer</th>", "<th>decision</th>", "<td>not decided yet"],
+}
+
+
+@pytest.mark.parametrize("widget", WIDGETS)
+def test_a_built_notebook_can_be_read_where_no_control_is_live(widget):
+    cells = nbformat.read(REPOSITORY / f"notebooks/{WIDGETS[widget][0]}.ipynb", as_version=4).cells
+    place = place_of(cells, widget)
+    (own,) = outputs_of(cells[place : place + 1])
+    assert own == "Run this cell to see its controls."
+    section = max(n for n in range(place) if re.match("## ", cells[n].source))  # the widget's section of the notebook
+    prose = " ".join(" ".join(cell.source.split()) for cell in cells[section:place + 2] if cell.cell_type == "markdown")
+    assert re.search("no kernel runs|nothing is live", prose)
+    assert any(all(part in text for part in READABLE[widget]) for text in outputs_of(cells[:place]))
+
+
+@pytest.mark.parametrize("widget", WIDGETS)
+def test_a_built_notebook_keeps_the_state_of_its_widgets(widget):
+    """So that VS Code, nbviewer and nbconvert's page show the controls as they were."""
+    notebook = nbformat.read(REPOSITORY / f"notebooks/{WIDGETS[widget][0]}.ipynb", as_version=4)
+    (output,) = notebook.cells[place_of(notebook.cells, widget)].outputs
+    state = notebook.metadata["widgets"][build_notebooks.WIDGET_STATE]["state"]
+    todo, texts = [output.data[build_notebooks.WIDGET_VIEW]["model_id"]], []
+    while todo:
+        model = state[todo.pop()]
+        todo += [name.removeprefix("IPY_MODEL_") for name in model["state"].get("children", ())]
+        if model["model_name"] == "HTMLModel":
+            texts.append(model["state"]["value"])
+    assert any(len(text) > 100 for text in texts)
