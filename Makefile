@@ -37,6 +37,7 @@ check: setup ## lint, notebooks fresh, links, coverage map, data as generated
 	@$(PY) tools/make_replay.py --check
 	@$(PY) tools/measure_nano.py --check-probe
 	@$(PY) tools/record_run.py --check
+	@$(PY) tools/record_data_lessons.py --check
 
 lock: setup ## resolve pyproject.toml into requirements/lock.txt (ARGS=--upgrade: newest)
 	@$(PY) tools/setup.py lock $(ARGS)

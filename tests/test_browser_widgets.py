@@ -20,6 +20,7 @@ from ftlab.data.review import Progress, Review
 from ftlab.decide import APPROACHES, decide, read_case
 from ftlab.models import REPOSITORY
 from ftlab.prompt_kit import NOT_KNOWN, read_kit, slots_from_case
+from ftlab.widgets import decision_form, form_case
 
 sys.path.insert(0, str(REPOSITORY / "tools"))
 
@@ -105,7 +106,7 @@ def cell(page, request):
     failed = request.session.testsfailed
     yield page.locator(".jp-CodeCell").nth(list(WIDGETS).index(request.param))
     if request.session.testsfailed > failed:
-        keep_picture(page, request.node.name)
+        keep_picture(page, request.param)
 
 
 def drives(widget):
@@ -137,7 +138,7 @@ def html_of(cell):
 
 @drives("decision_form")
 def test_the_advice_follows_a_dropdown_and_a_number_and_says_what_it_cannot_read(page, cell):
-    case, advice = read_case(CASE), html_of(cell).last
+    case, advice = form_case(decision_form(read_case(CASE))), html_of(cell).last
     changed = replace(case, example_quality="poor")
     changed_again = replace(changed, prompt_accuracy=0.95)
     texts = [page.evaluate(TEXT_OF, decide(each)._repr_html_()) for each in (case, changed, changed_again)]
@@ -152,6 +153,14 @@ def test_the_advice_follows_a_dropdown_and_a_number_and_says_what_it_cannot_read
     expect(advice).to_have_text("form: best prompt reaches: 'rather well' is not a number")
     number.fill("0.95")
     expect(advice).to_have_text(texts[2])
+
+
+@pytest.mark.xfail(strict=True, reason="a Dropdown never selects an option whose value is None: it shows nothing")
+@drives("decision_form")
+def test_what_is_not_known_reads_not_known(cell):
+    assert read_case(CASE).facts_change is None
+    shown = cell.get_by_label("facts change", exact=True).evaluate("list => list.selectedOptions[0]?.textContent")
+    assert shown == "not known"
 
 
 @drives("prompt_kit_form")
@@ -280,9 +289,12 @@ def test_a_built_notebook_can_be_read_where_no_control_is_live(widget):
     cells = nbformat.read(REPOSITORY / f"notebooks/{WIDGETS[widget][0]}.ipynb", as_version=4).cells
     place = place_of(cells, widget)
     (own,) = outputs_of(cells[place : place + 1])
-    assert own == "Run this cell to see its controls."
+    assert "controls" in own  # a sentence, and not the repr of a widget
+    assert "(" not in own
     section = max(n for n in range(place) if re.match("## ", cells[n].source))  # the widget's section of the notebook
-    prose = " ".join(" ".join(cell.source.split()) for cell in cells[section:place + 2] if cell.cell_type == "markdown")
+    prose = " ".join(
+        " ".join(cell.source.split()) for cell in cells[section : place + 2] if cell.cell_type == "markdown"
+    )
     assert re.search("no kernel runs|nothing is live", prose)
     assert any(all(part in text for part in READABLE[widget]) for text in outputs_of(cells[:place]))
 

@@ -257,7 +257,7 @@ for offset, (system, label) in zip((-0.15, 0.15), (("base", "before training"), 
     ax.errorbar([100 * r.value for r in rates], y, xerr=errors, fmt="o", capsize=3, label=label)
 ax.set(yticks=np.arange(len(skills)), yticklabels=skills, xlabel="right, %", xlim=(-1, 101))
 ax.invert_yaxis()
-ax.legend(loc="lower right")
+ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
 change = {skill: right["fine_tuned"][members].mean() - right["base"][members].mean() for skill, members in skills.items()}
 most = min(change, key=change.get)
 show(
