@@ -21,6 +21,7 @@ NUMBERS = {
     "prompt_accuracy": "best prompt reaches", "target_accuracy": "good enough", "budget_usd": "budget, USD",
 }  # fmt: skip
 LISTS = {"example_quality": "their quality", "facts_change": "facts change", "task_changes": "the task changes"}
+UNKNOWN = ""  # a Dropdown shows nothing for an option whose value is None
 FLAGS = {"maintainer": "somebody keeps it up", "private_data": "data stay in the house"}
 
 
@@ -32,37 +33,34 @@ def decision_form(case: Case) -> widgets.VBox:
         value = getattr(case, name)
         controls[name] = widgets.Text("" if value is None else f"{value:.15g}", description=label, style=style)
     for name, label in LISTS.items():
-        options = [("not known", None), *((choice, choice) for choice in CHOICES[name])]
-        controls[name] = widgets.Dropdown(options=options, value=getattr(case, name), description=label, style=style)
+        options = [("not known", UNKNOWN), *((choice, choice) for choice in CHOICES[name])]
+        value = UNKNOWN if getattr(case, name) is None else getattr(case, name)
+        controls[name] = widgets.Dropdown(options=options, value=value, description=label, style=style)
     for name, label in FLAGS.items():
-        options = [("not known", None), ("yes", True), ("no", False)]
-        controls[name] = widgets.Dropdown(options=options, value=getattr(case, name), description=label, style=style)
+        options = [("not known", UNKNOWN), ("yes", True), ("no", False)]
+        value = UNKNOWN if getattr(case, name) is None else getattr(case, name)
+        controls[name] = widgets.Dropdown(options=options, value=value, description=label, style=style)
     wants = {
         want: widgets.Checkbox(want in case.wants, description=want, indent=False, layout=widgets.Layout(width="110px"))
         for want in CHOICES["wants"]
     }
     advice = widgets.HTML()
 
-    def read() -> Case:
-        entries = {name: control.value for name, control in controls.items()}
-        for name in NUMBERS:
-            entries[name] = _number(name, entries[name])
-        return make_case(entries | {"wants": [want for want, box in wants.items() if box.value]}, "form")
-
     def update(_=None):
         try:
-            advice.value = decide(read())._repr_html_()
+            advice.value = decide(form_case(form))._repr_html_()
         except DataError as error:
             advice.value = f"<p>{html.escape(str(error))}</p>"
 
-    for control in (*controls.values(), *wants.values()):
-        control.observe(update, names="value")
-    update()
     half = (len(NUMBERS) + len(LISTS) + len(FLAGS) + 1) // 2
     rest = [controls[f.name] for f in fields(Case) if f.name not in ("task", "wants")]
     columns = widgets.HBox([widgets.VBox(rest[:half]), widgets.VBox(rest[half:])])
     boxes = widgets.HBox([widgets.HTML("wants:"), *wants.values()], layout=widgets.Layout(flex_flow="row wrap"))
-    return widgets.VBox([controls["task"], boxes, columns, advice])
+    form = widgets.VBox([controls["task"], boxes, columns, advice])
+    for control in (*controls.values(), *wants.values()):
+        control.observe(update, names="value")
+    update()
+    return form
 
 
 def _number(name: str, text: str):
@@ -75,7 +73,7 @@ def _number(name: str, text: str):
         raise DataError(f"form: {NUMBERS[name]}: {text!r} is not a number") from error
     if not math.isfinite(value):
         raise DataError(f"form: {NUMBERS[name]}: {text!r} is no number that a form can hold; leave it empty if unknown")
-    return int(value) if name == "examples" and value == int(value) else value
+    return int(value) if value == int(value) else value
 
 
 # ---- what it costs ------------------------------------------------------------------------------------------
@@ -234,7 +232,8 @@ def form_case(form: widgets.VBox) -> Case:
             wants += [label] if control.value else []
         elif label in names:
             name = names[label]
-            entries[name] = _number(name, control.value) if name in NUMBERS else control.value
+            value = _number(name, control.value) if name in NUMBERS else control.value
+            entries[name] = None if value == UNKNOWN and isinstance(value, str) else value
     return make_case(entries | {"wants": wants}, "form")
 
 
