@@ -289,6 +289,8 @@ def test_a_whole_run_keeps_the_contract_and_repeats_itself(recipe, tmp_path):
         "hard.few_shot.jsonl",
         "hard.fine_tuned.jsonl",
         "hard.zero_shot.jsonl",
+        "probe.base.jsonl",
+        "probe.fine_tuned.jsonl",
         "test.base.jsonl",
         "test.few_shot.jsonl",
         "test.fine_tuned.jsonl",
