@@ -21,8 +21,8 @@ NUMBERS = {
     "prompt_accuracy": "best prompt reaches", "target_accuracy": "good enough", "budget_usd": "budget, USD",
 }  # fmt: skip
 LISTS = {"example_quality": "their quality", "facts_change": "facts change", "task_changes": "the task changes"}
-UNKNOWN = ""  # a Dropdown shows nothing for an option whose value is None
 FLAGS = {"maintainer": "somebody keeps it up", "private_data": "data stay in the house"}
+UNKNOWN = ""  # a Dropdown shows nothing for an option whose value is None
 
 
 def decision_form(case: Case) -> widgets.VBox:
@@ -32,13 +32,10 @@ def decision_form(case: Case) -> widgets.VBox:
     for name, label in NUMBERS.items():
         value = getattr(case, name)
         controls[name] = widgets.Text("" if value is None else f"{value:.15g}", description=label, style=style)
-    for name, label in LISTS.items():
-        options = [("not known", UNKNOWN), *((choice, choice) for choice in CHOICES[name])]
+    for name, label in (LISTS | FLAGS).items():
+        choices = [("yes", True), ("no", False)] if name in FLAGS else [(choice, choice) for choice in CHOICES[name]]
         value = UNKNOWN if getattr(case, name) is None else getattr(case, name)
-        controls[name] = widgets.Dropdown(options=options, value=value, description=label, style=style)
-    for name, label in FLAGS.items():
-        options = [("not known", UNKNOWN), ("yes", True), ("no", False)]
-        value = UNKNOWN if getattr(case, name) is None else getattr(case, name)
+        options = [("not known", UNKNOWN), *choices]
         controls[name] = widgets.Dropdown(options=options, value=value, description=label, style=style)
     wants = {
         want: widgets.Checkbox(want in case.wants, description=want, indent=False, layout=widgets.Layout(width="110px"))
@@ -61,6 +58,23 @@ def decision_form(case: Case) -> widgets.VBox:
         control.observe(update, names="value")
     update()
     return form
+
+
+def form_case(form: widgets.VBox) -> Case:
+    """The case as it stands now in a `decision_form`; DataError names a field that cannot be read."""
+    names = {label: name for name, label in (NUMBERS | LISTS | FLAGS).items()} | {"task": "task"}
+    entries, wants, todo = {}, [], [form]
+    while todo:
+        control = todo.pop(0)
+        todo += getattr(control, "children", ())
+        label = getattr(control, "description", None)
+        if isinstance(control, widgets.Checkbox):
+            wants += [label] if control.value else []
+        elif label in names:
+            name = names[label]
+            value = _number(name, control.value) if name in NUMBERS else control.value
+            entries[name] = None if value == UNKNOWN else value
+    return make_case(entries | {"wants": wants}, "form")
 
 
 def _number(name: str, text: str):
@@ -218,23 +232,6 @@ REVIEW_BUTTONS = {  # name: access key, colour, what it does
     "original": ("o", "", "put the drafted answer back into the field"),
     "save": ("w", "info", "write what is accepted and edited so far"),
 }
-
-
-def form_case(form: widgets.VBox) -> Case:
-    """The case as it stands now in a `decision_form`; DataError names a field that cannot be read."""
-    names = {label: name for name, label in (NUMBERS | LISTS | FLAGS).items()} | {"task": "task"}
-    entries, wants, todo = {}, [], [form]
-    while todo:
-        control = todo.pop(0)
-        todo += getattr(control, "children", ())
-        label = getattr(control, "description", None)
-        if isinstance(control, widgets.Checkbox):
-            wants += [label] if control.value else []
-        elif label in names:
-            name = names[label]
-            value = _number(name, control.value) if name in NUMBERS else control.value
-            entries[name] = None if value == UNKNOWN and isinstance(value, str) else value
-    return make_case(entries | {"wants": wants}, "form")
 
 
 def prompt_kit_form(case: Case, kit: dict[str, KitPrompt] | None = None) -> widgets.VBox:

@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import nbformat
@@ -20,10 +19,6 @@ pytestmark = [
     pytest.mark.skipif(screenshot.chromium() is None, reason="needs Chromium: apt-get install chromium"),
 ]
 
-ALL_RUN = """() => {
-    const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(p => p.textContent);
-    return prompts.length > 0 && prompts.every(text => /\\[\\d+\\]:/.test(text));
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -45,19 +40,11 @@ def page(folder):
     with screenshot.jupyter_lab(folder) as (url, token), screenshot.open_page() as page:
         try:
             screenshot.open_notebook(page, url, token, "notebooks/00_try_it.ipynb")
-            page.get_by_role("menuitem", name="Run", exact=True).click()
-            page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-            page.wait_for_function(ALL_RUN)
+            screenshot.run_all_cells(page)
         except Exception:
-            keep_picture(page, "run_all")
+            screenshot.keep_picture(page, "run_all")
             raise
         yield page
-
-
-def keep_picture(page, name: str) -> None:
-    path = Path(tempfile.gettempdir(), f"ftlab_browser_{name}.png")
-    page.screenshot(path=path)
-    print("what the browser showed:", path)
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +52,7 @@ def picture_on_failure(page, request):
     failed = request.session.testsfailed
     yield
     if request.session.testsfailed > failed:
-        keep_picture(page, request.node.name)
+        screenshot.keep_picture(page, request.node.name)
 
 
 def test_the_cells_run_and_show_their_outputs(page):

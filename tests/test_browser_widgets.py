@@ -5,11 +5,9 @@ import json
 import math
 import re
 import sys
-import tempfile
 from dataclasses import replace
 from datetime import date
 from itertools import islice
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -45,10 +43,6 @@ WIDGETS = {
     ),
 }
 PATIENCE_MS = 60_000  # every wait is for a state, this is only when to give up
-ALL_RUN = """() => {
-    const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(p => p.textContent);
-    return prompts.length > 0 && prompts.every(text => /\\[\\d+\\]:/.test(text));
-}"""
 TEXT_OF = "html => { const box = document.createElement('div'); box.innerHTML = html; return box.textContent; }"
 
 
@@ -83,21 +77,13 @@ def page(folder):
         page.set_default_timeout(PATIENCE_MS)
         try:
             screenshot.open_notebook(page, url, token, "widgets.ipynb")
-            page.get_by_role("menuitem", name="Run", exact=True).click()
-            page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-            page.wait_for_function(ALL_RUN)
+            screenshot.run_all_cells(page)
             errors = page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]')
             assert errors.all_inner_texts() == []
         except Exception:
-            keep_picture(page, "widgets_run_all")
+            screenshot.keep_picture(page, "widgets_run_all")
             raise
         yield page
-
-
-def keep_picture(page, name: str) -> None:
-    path = Path(tempfile.gettempdir(), f"ftlab_browser_{name}.png")
-    page.screenshot(path=path)
-    print("what the browser showed:", path)
 
 
 @pytest.fixture
@@ -106,7 +92,7 @@ def cell(page, request):
     failed = request.session.testsfailed
     yield page.locator(".jp-CodeCell").nth(list(WIDGETS).index(request.param))
     if request.session.testsfailed > failed:
-        keep_picture(page, request.param)
+        screenshot.keep_picture(page, request.param)
 
 
 def drives(widget):

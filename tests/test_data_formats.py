@@ -55,11 +55,12 @@ def as_messages(data, format):
 
 def rows_with_an_error(result):
     """Rows that have an error, counted from the findings: by line, or by element where a line holds several."""
+    one_per_line = ".jsonl" in result.path.lower()  # there "[1]" is a place within the row
     places = set()
     for finding in result.findings:
         if finding.severity == "error":
             element = re.match(r"(data)?\[\d+\]", finding.field)
-            places.add((finding.line, element[0] if element else ""))
+            places.add((finding.line, element[0] if element and not one_per_line else ""))
     return len(places)
 
 

@@ -30,6 +30,10 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 PATIENCE_MS = 180_000  # slow machines: every wait is for a state, this is only when to give up
+ALL_RUN = """() => {
+    const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(p => p.textContent);
+    return prompts.length > 0 && prompts.every(text => /\\[\\d+\\]:/.test(text));
+}"""
 SETTINGS = {  # no question about news, every cell in the page even when it is out of sight
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "notebook-extension/tracker": {"windowingMode": "none"},
@@ -111,6 +115,20 @@ def open_notebook(page, url: str, token: str, path: str) -> None:
     page.locator(".jp-Notebook .jp-Cell").first.wait_for()
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
     page.locator(".jp-Spinner").first.wait_for(state="hidden")
+
+
+def run_all_cells(page) -> None:
+    """Run all cells of the open notebook from the menu and wait until each has a number."""
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    page.wait_for_function(ALL_RUN)
+
+
+def keep_picture(page, name: str) -> None:
+    """Save what the page shows now in the temporary folder and say where."""
+    path = Path(tempfile.gettempdir(), f"ftlab_browser_{name}.png")
+    page.screenshot(path=path)
+    print("what the browser showed:", path)
 
 
 def static_page(notebook: Path, png: Path) -> None:

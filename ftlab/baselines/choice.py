@@ -17,7 +17,7 @@ import numpy as np
 from ftlab.baselines.endpoint import Endpoint
 from ftlab.baselines.prompting import Prompt
 from ftlab.errors import DataError, RecipeError
-from ftlab.evaluation.generation import Generations, _check_lengths, _end_ids
+from ftlab.evaluation.generation import Generations, check_lengths, end_token_ids
 
 Candidates = Sequence | Callable[[str], Sequence]  # values, or a function from an input to values
 
@@ -167,10 +167,10 @@ class _CachedPrompt:
 
     def log_probs(self, texts: Sequence[str], ended: bool, batch_size: int) -> np.ndarray:
         """Log-probability of each text right after the prompt, with the end token where `ended`; shape (texts,)."""
-        end = _end_ids(self.model, self.tokenizer)[:1] if ended else []
+        end = end_token_ids(self.model, self.tokenizer)[:1] if ended else []
         rows = [self.tokenizer(text, add_special_tokens=False)["input_ids"] + end for text in texts]
         positions = getattr(self.model.config, "max_position_embeddings", None)
-        _check_lengths([self.ids], max(map(len, rows)), positions)
+        check_lengths([self.ids], max(map(len, rows)), positions)
         return np.concatenate([self._scores(rows[at : at + batch_size]) for at in range(0, len(rows), batch_size)])
 
     def _scores(self, rows: list[list[int]]) -> np.ndarray:

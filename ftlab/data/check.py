@@ -15,7 +15,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from itertools import chain
 from pathlib import Path
 
 from ftlab.data import formats, privacy, quality, schema, sources
@@ -338,12 +337,12 @@ def _load(path, format, to_repair=False) -> _Source:
     """The rows of a source; `to_repair` keeps the bytes of the lines and mends the names of roles."""
     lines = list(sources.scan(path, formats.fits))  # one reading: it is the dear part
     name = sources.name_of(path)
-    format = _format_of(lines, name) if format is None else formats.format_of(path, format)
+    format = formats.format_of_lines(lines, name) if format is None else formats.format_of(path, format)
     source = _Source(name, format, [], [], [], [], {})
     raw = _raw_lines(path) if to_repair and format == "messages" else {}
     source.ends_with_newline = not raw or raw[max(raw)].endswith(b"\n")
     for line in lines:
-        chat, found = _read_row(line, name, format)
+        chat, found = formats.read_line(line, name, format)
         source.findings += found
         source.rows_in += line.is_row
         if not line.is_row:
@@ -364,22 +363,6 @@ def _load(path, format, to_repair=False) -> _Source:
         else:
             source.records.append(record)
     return source
-
-
-def _format_of(lines, name):
-    """The format of lines that have been read; None when not one of them can be parsed."""
-    rows = (Row(line.row, name, line.number) for line in lines
-            if line.is_row and isinstance(line.row, dict) and not schema.errors_of(line.findings))  # fmt: skip
-    first = next(rows, None)
-    return None if first is None else formats.detect(chain([first], rows))
-
-
-def _read_row(line, name, format):
-    """The row of a line as messages (None if unusable) and all that is wrong with the line."""
-    if not line.is_row or schema.errors_of(line.findings):
-        return None, line.findings
-    chat, found = formats.read_row(Row(line.row, name, line.number), format, line.at)
-    return None if schema.errors_of(found) else chat, line.findings + found
 
 
 def _raw_lines(path) -> dict[int, bytes]:

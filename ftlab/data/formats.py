@@ -323,21 +323,30 @@ def fits(data: dict) -> frozenset[str]:
 
 def format_of(source, format: str | None = None) -> str | None:
     """The given format, or the one that the rows of a source fit; None when not one row can be parsed."""
-    if format is not None:
-        return _known(format)
-    rows = (_row(source, line) for line in sources.scan(source, fits)
-            if line.is_row and isinstance(line.row, dict) and not schema.errors_of(line.findings))
+    return _known(format) if format is not None else format_of_lines(sources.scan(source, fits), name_of(source))
+
+
+def format_of_lines(lines: Iterable[Line], name: str) -> str | None:
+    """The format that the rows of lines fit; None when not one of them can be parsed."""
+    rows = (Row(line.row, name, line.number) for line in lines
+            if line.is_row and isinstance(line.row, dict) and not schema.errors_of(line.findings))  # fmt: skip
     first = next(rows, None)
     return None if first is None else detect(chain([first], rows))
 
 
 def scan(source, format: str | None) -> Iterator[tuple[Line, Chat | None, list[Finding]]]:
     """Every line of a source, its row as messages (None if unusable) and all that is wrong with it."""
+    name = name_of(source)
     for line in sources.scan(source, fits):
-        chat, found = None, []
-        if line.is_row and not schema.errors_of(line.findings):
-            chat, found = read_row(_row(source, line), format, line.at)
-        yield line, None if schema.errors_of(found) else chat, line.findings + found
+        yield line, *read_line(line, name, format)
+
+
+def read_line(line: Line, name: str, format: str | None) -> tuple[Chat | None, list[Finding]]:
+    """The row of a line as messages (None if unusable) and all that is wrong with the line."""
+    if not line.is_row or schema.errors_of(line.findings):
+        return None, line.findings
+    chat, found = read_row(Row(line.row, name, line.number), format, line.at)
+    return None if schema.errors_of(found) else chat, line.findings + found
 
 
 def read_row(row: Row, format: str, at: str = "") -> tuple[Chat | None, list[Finding]]:

@@ -50,9 +50,9 @@ def generate(
 
     prompts = [tokenizer.apply_chat_template(list(chat), tokenize=False, add_generation_prompt=True) for chat in chats]
     ids = [tokenizer(p, add_special_tokens=False)["input_ids"] for p in prompts]
-    _check_lengths(ids, max_new_tokens, getattr(model.config, "max_position_embeddings", None))
+    check_lengths(ids, max_new_tokens, getattr(model.config, "max_position_embeddings", None))
     order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
-    end_ids = _end_ids(model, tokenizer)
+    end_ids = end_token_ids(model, tokenizer)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end_ids[0]
     texts, new_tokens, cut_off, start = [""] * len(ids), 0, 0, time.perf_counter()
     was_training = model.training
@@ -90,14 +90,15 @@ def generate(
     )
 
 
-def _end_ids(model, tokenizer) -> list[int]:
+def end_token_ids(model, tokenizer) -> list[int]:
     """Every token that ends an answer: the tokenizer's and the model's own."""
     configured = getattr(model.generation_config, "eos_token_id", None)
     configured = configured if isinstance(configured, list) else [configured]
     return [*dict.fromkeys(i for i in [tokenizer.eos_token_id, *configured] if i is not None)]
 
 
-def _check_lengths(ids, max_new_tokens, positions) -> None:
+def check_lengths(ids, max_new_tokens, positions) -> None:
+    """Raise DataError for a prompt (token ids) that leaves no room for its answer; `positions` None: no limit known."""
     for number, row in enumerate(ids):
         if positions and len(row) + max_new_tokens > positions:
             raise DataError(
