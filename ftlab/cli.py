@@ -245,7 +245,7 @@ def run_split(options: argparse.Namespace) -> int:
     from ftlab.data.splits import split_file
 
     parts = read_parts(options.parts)
-    if options.file.suffix not in JSONL_SUFFIXES:
+    if options.file.suffix.lower() not in JSONL_SUFFIXES:
         raise FtlabError(f"{options.file}: only chat JSONL is split; first run "
                          f"ftlab convert {options.file} --to messages --out chats.jsonl")  # fmt: skip
     refuse_input(options.file, [options.out / f"{part}.jsonl" for part in parts])

@@ -127,9 +127,7 @@ def check_four_bit(gpu: str | None) -> FourBit:
         return FourBit(False, "bitsandbytes is not installed; run `make setup`")
     if gpu:
         return FourBit(True, "bitsandbytes NF4 on the GPU")
-    return FourBit(
-        True, "bitsandbytes NF4 works on a CPU, about three times slower per token; off by default"
-    )
+    return FourBit(True, "bitsandbytes NF4 works on a CPU, slower per token the larger the model; off by default")
 
 
 def idle_gpu() -> str:

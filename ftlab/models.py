@@ -1,8 +1,11 @@
 """The models the course names, and where each is found. Nothing here downloads weights."""
 
 import os
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 from ftlab.errors import ModelError
 
@@ -11,6 +14,7 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 WEIGHT_PATTERNS = ("*.safetensors", "*.bin")
 FOUR_BIT_ENDINGS = ("", "-unsloth-bnb-4bit", "-bnb-4bit")  # how Unsloth names its 4-bit copies
 OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+HUB_SECONDS = 6  # a name server that is down costs 5 before the next one is asked
 
 
 @dataclass(frozen=True)
@@ -129,16 +133,18 @@ def resolve(name: str | Path) -> str:
 
 
 def ask_hub(hub_id: str) -> None:
-    """Raise ModelError when the hub does not answer within ten seconds, or would not hand out `hub_id`.
+    """Raise ModelError when the hub does not answer within HUB_SECONDS, or would not hand out `hub_id`.
 
-    It asks for the headers of one small file: a download that must fail is better refused here, in one sentence.
+    It asks once for the headers of one small file: a download that must fail is better refused here, in one sentence,
+    than after the minutes of retries that the hub's client allows itself.
     """
     import httpx
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, RepositoryNotFoundError
 
+    url = hf_hub_url(hub_id, "config.json")
     try:
-        get_hf_file_metadata(hf_hub_url(hub_id, "config.json"), timeout=10)
+        answer_within(HUB_SECONDS, lambda: get_hf_file_metadata(url, timeout=HUB_SECONDS))
     except GatedRepoError as error:
         raise ModelError(
             f"{hub_id}: its owner wants the licence accepted. Do that on the model's page, then run `hf auth login`."
@@ -153,10 +159,29 @@ def ask_hub(hub_id: str) -> None:
             "(not a GGUF one)."
         ) from error
     except (OSError, httpx.HTTPError) as error:
+        late = isinstance(error, TimeoutError)
+        reason = f"no answer within {HUB_SECONDS} seconds" if late else type(error).__name__
         raise ModelError(
-            f"{hub_id} is not on this machine and the hub cannot be reached ({type(error).__name__}). Use the bundled "
+            f"{hub_id} is not on this machine and the hub cannot be reached ({reason}). Use the bundled "
             "model `nano`, or try again with network: the model is then kept in the local cache."
         ) from error
+
+
+def answer_within(seconds: float, call: Callable):
+    """What `call()` returns or raises; TimeoutError after `seconds`, when it goes on unheeded in the background.
+
+    A client's own limit counts anew for each address it tries, and looking up a name has none.
+    """
+    answer = Future()
+
+    def work():
+        try:
+            answer.set_result(call())
+        except Exception as error:  # handed to the caller
+            answer.set_exception(error)
+
+    Thread(target=work, daemon=True).start()
+    return answer.result(seconds)
 
 
 def data_folder() -> Path:

@@ -96,7 +96,7 @@ def systems_alt(systems: "Mapping[str, Interval]", bar: float | None = None, met
     return text
 
 
-def loss_figure(rows: Iterable[Mapping]) -> Figure:
+def loss_figure(rows: Iterable[Mapping], unit: str = "nats per token") -> Figure:
     """Training loss (thin) and validation loss (thick, dots) over steps; `rows` as in `state.log_history`."""
     rows = list(rows)
     fig = Figure(figsize=(7, 3.2), layout="constrained")
@@ -110,7 +110,7 @@ def loss_figure(rows: Iterable[Mapping]) -> Figure:
         ax.legend(frameon=False, fontsize=11)
     ax.set_ylim(bottom=0)
     ax.set_xlabel("step", fontsize=11)
-    ax.set_ylabel("loss (nats per token)", fontsize=11)
+    ax.set_ylabel(f"loss ({unit})", fontsize=11)
     plain_axes(ax, grid="y")
     return fig
 

@@ -5,13 +5,24 @@ import json
 import sys
 import time
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 
 import ftlab  # first: it quiets the libraries below
 from ftlab import hardware
-from ftlab.baselines import Prompt, input_and_answer, read_prompts, search_prompts
+from ftlab.baselines import (
+    Candidate,
+    Prompt,
+    PromptSearch,
+    choose_records,
+    input_and_answer,
+    read_prompts,
+    record_candidates,
+    search_prompts,
+    train_linear,
+)
 from ftlab.data import assert_no_leak, read_chat
-from ftlab.errors import DataError, ModelError
+from ftlab.errors import DataError, FtlabError, ModelError
 from ftlab.evaluation import Interval, compare, decide_gate, exact_text, parse_record, read_schema, score_records
 from ftlab.evaluation.generation import Generations, generate
 from ftlab.evaluation.report import Report, SystemResult, pick_examples
@@ -58,30 +69,40 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
         "progress": progress,
     }
 
-    prompts = {}
-    search = None
+    tuning = validation[: recipe.evaluation.validation_rows]
+    prompts, tried = {}, []  # the best prompt of each kind, and all by their results on the validation set
     if recipe.prompts:
         say("searching the best prompt on the validation set")
-        search = search_prompts(
-            model,
-            tokenizer,
-            read_prompts(recipe.prompts),
-            validation[: recipe.evaluation.validation_rows],
-            train,
-            **settings,
-        )
+        search = search_prompts(model, tokenizer, read_prompts(recipe.prompts), tuning, train, **settings)
         prompts = {kind: search.best(kind) for kind in ("zero_shot", "few_shot")}
-    baseline = search.best().kind if search else "base"
+        tried = [(c.prompt.kind, c) for c in search.candidates]
+    fields = without_language_model = None
+    if schema:
+        fields = or_say(say, "no constrained prompt", record_candidates, schema, train) if prompts else None
+        without_language_model = or_say(say, "no linear classifier", train_linear, train, schema)
+    if fields:
+        say("the best prompts again, held to the allowed values")
+        held = try_constrained(model, tokenizer, prompts.values(), fields, tuning, progress)
+        prompts["constrained"] = held.best()
+        tried += [("constrained", c) for c in held.candidates]
+    baseline = max(tried, key=lambda row: row[1].field_accuracy.value)[0] if tried else "base"
 
     answers, scores = {}, {}
 
-    def ask(name, part, prompt=None):  # answers are written as they come, so that a broken run leaves them
-        rows = tests[part]
+    def keep(name, part, out):  # answers are written as they come, so that a broken run leaves them
+        write_predictions(folder / "predictions" / f"{part}.{name}.jsonl", tests[part], out.texts)
+        answers[name, part] = out
+        scores[name, part] = score_records(out.texts, references[part], schema=schema)
+
+    def ask(name, part, prompt=None):
         say(f"{name} on {part}")
-        chats = [prompt.messages(input_and_answer(r)[0]) if prompt else r["messages"][:-1] for r in rows]
-        answers[name, part] = generate(model, tokenizer, chats, **settings)
-        write_predictions(folder / "predictions" / f"{part}.{name}.jsonl", rows, answers[name, part].texts)
-        scores[name, part] = score_records(answers[name, part].texts, references[part], schema=schema)
+        inputs = [input_and_answer(row)[0] for row in tests[part]]
+        if name == "constrained":
+            out = choose_records(model, tokenizer, prompt, inputs, fields, progress=progress)
+        else:
+            chats = [prompt.messages(text) for text in inputs] if prompt else [r["messages"][:-1] for r in tests[part]]
+            out = generate(model, tokenizer, chats, **settings)
+        keep(name, part, out)
 
     def ask_probe(name):
         say(f"{name} on the probe")
@@ -90,6 +111,9 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
             write_predictions(folder / "predictions" / f"probe.{name}.jsonl", probe, texts)
         return texts
 
+    if without_language_model:
+        for part, rows in tests.items():
+            keep("linear", part, without_language_model.answer([input_and_answer(row)[0] for row in rows]))
     ask("base", "test")
     for name, prompt in prompts.items():
         for part in tests:
@@ -105,14 +129,16 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
         ask("fine_tuned", part)
     after = ask_probe("fine_tuned")
 
-    names = ["base", *prompts, "fine_tuned"]
-    metric = recipe.bars.metric
-    judged = {name: getattr(scores[name, "test"], metric) for name in (baseline, "fine_tuned")}
-    comparison = compare(judged[baseline], judged["fine_tuned"], alpha=recipe.bars.alpha, metric=metric)
+    rivals = ["linear"] if without_language_model else []
+    names = [*rivals, "base", *prompts, "fine_tuned"]
+    metric, alpha = recipe.bars.metric, recipe.bars.alpha
+    judged = {name: getattr(scores[name, "test"], metric) for name in names}
+    comparison = compare(judged[baseline], judged["fine_tuned"], alpha=alpha, metric=metric)
+    rivals = {name: compare(judged[name], judged["fine_tuned"], alpha=alpha, metric=metric) for name in rivals}
     probes = {}
     if probe:
         truth = [normalise(r["messages"][-1]["content"]) for r in probe]
-        probes["general skills"] = compare(exact_text(before, truth), exact_text(after, truth), alpha=recipe.bars.alpha)
+        probes["general skills"] = compare(exact_text(before, truth), exact_text(after, truth), alpha=alpha)
     report = Report(
         task=recipe.task,
         n=len(tests["test"]),
@@ -120,17 +146,18 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
         baseline=baseline,
         candidate="fine_tuned",
         comparison=comparison,
-        gate=decide_gate(comparison, probes, recipe.bars),
+        gate=decide_gate(comparison, probes, recipe.bars, rivals),
         probes=probes,
+        rivals=rivals,
         training=training,
         prompt_search=[
             {
                 "name": c.prompt.name,
-                "kind": c.prompt.kind,
+                "kind": kind,
                 "field_accuracy": c.field_accuracy,
                 "tokens_per_call": c.tokens_per_call,
             }
-            for c in (search.candidates if search else ())
+            for kind, c in sorted(tried, key=lambda row: -row[1].field_accuracy.value)
         ],
         examples=pick_examples(
             [r.get("id", i) for i, r in enumerate(tests["test"])],
@@ -149,6 +176,26 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
     report.save(folder, force=force)
     say(f"written: {folder / 'report.html'} and {folder / 'report.json'}")
     return report
+
+
+def or_say(say, what: str, make, *arguments):
+    """What `make` gives, or None with the reason said, where this task does not allow it."""
+    try:
+        return make(*arguments)
+    except FtlabError as error:
+        say(f"{what}: {error}")
+        return None
+
+
+def try_constrained(model, tokenizer, prompts, fields: dict, rows: list, progress: bool = False) -> PromptSearch:
+    """Score each prompt on `rows` with its answers held to the values of `fields`."""
+    inputs, references = zip(*map(input_and_answer, rows), strict=True)
+    found = []
+    for prompt in prompts:
+        out = choose_records(model, tokenizer, prompt, inputs, fields, progress=progress)
+        summary = score_records(out.texts, references).summary()
+        found.append(Candidate(prompt, summary["field_accuracy"], summary["valid_json"], out.tokens_per_call))
+    return PromptSearch(tuple(sorted(found, key=lambda c: -c.field_accuracy.value)))
 
 
 def read_references(part: str, rows: list) -> list[dict]:
@@ -301,7 +348,9 @@ def system_result(name: str, prompt: Prompt | None, answers: dict, scores: dict,
     """One row of the report."""
     out: Generations = answers[name, "test"]
     summary: dict[str, Interval] = scores[name, "test"].summary()
-    wording = json.dumps(prompt.messages("{text}"), indent=1) if prompt else None
+    wording = json.dumps(replace(prompt, pick=None).messages("{text}"), indent=1) if prompt else None
+    if prompt and prompt.pick:
+        wording += f"\nBefore the last turn: the {prompt.pick.k} solved training rows that are most like it."
     return SystemResult(
         metrics={m: summary[m] for m in ("field_accuracy", "exact_match", "valid_json")},
         fields=scores[name, "test"].field_table(),

@@ -12,8 +12,8 @@ from hypothesis import settings
 
 import ftlab  # noqa: F401  quiets the libraries, before they are imported
 
-settings.register_profile("repeat", derandomize=True)
-settings.register_profile("explore", derandomize=False, print_blob=True)
+settings.register_profile("repeat", derandomize=True, deadline=None)
+settings.register_profile("explore", derandomize=False, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
 
 

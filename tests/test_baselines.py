@@ -19,8 +19,10 @@ from ftlab.baselines import (
     input_and_answer,
     prompting,
     read_prompts,
+    record_candidates,
     schema_candidates,
     search_prompts,
+    train_linear,
     try_prompts,
     with_shots,
 )
@@ -405,6 +407,66 @@ def test_candidates_come_from_a_schema():
     assert schema_candidates(schema, id=["x"], q=["b"]) == {"q": ["b"], "c": [7], "b": [False, True], "id": ["x"]}
     with pytest.raises(RecipeError, match="other: not among"):
         schema_candidates(schema, id=["x"], other=["y"])
+
+
+def solved_record(text: str, **record) -> dict:
+    turns = [{"role": "user", "content": text}, {"role": "assistant", "content": json.dumps(record)}]
+    return {"messages": turns}
+
+
+def test_candidates_come_from_the_input_where_the_schema_lists_none():
+    schema = {
+        "properties": {
+            "queue": {"enum": ["a", "b"]},
+            "order": {"type": ["string", "null"], "pattern": "^(A|B)[0-9]{2}$"},
+            "thing": {"type": ["string", "null"]},
+            "count": {"type": "integer"},
+        }
+    }
+    rows = [solved_record("x", thing="lamp", count=2), solved_record("y", thing="c++ book", count=31, extra="red")]
+    fields = record_candidates(schema, rows)
+    assert list(fields) == ["thing", "count", "extra", "queue", "order"]
+    assert fields["queue"] == ["a", "b"]
+    assert fields["order"]("A12, B3, xA99 and B34.") == [None, "A12", "B34"]
+    assert fields["thing"]("Two LAMPS and a C++ book, no clamp") == [None, "lamp", "c++ book"]
+    assert fields["thing"]("a clamp") == [None]
+    assert fields["count"]("I have 2 and 13") == [2]
+    assert fields["count"]("none") == [2, 31]  # it may not be null: anything that was seen
+    assert fields["extra"]("a red one") == ["red"]
+    for rule, record in (({"type": "string"}, {}), ({"type": "array"}, {"free": [1]})):
+        with pytest.raises(RecipeError, match="^free: neither the schema nor the rows"):
+            record_candidates({"properties": {"free": rule}}, [solved_record("x", **record)])
+
+
+# ---- a linear model on words --------------------------------------------------------------------------------
+
+
+def test_a_linear_model_learns_words_and_looks_patterns_up():
+    schema = {"properties": {"order": {"pattern": "^[0-9]{6}$"}}}
+    words = {"refund": "billing", "parcel": "logistics", "broken": "workshop"}
+    rows = [solved_record(f"{w}, {i}", queue=q, order=None, lang="en") for i in range(8) for w, q in words.items()]
+    linear = train_linear(rows, schema)
+    out = linear.answer(["Is my parcel 123456 there?", "a refund please", "BROKEN, 12345"])
+    assert [json.loads(text) for text in out.texts] == [
+        {"queue": "logistics", "order": "123456", "lang": "en"},
+        {"queue": "billing", "order": None, "lang": "en"},
+        {"queue": "workshop", "order": None, "lang": "en"},
+    ]
+    assert out.tokens_per_call == 0
+    assert "24 rows; looked up in the input: order, lang" in repr(linear)
+
+
+def test_what_a_linear_model_cannot_learn_is_refused():
+    with pytest.raises(RecipeError, match="^reply: 6 values in 6 rows"):
+        train_linear([solved_record("some words", reply=f"text {i}") for i in range(6)])
+    for rows, message in (
+        ([], "no rows"),
+        ([solved_record("?", a=1), solved_record("!", a=2)], "no words"),
+        ([{"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "no"}]}], "row 1"),
+        ([solved_record("x", a=1), solved_record("y", b=1)], "row 2: the answer is no JSON object with fields of a"),
+    ):
+        with pytest.raises(DataError, match=message):
+            train_linear(rows)
 
 
 # ---- the exercises of notebook 03 ----------------------------------------------------------------------------

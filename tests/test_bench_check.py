@@ -28,5 +28,17 @@ def test_generated_chats_are_sound_but_for_what_is_planted(tmp_path):
 
 
 def test_growth_is_from_the_smallest_to_the_largest():
-    runs = [bench_check.Run(rows, rows / 10, rows / 20, 100 + rows, 0) for rows in (100, 200, 400)]
-    assert bench_check.growth(runs) == "growth: rows x4.0, seconds x4.0, CPU seconds x4.0, memory x2.5"
+    runs = [bench_check.Run(rows, 10 + rows / 10, rows / 20, 100 + rows, 0) for rows in (100, 200, 400)]
+    assert bench_check.growth(runs) == {
+        "rows": 4.0, "wall_seconds": 2.5, "cpu_seconds": 4.0, "peak_mb": 2.5, "wall_seconds_per_row": 0.62,
+        "cpu_seconds_per_row": 1.0,
+    }  # fmt: skip
+
+
+def test_smaller_files_are_the_first_lines_of_the_largest_which_is_written_once(tmp_path, monkeypatch):
+    seen = {count: path.read_bytes() for count, path in bench_check.files(40, tmp_path)}
+    assert [len(content.splitlines()) for content in seen.values()] == list(seen) == [10, 20, 40]
+    assert all(seen[40].startswith(content) for content in seen.values())
+    assert [path.name for path in tmp_path.iterdir()] == ["chats-40.jsonl"]
+    monkeypatch.setattr(bench_check, "chats", None)
+    assert {count: path.read_bytes() for count, path in bench_check.files(40, tmp_path)} == seen

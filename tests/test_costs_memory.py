@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -386,8 +387,40 @@ def test_a_model_of_the_hub_is_counted_from_its_configuration_alone(tmp_path):
     expected = find_architecture(real_model("llama")[0]).parameters
     assert counts == f"{expected} {expected}"
     assert [path for command, path in server.asked if command == "GET"] == ["/someone/tiny/resolve/main/config.json"]
-    assert "someone/else: its config.json could not be fetched" in message
+    assert "someone/else: the hub knows no such public model" in message
     assert "qwen3-4b" in message
+
+
+def test_without_network_an_unknown_model_is_asked_for_once_and_not_in_retries(monkeypatch, tmp_path):
+    from huggingface_hub import constants
+
+    asked = []
+
+    def look_up(host, *_, **__):
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.delenv("TRANSFORMERS_OFFLINE", raising=False)
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with pytest.raises(ModelError, match=r"someone/else .*cannot be reached .*config\.json, or .*qwen3-4b"):
+        find_architecture("someone/else")
+    assert len(asked) == 1
+
+
+def test_the_cached_configuration_is_counted_without_network(monkeypatch, tmp_path):
+    from huggingface_hub import constants
+
+    config, _ = real_model("llama")
+    repository = tmp_path / "models--someone--tiny"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("a" * 40)
+    config.save_pretrained(repository / "snapshots" / ("a" * 40))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert find_architecture("someone/tiny").parameters == find_architecture(config).parameters
 
 
 def test_a_picture_of_several_models_names_each():

@@ -3,6 +3,8 @@
 import json
 import re
 import subprocess
+import tracemalloc
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftlab.data import read_chat, write_chat
-from ftlab.data.check import check, fix
+from ftlab.data.check import PackedRows, check, fix
+from ftlab.data.duplicates import find_duplicates, find_leaks
+from ftlab.data.privacy import find_private
+from ftlab.data.quality import find_quality_problems
+from ftlab.data.schema import Row
 from ftlab.errors import DataError, FtlabError, ModelError
 from ftlab.models import data_folder
 
@@ -233,6 +239,24 @@ def test_every_change_can_be_read(tmp_path):
     assert "left out: " in repr(report)
 
 
+def test_text_parts_are_joined_and_other_parts_leave_the_row_out(tmp_path):
+    def parts(*contents):
+        return [{"type": "text", "text": text} if isinstance(text, str) else text for text in contents]
+
+    rows = ordinary(4)
+    rows[1]["messages"][1]["content"] = parts("Where is", "my sofa?")
+    rows[2]["messages"][1]["content"] = parts("Look:", {"type": "image_url", "image_url": {"url": "x"}})
+    rows[3]["messages"][2]["content"] = parts("Reach me at jane@shop.de")
+    report = fix(put(tmp_path / "rows.jsonl", lines_of(rows)), tmp_path / "fixed.jsonl", mask=False)
+    assert [(change.line, change.code) for change in report.changes] == [(2, "wrong_type"), (4, "wrong_type")]
+    assert report.changes[0].after == repr("Where is\nmy sofa?")
+    assert "jane@" not in repr(report)
+    assert [(left.line, left.code) for left in report.dropped] == [(3, "other_part")]
+    kept = read_chat(tmp_path / "fixed.jsonl")
+    assert [row["messages"][1]["content"] for row in kept][1] == "Where is\nmy sofa?"
+    assert fix(tmp_path / "fixed.jsonl", tmp_path / "again.jsonl", mask=False).changes == []
+
+
 def test_unmasked_on_request(tmp_path):
     fix(messy(tmp_path), tmp_path / "fixed.jsonl", mask=False)
     assert CARD in (tmp_path / "fixed.jsonl").read_text()
@@ -360,7 +384,7 @@ def same(a, b):
     """Two reports on one file say the same, in the same order."""
     assert a.findings == b.findings
     assert a.to_dict() == b.to_dict()
-    assert a.rows == b.rows
+    assert list(a.rows) == list(b.rows)
     return True
 
 
@@ -408,3 +432,45 @@ def test_an_error_here_ends_the_second_process(tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         check(messy(tmp_path), processes=2)
     assert [child.returncode is not None for child in begun] == [True]
+
+
+# ---- many rows
+
+
+def test_packed_rows_are_the_rows(tmp_path):
+    rows = [Row(row, f"file {n % 2}", n) for n, row in enumerate(ordinary(30), 1)]
+    packed = PackedRows(rows)
+    assert list(packed) == rows
+    assert [packed[index] for index in range(-30, 30)] == rows + rows
+    assert (packed[3:7], len(packed), list(packed.places())) == (rows[3:7], 30, [(r.file, r.line) for r in rows])
+    assert list(packed.under("a", {("file 0", 2)})) == [Row(r.data, "a", r.line) for r in rows if r.line != 2]
+    sent, *parts = PackedRows(), *packed.parts(7)
+    assert [len(part[0]) for part in parts] == [7, 7, 7, 7, 2, 0]
+    for part in parts:
+        sent.extend(part)
+    assert list(sent) == rows
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(DIRTY_LINE, min_size=1, max_size=8))
+def test_checks_find_in_packed_rows_what_they_find_in_a_list(tmp_path_factory, lines):
+    path = put(tmp_path_factory.getbasetemp() / "packed.jsonl", lines)
+    try:
+        packed = check(path).rows
+    except FtlabError:
+        return
+    for find in (find_duplicates, find_quality_problems, find_private, partial(find_leaks, against=packed[:2])):
+        assert find(packed) == find(list(packed))
+
+
+def test_packed_rows_take_less_than_half_of_the_memory():
+    lines = [json.dumps(row) for row in ordinary(500)]
+
+    def memory(make):
+        tracemalloc.start()
+        kept = make(Row(json.loads(line), "rows.jsonl", number) for number, line in enumerate(lines))
+        size = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        return size / len(kept)
+
+    assert memory(PackedRows) < memory(list) / 2

@@ -5,9 +5,11 @@ import os
 import random
 import subprocess
 import sys
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -443,6 +445,47 @@ def test_rows_just_below_the_threshold_are_compared_a_bounded_number_of_times(mo
     find_duplicates(place(*map(chat, texts)), threshold=0.85)
     assert 400 < len(compared) <= duplicates.MAX_PARTNERS * len(duplicates._bands(0.85)) * 400
     assert len(set(compared)) == len(compared)  # no pair twice
+
+
+WORDS = st.sampled_from(["parcel", "pacrel", "parcels", "kettle", "ketle", "kettel", "now", "not", "195925", "lamp"])
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.lists(WORDS, max_size=4), min_size=1, max_size=12, unique_by=tuple), st.data())
+def test_typos_are_what_a_comparison_of_all_pairs_finds(texts, data):
+    """In groups of up to MAX_PARTNERS + 1 texts; of larger ones the neighbours in the alphabet are compared."""
+    hashes = duplicates._Hashes()
+    words = duplicates._words(texts, hashes)
+    masked = data.draw(st.sets(st.integers(0, max(0, len(words.flat) - 1)), max_size=3 if len(words.flat) else 0))
+    starts, flat = words.starts.tolist(), [word for text in texts for word in text]
+    flat = ["#" if place in masked else word for place, word in enumerate(flat)]
+    shown = [flat[start:end] for start, end in pairwise(starts)]
+    expected, crowds = set(), Counter()
+    for here, text in enumerate(shown):
+        for place, word in enumerate(text):
+            open_at = (*text[:place], None, *text[place + 1 :])
+            crowds[open_at] += len(word) >= 5 and word.isalpha()
+        for there in range(here):
+            expected |= {(there, here)} if duplicates._one_typo(text, shown[there]) else set()
+    found = duplicates._typos(
+        np.arange(len(texts)), words, np.array(sorted(masked), int), {value: word for word, value in hashes.items()}
+    )
+    found = {(min(pair), max(pair)) for pair in found}
+    assert found <= expected
+    if max(crowds.values(), default=0) <= duplicates.MAX_PARTNERS + 1:
+        assert found == expected
+
+
+def test_lengths_of_all_texts_are_counted_a_bounded_number_of_times(monkeypatch):
+    """Once a text would be the square of the work."""
+    counted, diff = [], np.diff
+    monkeypatch.setattr(duplicates.np, "diff", lambda values: counted.append(len(values)) or diff(values))
+    work = {}
+    for count in (100, 200, 400):
+        counted.clear()
+        find_duplicates(place(*template(count)))
+        work[count] = sum(counted)
+    assert work[400] < 2.5 * work[200] < 6.25 * work[100]
 
 
 def test_clusters_are_groups_of_rows_largest_first():

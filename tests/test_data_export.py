@@ -335,6 +335,13 @@ def test_validation_has_limits_of_its_own(table, tmp_path):
         export(rows, "trl", tmp_path / "b", validation=rows[:2], folder=folder)
 
 
+def test_rows_that_are_validated_and_trained_on_are_told(tmp_path):
+    rows = [Row(chat(USER | {"content": f"question {n}"}, ANSWER), "rows.jsonl", n + 1) for n in range(6)]
+    report = export(rows, "trl", tmp_path / "a", validation=rows[4:], today=DAY)
+    assert report.warnings[0].startswith("2 input(s) to validate with are trained on too, the first rows.jsonl:5: ")
+    assert "trained on too" not in repr(export(rows[:4], "trl", tmp_path / "b", validation=rows[4:], today=DAY))
+
+
 def test_drop_lists_what_it_leaves_out(tmp_path):
     good, bad = chat(USER, ANSWER), chat(USER, USER, ANSWER)
     rows = rows_of(bad, good, bad, good, good)

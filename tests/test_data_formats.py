@@ -223,6 +223,7 @@ UNREADABLE = [
     ("wrong_type", "alpaca", {"instruction": "q", "output": "a", "history": [["q"]]}, "history[0]"),
     ("wrong_type", "alpaca", {"instruction": "q", "output": "a", "history": "q"}, "history"),
     ("wrong_type", "sharegpt", {"conversations": []}, "conversations"),
+    ("missing_field", "sharegpt", {"messages": [USER, ANSWER]}, "conversations"),
     ("wrong_type", "sharegpt", {"conversations": ["hi"]}, "conversations[0]"),
     ("bad_call", "sharegpt", {"conversations": [{"from": "function_call", "value": "trace()"}]},
      "conversations[0].value"),
@@ -408,6 +409,12 @@ def test_unknown_and_ambiguous_fields_are_told(tmp_path):
 def test_an_input_may_be_missing_in_some_rows(tmp_path):
     rows = [{"instruction": "q", "response": "a"}, {"instruction": "q", "input": "i", "response": "a"}]
     assert [read(put(tmp_path, "a.jsonl", lines(*order))).format for order in (rows, rows[::-1])] == ["alpaca"] * 2
+
+
+def test_rows_within_data_are_told(tmp_path):
+    with pytest.raises(DataError, match="If data holds the rows, name the file .json"):
+        read(put(tmp_path, "a.jsonl", lines({"data": [CHAT]})))
+    assert len(read(put(tmp_path, "a.json", lines({"data": [CHAT]}))).rows) == 1
 
 
 def test_capitals_and_blanks_in_names_are_told(tmp_path):

@@ -60,6 +60,14 @@ def test_every_form_of_a_good_answer_gives_the_same_rows(name):
     assert {finding.code for finding in findings} == {"answer_as_text"}
 
 
+def test_a_number_of_thousands_of_digits_is_told_and_the_other_rows_are_read():
+    rows, findings = parse_drafts("\n".join([LINES[0], '{"input": "q", "answer": ' + "7" * 5000 + "}", LINES[1]]))
+    assert len(rows) == 2
+    told = [finding for finding in findings if finding.severity == "error"]
+    assert [(finding.code, finding.line) for finding in told] == [("broken_json", 2)]
+    assert "an integer of more than 4,300 digits" in told[0].message
+
+
 @pytest.mark.parametrize(
     "row",
     [
@@ -398,7 +406,14 @@ def test_wherever_a_crash_cuts_the_journal_the_decisions_before_it_are_there(tmp
     assert start(drafts, folder / "out.jsonl").decision(0).decision == "accepted"
 
 
-@pytest.mark.parametrize("line", ["{", "[]", "7", '{"row": 9}', '{"undo": 3}', '{"row": 0, "decision": "perhaps"}'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{", "[]", "7", '{"row": 9}', '{"undo": 3}', '{"row": 0, "decision": "perhaps"}', "[" * 100_000,
+        '{"row": 99, "decision": "accepted"}', '{"row": null, "decision": "accepted"}',
+        '{"row": 0, "decision": "edited", "answer": 5}',
+    ],
+)  # fmt: skip
 def test_a_damaged_line_in_the_journal_is_named(drafts, out, line):
     review = start(drafts, out)
     with review.journal.open("a") as file:

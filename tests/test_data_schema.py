@@ -1,6 +1,7 @@
 """Chat files as they really arrive: every damage gets a finding with its line, and no row is lost unseen."""
 
 import json
+import re
 import tracemalloc
 
 import pytest
@@ -13,6 +14,9 @@ from ftlab.errors import DataError
 GOOD = {"messages": [{"role": "user", "content": "Where is it?"}, {"role": "assistant", "content": "Here."}]}
 USER = {"role": "user", "content": "q"}
 ANSWER = {"role": "assistant", "content": "a"}
+PART = {"type": "text", "text": "a"}
+IMAGE = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+OLD_CALL = {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}
 
 
 def put(tmp_path, content):
@@ -29,6 +33,17 @@ def row_bytes(row=GOOD):
     return json.dumps(row).encode()
 
 
+def lines_with_a_row(content, findings):
+    """The numbers of the lines that begin a row: not blank, and not within JSON over many lines."""
+    body, within = content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), set()
+    for finding in findings:
+        if finding.code == "many_lines":
+            count = int(re.search(r"over ([\d,]+) lines", finding.message)[1].replace(",", ""))
+            json.loads(b"\n".join(body[finding.line - 1 : finding.line - 1 + count]))
+            within |= set(range(finding.line + 1, finding.line + count))
+    return [number for number, text in enumerate(body, 1) if text.strip(b" \t\r") and number not in within]
+
+
 def keeps_its_books(check):
     """Every row is either kept or has an error; a line is reported once for that."""
     with_error = {finding.line for finding in check.errors}
@@ -43,6 +58,7 @@ MUSEUM = {
     "python quotes": (b"{'messages': []}", "broken_json", "error", ""),
     "two objects": (row_bytes() + b" " + row_bytes(), "broken_json", "error", ""),
     "huge integer": (b'{"n": ' + b"1" * 5000 + b"}", "broken_json", "error", ""),
+    "pretty printed": (json.dumps(GOOD, indent=1).encode(), "many_lines", "error", ""),
     "a list": (b"[1]", "not_an_object", "error", ""),
     "null": (b"null", "not_an_object", "error", ""),
     "no messages": (b'{"id": "1"}', "missing_messages", "error", "messages"),
@@ -67,10 +83,15 @@ MUSEUM = {
         "error",
         "messages[0].tool_calls",
     ),
+    "text parts": (line(USER, ANSWER | {"content": [PART, "b"]}), "wrong_type", "error", "messages[1].content"),
+    "image part": (line(USER | {"content": [PART, IMAGE]}, ANSWER), "other_part", "error", "messages[0].content[1]"),
+    "function call": (line(USER, OLD_CALL), "old_function_call", "error", "messages[1].function_call"),
+    "functions": (line(USER, ANSWER, functions=[{"name": "f"}]), "old_functions", "warning", "functions"),
     "weight half": (line(USER, ANSWER | {"weight": 0.5}), "bad_weight", "error", "messages[1].weight"),
     "weight true": (line(USER, ANSWER | {"weight": True}), "bad_weight", "error", "messages[1].weight"),
     "weights zero": (line(USER, ANSWER | {"weight": 0}), "nothing_to_learn", "error", "messages[1].role"),
     "user last": (line(USER, ANSWER, USER), "last_not_assistant", "error", "messages[2].role"),
+    "system beside": (line(USER, ANSWER, system="Triage."), "unseen_system", "warning", "system"),
     "late system": (
         line(USER, {"role": "system", "content": "s"}, ANSWER),
         "system_not_first",
@@ -168,6 +189,119 @@ def test_bom_crlf_and_blank_lines_keep_their_line_numbers(tmp_path):
     assert check.rows_in == 3
 
 
+def test_what_the_old_forms_become_is_said(tmp_path):
+    old = {"messages": [USER, OLD_CALL, {"role": "function", "name": "f", "content": "1"}, ANSWER]}
+    check = check_chat(put(tmp_path, json.dumps(old)))
+    assert [finding.field for finding in check.errors] == ["messages[1].function_call", "messages[2].role"]
+    assert "tool_calls: [{id, type: function, function: this}]" in check.errors[0].message
+    assert "write tool, and the id of the call that it answers as tool_call_id" in check.errors[1].message
+    call = {"id": "1", "type": "function", "function": OLD_CALL["function_call"]}
+    turns = [USER, {"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "1", "content": "1"}]
+    assert check_chat(put(tmp_path, line(*turns, ANSWER))).findings == []  # what the messages ask for
+    assert check_chat(put(tmp_path, line(USER, ANSWER | {"function_call": None}))).findings == []
+
+
+@pytest.mark.parametrize(
+    ("parts", "field", "told"),
+    [
+        ([PART, {"text": "b"}, "c"], "", "3 text part(s); it must be one string: join"),
+        ([PART, IMAGE], "[1]", "type 'image_url', and only text is trained on here; drop the row"),
+        ([{"type": "tool_use", "name": "f"}], "[0]", "'tool_use', and only text is trained on here; write calls"),
+        ([{"type": ["text"]}], "[0]", "'a list'"),
+        ([{"type": "text", "text": None}], "[0]", "'text'"),
+    ],
+)
+def test_content_in_parts_says_whether_they_can_be_joined(tmp_path, parts, field, told):
+    check = check_chat(put(tmp_path, line(USER | {"content": parts}, ANSWER)))
+    assert [finding.field for finding in check.findings] == [f"messages[0].content{field}"]
+    assert told in check.findings[0].message
+    assert (schema.joined_parts(parts) is None) == (check.counts != {"wrong_type": 1})
+
+
+def test_text_parts_are_joined_one_a_line():
+    assert schema.joined_parts([PART, {"text": "b"}, "c"]) == "a\nb\nc"
+    for content in ("a", None, [], {}, [PART, 1], [PART, IMAGE]):
+        assert schema.joined_parts(content) is None
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize(
+    ("content", "places"),
+    [
+        (json.dumps([GOOD, GOOD], indent=2), [(1, "a list of 2 object(s) over 26 lines")]),
+        (f"[\n{line(USER, ANSWER)},\n\n{line(USER, ANSWER)}\n]", [(1, "a list of 2 object(s) over 5 lines")]),
+        (line(USER, ANSWER) + "\n" + json.dumps(GOOD, indent=1), [(2, "an object over 12 lines")]),
+        ((json.dumps(GOOD, indent=1) + "\n") * 2, [(1, "an object over 12 lines"), (13, "an object over 12 lines")]),
+        (json.dumps({"data": [GOOD]}, indent=1), [(1, "name it .json")]),
+    ],
+)
+def test_json_over_many_lines_is_said_once(tmp_path, content, places, end):
+    check = check_chat(put(tmp_path, content.encode().replace(b"\n", end)))
+    errors = [(finding.line, finding.code) for finding in check.errors]
+    assert errors == [(number, "many_lines") for number, _ in places]
+    assert all(told in finding.message for finding, (_, told) in zip(check.errors, places, strict=True))
+    assert "blank_line" not in check.counts
+    assert keeps_its_books(check)
+
+
+@pytest.mark.parametrize(
+    "first",
+    ['{"messages": [', "[", "{", '{"messages": [{"role": "user", "content": "wh', '{"a": {"b":', "[[[,"],
+)
+def test_a_cut_line_costs_that_row_only(tmp_path, first):
+    path = put(tmp_path, first + "\n" + (line(USER, ANSWER) + "\n") * 3 + "]}\n" + line(USER, ANSWER))
+    check = check_chat(path)
+    assert [(finding.line, finding.code) for finding in check.errors] == [(1, "broken_json"), (5, "broken_json")]
+    assert check.lines == [2, 3, 4, 6]
+
+
+def test_a_value_over_more_lines_than_are_held_is_judged_line_by_line(tmp_path, monkeypatch):
+    path = put(tmp_path, json.dumps([GOOD] * 3, indent=1))
+    assert len(check_chat(path).errors) == 1
+    monkeypatch.setattr(schema, "MAX_SPREAD_BYTES", 100)
+    check = check_chat(path)
+    assert len(check.errors) > 10
+    assert keeps_its_books(check)
+
+
+@pytest.mark.parametrize("system", [None, "", " ", 1, ["Triage."]])
+def test_a_column_that_is_no_system_text_is_a_column(tmp_path, system):
+    assert check_chat(put(tmp_path, line(USER, ANSWER, system=system))).findings == []
+    turns = [{"role": "system", "content": "s"}, USER, ANSWER]
+    assert check_chat(put(tmp_path, line(*turns, system="Triage."))).findings == []
+
+
+@pytest.mark.parametrize("digits", [4300, 4301, 100_000])
+def test_a_long_integer_is_read_or_told(tmp_path, digits):
+    check = check_chat(put(tmp_path, line(USER, ANSWER)[:-1] + ', "n": -' + "7" * digits + "}"))
+    assert check.rows_kept == (digits == 4300)
+    told = "not JSON: an integer of more than 4,300 digits, which Python does not read; write the number as a string"
+    assert [finding.message for finding in check.findings] == [told] * (digits > 4300)
+    for row in check.rows:
+        assert read_chat(write_chat([row], tmp_path / "again.jsonl")) == [row]
+
+
+def test_a_line_that_ends_too_early_is_told_so(tmp_path):
+    finding = check_chat(put(tmp_path, '{"messages": [\n')).findings[0]
+    assert "at column 15; the line ends too early" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ([GOOD] * 3, "a list of 3 object(s) (name the file .json if this is all of it)"),
+        (GOOD["messages"], 'a list of 2 object(s) (turns without {"messages": ...} around them)'),
+        (json.dumps(GOOD), "a string that is JSON itself, encoded twice"),
+        ([GOOD, 1], "a list of 1 object(s); "),
+        ([], "a list; "),
+    ],
+)
+def test_a_line_with_something_else_says_what_it_is(tmp_path, content, told):
+    check = check_chat(put(tmp_path, json.dumps(content)))
+    assert check.counts == {"not_an_object": 1}
+    assert f"this line holds {told}" in check.findings[0].message
+
+
 def test_utf_16_is_named(tmp_path):
     check = check_chat(put(tmp_path, json.dumps(GOOD).encode("utf-16-le")))
     assert check.counts == {"nul_byte": 1}
@@ -203,6 +337,14 @@ def test_a_longer_line_is_skipped_in_bounded_memory(tmp_path):
     assert [(finding.code, finding.line) for finding in check.findings] == [("line_too_long", 1)]
     assert check.rows == [GOOD]
     assert peak < 3 * schema.MAX_LINE_BYTES  # of 40 MB; reading doubles its buffer as it grows
+
+
+def test_one_list_on_a_line_that_is_too_long_is_told_from_one_row(tmp_path, monkeypatch):
+    monkeypatch.setattr(schema, "MAX_LINE_BYTES", 100)
+    for row, told in ((GOOD, "split the row"), ([GOOD], "name the file .json")):
+        check = check_chat(put(tmp_path, json.dumps(row)))
+        assert check.counts == {"line_too_long": 1}
+        assert told in check.findings[0].message
 
 
 def test_a_line_of_exactly_the_limit_is_read(tmp_path, monkeypatch):
@@ -247,6 +389,7 @@ ANY_LINE = st.one_of(
     st.binary(max_size=40),
     st.just(b""),
     st.sampled_from([row_bytes(), b"\xef\xbb\xbf", b"\xff\xfe", b"\r", b"null", b"[["]),
+    st.sampled_from([b"[", b"{", b"]", b"}", b",", row_bytes() + b",", b'{"messages": [', b'"a": ', b"1", b"]}"]),
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.text() | st.sampled_from(["user", "assistant"]),
         lambda inner: st.lists(inner, max_size=3)
@@ -273,13 +416,12 @@ ANY_LINE = st.one_of(
 def test_any_bytes_give_a_report_that_adds_up(tmp_path_factory, lines):
     content = b"\n".join(lines)
     path = put(tmp_path_factory.getbasetemp(), content)
-    body = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    rows = [number for number, text in enumerate(body, 1) if text.strip(b" \t\r")]
     try:
         check = check_chat(path)
     except DataError:
-        assert not rows
+        assert not lines_with_a_row(content, [])
         return
+    rows = lines_with_a_row(content, check.findings)
     assert check.rows_in == len(rows)
     assert {finding.line for finding in check.errors} <= set(rows)
     assert keeps_its_books(check)

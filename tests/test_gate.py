@@ -83,6 +83,28 @@ def test_probes(probe, verdict, reason):
     assert reason in gate.reasons[1]
 
 
+@pytest.mark.parametrize(
+    ("rival", "verdict", "reason"),
+    [
+        (seen(0.03, 0.01, 0.05), "ship", "it does no better."),
+        (seen(0.0, -0.02, 0.02), "ship", "it does no better."),
+        (seen(-0.01, -0.03, 0.01), "do not ship", "may be chance, but the simpler one costs less"),
+        (seen(-0.17, -0.19, -0.15), "do not ship", "it does better. Take it"),
+    ],
+)
+def test_a_simpler_system_that_does_better_stops_the_verdict(rival, verdict, reason):
+    gate = decide_gate(seen(0.1, 0.06, 0.14), bars=BARS, rivals={"linear": rival})
+    assert gate.verdict == verdict
+    assert reason in gate.reasons[1]
+    assert f"linear, which reaches 50.0 %: {100 * rival.delta:+.1f} points" in gate.reasons[1]
+
+
+def test_rivals_are_judged_by_the_same_bars():
+    for other in ({"alpha": 0.1}, {"metric": "exact_match"}):
+        with pytest.raises(RecipeError, match="use one"):
+            decide_gate(seen(0.1, 0.06, 0.14), bars=BARS, rivals={"linear": seen(0.1, 0.06, 0.14, **other)})
+
+
 def test_without_probes_the_gate_says_so():
     gate = decide_gate(seen(0.1, 0.06, 0.14))
     assert gate.verdict == "ship"

@@ -1,7 +1,8 @@
 """The catalogue, and where a model name leads."""
 
+import socket
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 from huggingface_hub import constants
@@ -145,6 +146,49 @@ def test_without_network_the_message_names_the_remedy(hub):
     hub.server_close()
     with pytest.raises(ModelError, match="cannot be reached.*nano.*try again with network"):
         models.resolve("qwen3-0.6b")
+
+
+@pytest.fixture
+def no_network(hub_cache, monkeypatch):
+    """No name can be looked up, though offline mode is off; the names that were asked for."""
+    asked = []
+
+    def look_up(host, *_, **__):
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return asked
+
+
+def test_without_network_a_name_is_looked_up_once_and_not_in_retries(no_network):
+    with pytest.raises(ModelError, match="someone/unknown is not on this machine and the hub cannot be reached.*nano"):
+        models.resolve("someone/unknown")
+    assert len(no_network) == 1
+
+
+def test_without_network_a_cached_model_is_found(no_network, hub_cache):
+    put_in_cache(hub_cache, "unsloth/Qwen3-0.6B")
+    assert models.resolve("qwen3-0.6b") == "unsloth/Qwen3-0.6B"
+    assert no_network == []
+
+
+def test_a_network_that_never_answers_is_given_up(no_network, monkeypatch):
+    """The clock is short here; the look-up would last until the end of the test."""
+    end = Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: end.wait() and [])
+    monkeypatch.setattr(models, "HUB_SECONDS", 0.2)
+    with pytest.raises(ModelError, match=r"no answer within 0.2 seconds\).*try again with network"):
+        models.resolve("someone/unknown")
+    end.set()
+
+
+def test_answer_within_hands_over_what_the_call_returns_or_raises():
+    assert models.answer_within(60, lambda: "yes") == "yes"
+    with pytest.raises(ValueError, match="mine"):
+        models.answer_within(60, lambda: (_ for _ in ()).throw(ValueError("mine")))
 
 
 def test_a_cached_model_is_found_offline(hub_cache):

@@ -56,6 +56,7 @@ def report() -> Report:
         comparison=comparison,
         gate=decide_gate(comparison, probes, Bars()),
         probes=probes,
+        rivals={f"linear {EVIL}": comparison},
         training={
             "minutes": 1.25,
             "steps": 150,

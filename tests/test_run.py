@@ -12,13 +12,15 @@ import yaml
 from test_generation import load_tokenizer, random_model
 
 from ftlab import run
+from ftlab.baselines import Prompt, with_shots
 from ftlab.data import read_chat
 from ftlab.errors import DataError, ModelError
-from ftlab.evaluation import compare_files
+from ftlab.evaluation import compare_files, score_records
+from ftlab.evaluation.generation import Generations
 from ftlab.models import REPOSITORY
 
 QUEUES = ("billing", "logistics", "workshop", "presales")
-THINGS = ("lamp", "kettle", "radio", "chair", "drill", "fan", "mixer", "clock")
+THINGS = ("lamp", "kettle", "radio", "chair", "drill")
 PROMPTS = [
     {"name": "keys", "instruction": "Answer with JSON using the keys queue, product."},
     {"name": "user", "place": "user", "instruction": "As JSON with queue and product:"},
@@ -242,10 +244,31 @@ def ftlab_run(recipe, out) -> dict:
         command, cwd=recipe.parent, env=environment, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode in (0, 1), done.stderr[-3000:]  # 1: a verdict other than "ship"
+    assert (out / "report.json").exists(), done.stderr[-3000:]
     report = json.loads((out / "report.json").read_text())
     assert done.returncode == (0 if report["gate"]["verdict"] == "ship" else 1)
     assert json.loads(done.stdout) == report  # with --json, nothing else stands there
     return report
+
+
+def test_what_a_task_does_not_allow_is_said_and_left_out():
+    said = []
+
+    def refuse(reason):
+        raise DataError(reason)
+
+    assert run.or_say(said.append, "no linear classifier", refuse, "free text") is None
+    assert said == ["no linear classifier: free text"]
+    assert run.or_say(said.append, "none", len, "abc") == 3
+
+
+def test_a_prompt_is_shown_as_it_is_put_together():
+    prompt = with_shots(Prompt("p", "As JSON."), make_rows("train", 6), 2, select="similar")
+    answers = {("few_shot", "test"): Generations(("{}",), 1, 1, 1.0, 0)}
+    scores = {("few_shot", "test"): score_records(["{}"], [{"queue": "billing"}])}
+    shown = run.system_result("few_shot", prompt, answers, scores, {"test": []}).prompt
+    assert json.loads(shown.rpartition("\n")[0]) == Prompt("p", "As JSON.").messages("{text}")
+    assert shown.endswith("the 2 solved training rows that are most like it.")
 
 
 @pytest.mark.slow
@@ -258,17 +281,22 @@ def test_a_whole_run_keeps_the_contract_and_repeats_itself(recipe, tmp_path):
 
     assert first["task"] == "put tickets into queues"
     assert first["n"] == 8
-    assert set(first["systems"]) == {"base", "zero_shot", "few_shot", "fine_tuned"}
+    assert list(first["systems"]) == ["linear", "base", "zero_shot", "few_shot", "constrained", "fine_tuned"]
     for name, system in first["systems"].items():
         for metric in ("field_accuracy", "exact_match", "valid_json"):
             assert RATE <= set(system[metric])
             assert 0 <= system[metric]["low"] <= system[metric]["value"] <= system[metric]["high"] <= 1
-        assert system["tokens_per_call"] > 0
+        assert (system["tokens_per_call"] > 0) == (name != "linear")
         assert system["seconds_per_call"] > 0
         assert set(system["slices"]) == (set() if name == "base" else {"hard"})
     wanted = {"baseline", "candidate", "delta", "low", "high", "p_value", "disagreement", "smallest_detectable_gain"}
     assert wanted <= set(first["comparison"])
-    assert first["comparison"]["baseline"] in ("zero_shot", "few_shot")
+    assert all(first["systems"][name]["valid_json"]["value"] == 1 for name in ("linear", "constrained"))
+    best = first["prompt_search"][0]
+    assert first["comparison"]["baseline"] == best["kind"]
+    assert best["field_accuracy"]["value"] == max(row["field_accuracy"]["value"] for row in first["prompt_search"])
+    assert first["rivals"]["linear"]["a"] == first["systems"]["linear"]["field_accuracy"]["value"]
+    assert "Against the simpler linear" in first["gate"]["reasons"][1]
     assert first["comparison"]["candidate"] == "fine_tuned"
     assert {"bars", "verdict", "reasons"} <= set(first["gate"])
     assert first["gate"]["verdict"] in ("ship", "do not ship", "not enough data")
@@ -280,20 +308,24 @@ def test_a_whole_run_keeps_the_contract_and_repeats_itself(recipe, tmp_path):
     assert training["steps"] == 3  # 12 rows, 4 a step, once
     assert [row["step"] for row in training["log"] if "loss" in row] == [1, 2, 3]
     assert 0 < training["trainable_parameters"] < 20_000
-    assert len(first["prompt_search"]) == 2 + 2 * 3 * 2
+    assert len(first["prompt_search"]) == 2 + 2 * 3 * 2 + 2  # zero-shot, few-shot, the best of each constrained
     tokens = {name: system["tokens_per_call"] for name, system in first["systems"].items()}
     assert tokens["few_shot"] > tokens["zero_shot"]
 
     files = sorted(path.name for path in (tmp_path / "first" / "predictions").iterdir())
     assert files == [
+        "hard.constrained.jsonl",
         "hard.few_shot.jsonl",
         "hard.fine_tuned.jsonl",
+        "hard.linear.jsonl",
         "hard.zero_shot.jsonl",
         "probe.base.jsonl",
         "probe.fine_tuned.jsonl",
         "test.base.jsonl",
+        "test.constrained.jsonl",
         "test.few_shot.jsonl",
         "test.fine_tuned.jsonl",
+        "test.linear.jsonl",
         "test.zero_shot.jsonl",
     ]
     for name in files:

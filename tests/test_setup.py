@@ -82,6 +82,68 @@ def test_another_python_gets_a_clear_message(monkeypatch):
 
 
 @pytest.fixture
+def bare_pip(monkeypatch):
+    """Linux, and no setting that shows pip another source of wheels."""
+    monkeypatch.setattr(setup.sys, "platform", "linux")
+    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_only_linux_brings_cuda(bare_pip, monkeypatch):
+    assert setup.brings_cuda()
+    for platform in ("darwin", "win32"):
+        monkeypatch.setattr(setup.sys, "platform", platform)
+        assert not setup.brings_cuda()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "cuda"),
+    [
+        ("PIP_EXTRA_INDEX_URL", "https://wheels.example/whl/cpu", False),
+        ("PIP_EXTRA_INDEX_URL", "https://wheels.example/whl/cu130", True),
+        ("PIP_INDEX_URL", "https://mirror.example/whl/cpu/", False),
+        ("PIP_INDEX_URL", "https://mirror.example/simple", True),
+        ("PIP_FIND_LINKS", "/nowhere https://wheels.example/whl/cpu", False),
+        ("PIP_FIND_LINKS", "/nowhere", True),
+    ],
+)
+def test_a_source_of_cpu_wheels_brings_no_cuda(bare_pip, monkeypatch, name, value, cuda):
+    monkeypatch.setenv(name, value)
+    assert setup.brings_cuda() is cuda
+
+
+@pytest.mark.parametrize(("wheel", "cuda"), [("2.13.0+cpu", False), ("2.13.0", True), ("2.13.0+cu130", True)])
+def test_a_folder_with_the_cpu_wheel_brings_no_cuda(bare_pip, monkeypatch, tmp_path, wheel, cuda):
+    (tmp_path / f"torch-{wheel}-cp311-cp311-manylinux_2_28_x86_64.whl").touch()
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    assert setup.brings_cuda() is cuda
+
+
+@pytest.mark.parametrize(
+    ("cuda", "free", "message"),
+    [
+        (False, 5.9, "Only 5.9 GiB free on this disk; the environment needs about 6 GiB"),
+        (False, 6.1, None),
+        (True, 6.1, 'about 12 GiB, because pip\'s usual torch .* needs 6 GiB: README.md, "Linux without a GPU"'),
+        (True, 12.1, None),
+    ],
+)
+def test_a_full_disk_stops_the_setup_before_it_starts(monkeypatch, cuda, free, message):
+    usage = type("Usage", (), {"free": free * 2**30})
+    monkeypatch.setattr(setup.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(setup, "brings_cuda", lambda: cuda)
+    if message is None:
+        assert setup.check_disk() is None
+    else:
+        with pytest.raises(SystemExit, match=message):
+            setup.check_disk()
+
+
+def test_the_disk_message_names_a_row_of_the_readme():
+    assert "| Linux without a GPU |" in (ROOT / "README.md").read_text()
+
+
+@pytest.fixture
 def small_venv(monkeypatch, tmp_path):
     """A real, empty environment in place of the repository's own."""
     folder = tmp_path / "venv"

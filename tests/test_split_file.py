@@ -79,9 +79,13 @@ def test_the_seed_decides(file, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"group": "customer"}, "customer"),
-        ({"stratify": "colour"}, "neither a key of the row nor a field"),
-        ({"fractions": {"train": 0.9, "test": 0.2}}, "add up to 1"),
+        ({"group": "customer"}, r"rows\.jsonl:1 row 1: 'customer' is missing or null; .* key of messages"),
+        ({"stratify": "colour"}, r"rows\.jsonl:1 'colour' is neither a key of the row \(messages\) nor a field"),
+        ({"fractions": {"train": 0.9, "test": 0.2}}, r"rows\.jsonl: fractions must .* add up to 1"),
+        ({"separator": "+"}, "say with group= which key"),
+        ({"fractions": {"train": 1.0}}, "two parts or more"),
+        ({"fractions": {"a": 0.5, "A": 0.5}}, "differ in more than capitals"),
+        ({"seed": -1}, "seed: -1 is no whole number"),
     ],
 )
 def test_it_refuses_with_a_reason(file, tmp_path, arguments, message):
@@ -91,7 +95,7 @@ def test_it_refuses_with_a_reason(file, tmp_path, arguments, message):
 
 
 def test_one_customer_cannot_be_split(file, tmp_path):
-    with pytest.raises(DataError, match="too few"):
+    with pytest.raises(DataError, match=r"rows\.jsonl: 20 row\(s\) form 1 separate group\(s\), too few"):
         split_file(file([chat(sentence(n), customer="one") for n in range(20)]), tmp_path / "out", group="customer")
 
 
@@ -122,3 +126,61 @@ def test_a_group_that_is_an_object_is_named(file, tmp_path):
     path = file([chat(sentence(n), customer={"name": n}) for n in range(20)])
     with pytest.raises(DataError, match="'customer' holds an object"):
         split_file(path, tmp_path / "out", group="customer")
+
+
+@pytest.mark.parametrize("blank", ["", " ", [], [None], ["c1", ""]])
+def test_a_group_without_a_name_is_no_group(file, tmp_path, blank):
+    rows = [chat(sentence(n), customer=f"c{n}") for n in range(20)]
+    rows[6]["customer"] = blank
+    with pytest.raises(DataError, match=r"rows\.jsonl:7 row 7: 'customer' names no group"):
+        split_file(file(rows), tmp_path / "out", group="customer")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("answer", ["[1]", "7", "{", "[" * 100_000, None])
+def test_an_answer_that_is_no_object_has_no_label(file, tmp_path, answer):
+    rows = [chat(sentence(n)) for n in range(20)]
+    rows[4]["messages"][1]["content"] = answer
+    if answer is None:
+        rows[4]["messages"][1]["tool_calls"] = [{"function": {"name": "f"}}]
+    with pytest.raises(DataError, match=r"rows\.jsonl:5 'label' is neither"):
+        split_file(file(rows), tmp_path / "out", stratify="label")
+
+
+def test_identical_inputs_stay_together_whatever_the_answer(file, tmp_path):
+    rows = [chat("?", f"a{n}") for n in range(8)] + [chat(sentence(n)) for n in range(40)]
+    parts = parts_of(split_file(file(rows), tmp_path / "out", fractions={"a": 0.5, "b": 0.5}))
+    assert sorted(sum(row["messages"][0]["content"] == "?" for row in part) for part in parts.values()) == [0, 8]
+
+
+def test_numbers_and_their_text_name_the_same_group(file, tmp_path):
+    rows = [chat(sentence(n), customer=(n % 7, float(n % 7), str(n % 7))[n % 3]) for n in range(63)]
+    report = split_file(file(rows), tmp_path / "out", "customer", fractions={"a": 0.5, "b": 0.5})
+    sides = [{int(row["customer"]) for row in part} for part in parts_of(report).values()]
+    assert report.groups == 7
+    assert not sides[0] & sides[1]
+
+
+def test_labels_that_all_differ_do_not_upset_the_fractions(file, tmp_path):
+    rows = [chat(sentence(n), name=f"n{n}") for n in range(60)]
+    assert split_file(file(rows), tmp_path / "out", stratify="name").rows == {"train": 54, "test": 6}
+
+
+def test_a_place_that_is_no_folder_is_named(file, tmp_path):
+    path = file([chat(sentence(n)) for n in range(20)])
+    for out in (path, path / "deeper"):
+        with pytest.raises(DataError, match=r"cannot be a folder \(.*choose another place"):
+            split_file(path, out)
+    (tmp_path / "out" / "train.jsonl").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"train\.jsonl is a folder"):
+        split_file(path, tmp_path / "out", force=True)
+
+
+def test_what_an_earlier_split_left_is_told(file, tmp_path):
+    path = file([chat(sentence(n)) for n in range(40)])
+    first = split_file(path, tmp_path / "out", fractions={"train": 0.5, "validation": 0.2, "test": 0.3})
+    again = split_file(path, tmp_path / "out", seed=1, force=True)
+    assert first.others == []
+    assert again.others == [first.files["validation"]]
+    assert first.files["validation"] in repr(again).splitlines()[-1]
+    assert split_file(path, tmp_path, fractions={"a": 0.5, "b": 0.5}).others == []  # the source is none

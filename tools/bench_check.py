@@ -2,9 +2,11 @@
 
     python tools/bench_check.py                       # 25,000, 50,000 and 100,000 chats
     python tools/bench_check.py --up-to 1000000 --record
+    python tools/bench_check.py --up-to 1000000 --folder /tmp/chats    # writes the largest file once and keeps it
 
-Each size is one run of the command in a process of its own, and files lie in a temporary folder. Memory is the
-largest sum over the command and its second process, looked at twenty times a second.
+Each size is one run of the command in a process of its own; the smaller files are the first lines of the largest,
+which takes longer to write than to check. Memory is the largest sum over the command and its second process, looked
+at twenty times a second.
 """
 
 import argparse
@@ -18,6 +20,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 import psutil
@@ -99,12 +102,28 @@ def _memory(process) -> int:
     return total
 
 
-def growth(runs: list[Run]) -> str:
-    """How time and memory grow from the smallest to the largest file, beside the rows."""
+def growth(runs: list[Run]) -> dict[str, float]:
+    """How many times as large each number is for the largest file as for the smallest, and the time of one row."""
     first, last = runs[0], runs[-1]
-    names = {"seconds": "wall_seconds", "CPU seconds": "cpu_seconds", "memory": "peak_mb"}
-    ratios = ", ".join(f"{name} x{getattr(last, field) / getattr(first, field):.1f}" for name, field in names.items())
-    return f"growth: rows x{last.rows / first.rows:.1f}, {ratios}"
+    names = ("rows", "wall_seconds", "cpu_seconds", "peak_mb")
+    ratios = {name: getattr(last, name) / getattr(first, name) for name in names}
+    ratios["wall_seconds_per_row"] = ratios["wall_seconds"] / ratios["rows"]
+    ratios["cpu_seconds_per_row"] = ratios["cpu_seconds"] / ratios["rows"]
+    return {name: round(ratio, 2) for name, ratio in ratios.items()}
+
+
+def files(up_to: int, folder: Path) -> Iterator[tuple[int, Path]]:
+    """Yield each size with its file, smallest first; the largest file stays in `folder` and is used again."""
+    largest = folder / f"chats-{up_to}.jsonl"
+    if not largest.exists():
+        write_chat(chats(up_to), largest)
+    for count in sizes(up_to)[:-1]:
+        path = folder / f"first-{count}.jsonl"
+        with largest.open("rb") as lines, path.open("wb") as file:
+            file.writelines(islice(lines, count))
+        yield count, path
+        path.unlink()
+    yield up_to, largest
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -112,6 +131,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--up-to", type=int, default=100_000, metavar="ROWS", help="the largest file (%(default)s)")
     parser.add_argument("--model", help="also check lengths and labels with this model's tokenizer")
+    parser.add_argument("--folder", type=Path, help="keep the largest file here (a temporary folder)")
     parser.add_argument("--record", action="store_true", help=f"write {RECORD.relative_to(ROOT)}")
     options = parser.parse_args(argv)
     if options.up_to < 4:
@@ -120,17 +140,16 @@ def main(argv: list[str] | None = None) -> int:
     print(f"{'rows':>12}{'seconds':>10}{'CPU s':>10}{'peak MB':>10}{'findings':>10}")
     runs = []
     try:
-        for count in sizes(options.up_to):
-            with tempfile.TemporaryDirectory() as folder:
-                path = write_chat(chats(count), Path(folder) / "chats.jsonl")
+        with tempfile.TemporaryDirectory() as folder:
+            for count, path in files(options.up_to, options.folder or Path(folder)):
                 run = measure(path, count, arguments)
-            print(f"{run.rows:>12,}{run.wall_seconds:>10.1f}{run.cpu_seconds:>10.1f}{run.peak_mb:>10,.0f}"
-                  f"{run.findings:>10,}", flush=True)  # fmt: skip
-            runs.append(run)
+                print(f"{run.rows:>12,}{run.wall_seconds:>10.1f}{run.cpu_seconds:>10.1f}{run.peak_mb:>10,.0f}"
+                      f"{run.findings:>10,}", flush=True)  # fmt: skip
+                runs.append(run)
     except FtlabError as error:
         print(error, file=sys.stderr)
         return 2
-    print(growth(runs))
+    print("from the smallest to the largest: " + ", ".join(f"{name} x{n}" for name, n in growth(runs).items()))
     if options.record:
         record = {
             "command": " ".join(["ftlab check FILE", *arguments]),
@@ -138,6 +157,7 @@ def main(argv: list[str] | None = None) -> int:
             "machine": f"{hardware.cpu_name()}, {hardware.usable_cores()} cores",
             "versions": hardware.versions(),
             "runs": [asdict(run) for run in runs],
+            "growth": growth(runs),
         }
         RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         print(f"written: {RECORD.relative_to(ROOT)}")

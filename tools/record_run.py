@@ -14,9 +14,11 @@ ROOT = Path(__file__).resolve().parent.parent
 SHOWN = ROOT / "data/recorded/support_triage_nano"
 BEGIN, END = "<!-- result: written by tools/record_run.py -->\n", "<!-- end of result -->\n"
 NAMES = {
+    "linear": "linear classifier, no language model",
     "base": "untrained",
     "zero_shot": "best prompt, no examples",
     "few_shot": "best prompt with examples",
+    "constrained": "best prompt, held to allowed values",
     "fine_tuned": "fine-tuned",
 }
 

@@ -19,7 +19,8 @@ LOCK = ROOT / "requirements" / "lock.txt"
 PYPROJECT = ROOT / "pyproject.toml"
 STAMP = VENV / "ftlab-stamp.txt"
 SUPPORTED = [(3, 11), (3, 12), (3, 13)]
-DISK_GIB = 6
+DISK_GIB = 6  # .venv takes 3.6 GiB of it, the rest is for downloads on their way
+CUDA_DISK_GIB = 12  # torch 2.13 for CUDA: 2.6 GiB of downloads, about twice that unpacked (estimated)
 UV_OPTIONS = """
     --extra dev --universal --python-version 3.11
     --excludes requirements/excludes.txt --overrides requirements/overrides.txt --no-emit-package torch
@@ -61,9 +62,7 @@ def setup():
         return
     start = time.monotonic()
     if not runs(venv_python()):
-        free = shutil.disk_usage(ROOT).free / 2**30
-        if free < DISK_GIB:
-            sys.exit(f"Only {free:.1f} GiB free on this disk; the environment needs about {DISK_GIB} GiB.")
+        check_disk()
         with step(f"creating .venv (Python {sys.version_info[0]}.{sys.version_info[1]})"):
             shutil.rmtree(VENV, ignore_errors=True)
             run([sys.executable, "-m", "venv", VENV])
@@ -77,6 +76,27 @@ def setup():
         pip("install", "--no-deps", "--no-build-isolation", "--editable", ROOT)
     STAMP.write_text(fingerprint())
     print(f"setup: ready in {time.monotonic() - start:.0f} s", flush=True)
+
+
+def check_disk():
+    """Stop when the disk of the repository has no room for the environment."""
+    free = shutil.disk_usage(ROOT).free / 2**30
+    if brings_cuda() and free < CUDA_DISK_GIB:
+        sys.exit(
+            f"Only {free:.1f} GiB free on this disk; the environment needs about {CUDA_DISK_GIB} GiB, because pip's "
+            f"usual torch for Linux brings CUDA. Without an NVIDIA GPU take the CPU build, which needs {DISK_GIB} GiB: "
+            'README.md, "Linux without a GPU".'
+        )
+    if free < DISK_GIB:
+        sys.exit(f"Only {free:.1f} GiB free on this disk; the environment needs about {DISK_GIB} GiB.")
+
+
+def brings_cuda():
+    """True where pip installs torch with CUDA: on Linux, GPU or not, unless it is shown PyTorch's CPU wheels."""
+    names = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS")
+    sources = [source for name in names for source in os.environ.get(name, "").split()]
+    cpu = any("/cpu" in source or any(Path(source).glob("torch-*+cpu-*.whl")) for source in sources)
+    return sys.platform == "linux" and not cpu
 
 
 def is_current():

@@ -1,6 +1,7 @@
-"""Baselines to beat before any training: prompts and examples, constrained choice, retrieval, any chat endpoint."""
+"""Baselines to beat before any training: prompts and examples, constrained choice, retrieval, a linear model."""
 
-from ftlab.baselines.choice import Choices, RecordChoices, choose, choose_records, schema_candidates
+from ftlab.baselines.choice import Choices, RecordChoices, choose, choose_records, record_candidates, schema_candidates
+from ftlab.baselines.linear import LinearRecords, train_linear
 from ftlab.baselines.prompting import (
     Candidate,
     Prompt,
@@ -17,6 +18,7 @@ from ftlab.baselines.prompting import (
 __all__ = [
     "Candidate",
     "Choices",
+    "LinearRecords",
     "Prompt",
     "PromptSearch",
     "RecordChoices",
@@ -26,8 +28,10 @@ __all__ = [
     "choose_records",
     "input_and_answer",
     "read_prompts",
+    "record_candidates",
     "schema_candidates",
     "search_prompts",
+    "train_linear",
     "try_prompts",
     "with_shots",
 ]

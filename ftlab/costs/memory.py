@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from ftlab.errors import DataError, ModelError, RecipeError
-from ftlab.models import CATALOGUE, data_folder, is_hub_id, is_offline, offline_reason
+from ftlab.models import CATALOGUE, ask_hub, data_folder, is_hub_id, is_offline, offline_reason
 
 GIB = 2**30
 HALF = 2  # bytes of a 16-bit number (bf16 or fp16)
@@ -632,8 +632,12 @@ def _hub_config(hub_id: str) -> Path:
     if is_offline():
         raise ModelError(f"{hub_id}: not on this machine, and offline mode is on ({offline_reason()}); {known}")
     try:
+        ask_hub(hub_id)
+    except ModelError as error:
+        raise ModelError(f"{error} Or {known}.") from error
+    try:
         return Path(hf_hub_download(hub_id, "config.json"))
-    except Exception as error:  # network, sign-in, spelling: each library below raises its own
+    except Exception as error:  # network, disk: each library below raises its own
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"{hub_id}: its config.json could not be fetched ({reason}); {known}") from error
 

@@ -2,6 +2,10 @@
 
 `check` reads any format of `ftlab.data.formats`, turns the rows into messages and merges what all checks find.
 `fix` repairs what has one right repair, and lists each change and each row that it leaves out.
+
+Time and memory of `check` grow with the rows. Rows are kept as bytes; over both processes one of 500 bytes takes
+about 2.5 kB, so that a million need less than 3 GB (`tools/bench_check.py`). Every finding is kept, 0.4 kB each.
+`fix` holds its rows as objects: about 4 kB a row.
 """
 
 import codecs
@@ -11,14 +15,15 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from array import array
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ftlab.data import formats, privacy, quality, schema, sources
-from ftlab.data.schema import Finding, Row
+from ftlab.data.schema import Finding, Line, Row
 from ftlab.errors import DataError, FtlabError, ModelError
 from ftlab.hardware import usable_cores
 
@@ -32,6 +37,60 @@ CODES = {
 }
 
 
+class PackedRows(Sequence):
+    """Rows as bytes, a quarter of what they take as objects; each is made anew when it is asked for."""
+
+    def __init__(self, rows: Iterable[Row] = ()):
+        self._data, self._files, self._lines = [], [], array("q")
+        for row in rows:
+            self.append(row)
+
+    def append(self, row: Row, data: bytes | None = None) -> None:
+        """Add a row; `data` is its pickled data where that exists already."""
+        self._data.append(pickle.dumps(row.data, pickle.HIGHEST_PROTOCOL) if data is None else data)
+        self._files.append(row.file)
+        self._lines.append(row.line)
+
+    def places(self) -> Iterator[tuple[str, int]]:
+        """File and line of each row."""
+        return zip(self._files, self._lines, strict=True)
+
+    def __len__(self):
+        return len(self._data)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        return Row(pickle.loads(self._data[index]), self._files[index], self._lines[index])
+
+    def __iter__(self):
+        return map(Row, map(pickle.loads, self._data), self._files, self._lines)
+
+    def __repr__(self):
+        return f"PackedRows({len(self):,} rows)"
+
+    def under(self, name: str, without: set[tuple[str, int]]) -> "PackedRows":
+        """The rows under one file name, without those at the places in `without`."""
+        rows = PackedRows()
+        for data, file, line in zip(self._data, self._files, self._lines, strict=True):
+            if (file, line) not in without:
+                rows.append(Row({}, name, line), data)
+        return rows
+
+    def parts(self, size: int) -> Iterator[tuple[list[bytes], list[str], array]]:
+        """What `extend` takes, `size` rows at a time; then an empty part."""
+        for start in range(0, len(self) + size, size):
+            part = slice(start, start + size)
+            yield self._data[part], self._files[part], self._lines[part]
+
+    def extend(self, part: tuple[list[bytes], list[str], array]) -> None:
+        """Add the rows of a part."""
+        data, files, lines = part
+        self._data += data
+        self._files += map(sys.intern, files)
+        self._lines += lines
+
+
 @dataclass(frozen=True, repr=False)
 class CheckReport:
     """What all checks found in one file, in the order of its lines; `rows` are those without an error, as messages.
@@ -43,7 +102,7 @@ class CheckReport:
     format: str | None
     rows_in: int
     rows_kept: int
-    rows: list[Row]
+    rows: PackedRows
     findings: list[Finding]
     counts: dict[str, int]
     trained: object = None  # tokens.TrainedRows
@@ -117,7 +176,8 @@ def check(
     `against` is an evaluation file whose inputs must not be in this one; `model` a name for its tokenizer, which
     adds what depends on tokens (`max_length` in tokens, None for no cut). An error in `against` is listed under
     that file's name. `processes` is 1 or 2: the second one looks for duplicates, with the same findings; None takes
-    it for MANY_ROWS or more. Raises DataError when there is nothing to check, ModelError without such a tokenizer.
+    it for MANY_ROWS or more. Raises DataError when there is nothing to check, ModelError without such a
+    tokenizer.
     """
     from ftlab.data import duplicates, tokens
 
@@ -125,8 +185,7 @@ def check(
         raise DataError(f"{path} is compared with itself: name another file, such as the test set (--against)")
     tokenizer = None if model is None else load_tokenizer(model)
     source = _load(path, format)
-    findings, trained = [], None
-    rows = [record.row for record in source.records]
+    findings, trained, rows = [], None, source.rows
     if rows:
         with _duplicates(rows, processes) as found_duplicates:
             others = quality.find_quality_problems(rows) + privacy.find_private(rows)
@@ -139,20 +198,18 @@ def check(
     if against is not None:
         other = _load(against, None)
         findings += schema.errors_of(other.findings)
-        if rows and other.records:
-            findings += duplicates.find_leaks(rows, [record.row for record in other.records])
-    findings = source.findings + _under_source_names(findings, source.records)
-    bad = {(finding.file, finding.line) for finding in schema.errors_of(findings)}
-    kept = [row for row in rows if (row.file, row.line) not in bad]
+        if rows and other.rows:
+            findings += duplicates.find_leaks(rows, other.rows)
+    findings = source.findings + _under_source_names(findings, source)
+    kept = rows.under(source.name, {(finding.file, finding.line) for finding in schema.errors_of(findings)})
     findings = [_with_place(finding, source.places) for finding in findings]
     findings.sort(key=lambda finding: (finding.file != source.name, finding.line))
     counts = dict(Counter(finding.code for finding in findings))
-    kept = [row if row.file == source.name else replace(row, file=source.name) for row in kept]
     return CheckReport(source.name, source.format, source.rows_in, len(kept), kept, findings, counts, trained)
 
 
 @contextmanager
-def _duplicates(rows: list[Row], processes: int | None) -> Iterator[Callable[[], list[Finding]]]:
+def _duplicates(rows: PackedRows, processes: int | None) -> Iterator[Callable[[], list[Finding]]]:
     """Begin to look for duplicates and yield what waits for the findings; in this process they are made then.
 
     The other one is a plain child process: multiprocessing would run a user's script without a main guard again.
@@ -189,28 +246,23 @@ def _duplicates(rows: list[Row], processes: int | None) -> Iterator[Callable[[],
 
 
 def _send(rows, stream) -> None:
-    """Write what `find_duplicates` reads of the rows, and an empty list as the end."""
+    """Write the rows and an empty part as the end."""
     try:
         with stream:
-            for start in range(0, len(rows), CHUNK_ROWS):
-                part = [({key: row.data[key] for key in ("messages", "tools") if key in row.data}, row.file, row.line)
-                        for row in rows[start : start + CHUNK_ROWS]]  # fmt: skip
+            for part in rows.parts(CHUNK_ROWS):
                 pickle.dump(part, stream)
-            pickle.dump([], stream)
     except Exception:  # without the end the reader gives no answer, and that is noticed
         pass
 
 
 def _find_duplicates_for_parent() -> None:
-    """The other side of `_duplicates`: rows from stdin, one chunk in memory at a time, findings to stdout."""
+    """The other side of `_duplicates`: rows from stdin, findings to stdout."""
     from ftlab.data.duplicates import find_duplicates
 
-    def rows():
-        while part := pickle.load(sys.stdin.buffer):
-            for row in part:
-                yield Row(*row)
-
-    pickle.dump(find_duplicates(rows()), sys.stdout.buffer)
+    rows = PackedRows()
+    while (part := pickle.load(sys.stdin.buffer))[0]:
+        rows.extend(part)
+    pickle.dump(find_duplicates(rows), sys.stdout.buffer)
 
 
 @dataclass(frozen=True)
@@ -274,8 +326,9 @@ def fix(path, out: str | Path, format: str | None = None, mask: bool = True, for
     if formats.is_same_file(path, out):
         raise DataError(f"{out} is the file that is read: write the repaired copy under another name")
     schema.refuse_existing(out, force)
-    source = _load(path, format, to_repair=True)
-    records, dropped = source.records, list(source.dropped)
+    records = []
+    source = _load(path, format, records)
+    dropped = list(source.dropped)
     todo = records
     while todo:  # until nothing changes: one repair can lay bare the next
         changed = [record for record in todo if _repair_texts(record, mask)]
@@ -293,6 +346,7 @@ def fix(path, out: str | Path, format: str | None = None, mask: bool = True, for
 
 
 # ---- reading
+
 
 @dataclass(eq=False, slots=True)
 class _Record:
@@ -324,24 +378,31 @@ class _Source:
 
     name: str
     format: str | None
-    records: list[_Record]
+    rows: PackedRows
+    turns: list[bytes | None]  # of each row: where its turns stand in the source, pickled; None where it has our names
     findings: list[Finding]
     dropped: list[Finding]
-    changes: list  # what reading repairs: the byte order mark, line ends, blank lines, names of roles
+    changes: list  # what reading repairs: the byte order mark, line ends, blank lines, roles, text parts
     places: dict[str, tuple[str, str]]  # for rows that share a line: a file name of their own -> (file, place)
     rows_in: int = 0
     ends_with_newline: bool = True
 
 
-def _load(path, format, to_repair=False) -> _Source:
-    """The rows of a source; `to_repair` keeps the bytes of the lines and mends the names of roles."""
-    lines = list(sources.scan(path, formats.fits))  # one reading: it is the dear part
+def _load(path, format, to_repair: list[_Record] | None = None) -> _Source:
+    """The rows of a source; or into `to_repair`, with the bytes of the lines, roles and text parts mended."""
+    lines = deque()  # one reading: it is the dear part
     name = sources.name_of(path)
-    format = formats.format_of_lines(lines, name) if format is None else formats.format_of(path, format)
-    source = _Source(name, format, [], [], [], [], {})
-    raw = _raw_lines(path) if to_repair and format == "messages" else {}
+    passing = _pack_lines(sources.scan(path, formats.fits), lines)
+    format = formats.format_of_lines(passing, name) if format is None else formats.format_of(path, format)
+    deque(passing, maxlen=0)  # to the end
+    source = _Source(name, format, PackedRows(), [], [], [], [], {})
+    raw = _raw_lines(path) if to_repair is not None and format == "messages" else {}
+    has_bytes = bool(raw)
     source.ends_with_newline = not raw or raw[max(raw)].endswith(b"\n")
-    for line in lines:
+    same = {}  # most rows of a file have their turns at the same places
+    while lines:
+        line, packed = lines.popleft()
+        line = line if packed is None else Line(line, pickle.loads(packed), [])
         chat, found = formats.read_line(line, name, format)
         source.findings += found
         source.rows_in += line.is_row
@@ -352,17 +413,30 @@ def _load(path, format, to_repair=False) -> _Source:
         if line.at:
             source.places[file] = (name, line.at)
         row = Row(chat.data if chat else line.row, file, line.number)
-        record = _Record(row, _body(raw[line.number]) if raw else None, chat if chat and chat.places else None)
+        places = chat if chat and chat.places else None
         errors = schema.errors_of(found)
-        line_is_good = isinstance(line.row, dict) and not schema.errors_of(line.findings)
-        if to_repair and format == "messages" and line_is_good:
-            _repair_roles(record)
-            errors = errors if _problems(record) else []
-        if errors:
-            source.dropped.append(errors[0])
-        else:
-            source.records.append(record)
+        if to_repair is not None:
+            record = _Record(row, _body(raw.pop(line.number)) if has_bytes else None, places)
+            line_is_good = isinstance(line.row, dict) and not schema.errors_of(line.findings)
+            if format == "messages" and line_is_good:
+                _repair_turns(record)
+                errors = errors if _problems(record) else []
+            if not errors:
+                to_repair.append(record)
+        elif not errors:
+            source.rows.append(row, packed if chat.data is line.row else None)
+            turns = places and pickle.dumps((places.places, places.rejected))
+            source.turns.append(same.setdefault(turns, turns))
+        source.dropped += errors[:1]
     return source
+
+
+def _pack_lines(scanned: Iterable[Line], lines: deque) -> Iterator[Line]:
+    """Pass the lines on and keep them: (number, pickled row) of one that is nothing but a row, else (line, None)."""
+    for line in scanned:
+        is_plain = line.is_row and not line.findings and not line.at
+        lines.append((line.number, pickle.dumps(line.row, pickle.HIGHEST_PROTOCOL)) if is_plain else (line, None))
+        yield line
 
 
 def _raw_lines(path) -> dict[int, bytes]:
@@ -391,13 +465,16 @@ def _with_place(finding, places):
     return replace(finding, file=file, field=f"{at}.{finding.field}".rstrip("."))
 
 
-def _under_source_names(findings, records):
+def _under_source_names(findings, source):
     """The findings with the names of fields that the source has, such as completion for the last turn."""
-    chats = {(record.row.file, record.row.line): record.chat for record in records if record.chat is not None}
+    if not any(source.turns):
+        return findings
+    places = {(finding.file, finding.line) for finding in findings}
+    turns = {place: turns for place, turns in zip(source.rows.places(), source.turns, strict=True) if place in places}
     found = []
     for finding in findings:
-        chat = chats.get((finding.file, finding.line))
-        name = finding.field if chat is None else chat.source_field(finding.field)
+        packed = turns.get((finding.file, finding.line))
+        name = formats.Chat({}, *pickle.loads(packed)).source_field(finding.field) if packed else finding.field
         found.append(replace(finding, field=name) if name != finding.field else finding)
     return found
 
@@ -425,10 +502,17 @@ def load_tokenizer(model: str | Path):
 # ---- repairs
 
 
-def _repair_roles(record) -> None:
+def _repair_turns(record) -> None:
+    """Mend what would make a row unusable and has one right repair: names of roles, content cut into text parts."""
     messages = record.row.data.get("messages")
     for index, turn in enumerate(messages if isinstance(messages, list) else []):
-        role = turn.get("role") if isinstance(turn, dict) else None
+        if not isinstance(turn, dict):
+            continue
+        if (text := schema.joined_parts(turn.get("content"))) is not None:
+            parts = f"a list of {len(turn['content'])} text part(s)"
+            record.note(f"messages[{index}].content", "wrong_type", parts, privacy.mask_private(text))
+            turn["content"] = text
+        role = turn.get("role")
         if isinstance(role, str) and role not in schema.ROLES:
             plain = role.strip().lower()
             known = plain if plain in schema.ROLES else schema.ROLE_HINTS.get(plain)
@@ -458,9 +542,9 @@ def _repeated(records) -> Iterator[tuple[_Record, Finding]]:
         return
     first = {}
     for record in records:
-        first.setdefault(_content(record.row), record.row)
+        first.setdefault(hash(_content(record.row)), record.row)
     for row in repeated:
-        original = first[_content(row)]
+        original = first[hash(_content(row))]
         if original is row:  # another rejected answer
             continue
         place = original.line if original.file == row.file else f"{original.line} ({original.file})"

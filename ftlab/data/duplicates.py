@@ -4,6 +4,7 @@ The input of a chat is what stands before its last assistant turn, without the s
 Similarity is the Jaccard index of the inputs' sets of words and word pairs: at 0.8 about one word in fifteen differs.
 Candidates come from MinHash signatures (Broder 1997) in bands; each is then compared exactly. A row is held against
 at most MAX_PARTNERS others a band, so that time and findings grow with the rows, whatever the size of a cluster.
+Of each row a hash of its words and its signature are kept, about 1 kB; its text is read again where it matters.
 """
 
 import json
@@ -13,7 +14,7 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from itertools import pairwise
 from os.path import commonprefix
@@ -79,30 +80,24 @@ def normalise(text: str, fold_case: bool = True) -> str:
     return text.casefold() if fold_case else text
 
 
-def find_duplicates(rows: Iterable[Row], threshold: float = 0.8) -> list[Finding]:
+def find_duplicates(rows: Sequence[Row], threshold: float = 0.8) -> list[Finding]:
     """Exact and near duplicates and contradictory answers among `rows`, one finding a row, in their order.
 
     A row that repeats an earlier one says no more. Answers contradict where the inputs are the same
     (`contradiction`) or differ in letter case, spacing, punctuation, identifying numbers or one typing error
     (`near_contradiction`), under the same system turn; the finding stands at the rarer answer, else at the later.
     An identifying number has five digits or more, or is a value of the row's own JSON answer; an answer that
-    differs in it alone does not contradict. Only the last answer of a chat is compared. `rows` are gone through once
-    and what is not compared is not kept, so they can come from a stream.
+    differs in it alone does not contradict. Only the last answer of a chat is compared.
     """
     _check(threshold)
-    chats, first = _read_all(rows)
-    found = {}  # index: (code, index of the partner, values)
-    for index, original in enumerate(first):
-        if index != original:
-            found[index] = ("exact_duplicate", original)
-    kept = [index for index, original in enumerate(first) if index == original and chats[index].text]
-    copies, skeletons = Counter(first), {}
-    _find_contradictions(chats, kept, copies, found)
-    words = _words(_split_and_note(chats, kept, skeletons))
-    _find_near_contradictions(chats, kept, copies, words, skeletons, found)
-    _find_near_duplicates(chats, kept, words, found, threshold)
+    chats, found = _Chats(rows), {}  # index: (code, index of the partner, values)
+    for index in np.flatnonzero(chats.first != np.arange(len(chats.first))).tolist():
+        found[index] = ("exact_duplicate", int(chats.first[index]))
+    _find_contradictions(chats, found)
+    _find_near_contradictions(chats, found)
+    _find_near_duplicates(chats, found, threshold)
     return [
-        _finding(chats[index], code, _place(chats[partner].row, chats[index].row), *values)
+        _finding(chats[index], code, _place(rows[partner], rows[index]), *values)
         for index, (code, partner, *values) in sorted(found.items())
     ]
 
@@ -116,20 +111,17 @@ def duplicates_to_drop(rows: Sequence[Row]) -> list[Row]:
 def clusters(rows: Sequence[Row], threshold: float = 0.8) -> list[list[Row]]:
     """Groups of two or more rows with similar inputs, largest first; a row joins an earlier one it resembles."""
     _check(threshold)
-    chats, root = _read_all(rows)
-    kept = [index for index, original in enumerate(root) if index == original and chats[index].text]
-    words = _words(_split(chats[index].text) for index in kept)
-    for here, (there, _) in sorted(_nearest(words, None, threshold).items()):
+    chats = _Chats(rows)
+    root, kept = chats.first, chats.kept
+    for here, (there, _) in sorted(_nearest(chats.words, None, threshold).items()):
         root[kept[here]] = root[kept[there]]
     groups = defaultdict(list)
     for index, row in enumerate(rows):
-        groups[root[root[index]]].append(row)
+        groups[int(root[root[index]])].append(row)
     return sorted((group for group in groups.values() if len(group) > 1), key=len, reverse=True)
 
 
-def find_leaks(
-    rows: Sequence[Row], against: Sequence[Row], threshold: float = 0.8, ngram: int = 13
-) -> list[Finding]:
+def find_leaks(rows: Sequence[Row], against: Sequence[Row], threshold: float = 0.8, ngram: int = 13) -> list[Finding]:
     """Training rows that hold an input of the evaluation set `against`: one finding a row, the gravest.
 
     `leak_exact`: the same input, whatever its case and spacing. `leak_near`: inputs of similarity `threshold`.
@@ -140,50 +132,81 @@ def find_leaks(
     _check(threshold)
     if not isinstance(ngram, int) or ngram < 2:
         raise DataError(f"ngram is {ngram!r}; it must be a whole number of words, 2 or more")
-    chats, others = ([_read(row) for row in part] for part in (rows, against))
     inputs = {}
-    for index, chat in enumerate(others):
-        if chat.text:
-            inputs.setdefault(normalise(chat.text), index)
+    for index, row in enumerate(against):
+        if text := normalise(_read(row).text):
+            inputs.setdefault(text, index)
     found = {}
-    for index, chat in enumerate(chats):
-        other = inputs.get(normalise(chat.text))
+    for index, row in enumerate(rows):
+        other = inputs.get(normalise(_read(row).text))
         if other is not None:
             found[index] = ("leak_exact", other)
-    words, other_words = (_words(_split(chat.text) for chat in part) for part in (chats, others))
+    words, other_words = (_words(_split(_read(row).text) for row in part) for part in (rows, against))
     for index, (other, similarity) in _nearest(words, other_words, threshold).items():
         found.setdefault(index, ("leak_near", other, similarity))
-    whole = _words(_split(f"{chat.text} {normalise(chat.answer)}") for chat in chats)
+    del words
+    whole = _words(_split(f"{chat.text} {normalise(chat.answer)}") for chat in map(_read, rows))
     for index, (other, share, size) in _contained(whole, other_words, ngram).items():
         found.setdefault(index, ("leak_contained", other, share, size))
     return [
-        _finding(chats[index], code, f"{against[other].file}:{against[other].line}", *values)
+        _finding(_read(rows[index]), code, f"{against[other].file}:{against[other].line}", *values)
         for index, (code, other, *values) in sorted(found.items())
     ]
 
 
-_NO_DATA = {}
 _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str)
 
 
 class _Chat(NamedTuple):
-    """What is compared of one row: texts with their letter case, the fields they come from, the place of the row."""
+    """What is compared of one row: texts with their letter case, and the fields they come from."""
 
     system: str
     text: str
     answer: str
     text_field: str
     answer_field: str
-    row: Row  # without its data
+    row: Row
 
 
-def _read_all(rows) -> tuple[list[_Chat], list[int]]:
-    """The chats, and for each the index of the first with the very same messages (and tools)."""
-    chats, first, original = [], {}, []
-    for index, row in enumerate(rows):
-        chats.append(_read(row))
-        original.append(first.setdefault(_key(row.data), index))
-    return chats, original
+class _Chats:
+    """What is kept of all rows; the chat of a row is read again when it is asked for.
+
+    Texts are told apart by 64-bit hashes: of a million different ones two are alike with a chance of 3 in 100 million.
+    """
+
+    def __init__(self, rows: Sequence[Row]):
+        self.rows = rows
+        seen, first, kept = {}, array("q"), array("q")
+        self._system, self._same_input, self._same_skeleton, self._masked = (array("q") for _ in range(4))
+        self.hashes = _Hashes()
+        self.words = _words(self._splits(seen, first, kept), self.hashes)
+        self.first = np.array(first)  # the first row with the very same messages (and tools)
+        self.kept = np.array(kept)  # of these, the rows with an input; what follows is of them, in their order
+        self.system, self.same_input, self.same_skeleton = map(
+            np.array, (self._system, self._same_input, self._same_skeleton)
+        )
+        self.masked = np.array(self._masked)  # the places in words.flat that only name the case
+
+    def _splits(self, seen, first, kept) -> Iterator[list[str]]:
+        """Read every row once and yield the words of those that are kept."""
+        start = 0
+        for index, row in enumerate(self.rows):
+            first.append(seen.setdefault(hash(_key(row.data)), index))
+            chat = _read(row)
+            if first[index] != index or not chat.text:
+                continue
+            split = _split(chat.text)
+            skeleton = _skeleton(split, chat)
+            kept.append(index)
+            self._system.append(hash(chat.system))
+            self._same_input.append(hash((chat.system, chat.text)))
+            self._same_skeleton.append(hash((chat.system, skeleton.text)) if skeleton.text else 0)
+            self._masked.extend(start + place for place in skeleton.places)
+            start += len(split)
+            yield split
+
+    def __getitem__(self, index: int) -> _Chat:
+        return _read(self.rows[index])
 
 
 def _read(row: Row) -> _Chat:
@@ -200,7 +223,7 @@ def _read(row: Row) -> _Chat:
         _content(turns[last]) if replies else "",
         content_field(before[-1]) if before else "messages",
         content_field(last) if replies else "messages",
-        Row(_NO_DATA, row.file, row.line),
+        row,
     )
 
 
@@ -317,16 +340,27 @@ def _differing(answers: dict[int, dict[str, str]], copies: Counter) -> Iterator[
             yield index, partner, _difference(answers[index], answers[partner])
 
 
-def _groups(keys: dict[int, object]) -> list[list[int]]:
-    groups = defaultdict(list)
-    for index, key in keys.items():
-        groups[key].append(index)
-    return [group for group in groups.values() if len(group) > 1]
+def _groups(keys: np.ndarray) -> Iterator[list[int]]:
+    """The places of those that share a key, key by key; 0 is none."""
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    for run in _runs(keys):
+        if keys[run.start]:
+            yield order[run].tolist()
 
 
-def _find_contradictions(chats, kept, copies, found):
-    for group in _groups({index: (chats[index].system, chats[index].text) for index in kept}):
-        answers = {index: _fields(chats[index].answer) for index in group}
+def _runs(keys: np.ndarray) -> Iterator[slice]:
+    """Where two or more equal values stand in a row."""
+    same = np.flatnonzero(keys[1:] == keys[:-1])
+    for run in np.split(same, np.flatnonzero(np.diff(same) > 1) + 1) if len(same) else ():
+        yield slice(run[0], run[-1] + 2)
+
+
+def _find_contradictions(chats, found):
+    copies = Counter(chats.first.tolist())
+    for group in _groups(chats.same_input):
+        indices = chats.kept[group].tolist()
+        answers = {index: _fields(chats[index].answer) for index in indices}
         for index, partner, difference in _differing(answers, copies):
             found[index] = ("contradiction", partner, difference)
 
@@ -337,14 +371,6 @@ class _Skeleton(NamedTuple):
     text: str
     names: frozenset[str]  # the words that only name the case
     places: list[int]  # of these words
-
-
-def _split_and_note(chats, kept, skeletons: dict[int, _Skeleton]) -> Iterator[list[str]]:
-    """Yield the words of each input and keep its skeleton; splitting twice would be the dearest step of all."""
-    for index in kept:
-        split = _split(chats[index].text)
-        skeletons[index] = _skeleton(split, chats[index])
-        yield split
 
 
 def _skeleton(split: list[str], chat: _Chat) -> _Skeleton:
@@ -368,28 +394,31 @@ def _copied_values(answer: str) -> set[str]:
     return {word for value in values if DIGIT.search(value) for word in _split(value) if DIGIT.search(word)}
 
 
-def _find_near_contradictions(chats, kept, copies, words, skeletons, found):
+def _names(chat) -> frozenset[str]:
+    return _skeleton(_split(chat.text), chat).names
+
+
+def _find_near_contradictions(chats, found):
     """First inputs with the same skeleton, then, of the first input with each, those with one typo besides."""
-    keys = {index: (chats[index].system, skeletons[index].text) for index in kept if skeletons[index].text}
-    for group in _groups(keys):
-        answers = {index: _labels(chats[index].answer, skeletons[index].names) for index in group}
+    copies, kept = Counter(chats.first.tolist()), chats.kept
+    for group in _groups(chats.same_skeleton):
+        members = {index: chats[index] for index in kept[group].tolist()}
+        answers = {index: _labels(chat.answer, _names(chat)) for index, chat in members.items()}
         for index, partner, difference in _differing(answers, copies):
             if index not in found:
-                how = _what_differs(chats[index].text, chats[partner].text)
+                how = _what_differs(members[index].text, members[partner].text)
                 found[index] = ("near_contradiction", partner, how, difference)
-    first = {}
-    for here, index in enumerate(kept):
-        first.setdefault(keys.get(index), here)
-    masked = [int(words.starts[here]) + place for here, index in enumerate(kept) for place in skeletons[index].places]
-    for a, b in _typos(list(first.values()), words, masked, lambda here: _split(chats[kept[here]].text)):
-        partner, index = kept[min(a, b)], kept[max(a, b)]
+    firsts = np.sort(np.unique(chats.same_skeleton, return_index=True)[1])
+    spelling = {value: word for word, value in chats.hashes.items()}
+    for a, b in _typos(firsts, chats.words, chats.masked, spelling):
+        partner, index = int(kept[min(a, b)]), int(kept[max(a, b)])
         if index not in found:
-            _add_typo(chats, index, partner, found, skeletons[index].names | skeletons[partner].names)
+            here, there = chats[index], chats[partner]
+            _add_typo(here, there, index, partner, found, _names(here) | _names(there))
 
 
-def _add_typo(chats, index, partner, found, copied=frozenset()):
+def _add_typo(here, there, index, partner, found, copied=frozenset()):
     """Record the pair if its inputs differ in one mistyped word and its answers in more than that."""
-    here, there = chats[index], chats[partner]
     typo = _one_typo(_split(here.text), _split(there.text), copied)
     if typo and here.system == there.system:
         copied = copied | set(typo)
@@ -411,11 +440,16 @@ def _split(text: str) -> list[str]:
 
 
 class _Hashes(dict):
-    """Word: 64-bit hash, the same in every process; its lowest bit says whether a typing error is looked for in it."""
+    """Word: 64-bit hash, the same in every process; its lowest bit says whether a typing error is looked for in it.
+
+    Words of letters come again and are remembered; numbers would fill the memory.
+    """
 
     def __missing__(self, word):
         raw = int.from_bytes(blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
-        self[word] = value = raw >> 1 << 1 | (len(word) >= MIN_TYPO_LETTERS and word.isalpha())
+        value = raw >> 1 << 1 | (len(word) >= MIN_TYPO_LETTERS and word.isalpha())
+        if word.isalpha():
+            self[word] = value
         return value
 
 
@@ -429,9 +463,15 @@ class _Words:
     def __len__(self):
         return len(self.starts) - 1
 
-    @property
-    def lengths(self):
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """(texts,) words of each; computed once, or what asks for it text by text takes the square of the time."""
         return np.diff(self.starts)
+
+    def differ_in_one(self, here: int, there: int) -> bool:
+        """True for two texts of one length that differ in one word."""
+        a, b = (self.flat[self.starts[text] : self.starts[text + 1]] for text in (here, there))
+        return len(a) == len(b) and np.count_nonzero(a != b) == 1
 
     def only(self, chosen: np.ndarray) -> "_Words":
         """The texts for which `chosen` is true."""
@@ -439,50 +479,49 @@ class _Words:
         return _Words(self.flat[np.repeat(chosen, self.lengths)], starts)
 
 
-def _words(texts: Iterable[list[str]]) -> _Words:
-    hashes, flat, starts = _Hashes(), array("Q"), array("q", [0])
+def _words(texts: Iterable[list[str]], hashes: _Hashes | None = None) -> _Words:
+    hashes, flat, starts = _Hashes() if hashes is None else hashes, array("Q"), array("q", [0])
     for text in texts:
         flat.extend(map(hashes.__getitem__, text))
         starts.append(len(flat))
     return _Words(np.frombuffer(flat, np.uint64) if flat else np.zeros(0, np.uint64), np.array(starts))
 
 
-def _typos(
-    texts: list[int], words: _Words, masked: list[int], split: Callable[[int], list[str]]
-) -> Iterator[tuple[int, int]]:
+def _typos(texts: np.ndarray, words: _Words, masked: np.ndarray, spelling: dict[int, str]) -> Iterator[tuple[int, int]]:
     """Yield pairs of texts that have all words but one in common, place for place, and nearly that one.
 
     Every text gets a hash for each place, with that one word left open; equal hashes meet. In a large group the
     open words are compared in alphabetical order, each with the MAX_PARTNERS before it.
     """
-    texts = np.array([text for text in texts if 0 < words.lengths[text] <= MAX_TYPO_WORDS], np.int32)
+    texts = texts[(words.lengths[texts] > 0) & (words.lengths[texts] <= MAX_TYPO_WORDS)].astype(np.int32)
     if not len(texts):
         return
-    flat = words.flat.copy()
-    flat[masked] = MASK
+    is_masked = np.zeros(len(words.flat), bool)
+    is_masked[masked] = True
     blocks = np.array_split(texts, len(texts) // 4096 + 1)
-    parts = zip(*(_open_places(flat, words.starts, block) for block in blocks), strict=True)
+    parts = zip(*(_open_places(words, is_masked, block) for block in blocks), strict=True)
     keys, owner, place = map(np.concatenate, parts)
-    order = np.argsort(keys)
-    keys = keys[order]
-    same = np.flatnonzero(keys[1:] == keys[:-1])
-    for run in np.split(same, np.flatnonzero(np.diff(same) > 1) + 1) if len(same) else ():
-        members = order[run[0] : run[-1] + 2]
-        spots = zip(owner[members].tolist(), place[members].tolist(), strict=True)
-        open_words = sorted((split(text)[spot], text) for text, spot in spots)
-        for here, (word, text) in enumerate(open_words):
-            for other, partner in open_words[max(0, here - MAX_PARTNERS) : here]:
-                if _is_typo(word, other):
-                    yield text, partner
+    for top in range(16):  # a part of the keys at a time: sorting takes memory
+        part = np.flatnonzero(keys >> np.uint64(60) == top)
+        order = part[np.argsort(keys[part])]
+        for run in _runs(keys[order]):
+            members = order[run]
+            hashes = words.flat[words.starts[owner[members]] + place[members]].tolist()
+            open_words = sorted(zip(map(spelling.get, hashes), owner[members].tolist(), strict=True))
+            for here, (word, text) in enumerate(open_words):
+                for other, partner in open_words[max(0, here - MAX_PARTNERS) : here]:
+                    if _is_typo(word, other):
+                        yield text, partner
 
 
-def _open_places(flat, starts, texts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _open_places(words, is_masked, texts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For each word that may be mistyped: the hash of its text with this word left open, the text, the place in it."""
-    lengths = starts[texts + 1] - starts[texts]
+    lengths = words.lengths[texts]
     first = np.cumsum(lengths) - lengths
     owner = np.repeat(np.arange(len(texts)), lengths)
     place = np.arange(len(owner)) - first[owner]
-    flat = flat[starts[texts][owner] + place]
+    spots = words.starts[texts][owner] + place
+    flat = np.where(is_masked[spots], MASK, words.flat[spots])
     powers = np.cumprod(np.full(MAX_TYPO_WORDS, ODD))
     weighted = flat * powers[place]
     keys = np.add.reduceat(weighted, first)[owner] - weighted + powers[place] * MASK
@@ -512,18 +551,24 @@ def _is_typo(a: str, b: str) -> bool:
 # similarity
 
 
-def _find_near_duplicates(chats, kept, words, found, threshold):
-    def is_pair(here, there):  # another system turn may ask for another answer
-        a, b = chats[rest[here]], chats[rest[there]]
-        return a.system == b.system or _fields(a.answer) == _fields(b.answer)
+def _find_near_duplicates(chats, found, threshold):
+    is_open = ~np.isin(chats.kept, list(found))  # a contradiction says more than a resemblance
+    rest, systems = chats.kept[is_open].tolist(), chats.system[is_open].tolist()
+    chats.words = words = chats.words.only(is_open)  # in place of all of them, which are done with
 
-    rest = [index for index in kept if index not in found]  # a contradiction says more than a resemblance
-    words = words.only(np.array([index not in found for index in kept], bool))
+    def is_pair(here, there):  # another system turn may ask for another answer
+        if systems[here] == systems[there]:
+            return True
+        return _fields(chats[rest[here]].answer) == _fields(chats[rest[there]].answer)
+
     for here, (there, similarity) in _nearest(words, None, threshold, is_pair).items():
         index, partner = rest[here], rest[there]
-        _add_typo(chats, index, partner, found)
+        chat, other = chats[index], chats[partner]
+        if words.differ_in_one(here, there):
+            _add_typo(chat, other, index, partner, found)
         if index not in found:
-            difference = _difference(_fields(chats[index].answer), _fields(chats[partner].answer))
+            same = chat.answer == other.answer
+            difference = "" if same else _difference(_fields(chat.answer), _fields(other.answer))
             answers = f" and the answer differs ({difference})" if difference else " and the answer is the same"
             found[index] = ("near_duplicate", partner, similarity, answers)
 
@@ -564,10 +609,11 @@ def _nearest(
             here, there = divmod(pair, size)
             if here in now or pair in compared:
                 continue
-            compared.add(pair)
             similarity = _jaccard(shingles(here), other_shingles(there))
             if similarity >= threshold and (is_pair is None or is_pair(here, there)):
                 now[here] = (there, similarity)
+            else:
+                compared.add(pair)
         nearest |= now
         open_texts = open_texts[~np.isin(open_texts, list(now))] if now else open_texts
     return nearest

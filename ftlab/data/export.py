@@ -18,6 +18,7 @@ from pathlib import Path
 from ftlab.data import schema
 from ftlab.data.formats import to_pair
 from ftlab.data.schema import Finding, Row
+from ftlab.data.splits import input_of
 from ftlab.data.trainers import SETTINGS, TRAINER_FILES, complete_settings
 from ftlab.errors import DataError
 from ftlab.models import REPOSITORY
@@ -401,7 +402,8 @@ def export(
         findings,
         [finding for part in parts.values() for finding in part.dropped],
         dict(left_out.most_common()),
-        _warnings(to, shape, known, tokenizer, today or date.today()) + _defaults(to, given),
+        _shared(parts) + _warnings(to, shape, known, tokenizer, today or date.today())
+        + _defaults(to, given),
     )
 
 
@@ -411,7 +413,7 @@ def read_export(path: str | Path, to: str) -> list[dict]:
     if target.suffix == ".json":
         try:
             records = json.loads(path.read_text(encoding="utf-8-sig"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise DataError(f"{path} cannot be read as JSON: {error}; export it again") from error
         records = list(enumerate(records if isinstance(records, list) else [records], 1))
     else:
@@ -433,6 +435,7 @@ class _Part:
     findings: list[Finding] = field(default_factory=list)
     dropped: list[Finding] = field(default_factory=list)
     left_out: Counter = field(default_factory=Counter)
+    inputs: dict[tuple, str] = field(default_factory=dict)  # where each stands first
     tokens: int | None = None
 
 
@@ -456,6 +459,7 @@ def _prepare(rows, to, known, tokenizer, drop, part="train") -> _Part:
         if tokenizer is not None:
             found += _count_tokens(row, clean, to, known, tokenizer, result)
         result.findings += found
+        result.inputs.setdefault(input_of(clean), f"{row.file}:{row.line}")
         result.records.append(shape.write(clean))
     result.findings += _file_findings(rows, result, to, target, known, drop, part)
     return result
@@ -590,7 +594,7 @@ def _call_problems(where, turn):
 def _is_json(text):
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 
@@ -757,6 +761,14 @@ def _warnings(to, shape, known, tokenizer, today) -> list[str]:
     return texts + ([shape.note] if shape.note else [])
 
 
+def _shared(parts) -> list[str]:
+    """A warning where the rows to validate with are trained on too."""
+    validation = parts["validation"].inputs if "validation" in parts else {}
+    places = [place for text, place in validation.items() if text in parts["train"].inputs]
+    told = f"{len(places):,} input(s) to validate with are trained on too, the first {places[0]}" if places else ""
+    return [f"{told}: their loss measures memory; split again with ftlab split"] if places else []
+
+
 def _defaults(to, given) -> list[str]:
     if to not in TRAINER_FILES or given:
         return []
@@ -794,7 +806,8 @@ def _write(contents: dict[str, bytes], out: Path, force) -> list[Path]:
         for path in paths:
             os.replace(temporary[path], path)
     except OSError as error:
-        raise DataError(f"{out} cannot be written: {error.strerror or error}; choose another folder") from error
+        why = "a file has this name" if isinstance(error, FileExistsError) else error.strerror or error
+        raise DataError(f"{out} cannot be written: {why}; choose another folder") from error
     finally:
         for path in temporary.values():
             if out.is_dir():

@@ -222,7 +222,8 @@ def detect(rows: Iterable[Row]) -> str:
     if not known:
         needs = "\n".join(f"  {format}: {need}" for format, need in FORMATS.items())
         fields = ", ".join(map(repr, list(seen)[:20])) or "none"
-        raise DataError(f"{place} fits no known format; it has the fields {fields}. {_exact_names(seen)}"
+        data = "If data holds the rows, name the file .json. " if "data" in seen else ""
+        raise DataError(f"{place} fits no known format; it has the fields {fields}. {data}{_exact_names(seen)}"
                         f"Rename them to one of\n{needs}")  # fmt: skip
     common = frozenset.intersection(*known)
     if len(common) == 1:
@@ -273,7 +274,7 @@ def from_messages(data: dict, format: str) -> dict:
     if isinstance(data, dict):
         problems = [problem for problem in schema.row_problems(data) if _is_error(problem)]
     else:
-        problems = [("not_an_object", "", schema.kind_of(data))]
+        problems = [schema.not_an_object(data)]
     lost = schema.as_findings(problems or _losses(data, _known(format)), Row({}, "", 0), _ALL_CODES)
     if lost:
         raise DataError("\n".join(f"{finding.field or 'row'}: {finding.message}" for finding in lost[:5]))
@@ -352,7 +353,7 @@ def read_line(line: Line, name: str, format: str | None) -> tuple[Chat | None, l
 def read_row(row: Row, format: str, at: str = "") -> tuple[Chat | None, list[Finding]]:
     """The row as messages, and everything that is wrong with it under the names that the source has."""
     if not isinstance(row.data, dict):
-        return None, schema.as_findings([("not_an_object", "", schema.kind_of(row.data))], row, at=at)
+        return None, schema.as_findings([schema.not_an_object(row.data)], row, at=at)
     try:
         chat = _chat(row.data, format)
     except _Bad as bad:
@@ -457,6 +458,8 @@ def _read_instruction(data):
 
 def _read_sharegpt(data):
     conversations = data.get("conversations")
+    if conversations is None:
+        raise _Bad("missing_field", "conversations", "sharegpt", FORMATS["sharegpt"])
     if not isinstance(conversations, list) or not conversations:
         raise _Bad("wrong_type", "conversations", _kind(conversations), "a list of turns")
     turns = []

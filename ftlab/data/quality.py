@@ -2,18 +2,21 @@
 
 Most checks compare a row with the others of its file: what nearly all rows do counts as meant, and a row that
 does otherwise is reported. Where more than one row in ten is hit, one finding stands for all: so many may be meant.
+The rows are gone through several times and only small things are remembered of each, so that they can be many.
 """
 
 import json
 import math
 import re
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from os.path import commonprefix
-from statistics import median
 from typing import NamedTuple
+
+import numpy as np
 
 from ftlab.data import privacy, schema
 from ftlab.data.schema import Finding, Row
@@ -21,6 +24,7 @@ from ftlab.data.schema import Finding, Row
 NEARLY_ALL = 0.95  # the share of rows that makes a rule of the file
 MEANT = 0.1  # beyond this share of the rows a finding is given once
 FEW = 20  # below this number of texts nothing is said about what is usual
+LABEL_LETTERS = 60  # a longer value is no label
 
 CODES = {
     # the system prompt
@@ -73,12 +77,9 @@ _UNDEFINED_IN_CP1252 = {byte: chr(byte) for byte in (0x81, 0x8D, 0x8F, 0x90, 0x9
 
 def find_quality_problems(rows: Sequence[Row]) -> list[Finding]:
     """Every check of this module, in the order of CODES."""
-    answers = _all_answers(rows)
-    found = find_system_problems(rows) + _answer_problems(rows, answers)
-    found += _label_problems(rows, [answer for answer in answers if answer.is_last])
-    del answers  # they hold every answer once more, as a JSON value
-    texts = _texts_by_role(rows)
-    return found + _length_outliers(texts) + _other_languages(texts) + find_damage(rows)
+    checks = (find_system_problems, find_answer_problems, find_label_problems, find_length_outliers,
+              find_other_languages, find_damage)  # fmt: skip
+    return [finding for find in checks for finding in find(rows)]
 
 
 # ---- the system prompt
@@ -86,26 +87,27 @@ def find_quality_problems(rows: Sequence[Row]) -> list[Finding]:
 
 def find_system_problems(rows: Sequence[Row]) -> list[Finding]:
     """Rows whose system prompt is missing or differs from that of the others."""
-    systems = [system_of(row) for row in rows]
+    same = {}  # one text for all rows that have it
+    systems = [same.setdefault(system, system) for system in map(system_of, rows)]
     counts = Counter(system for system in systems if system is not None)
     if not counts:
         return []
     main, often = counts.most_common(1)[0]
     given = counts.total()
     missing = [
-        schema.finding(CODES, "missing_system", row, "messages[0]", given, len(rows))
-        for row, system in zip(rows, systems, strict=True)
+        schema.finding(CODES, "missing_system", rows[index], "messages[0]", given, len(rows))
+        for index, system in enumerate(systems)
         if system is None
     ]
     found = _once_if_meant(missing, rows)
     if often < given * (1 - MEANT):
-        first = next(row for row, system in zip(rows, systems, strict=True) if system is not None)
+        first = rows[next(index for index, system in enumerate(systems) if system is not None)]
         return [*found, schema.finding(CODES, "many_systems", first, "messages[0].content", len(counts), given)]
     differences = {system: _difference(main, system) for system in counts if system != main}
-    for row, system in zip(rows, systems, strict=True):
+    for index, system in enumerate(systems):
         if system in differences:
             values = (often, len(rows), differences[system])
-            found.append(schema.finding(CODES, "system_drift", row, "messages[0].content", *values))
+            found.append(schema.finding(CODES, "system_drift", rows[index], "messages[0].content", *values))
     return found
 
 
@@ -141,20 +143,56 @@ class _Answer(NamedTuple):
     is_last: bool
 
 
+class _Form(NamedTuple):
+    """What a JSON answer looks like: its keys in order, None for a list, and the type of every value but null."""
+
+    keys: tuple[str, ...] | None
+    types: tuple[tuple[str, str], ...]  # (path, type)
+
+
+class _Seen(NamedTuple):
+    """What is remembered of an answer: `form` and strings are shared by many, so this is about 150 bytes."""
+
+    row: int  # its index
+    field: str
+    is_last: bool
+    has_end: bool
+    cut: str | None  # why it is unfinished
+    copied: bool
+    nothing: tuple[tuple, ...]  # (code, what it says, text that must be rare for it)
+    form: _Form | None  # None where it is no JSON
+
+
 def find_answer_problems(rows: Sequence[Row]) -> list[Finding]:
     """Answers that say nothing, are cut off, or do not have the form of nearly all others."""
-    return _answer_problems(rows, _all_answers(rows))
-
-
-def _answer_problems(rows, answers):
-    empty = _empty_answers(answers)
-    left = _without(answers, empty)
-    cut = _cut_answers(left)
-    last = [answer for answer in _without(left, cut) if answer.is_last]
+    forms = {}
+    answers = [_look_at(answer, index, forms) for index, row in enumerate(rows) for answer in _answers(row)]
+    empty = _empty_answers(answers, rows)
+    left = [answer for answer in answers if answer not in empty]
+    cut = _cut_answers(left, rows)
+    last = [answer for answer in left if answer.is_last and answer not in cut]
     copied = [
-        schema.finding(CODES, "answer_in_prompt", answer.row, answer.field) for answer in last if _is_copied(answer)
+        schema.finding(CODES, "answer_in_prompt", rows[answer.row], answer.field) for answer in last if answer.copied
     ]
-    return [*empty, *_once_if_meant(copied, rows), *cut, *_json_problems(last)]
+    return [*empty.values(), *_once_if_meant(copied, rows), *cut.values(), *_json_problems(last, rows)]
+
+
+def _look_at(answer, index, forms) -> _Seen:
+    form = None
+    if answer.value is not None:
+        keys = tuple(answer.value) if isinstance(answer.value, dict) else None
+        types = tuple((path, _type_name(type(value))) for path, value in _leaves(answer.value) if value is not None)
+        form = forms.setdefault(form := _Form(keys, types), form)
+    return _Seen(
+        index,
+        answer.field,
+        answer.is_last,
+        _has_end(answer.text),
+        _open_end(answer.text) if answer.value is None else None,
+        answer.is_last and _is_copied(answer),
+        tuple(_says_nothing(answer)),
+        form,
+    )
 
 
 def _is_copied(answer):
@@ -163,18 +201,6 @@ def _is_copied(answer):
     if text[:1].isascii() and not text[:1].isalpha() and text[:1] not in prompt:  # such as the { of JSON
         return False
     return len(text.split()) >= 4 and _plain(text) in _plain(prompt)
-
-
-def _without(answers, found) -> list[_Answer]:
-    """The answers in which nothing has been found yet."""
-    if not found:
-        return answers
-    done = {(finding.file, finding.line, finding.field) for finding in found}
-    return [answer for answer in answers if (answer.row.file, answer.row.line, answer.field) not in done]
-
-
-def _all_answers(rows) -> list[_Answer]:
-    return [answer for row in rows for answer in _answers(row)]
 
 
 def _answers(row) -> Iterator[_Answer]:
@@ -190,23 +216,30 @@ def _answers(row) -> Iterator[_Answer]:
             yield _Answer(row, schema.content_field(index), text, asked, value, index == len(messages) - 1)
 
 
-def _empty_answers(answers):
-    counts = Counter(answer.text.strip() for answer in answers)
+def _says_nothing(answer) -> Iterator[tuple[str, str, str | None]]:
+    """Yield (code, what it says, text): with a text it holds only where that is not said by many."""
+    text = answer.text.strip()
+    if not any(char.isalnum() for char in text) and _is_blank(answer.text):
+        yield "empty_answer", _short(text), text
+    if _PLACEHOLDER.fullmatch(text):
+        yield "placeholder_answer", f"{_short(text)} is a placeholder", None
+    elif _NOTHING.fullmatch(text):
+        yield "placeholder_answer", f"{_short(text)} is a placeholder", text
+    if len(text) >= 12 and same_but_spacing(text, answer.asked):
+        yield "placeholder_answer", "repeats the question", None
+    if answer.value and (hit := next(_placeholders_in(answer.value), None)):
+        yield "placeholder_answer", f"{hit[0]} is {_short(hit[1])}, a placeholder", None
+
+
+def _empty_answers(answers, rows) -> dict[_Seen, Finding]:
+    counts = Counter(text for answer in answers for _, _, text in answer.nothing if text is not None)
     usual = max(FEW, len(answers) * MEANT / 2)
-    found = []
+    found = {}
     for answer in answers:
-        text = answer.text.strip()
-        if not any(char.isalnum() for char in text) and counts[text] < usual and _is_blank(answer.text):
-            found.append(schema.finding(CODES, "empty_answer", answer.row, answer.field, _short(text)))
-        elif _PLACEHOLDER.fullmatch(text) or _NOTHING.fullmatch(text) and counts[text] < usual:
-            said = f"{_short(text)} is a placeholder"
-            found.append(schema.finding(CODES, "placeholder_answer", answer.row, answer.field, said))
-        elif len(text) >= 12 and same_but_spacing(text, answer.asked):
-            said = "repeats the question"
-            found.append(schema.finding(CODES, "placeholder_answer", answer.row, answer.field, said))
-        elif answer.value and (hit := next(_placeholders_in(answer.value), None)):
-            said = f"{hit[0]} is {_short(hit[1])}, a placeholder"
-            found.append(schema.finding(CODES, "placeholder_answer", answer.row, answer.field, said))
+        for code, said, text in answer.nothing:
+            if text is None or counts[text] < usual:
+                found[answer] = schema.finding(CODES, code, rows[answer.row], answer.field, said)
+                break
     return found
 
 
@@ -226,16 +259,17 @@ def _is_placeholder(text):
     return bool(_PLACEHOLDER.fullmatch(text.strip()))
 
 
-def _cut_answers(answers):
-    ends = [_has_end(answer.text) for answer in answers]
-    all_end = len(answers) >= FEW and sum(ends) >= NEARLY_ALL * len(answers)
-    found = []
-    for answer, has_end in zip(answers, ends, strict=True):
-        reason = _open_end(answer.text) if answer.value is None else None
-        if reason is None and all_end and not has_end:
-            reason = f"it ends in {_short(answer.text.rstrip()[-12:])} and nearly all others end a sentence"
+def _cut_answers(answers, rows) -> dict[_Seen, Finding]:
+    all_end = len(answers) >= FEW and sum(answer.has_end for answer in answers) >= NEARLY_ALL * len(answers)
+    found = {}
+    for answer in answers:
+        reason, row = answer.cut, None
+        if reason is None and all_end and not answer.has_end:
+            row = rows[answer.row]
+            text = next(other.text for other in _answers(row) if other.field == answer.field)
+            reason = f"it ends in {_short(text.rstrip()[-12:])} and nearly all others end a sentence"
         if reason:
-            found.append(schema.finding(CODES, "answer_cut", answer.row, answer.field, reason))
+            found[answer] = schema.finding(CODES, "answer_cut", row or rows[answer.row], answer.field, reason)
     return found
 
 
@@ -269,16 +303,16 @@ def _open_end(text):
     return f"{what} of the JSON is open"
 
 
-def _json_problems(answers):
-    with_json = [answer for answer in answers if answer.value is not None]
+def _json_problems(answers, rows):
+    with_json = [answer for answer in answers if answer.form is not None]
     if not with_json or len(answers) < FEW or len(with_json) < NEARLY_ALL * len(answers):
         return []
     found = [
-        schema.finding(CODES, "answer_not_json", answer.row, answer.field, len(with_json), len(answers),
-                       _json_error(answer.text))
-        for answer in answers if answer.value is None
+        schema.finding(CODES, "answer_not_json", row := rows[answer.row], answer.field, len(with_json), len(answers),
+                       _json_error(row.data["messages"][-1]["content"]))
+        for answer in answers if answer.form is None
     ]  # fmt: skip
-    return found + _key_problems(with_json) + _type_problems(with_json)
+    return found + _key_problems(with_json, rows) + _type_problems(with_json, rows)
 
 
 def _json_error(text):
@@ -293,32 +327,30 @@ def _json_error(text):
     return "it is a single value, no object or list"
 
 
-def _key_problems(answers):
-    objects = [answer for answer in answers if isinstance(answer.value, dict)]
-    counts = Counter(tuple(answer.value) for answer in objects)
+def _key_problems(answers, rows):
+    counts = Counter(answer.form.keys for answer in answers if answer.form.keys is not None)
     if len(counts) < 2 or (top := counts.most_common(1)[0])[1] < NEARLY_ALL * len(answers):
         return []
     main, often = top
     found = []
-    for answer in objects:
-        keys = tuple(answer.value)
+    for answer in answers:
+        keys = main if answer.form.keys is None else answer.form.keys
         if keys != main:
             missing, more = [k for k in main if k not in keys], [k for k in keys if k not in main]
             parts = [f"lacks {_names(missing)}"] if missing else []
             parts += [f"adds {_names(more)}"] if more else []
             what = " and ".join(parts) or f"has its keys in the order {_names(keys)}"
             values = (what, often, len(answers))
-            found.append(schema.finding(CODES, "answer_keys_differ", answer.row, answer.field, *values))
+            found.append(schema.finding(CODES, "answer_keys_differ", rows[answer.row], answer.field, *values))
     return found
 
 
-def _type_problems(answers):
+def _type_problems(answers, rows):
     """Fields that are of one type in nearly all answers and of another here; null is no type."""
-    tally = Counter((path, type(value)) for answer in answers for path, value in _leaves(answer.value))
     counts = defaultdict(Counter)
-    for (path, kind), count in tally.items():
-        if kind is not type(None):
-            counts[path][_type_name(kind)] += count
+    for form, count in Counter(answer.form for answer in answers).items():
+        for path, name in form.types:
+            counts[path][name] += count
     mains = {}
     for path, names in counts.items():
         main, often = names.most_common(1)[0]
@@ -326,11 +358,11 @@ def _type_problems(answers):
             mains[path] = main
     found = {path: [] for path in mains}
     for answer in answers if mains else ():
-        for path, value in _leaves(answer.value):
-            if path in mains and value is not None and (name := _type_name(type(value))) != mains[path]:
-                main, total = mains[path], counts[path].total()
-                values = (f"{path}: {name}", counts[path][main], total, main)
-                found[path].append(schema.finding(CODES, "answer_type_differs", answer.row, answer.field, *values))
+        for path, name in answer.form.types:
+            if path in mains and name != mains[path]:
+                main, row = mains[path], rows[answer.row]
+                values = (f"{path}: {name}", counts[path][main], counts[path].total(), main)
+                found[path].append(schema.finding(CODES, "answer_type_differs", row, answer.field, *values))
     return [finding for path in found for finding in found[path]]
 
 
@@ -383,56 +415,58 @@ class LabelTable:
 
 def label_table(rows: Sequence[Row], field: str = "") -> LabelTable:
     """Count the values of one field of the JSON answers (`a.b`, `tags[]` for list items), or the whole answers."""
-    counts, missing = Counter(), 0
-    answers = _last_answers(rows)
-    for answer in answers:
+    counts, missing = Counter(), len(rows)
+    for answer in _last_answers(rows):
         values = {_show(value) for path, value in _labels(answer) if path == field}
         counts.update(values)
-        missing += not values
-    return LabelTable(field, dict(counts.most_common()), len(rows), missing + len(rows) - len(answers))
+        missing -= bool(values)
+    return LabelTable(field, dict(counts.most_common()), len(rows), missing)
 
 
 def label_fields(rows: Sequence[Row]) -> list[str]:
     """The fields of the answers that are labels, a closed set of values; `""` stands for the whole answer."""
-    by_path = _values_by_path(_last_answers(rows))
-    return [path for path, seen in by_path.items() if _is_closed_set(_shown(seen))]
+    return [path for path, values in _values_by_path(rows).items() if _is_closed_set(_shown(values))]
 
 
 def find_label_problems(rows: Sequence[Row]) -> list[Finding]:
     """Labels spelt in two ways, and labels that hardly occur; fields of free text are left alone."""
-    return _label_problems(rows, _last_answers(rows))
-
-
-def _label_problems(rows, answers):
+    looked_at = {}
+    for path, values in _values_by_path(rows).items():
+        shown = _shown(values)
+        better, rare = _better(values, shown), _rare(shown)
+        if better or rare:
+            looked_at[path] = shown, better, rare
+    variants, spelt, firsts = defaultdict(list), defaultdict(set), defaultdict(dict)
+    for answer, path, value in _labels_in(rows, looked_at):
+        (shown, better, rare), text = looked_at[path], _text_key(value)
+        if _is_variant(answer, value, better):
+            right = _show(better[value])
+            values = (_place(path, value), shown[text], _short(right), shown[right])
+            variants[path].append(schema.finding(CODES, "label_variant", answer.row, answer.field, *values))
+            spelt[path].add(text)
+        elif text in rare and text not in firsts[path]:  # reported once, where it stands first
+            values = (_place(path, value), shown[text], len(rows))
+            firsts[path][text] = schema.finding(CODES, "rare_label", answer.row, answer.field, *values)
     found = []
-    for path, seen in _values_by_path(answers).items():
-        counts = _shown(seen)
-        variants = _variants(seen, counts)
-        for answer, value, better in variants:
-            values = (_place(path, value), counts[_show(value)], _short(_show(better)), counts[_show(better)])
-            found.append(schema.finding(CODES, "label_variant", answer.row, answer.field, *values))
-        if _is_closed_set(counts):
-            rare = {shown for shown, count in counts.items() if count < _rare_below(len(seen))}
-            rare -= {_show(value) for _, value, _ in variants}
-            for answer, value in seen if rare else ():
-                if (shown := _show(value)) in rare:
-                    rare.remove(shown)  # reported once, where it stands first
-                    values = (_place(path, value), counts[shown], len(rows))
-                    found.append(schema.finding(CODES, "rare_label", answer.row, answer.field, *values))
+    for path in looked_at:
+        found += variants[path]
+        found += [finding for text, finding in firsts[path].items() if text not in spelt[path]]
     return found
 
 
 def label_repairs(rows: Sequence[Row]) -> Iterator[tuple[Row, str, str, str]]:
     """Yield (row, field, text, better text) for each answer with a label variant that can be replaced safely."""
-    for path, seen in _values_by_path(_last_answers(rows)).items():
-        for answer, value, better in _variants(seen, _shown(seen)):
-            text = _with_label(answer, path, value, better)
-            if text is not None:
-                yield answer.row, answer.field, answer.text, text
+    for path, values in _values_by_path(rows).items():
+        better = _better(values, _shown(values))
+        for answer, _, value in _labels_in(rows, {path}) if better else ():
+            if _is_variant(answer, value, better):
+                text = _with_label(answer, path, value, better[value])
+                if text is not None:
+                    yield answer.row, answer.field, answer.text, text
 
 
-def _last_answers(rows) -> list[_Answer]:
-    return [answer for row in rows for answer in _answers(row) if answer.is_last]
+def _last_answers(rows) -> Iterator[_Answer]:
+    return (answer for row in rows for answer in _answers(row) if answer.is_last)
 
 
 def _leaves(value) -> list[tuple[str, object]]:
@@ -456,47 +490,67 @@ def _labels(answer):
         yield from _leaves(answer.value)
 
 
-def _values_by_path(answers) -> dict[str, list[tuple[_Answer, object]]]:
-    """For each field of the answers, and for "" (the answers themselves), what was seen and where."""
-    by_path = defaultdict(list)
-    for answer in answers:
+def _labels_in(rows, paths=None) -> Iterator[tuple[_Answer, str, object]]:
+    """Yield (answer, path, value) for each field of the answers, or those in `paths`; "" is an answer without JSON."""
+    for answer in _last_answers(rows) if paths is None or paths else ():
         for path, value in _labels(answer):
-            if path or answer.value is None:  # an answer in JSON is judged field by field
-                by_path[path].append((answer, value))
+            if (path or answer.value is None) and (paths is None or path in paths):  # JSON is judged field by field
+                yield answer, path, value
+
+
+def _values_by_path(rows) -> dict[str, Counter]:
+    """How often each value of a field was seen: texts as they are, other values as (text,), long ones as a hash."""
+    by_path = defaultdict(Counter)
+    for _, path, value in _labels_in(rows):
+        text = _text_key(value)
+        by_path[path][text if isinstance(text, int) else value if isinstance(value, str) else (text,)] += 1
     return by_path
 
 
-def _shown(seen) -> Counter:
+def _text_key(value) -> str | int:
+    """The value as text, or a hash of it when it is too long for a label: such ones are only counted."""
+    text = _show(value)
+    return text if len(text) <= LABEL_LETTERS else hash(text)
+
+
+def _shown(values: Counter) -> Counter:
     """How often each value was seen, as text."""
-    return Counter(_show(value) for _, value in seen)
+    shown = Counter()
+    for value, count in values.items():
+        shown[_show(value) if isinstance(value, str) else value[0] if isinstance(value, tuple) else value] += count
+    return shown
 
 
 def _is_closed_set(shown: Counter) -> bool:
     """True when few distinct values, each of which comes back, make up nearly all that was seen, null left out."""
     total = shown.total() - shown["null"]
-    frequent = [count for value, count in shown.items() if count >= 3 and len(value) <= 60 and value != "null"]
+    frequent = [count for value, count in shown.items() if count >= 3 and isinstance(value, str) and value != "null"]
     return total >= FEW and 0 < len(frequent) <= 200 and sum(frequent) >= (1 - MEANT) * total
 
 
-def _rare_below(total):
-    return min(10, max(3, total / 200))
+def _rare(shown: Counter) -> set[str | int]:
+    """The values of a closed set that hardly occur."""
+    limit = min(10, max(3, shown.total() / 200))
+    return {value for value, count in shown.items() if count < limit} if _is_closed_set(shown) else set()
 
 
-def _variants(seen, shown: Counter) -> list[tuple[_Answer, str, str | None]]:
-    """(answer, value, better value): other case or spacing, one typo from a frequent value, "null" beside null."""
-    values = Counter(value for _, value in seen if isinstance(value, str))
+def _better(values: Counter, shown: Counter) -> dict[str, str | None]:
+    """Value: better value, for another case or spacing, one typo from a frequent value, "null" beside null."""
+    texts = {value: count for value, count in values.items() if isinstance(value, str)}
     better = {}
-    if shown["null"] >= max(3, MEANT / 2 * len(seen)):
-        better |= {value: None for value in values if value.strip().lower() in _NULL_WORDS}
+    if shown["null"] >= max(3, MEANT / 2 * values.total()):
+        better |= {value: None for value in texts if value.strip().lower() in _NULL_WORDS}
     if _is_closed_set(shown):
-        better |= _other_spellings({value: count for value, count in values.items() if value not in better})
-    hits = []
-    for answer, value in seen if better else ():
-        if isinstance(value, str) and value in better:
-            is_typo = better[value] is not None and _key(value) != _key(better[value])
-            if not is_typo or value.lower() not in _prompt(answer.row).lower():  # copied from the prompt: no typo
-                hits.append((answer, value, better[value]))
-    return hits
+        better |= _other_spellings({value: count for value, count in texts.items() if value not in better})
+    return better
+
+
+def _is_variant(answer, value, better) -> bool:
+    """Whether a value of an answer has a better one; what is copied from the prompt is no typo."""
+    if not isinstance(value, str) or value not in better:
+        return False
+    is_typo = better[value] is not None and _key(value) != _key(better[value])
+    return not is_typo or value.lower() not in _prompt(answer.row).lower()
 
 
 def _other_spellings(counts: dict[str, int]) -> dict[str, str]:
@@ -572,22 +626,18 @@ def find_length_outliers(rows: Sequence[Row], threshold: float = 6.0) -> list[Fi
     z = 0.6745 * (log length - median) / MAD (Iglewicz and Hoaglin 1993); the MAD is at least 0.1, so that equal
     lengths do not make every other one an outlier. Lengths are in characters.
     """
-    return _length_outliers(_texts_by_role(rows), threshold)
-
-
-def _length_outliers(by_role, threshold=6.0):
     found = []
-    for texts in by_role.values():
+    for texts in _Texts.by_role(rows, lambda text: True):
         if len(texts) < FEW:
             continue
-        logs = [math.log(max(1, len(text))) for _, _, text in texts]
-        middle = median(logs)
-        spread = max(0.1, median(abs(log - middle) for log in logs))
-        for (row, field, text), log in zip(texts, logs, strict=True):
-            z = 0.6745 * (log - middle) / spread
-            if abs(z) > threshold and abs(log - middle) > math.log(4):
-                values = (len(text), math.exp(middle), z)
-                found.append(schema.finding(CODES, "length_outlier", row, field, *values))
+        logs = np.log(np.maximum(1, texts.lengths))
+        middle = np.median(logs)
+        spread = max(0.1, np.median(np.abs(logs - middle)))
+        z = 0.6745 * (logs - middle) / spread
+        for index in np.flatnonzero((np.abs(z) > threshold) & (np.abs(logs - middle) > math.log(4))).tolist():
+            row, field, text = texts[index]
+            values = (len(text), math.exp(middle), z[index])
+            found.append(schema.finding(CODES, "length_outlier", row, field, *values))
     return found
 
 
@@ -597,22 +647,19 @@ def find_other_languages(rows: Sequence[Row], margin: float = 30.0) -> list[Find
     Reported when the other language leads by `margin` in log-likelihood, so short texts and names pass, and when
     few of the words are common in the file. JSON and code are not looked at.
     """
-    return _other_languages(_texts_by_role(rows), margin)
-
-
-def _other_languages(by_role, margin=30.0):
     found = []
-    for texts in by_role.values():
-        texts = [(row, field, prose) for row, field, text in texts if len(prose := _prose(text)) >= 15]
+    for texts in _Texts.by_role(rows, lambda text: len(_prose(text)) >= 15):
         if len(texts) < FEW:
             continue
-        sample = [_language(text) for _, _, text in texts[:: max(1, len(texts) // 300)]]
-        main, often = Counter(language for language, _ in sample).most_common(1)[0]
+        sample = [_language(_prose(texts[index][2]))[0] for index in range(0, len(texts), max(1, len(texts) // 300))]
+        main, often = Counter(sample).most_common(1)[0]
         if often < (1 - MEANT) * len(sample):
             continue
-        common = Counter(word for _, _, text in texts[:5000] for word in set(text.lower().split()))
-        common = {word for word, count in common.items() if count >= 0.02 * min(5000, len(texts))}
+        few = min(5000, len(texts))
+        common = Counter(word for index in range(few) for word in set(_prose(texts[index][2]).lower().split()))
+        common = {word for word, count in common.items() if count >= 0.02 * few}
         for row, field, text in texts:
+            text = _prose(text)
             words = text.lower().split()
             if len(words) >= 4 and sum(map(common.__contains__, words)) > 0.4 * len(words):
                 continue
@@ -638,14 +685,34 @@ def _prose(text):
     return _ADDRESS_OR_DIGITS.sub(" ", text)[:400].strip()
 
 
-def _texts_by_role(rows) -> dict[str, list[tuple[Row, str, str]]]:
-    """(row, field, text) of the user and assistant turns, by role."""
-    by_role = defaultdict(list)
-    for row in rows:
-        for role, field, text in _texts(row):
-            if role in ("user", "assistant"):
-                by_role[role].append((row, field, text))
-    return by_role
+class _Texts(Sequence):
+    """Texts of one role as (row, field, text); kept is where they stand and how long they are."""
+
+    def __init__(self, rows):
+        self.rows, self.lengths = rows, array("q")
+        self._row, self._turn = array("q"), array("l")
+
+    @classmethod
+    def by_role(cls, rows, is_meant: Callable[[str], bool]) -> list["_Texts"]:
+        """The user and the assistant turns for which `is_meant(text)` is true, the role that is seen first first."""
+        by_role = {}
+        for index, row in enumerate(rows):
+            for turn, message in enumerate(row.data["messages"]):
+                role, text = message["role"], message.get("content")
+                if role in ("user", "assistant") and isinstance(text, str):
+                    texts = by_role.setdefault(role, cls(rows))
+                    if is_meant(text):
+                        texts.lengths.append(len(text))
+                        texts._row.append(index)
+                        texts._turn.append(turn)
+        return list(by_role.values())
+
+    def __len__(self):
+        return len(self._row)
+
+    def __getitem__(self, index):
+        row, turn = self.rows[self._row[index]], self._turn[index]
+        return row, schema.content_field(turn), row.data["messages"][turn]["content"]
 
 
 # ---- damage

@@ -187,8 +187,8 @@ def _object(text: str, start: int) -> tuple[dict | None, int, list[tuple]]:
         except json.JSONDecodeError as error:
             problems = [("mended", "", error.msg)]
             continue
-        except ValueError as error:  # a number of thousands of digits
-            problems = [("mended", "", str(error))]
+        except ValueError:
+            problems = [("mended", "", schema.long_integer())]
             continue
         if wrapper and _kind(value) is None:
             return None, wrapper.end(), []
@@ -422,8 +422,9 @@ class Review:
                             "move it away, or overwrite it with force=True")  # fmt: skip
         try:
             schema.write_chat(rows, self.out, force=True)
-        except OSError as error:
-            raise DataError(f"{self.out} cannot be written: {error.strerror}; your decisions are safe") from error
+        except (OSError, DataError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise DataError(f"{self.out} cannot be written: {why}; your decisions are safe") from error
         digest = _digest_of(self.out)
         self._append({"saved": digest, "rows": len(rows), "at": _now()})
         self._saved = digest
@@ -472,8 +473,11 @@ class Review:
         self._history.append(made)
         return made
 
+    def _has_row(self, row) -> bool:
+        return isinstance(row, int) and not isinstance(row, bool) and 0 <= row < len(self.rows)
+
     def _check_row(self, row):
-        if isinstance(row, bool) or not isinstance(row, int) or not 0 <= row < len(self.rows):
+        if not self._has_row(row):
             raise DataError(f"row: {row!r} is not among the {len(self.rows)} rows, which count from 0")
 
     def _finished(self, decision: Decision) -> dict:
@@ -537,9 +541,12 @@ class Review:
                     decision = Decision(**event)
                     if decision.decision not in DECISIONS:
                         raise ValueError(f"unknown decision {decision.decision!r}")
-                    self._check_row(decision.row)
+                    if not self._has_row(decision.row):
+                        raise ValueError(f"there is no row {decision.row!r}")
+                    if not isinstance(decision.answer, str | None):
+                        raise ValueError("the answer is no text")
                     history.append(decision)
-            except (ValueError, TypeError, IndexError) as error:
+            except (ValueError, TypeError, IndexError, RecursionError) as error:
                 raise DataError(f"{place}: no line of a review journal ({error}): mend or delete it, "
                                 "or move the journal away to begin anew") from error  # fmt: skip
         self._history, self._saved, self._size = history, saved, len(content)

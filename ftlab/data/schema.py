@@ -9,6 +9,7 @@ import json
 import math
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,11 +26,14 @@ ROLE_HINTS = {
     "human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant", "ai": "assistant",
     "developer": "system", "function": "tool",
 }  # fmt: skip
+TEXT_PARTS = ("text", "input_text", "output_text")  # types of the parts of a content that is a list
 JSONL_SUFFIXES = (".jsonl", ".ndjson")
 LONG_LINE_BYTES = 1 << 20  # beyond this a warning
 MAX_LINE_BYTES = 8 << 20  # beyond this an error: the line is skipped in pieces and never held in memory
+MAX_SPREAD_BYTES = 64 << 20  # of one JSON value over many lines; beyond this its lines are judged one by one
 MAX_DEPTH = 64  # of objects and lists inside one another
 MAX_PER_ROW = 20  # findings of one severity reported for one row
+_STRING = re.compile(rb'"[^"\\]*+(?:\\(?:.|\Z)[^"\\]*+)*+("|\Z)', re.DOTALL)  # one that never ends goes to the end
 # what `value_problems` reports leaves one of these in the JSON text: half characters and NUL as escapes, numbers
 # that are not finite or could be too large for a float; only such lines are walked through
 _DOUBTFUL = re.compile(r"\\u(?:0000|[dD][89a-fA-F])|NaN|Infinity|\d[eE]\+?\d\d|\d{300}")
@@ -42,10 +46,11 @@ CODES = {
     "blank_line": ("warning", "{} blank line(s) from here; some readers stop or fail at one: delete them"),
     # the line
     "long_line": ("warning", "this line has {:,} bytes; trainers cut at max_length tokens: is it one row?"),
-    "line_too_long": ("error", "this line has {:,} bytes and only {:,} are read; split the row or drop it"),
+    "line_too_long": ("error", "this line has {:,} bytes and only {:,} are read; {}"),
     "nul_byte": ("error", "byte {} is NUL; the file is damaged or UTF-16: save it again as UTF-8"),
     "invalid_utf8": ("error", "byte {} of the line (0x{:02x}) is not UTF-8; save the file again as UTF-8"),
     "broken_json": ("error", "not JSON: {}; {}"),
+    "many_lines": ("error", "{} over {:,} lines, where JSONL has one object a line; {}"),
     "not_an_object": ("error", "this line holds {}; write one JSON object a line"),
     # any value
     "duplicate_key": ("error", "stands twice in one object and readers differ on which one counts; keep one"),
@@ -62,10 +67,14 @@ CODES = {
     "system_not_first": ("error", "a system turn must be the first and only one: move it or merge it"),
     "missing_content": ("error", "is missing or null; write the text of the turn"),
     "empty_content": ("error", "is empty; write the text of the turn or drop the row"),
+    "other_part": ("error", "a part of type {!r}, and only text is trained on here; {}"),
+    "old_function_call": ("error", "the old form; write tool_calls: [{{id, type: function, function: this}}] instead"),
+    "old_functions": ("warning", "the old form, ignored by trainers; write tools: [{{type: function, function: ...}}]"),
     "misplaced_tool_calls": ("error", "only an assistant turn calls tools; move them to one"),
     "bad_weight": ("error", "must be 0 (do not train on this turn) or 1"),
     "last_not_assistant": ("error", "the last turn must be the assistant's: add it or cut what follows it"),
     "nothing_to_learn": ("error", "every assistant turn has weight 0; give one of them weight 1"),
+    "unseen_system": ("warning", "a system text beside the messages is not seen by a model; make it the first turn"),
     "no_user_turn": ("warning", "has no user turn; many chat templates expect one"),
     "repeated_role": ("warning", "two {} turns in a row; some trainers drop such rows: join them"),
 }
@@ -155,7 +164,7 @@ def check_chat(path: str | Path) -> ChatCheck:
         if isinstance(line.row, dict):
             found += row_findings(row)
         elif line.is_row and not errors_of(found):
-            found += as_findings([("not_an_object", "", kind_of(line.row))], row)
+            found += as_findings([not_an_object(line.row)], row)
         findings += found
         rows_in += line.is_row
         if line.is_row and not errors_of(found):
@@ -189,7 +198,7 @@ def write_chat(rows: Iterable[dict], path: str | Path, force: bool = False) -> P
 def jsonl_path(path: str | Path) -> Path:
     """The path of a JSONL file that will be written; DataError for a name that says otherwise."""
     path = Path(path)
-    if path.suffix not in JSONL_SUFFIXES:
+    if path.suffix.lower() not in JSONL_SUFFIXES:
         raise DataError(f"{path}: only JSONL is written; name the file {path.with_suffix('.jsonl')}")
     return path
 
@@ -203,7 +212,13 @@ def refuse_existing(path: Path, force: bool) -> None:
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """A file to write into that takes its place only when all is written: no reader ever sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = "a file has this name" if isinstance(error, FileExistsError) else error.strerror
+        raise DataError(f"{path.parent} cannot be a folder ({why}): choose another place") from error
+    if path.is_dir():
+        raise DataError(f"{path} is a folder: name a file")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -216,9 +231,31 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 def scan_jsonl(path: str | Path) -> Iterator[Line]:
     """Yield every row of a JSONL file with what is wrong in it as JSON, one line in memory at a time.
 
-    Blank lines, a byte order mark and CRLF line ends come as lines with `is_row=False`.
+    Blank lines, a byte order mark and CRLF line ends come as lines with `is_row=False`. JSON printed over many lines
+    is one row with one error, at its first line; only then are several lines in memory.
     Raises DataError for a missing file, a folder and a file without one row.
     """
+    held, text, depth = [], bytearray(), 0  # what may be the beginning of one value over many lines
+    for line, raw in _scan_lines(path):
+        if held and not _goes_on(text, line, raw):
+            yield from held
+            held, text, depth = [], bytearray(), 0
+        if not held and not _is_cut(line, raw):
+            yield line
+            continue
+        held.append(line)
+        text += raw
+        depth += _brackets(raw)
+        if depth > 0 and len(text) < MAX_SPREAD_BYTES:
+            continue
+        whole = _one_value(path, held, text) if depth == 0 else None
+        yield from held if whole is None else [whole]
+        held, text, depth = [], bytearray(), 0
+    yield from held
+
+
+def _scan_lines(path) -> Iterator[tuple[Line, bytes]]:
+    """Every line by itself, and its bytes; notes on the file have none."""
     rows = crlf = first_crlf = blank = first_blank = 0
     name = str(path)
     for number, raw, size in raw_lines(path):
@@ -227,23 +264,57 @@ def scan_jsonl(path: str | Path) -> Iterator[Line]:
             first_crlf = first_crlf or number
         if number == 1 and raw.startswith(codecs.BOM_UTF8):
             raw = raw.removeprefix(codecs.BOM_UTF8)
-            yield _note(path, 1, "bom")
+            yield _note(path, 1, "bom"), b""
         if size <= MAX_LINE_BYTES and not raw.strip(b" \t\r\n"):
             blank += 1
             first_blank = first_blank or number
             continue
         if blank:
-            yield _note(path, first_blank, "blank_line", blank)
+            yield _note(path, first_blank, "blank_line", blank), b""
             blank = first_blank = 0
         rows += 1
         row, problems = _parse(raw, size)
-        yield Line(number, row, as_findings(problems, Row({}, name, number)) if problems else [])
+        yield Line(number, row, as_findings(problems, Row({}, name, number)) if problems else []), raw
     if blank:
-        yield _note(path, first_blank, "blank_line", blank)
+        yield _note(path, first_blank, "blank_line", blank), b""
     if crlf:
-        yield _note(path, first_crlf, "crlf", crlf)
+        yield _note(path, first_crlf, "crlf", crlf), b""
     if not rows:
         raise DataError(f"{path} is empty: it needs one JSON object a line")
+
+
+def _is_cut(line: Line, raw: bytes) -> bool:
+    """True for a line that looks like the first of a JSON value over many lines."""
+    broken = any(finding.code == "broken_json" for finding in line.findings)
+    return broken and raw.lstrip()[:1] in (b"{", b"[") and _brackets(raw) > 0
+
+
+def _goes_on(text: bytearray, line: Line, raw: bytes) -> bool:
+    """False where legal JSON cannot go on with this line."""
+    if any(finding.code == "line_too_long" for finding in line.findings):
+        return False
+    return not line.is_row or text.rstrip()[-1:] in b"[{,:" or raw.lstrip()[:1] in b"]},:"
+
+
+def _brackets(raw: bytes) -> float:
+    """Brackets opened less those closed; minus infinity where a string does not end in the line."""
+    rest = _STRING.sub(lambda match: b"" if match[1] else b'"', raw)
+    opened = rest.count(b"{") + rest.count(b"[") - rest.count(b"}") - rest.count(b"]")
+    return -math.inf if b'"' in rest else opened
+
+
+def _one_value(path, held: list[Line], text: bytearray) -> Line | None:
+    """The lines as one row that says so; None where they are no JSON value together."""
+    try:
+        value = json.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    first, last = held[0].number, held[-1].number
+    remedy = "put each object on one line (jq -c . writes them so)"
+    if isinstance(value, list) or isinstance(value.get("data"), list):
+        remedy = "if this is all of the file, name it .json"
+    problem = ("many_lines", "", _whole_kind(value), last - first + 1, remedy)
+    return Line(first, None, as_findings([problem], Row({}, str(path), first)))
 
 
 def raw_lines(path: str | Path) -> Iterator[tuple[int, bytes, int]]:
@@ -275,7 +346,9 @@ def _note(path, number, code, *values):
 def _parse(raw: bytes, size: int) -> tuple[object, list[tuple]]:
     """Return the JSON value of one line (None if it has none) and its problems as JSON."""
     if size > MAX_LINE_BYTES:
-        return None, [("line_too_long", "", size, MAX_LINE_BYTES)]
+        is_list = raw.rstrip().endswith(b"]")
+        remedy = "if it is one list of all rows, name the file .json" if is_list else "split the row or drop it"
+        return None, [("line_too_long", "", size, MAX_LINE_BYTES, remedy)]
     problems = [("long_line", "", size)] if size > LONG_LINE_BYTES else []
     duplicates = []
     try:
@@ -288,22 +361,48 @@ def _parse(raw: bytes, size: int) -> tuple[object, list[tuple]]:
     except RecursionError:
         return None, [*problems, ("too_deep", "", MAX_DEPTH)]
     except json.JSONDecodeError as error:
-        place = f"{error.msg} at column {error.colno}"
-        return None, [*problems, ("broken_json", "", place, _json_hint(text.strip(), error.msg))]
-    except ValueError as error:  # an integer of thousands of digits
-        return None, [*problems, ("broken_json", "", error, "write the number as a string")]
+        text = text.rstrip()
+        place = f"{error.msg} at column {min(error.pos, len(text)) + 1}"
+        return None, [*problems, ("broken_json", "", place, _json_hint(text, error))]
+    except ValueError:
+        return None, [*problems, ("broken_json", "", long_integer(), "write the number as a string")]
     problems += [("duplicate_key", key) for key in duplicates]
     if text.count("{") + text.count("[") > MAX_DEPTH or _DOUBTFUL.search(text):
         problems += value_problems(row)
     return row, problems
 
 
-def _json_hint(text, message):
-    if message == "Extra data":
+def _json_hint(text, error):
+    if error.msg == "Extra data":
         return "one object a line: put the rest on a line of its own"
-    if text in ("]", "{", "}") or text.startswith("["):
+    if text.strip() in ("]", "{", "}") or text.lstrip().startswith("["):
         return "this looks like pretty-printed JSON or one big list: write one object a line"
+    if error.pos >= len(text):
+        return "the line ends too early: was it cut, or does it go on in the next one? Write one object a line"
     return "mend the line by hand or write the file again with a JSON library"
+
+
+def long_integer() -> str:
+    """What json refuses with a ValueError that is no JSONDecodeError."""
+    return f"an integer of more than {sys.get_int_max_str_digits():,} digits, which Python does not read"
+
+
+def not_an_object(value) -> tuple:
+    """The problem of a row that is no JSON object, for `as_findings`."""
+    kind = _whole_kind(value)
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        bare = all({"role", "content"} <= set(item) for item in value)
+        around = 'turns without {"messages": ...} around them'
+        kind += f" ({around if bare else 'name the file .json if this is all of it'})"
+    elif isinstance(value, str) and json_container(value) is not None:
+        kind += " that is JSON itself, encoded twice"
+    return "not_an_object", "", kind
+
+
+def _whole_kind(value) -> str:
+    """What a JSON value is, in words, and how many objects a list has."""
+    objects = sum(isinstance(item, dict) for item in value) if isinstance(value, list) else 0
+    return f"a list of {objects:,} object(s)" if objects else kind_of(value)
 
 
 def _encode(row, place) -> bytes:
@@ -418,7 +517,13 @@ def row_problems(row: dict) -> Iterator[tuple]:
                 yield from _turn_problems(turn, f"messages[{index}]", index)
             else:
                 yield "wrong_type", f"messages[{index}]", kind_of(turn), "an object with role and content"
-        yield from _conversation_problems([turn if isinstance(turn, dict) else {} for turn in messages])
+        turns = [turn if isinstance(turn, dict) else {} for turn in messages]
+        yield from _conversation_problems(turns)
+        if isinstance(row.get("system"), str) and row["system"].strip() and turns[0].get("role") != "system":
+            yield "unseen_system", "system"
+    functions = row.get("functions")
+    if isinstance(functions, list) and any(isinstance(item, dict) and "name" in item for item in functions):
+        yield "old_functions", "functions"
 
 
 def _messages_hint(row):
@@ -446,6 +551,8 @@ def _turn_problems(turn, at, index):
     elif role not in ROLES:
         lower = role.strip().lower()
         advice = lower if lower in ROLES else ROLE_HINTS.get(lower, f"one of {', '.join(ROLES)}")
+        if lower == "function":
+            advice += ", and the id of the call that it answers as tool_call_id"
         yield "unknown_role", f"{at}.role", role[:40], advice
     if role == "system" and index:
         yield "system_not_first", f"{at}.role"
@@ -458,16 +565,46 @@ def _turn_problems(turn, at, index):
 def _content_problems(turn, at, role):
     calls, content = turn.get("tool_calls"), turn.get("content")
     if calls is not None and not (isinstance(calls, list) and all(isinstance(call, dict) for call in calls)):
-        yield "wrong_type", f"{at}.tool_calls", "something else", "a list of objects"
+        yield "wrong_type", f"{at}.tool_calls", kind_of(calls), "a list of objects"
     elif calls and role != "assistant":
         yield "misplaced_tool_calls", f"{at}.tool_calls"
+    old_call = turn.get("function_call")
+    if old_call:
+        yield "old_function_call", f"{at}.function_call"
     if content is None:
-        if not calls:
+        if not calls and not old_call:
             yield "missing_content", f"{at}.content"
+    elif isinstance(content, list) and content and all(isinstance(part, str | dict) for part in content):
+        yield from _part_problems(content, f"{at}.content")
     elif not isinstance(content, str):
         yield "wrong_type", f"{at}.content", kind_of(content), "one string"
-    elif not content.strip() and not calls and role != "tool":
+    elif not content.strip() and not calls and not old_call and role != "tool":
         yield "empty_content", f"{at}.content"
+
+
+def _part_problems(parts, at):
+    """Content as a list of parts: text alone can be joined, whatever else is there cannot be kept."""
+    others = [(index, part) for index, part in enumerate(parts) if not _is_text_part(part)]
+    for index, part in others:
+        kind = part.get("type", "")
+        calls = kind in ("tool_use", "tool_result", "tool_call")
+        remedy = "write calls as tool_calls and results as turns of role tool" if calls else "drop the row"
+        yield "other_part", f"{at}[{index}]", kind if isinstance(kind, str) else kind_of(kind), remedy
+    if not others:
+        yield "wrong_type", at, f"a list of {len(parts)} text part(s)", "one string: join their texts"
+
+
+def _is_text_part(part) -> bool:
+    return isinstance(part, str) or (
+        isinstance(part, dict) and isinstance(part.get("text"), str) and part.get("type", "text") in TEXT_PARTS
+    )
+
+
+def joined_parts(content) -> str | None:
+    """The text of a content that is a list of text parts, one a line; None for any other content."""
+    if not isinstance(content, list) or not content or not all(map(_is_text_part, content)):
+        return None
+    return "\n".join(part if isinstance(part, str) else part["text"] for part in content)
 
 
 def _conversation_problems(turns):
@@ -546,4 +683,4 @@ def report_table(counts: Sequence[tuple], findings: Sequence[Finding]) -> str:
 
 
 def _printable(text):
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

@@ -10,6 +10,7 @@ import gzip
 import json
 import re
 import shutil
+import sys
 import tempfile
 import zlib
 from collections import Counter
@@ -143,8 +144,10 @@ def _scan_json(path, name, is_one_row):
             raise DataError(f"{path} is empty: it needs a list of objects") from error
         where = f"{path}:{error.lineno} not JSON: {error.msg} at column {error.colno}"
         raise DataError(f"{where}; nothing was read: mend the place or write the file again") from error
-    except ValueError as error:  # an integer of thousands of digits
-        raise DataError(f"{path}: {error}; write the number as a string") from error
+    except ValueError as error:
+        number = re.search(rf"\d{{{sys.get_int_max_str_digits() + 1},}}", text)
+        line = text.count("\n", 0, number.start()) + 1 if number else 1
+        raise DataError(f"{path}:{line} {schema.long_integer()}; write the number as a string") from error
     if raw.startswith(codecs.BOM_UTF8):
         yield _line(name, 1, None, [("bom", "")])
     start, at = _skip(text, 0), ""
@@ -293,7 +296,8 @@ def _csv_value(name, cell, lists):
     try:
         value = json.loads(cell, object_pairs_hook=schema.note_duplicates(duplicates))
     except (ValueError, RecursionError) as error:
-        return cell, [("cell_not_json", name, error)] if name in lists else []
+        why = error if isinstance(error, json.JSONDecodeError | RecursionError) else schema.long_integer()
+        return cell, [("cell_not_json", name, why)] if name in lists else []
     if name in TEXT_OR_TURNS and not (isinstance(value, list) and value and all(map(_is_turn, value))):
         return cell, []  # an answer that is JSON itself
     return value, [("duplicate_key", f"{name}.{key}") for key in duplicates]

@@ -1,15 +1,16 @@
 """Splits that keep every group on one side, and the check that they did."""
 
-import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
+from ftlab.data.schema import check_chat, json_container, raise_findings, refuse_existing, write_chat
 from ftlab.errors import DataError
 
 FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}
@@ -28,11 +29,13 @@ def split_by_group(
     `group` and `stratify` are a key of the row or a function of it. A row may belong to several groups: a
     list, or with `separator="+"` a string "p1+p2"; rows that share any group stay together (connected
     components). Large groups are placed first, each where it lessens most the squared distance from the
-    wanted counts (summed over strata, best effort); `seed` breaks ties. Rows keep their order inside a part,
-    and their order does not change who goes where. Raises DataError when some part would stay empty.
+    wanted counts (of each stratum and of all rows, best effort); `seed` breaks ties. Rows keep their order
+    inside a part, and their order does not change who goes where. Raises DataError when some part would stay empty.
     """
     fractions = dict(FRACTIONS if fractions is None else fractions)
     shares = list(fractions.values())
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise DataError(f"seed: {seed!r} is no whole number from 0 up")
     if not shares or min(shares) <= 0 or not math.isclose(sum(shares), 1, abs_tol=1e-6):
         raise DataError(f"fractions must be above 0 and add up to 1, not {fractions}")
     units = _units(rows, group, separator)
@@ -40,7 +43,7 @@ def split_by_group(
         merged = f" after joining rows that share a part of {group!r}" if separator else ""
         raise DataError(f"{len(rows)} rows form {len(units)} separate group(s){merged}, too few for "
                         f"{len(fractions)} parts: take a finer group, more data or fewer parts")
-    strata = _strata(rows, stratify)
+    strata = np.column_stack([_strata(rows, stratify), np.ones(len(rows))])  # the last counts rows of any stratum
     target = np.outer(shares, strata.sum(axis=0))
     current = np.zeros_like(target)
     members = [[] for _ in fractions]
@@ -69,6 +72,7 @@ class SplitReport:
     groups: int
     joined: int  # rows that stay together only because they are near duplicates of others
     seed: int
+    others: list[str]  # JSONL files of the folder that are not of this split, perhaps of an earlier one
 
     def to_dict(self) -> dict:
         """The report, ready for JSON."""
@@ -78,7 +82,10 @@ class SplitReport:
         total = sum(self.rows.values())
         lines = [f"SplitReport({self.path}: {total:,} rows in {self.groups:,} groups, seed {self.seed})"]
         lines += [f"{n:>8,}  {n / total:>6.1%}  {self.files[part]}" for part, n in self.rows.items()]
-        return "\n".join([*lines, f"{self.joined:,} row(s) went where their near duplicates are"])
+        lines.append(f"{self.joined:,} row(s) went where their near duplicates are")
+        if self.others:
+            lines.append(f"not of this split and perhaps with the same rows: {_some(self.others)}")
+        return "\n".join(lines)
 
 
 def split_file(
@@ -98,42 +105,63 @@ def split_file(
     empty, a file exists (unless `force`), or the parts would leak into each other.
     """
     from ftlab.data.duplicates import clusters
-    from ftlab.data.schema import check_chat, raise_findings, refuse_existing, write_chat
 
+    if separator and not group:
+        raise DataError(f"separator={separator!r} takes names of groups apart: say with group= which key holds them")
     fractions = dict(fractions or {"train": 0.9, "test": 0.1})
+    if len({part.casefold() for part in fractions}) < max(2, len(fractions)):
+        raise DataError(f"{fractions}: a split needs two parts or more, whose names differ in more than capitals")
     check = check_chat(path)
     raise_findings(check.errors)
     files = {part: Path(out) / f"{part}.jsonl" for part in fractions}
     for file in files.values():
         refuse_existing(file, force)
     cluster = {row.line: n for n, rows in enumerate(clusters(check.placed)) for row in rows}
-    names = {
-        id(row): [("near", cluster.get(line, -line)),
-                  *(("group", name) for name in (_groups(row, group, line, separator) if group else ()))]
-        for row, line in zip(check.rows, check.lines, strict=True)
-    }  # fmt: skip
-    label = {id(row): _label(row, line, stratify) for row, line in zip(check.rows, check.lines, strict=True)}
-    parts = split_by_group(check.rows, lambda row: names[id(row)], fractions, lambda row: label[id(row)], seed)
-    for a, b in combinations(parts, 2):
-        assert_no_leak(parts[a], parts[b], group, separator)
+    names, label = {}, {}
+    for row, line in zip(check.rows, check.lines, strict=True):
+        with _placed(f"{path}:{line}"):
+            own = _groups(row, group, line, separator) if group else []
+            label[id(row)] = _label(row, stratify)
+        near = [("near", cluster.get(line, -line)), ("input", *input_of(row))]
+        names[id(row)] = near + [("group", name) for name in own]
+    groups = len(_units(check.rows, lambda row: names[id(row)], None))
+    if groups < len(fractions):
+        same = f"one {group!r} and rows with" if group else "the same or"
+        raise DataError(f"{path}: {len(check.rows)} row(s) form {groups} separate group(s), too few for "
+                        f"{len(fractions)} parts; rows with {same} nearly the same input stay together: take "
+                        "a finer group, more data or fewer parts")  # fmt: skip
+    with _placed(f"{path}:"):
+        parts = split_by_group(check.rows, lambda row: names[id(row)], fractions, lambda row: label[id(row)], seed)
+        for a, b in combinations(parts, 2):
+            assert_no_leak(parts[a], parts[b], group, separator)
     for part, rows in parts.items():
         write_chat(rows, files[part], force=force)
-    groups = len(_units(check.rows, lambda row: names[id(row)], None))
     sizes = {part: len(rows) for part, rows in parts.items()}
-    return SplitReport(str(path), {part: str(file) for part, file in files.items()}, sizes, groups, len(cluster), seed)
+    written = {part: str(file) for part, file in files.items()}
+    others = sorted({str(file) for file in Path(out).glob("*.jsonl")} - {str(Path(path)), *written.values()})
+    return SplitReport(str(path), written, sizes, groups, len(cluster), seed, others)
 
 
-def _label(row, line, stratify):
+@contextmanager
+def _placed(place):
+    """Name the file, and the line where there is one, in whatever is refused."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{place} {error}") from error
+
+
+def _label(row, stratify):
     """The stratum of one row: a key of the row, or a field of its JSON answer."""
     if stratify is None:
         return "all"
     if stratify in row:
         return str(row[stratify])
-    try:
-        return str(json.loads(row["messages"][-1]["content"])[stratify])
-    except (ValueError, TypeError, KeyError) as error:
-        raise DataError(f"line {line}: {stratify!r} is neither a key of the row nor a field of its JSON answer; "
-                        "stratify by another one") from error  # fmt: skip
+    answer = json_container(row["messages"][-1].get("content") or "")
+    if not isinstance(answer, dict) or stratify not in answer:
+        raise DataError(f"{stratify!r} is neither a key of the row ({_some(list(row), 20)}) nor a field of its JSON "
+                        "answer; stratify by another one")  # fmt: skip
+    return str(answer[stratify])
 
 
 def assert_no_leak(
@@ -149,9 +177,9 @@ def assert_no_leak(
         shared = set(_groups_of(a, key, separator)) & set(_groups_of(b, key, separator))
         if shared:
             problems.append(f"{len(shared)} shared group(s): {_some(sorted(map(str, shared)))}")
-    inputs = {_input_of(row): _name(row, number) for number, row in enumerate(a, 1)}
+    inputs = {input_of(row): _name(row, number) for number, row in enumerate(a, 1)}
     same = [f"{_name(row, number)} = {inputs[text]}" for number, row in enumerate(b, 1)
-            if (text := _input_of(row)) in inputs]
+            if (text := input_of(row)) in inputs]
     if same:
         problems.append(f"{len(same)} identical input(s), second set = first set: {_some(same)}")
     if problems:
@@ -170,8 +198,9 @@ def _name(row, number):
 def _value(row, key, number):
     value = key(row) if callable(key) else row.get(key)
     if value is None:
-        what = "the group function gives None" if callable(key) else f"{key!r} is missing or null"
-        raise DataError(f"{_name(row, number)}: {what}; fill it in or choose another key")
+        what = "the function gives None" if callable(key) else f"{key!r} is missing or null"
+        keys = f" of {_some(list(row), 20)}" if row else ""
+        raise DataError(f"{_name(row, number)}: {what}; fill it in or choose another key{keys}")
     return value
 
 
@@ -181,11 +210,18 @@ def _groups(row, key, number, separator) -> list:
     if separator and isinstance(value, str):
         value = [part.strip() for part in value.split(separator) if part.strip()]
     values = list(value) if isinstance(value, list | tuple | set | frozenset) else [value]
-    if not values:
+    if not values or any(item is None or (isinstance(item, str) and not item.strip()) for item in values):
         raise DataError(f"{_name(row, number)}: {key!r} names no group; fill it in")
     if any(isinstance(item, dict | list) for item in values):
         raise DataError(f"{_name(row, number)}: {key!r} holds an object or a list in a list; name groups by text")
-    return values
+    return [_as_name(item) for item in values]
+
+
+def _as_name(value):
+    """Numbers as text: 7, 7.0 and "7" name the same group."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _groups_of(rows, key, separator) -> dict[object, list[int]]:
@@ -225,7 +261,7 @@ def _strata(rows, stratify) -> np.ndarray:
     return result
 
 
-def _input_of(row):
+def input_of(row):
     turns = row.get("messages")
     if turns:
         before = turns[:-1]

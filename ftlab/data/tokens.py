@@ -101,7 +101,8 @@ class _Problems:
         self.render = _renderer(tokenizer, chat_template)
         self.first = None
         self.found = []
-        self.verdicts, self.hits = {}, {}  # by roles; by problem of the template
+        self.verdicts = {}  # by roles
+        self.hits, self.firsts = Counter(), {}  # of a problem of the template: how many rows, the first three
 
     def add(self, row, code) -> None:
         self.first = self.first or row
@@ -114,7 +115,9 @@ class _Problems:
         if not all(answer.trained for answer in code.answers):
             of_template.append(("weight_ignored",))
         for problem in sorted(set(of_template)) if of_template else ():
-            self.hits.setdefault(problem, []).append(row)
+            self.hits[problem] += 1
+            if self.hits[problem] <= 3:
+                self.firsts.setdefault(problem, []).append(row)
 
     def findings(self) -> list[Finding]:
         """Those of the rows, then those of the template."""
@@ -122,8 +125,8 @@ class _Problems:
         if self.first and not self.has_markers:
             found = [*found, finding(CODES, "no_generation_markers", self.first, "")]
         of_template = [
-            finding(CODES, name, concerned[0], "", *values, _lines(concerned))
-            for (name, *values), concerned in self.hits.items()
+            finding(CODES, name, (firsts := self.firsts[name, *values])[0], "", *values, _lines(firsts, count))
+            for (name, *values), count in self.hits.items()
         ]
         return found + of_template
 
@@ -216,9 +219,9 @@ def _system_verdict(messages, render):
     return [("system_merged",)] if found and not between.strip() else []
 
 
-def _lines(rows):
-    first = ", ".join(str(row.line) for row in rows[:3])
-    return f"({len(rows)} row(s), line {first}{', ...' if len(rows) > 3 else ''})"
+def _lines(firsts, count):
+    lines = ", ".join(str(row.line) for row in firsts)
+    return f"({count} row(s), line {lines}{', ...' if count > len(firsts) else ''})"
 
 
 # -- lengths

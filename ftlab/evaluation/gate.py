@@ -48,17 +48,22 @@ class Gate:
 
 
 def decide_gate(
-    comparison: Comparison, probes: dict[str, Comparison] | None = None, bars: Bars | None = None
+    comparison: Comparison,
+    probes: dict[str, Comparison] | None = None,
+    bars: Bars | None = None,
+    rivals: dict[str, Comparison] | None = None,
 ) -> Gate:
     """Decide whether the candidate (b of `comparison`) may ship.
 
     `probes` maps a name to a comparison of the model before (a) and after (b) training on something that it
-    must not lose. With delta, low and high of the comparison, g = min_gain and "sees g" meaning that the
-    smallest detectable gain (80 % power) is at most g, the first row that fits decides:
+    must not lose; `rivals` maps the name of a simpler system (a) to its comparison with the candidate (b). With
+    delta, low and high of the comparison, g = min_gain and "sees g" meaning that the smallest detectable gain
+    (80 % power) is at most g, the first row that fits decides:
 
     | what the data show                         | verdict         | because                                |
     |--------------------------------------------|-----------------|----------------------------------------|
     | a probe's delta < -max_probe_loss          | do not ship     | something else got worse               |
+    | a rival's delta < 0                        | do not ship     | something simpler does better          |
     | delta >= g, low > 0                        | ship            | the bar is met, chance is ruled out    |
     | delta >= g, low <= 0                       | not enough data | the gain may be chance                 |
     | no example differs, test does not see g    | not enough data | too few examples to meet a difference  |
@@ -67,17 +72,22 @@ def decide_gate(
     | delta < g, high >= g, test sees g          | do not ship     | a fair test, and the bar was missed    |
 
     The last row is a choice: a test large enough for the bar has had its say; adding examples until a
-    near miss passes would be testing until lucky. A probe counts by its point estimate; one too small to
-    rule out the loss is named in the reasons and does not change the verdict.
+    near miss passes would be testing until lucky. Probes and rivals count by their point estimates; a probe too
+    small to rule out the loss is named in the reasons and does not change the verdict.
     """
-    bars, probes = bars or Bars(), probes or {}
-    for name, each in {"the comparison": comparison, **probes}.items():
+    bars, probes, rivals = bars or Bars(), probes or {}, rivals or {}
+    for name, each in {"the comparison": comparison, **probes, **rivals}.items():
         if abs(each.alpha - bars.alpha) > TINY:
             raise RecipeError(f"{name} has alpha {each.alpha}, the bars {bars.alpha}: use one alpha")
-    if comparison.metric not in (None, bars.metric):
-        raise RecipeError(f"compared by {comparison.metric}, but the bars name {bars.metric}: use one")
+    for each in (comparison, *rivals.values()):
+        if each.metric not in (None, bars.metric):
+            raise RecipeError(f"compared by {each.metric}, but the bars name {bars.metric}: use one")
     verdict, reason = _judge_gain(comparison, bars)
     reasons = [reason]
+    for name, rival in rivals.items():
+        failed, reason = _judge_rival(name, rival)
+        reasons.append(reason)
+        verdict = "do not ship" if failed else verdict
     for name, probe in probes.items():
         failed, reason = _judge_probe(name, probe, bars.max_probe_loss)
         reasons.append(reason)
@@ -106,6 +116,18 @@ def _judge_gain(seen, bars) -> tuple[str, str]:
     if not sees_bar:
         return "not enough data", f"{gain}: a gain that large is neither shown nor ruled out; {sees}."
     return "do not ship", f"{gain}: it was missed on a test that is large enough for it; {sees}."
+
+
+def _judge_rival(name, rival) -> tuple[bool, str]:
+    """Whether the simpler system wins, and the sentence that says so."""
+    what = (
+        f"Against the simpler {name}, which reaches {100 * rival.a:.1f} %: {_points(rival.delta)}, "
+        f"interval {_points(rival.low)} to {_points(rival.high)}, on {rival.n} examples"
+    )
+    if rival.delta >= 0:
+        return False, f"{what}: it does no better."
+    doubt = "" if rival.high < 0 else "; the difference may be chance, but the simpler one costs less"
+    return True, f"{what}: it does better{doubt}. Take it, or find what it lacks."
 
 
 def _judge_probe(name, probe, allowed) -> tuple[bool, str]:

@@ -63,7 +63,8 @@ class Report:
 
     `training`: minutes, steps, final_loss, final_eval_loss, log (rows as in `state.log_history`),
     peak_memory_gib, trainable_parameters. `prompt_search`: rows with name, kind, field_accuracy,
-    tokens_per_call. `examples`: rows as `pick_examples` makes them. All but the first seven may be left out.
+    tokens_per_call. `examples`: rows as `pick_examples` makes them. `rivals`: simpler systems (a) against the
+    candidate (b). All but the first seven may be left out.
     """
 
     task: str
@@ -74,6 +75,7 @@ class Report:
     comparison: Comparison
     gate: Gate
     probes: dict[str, Comparison] = field(default_factory=dict)
+    rivals: dict[str, Comparison] = field(default_factory=dict)
     training: dict = field(default_factory=dict)
     prompt_search: Sequence[dict] = ()
     examples: Sequence[dict] = ()
@@ -201,7 +203,15 @@ class Report:
             + _figure(systems_figure(shown, self.bar, metric), systems_alt(shown, self.bar, metric))
             + _table("Means with 95 % intervals on the test set", *self._systems_table())
             + f"<p>{_text(sentence)}</p>"
+            + self._rivals_html()
         )
+
+    def _rivals_html(self):
+        if not self.rivals:
+            return ""
+        header = ["system", "reaches", f"{_readable(self.candidate)} against it", "examples"]
+        rows = [[name, f"{100 * seen.a:.1f} %", _points(seen), str(seen.n)] for name, seen in self.rivals.items()]
+        return _table("Simpler systems, which need no language model", header, rows)
 
     def _parts_html(self):
         by_field = _by_system({name: system.fields for name, system in self.systems.items()})

@@ -8,10 +8,10 @@ from ftlab.plots import figure_bundle, loss_alt, loss_figure
 
 
 class LivePlot(TrainerCallback):
-    """Redraws training and validation loss below the cell, at most once in `every` seconds."""
+    """Redraws training and validation loss, in `unit`, below the cell; at most once in `every` seconds."""
 
-    def __init__(self, every: float = 2.0):
-        self.every, self.handle, self.drawn = every, None, 0.0
+    def __init__(self, every: float = 2.0, unit: str = "nats per token"):
+        self.every, self.unit, self.handle, self.drawn = every, unit, None, 0.0
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.handle, self.drawn = None, 0.0  # a resumed run draws below its own cell
@@ -31,7 +31,7 @@ class LivePlot(TrainerCallback):
         rows = [r for r in rows if "loss" in r or "eval_loss" in r]
         if not rows or not InteractiveShell.initialized():
             return
-        data, metadata = figure_bundle(loss_figure(rows), loss_alt(rows))
+        data, metadata = figure_bundle(loss_figure(rows, self.unit), loss_alt(rows))
         if self.handle is None:
             self.handle = display(data, metadata=metadata, raw=True, display_id=True)
         else:

@@ -10,9 +10,10 @@
 # **Question:** does my machine work, and what does a fine-tune look like in one minute?
 # **Minutes:** 3. **Hardware:** any; two CPU cores are enough, no GPU, no account, no network.
 #
-# You [fine-tune](GLOSSARY.md#fine-tuning) a small language model to read support tickets and write one strict JSON
-# record for each. You see its answers before and after, on tickets that it never saw. A word that is new to you stands
-# in the [glossary](GLOSSARY.md); its first use in a notebook is a link.
+# [Fine-tuning](GLOSSARY.md#fine-tuning) means to go on training a model that is already trained, on examples of what
+# you want. Here a small language model learns to turn support tickets into JSON records, and you compare its answers
+# before and after, on tickets that were not in the training. New words link to the [glossary](GLOSSARY.md) where a
+# notebook first uses them.
 
 # %% [markdown]
 # ## What can this machine do?
@@ -24,38 +25,41 @@ from ftlab import hardware
 hardware.describe()
 
 # %% [markdown]
-# The notes under the table say what will run here. Everything in this course runs with the bundled model `nano`, so
-# whatever the table shows, you can go on. With a GPU, the same cells train larger models.
+# The notes under the table say what will run here. Whatever they say, you can go on: everything in this course runs
+# with the bundled model `nano`. With a GPU, the same cells train larger models.
 
 # %% [markdown]
 # ## The task
 #
-# A shop wants each ticket turned into a record that its software can read: which team, how pressing, which product,
-# which order, in what mood, and what the customer wants.
+# A shop wants each ticket turned into a record that its software can read: which team (`queue`), how urgent, which
+# product, which order, in which tone, and what the customer asks for.
 
 # %%
 import json
 
 from ftlab.data import read_chat
 
-train_rows = read_chat("../data/support_triage/train.jsonl")
-test_rows = read_chat("../data/support_triage/test.jsonl")
+FOLDER = "../data/support_triage"  # with train.jsonl, validation.jsonl and test.jsonl
+
+train_rows = read_chat(f"{FOLDER}/train.jsonl")
+test_rows = read_chat(f"{FOLDER}/test.jsonl")
 
 row = train_rows[1]
 print(row["messages"][1]["content"], "\n")
 print(json.dumps(json.loads(row["messages"][2]["content"]), indent=2))
 
 # %% [markdown]
-# Above the ticket, below it the record that we want for it. Each example is a chat of three messages: the [system
+# First comes a ticket, then the record that we want for it. Each example is a chat of three messages: the [system
 # message](GLOSSARY.md#system-prompt) says what to do ("Triage the ticket."), the user's message is the ticket, the
-# assistant's is the ideal answer. That is all a fine-tune learns from.
+# assistant's message is the ideal answer. The model learns from such examples and from nothing else. (Notebook
+# [06](06_train_with_unsloth.ipynb) is the one to copy for data of your own, and shows the form of the file.)
 
 # %% [markdown]
 # ## The model before training
 #
-# `nano` has a few million [parameters](GLOSSARY.md#parameter); even a small chat model has a thousand times as many. It
-# has read texts of an invented world of shops, clinics and everyday facts, and never this shop's labels. To use a real
-# model, change `MODEL`; the cells stay as they are.
+# `nano` has a few million [parameters](GLOSSARY.md#parameter), the numbers that training changes; small chat models
+# have hundreds of times as many. It was trained on texts about an invented world of shops, clinics and everyday facts,
+# but never on this shop's records. To use a larger model, change `MODEL`; the cells stay as they are.
 
 # %%
 import torch
@@ -83,15 +87,16 @@ for r, answer in zip(shown, before.texts[:3], strict=True):
     print("ticket:", r["messages"][1]["content"][:90], "...\nanswer:", answer[:110], "\n")
 
 # %% [markdown]
-# Nobody has told the model which record we want, so whatever it writes is a guess. A good [prompt](GLOSSARY.md#prompt)
-# would tell it, and notebook 03 measures how far that gets. Here we go straight to training.
+# "Triage the ticket." does not say what a record looks like, so the model can only guess. A good
+# [prompt](GLOSSARY.md#prompt) would say it, and [03](03_measure_baselines.ipynb) measures how far that gets. Here we go
+# straight to training.
 
 # %% [markdown]
 # ## One minute of training
 #
-# [LoRA](GLOSSARY.md#lora) freezes the model and trains a small addition to each of its matrices. The next three cells
-# are the real calls of [Unsloth](GLOSSARY.md#unsloth) and [TRL](GLOSSARY.md#trl), the same that train an
-# 8-billion-parameter model on a GPU; notebook 06 takes them apart.
+# [LoRA](GLOSSARY.md#lora) leaves the model as it is and trains a small addition to each of its matrices. The next three
+# cells are real calls of the libraries [Unsloth](GLOSSARY.md#unsloth) and [TRL](GLOSSARY.md#trl), the same that train a
+# model of 8 billion parameters on a GPU. Run them now; notebook 06 explains them one by one.
 
 # %%
 model = FastLanguageModel.get_peft_model(
@@ -109,7 +114,7 @@ model.print_trainable_parameters()
 # %%
 from datasets import load_dataset
 
-files = {"train": "../data/support_triage/train.jsonl", "validation": "../data/support_triage/validation.jsonl"}
+files = {"train": f"{FOLDER}/train.jsonl", "validation": f"{FOLDER}/validation.jsonl"}
 dataset = load_dataset("json", data_files=files)
 dataset["train"] = dataset["train"].select(range(600))
 dataset["validation"] = dataset["validation"].select(range(60))
@@ -123,8 +128,8 @@ dataset = dataset.map(as_text, batched=True, remove_columns=dataset["train"].col
 print(dataset["train"][1]["text"])
 
 # %% [markdown]
-# This is one example as the model sees it: the [chat template](GLOSSARY.md#chat-template) has put a marker in front of
-# each turn and an [end token](GLOSSARY.md#end-token) behind it.
+# This is one example as the model sees it. The [chat template](GLOSSARY.md#chat-template) has put a marker before each
+# message and an [end token](GLOSSARY.md#end-token) after it.
 
 # %%
 from transformers.trainer_callback import PrinterCallback
@@ -167,13 +172,17 @@ result = trainer.train()
 
 # %%
 evals = [float(row["eval_loss"]) for row in trainer.state.log_history if "eval_loss" in row]
-print(f"{result.global_step} steps in {result.metrics['train_runtime']:.0f} seconds; validation loss {evals[0]:.2f}", end=" ")
-print(f"when first measured, {evals[-1]:.2f} at the end")
+print(f"{result.global_step} steps in {result.metrics['train_runtime']:.0f} seconds")
+print(f"validation loss: {evals[0]:.2f} when first measured, {evals[-1]:.2f} at the end")
 
 # %% [markdown]
-# The [loss](GLOSSARY.md#loss) is how surprised the model is by the right answer, [token](GLOSSARY.md#token) by token:
-# lower is better. The thin line is the loss on the tickets that it trains on, the thick one on validation tickets that
-# it does not. As long as the thick line falls too, the model learns the task and not only the examples.
+# The [loss](GLOSSARY.md#loss) says how improbable the model finds the right answer, as an average over its
+# [tokens](GLOSSARY.md#token) (pieces of text); lower is better. The thin line is the loss on tickets that the model
+# trains on, the thick one on validation tickets, which it does not train on. As long as the thick line falls too, the
+# model learns something that holds for other tickets.
+#
+# A low loss does not mean right answers. Braces, quotes and the names of the fields are the same in every record, and
+# once the model has learned these, most tokens of an answer are easy. So look at the answers.
 
 # %% [markdown]
 # ## Before and after, on unseen tickets
@@ -197,30 +206,52 @@ with pd.option_context("display.max_colwidth", None):
     display(table)
 
 # %% [markdown]
-# Three tickets are for looking: first at the form of the answers, then at each value. How often form and values are right,
-# only a count can tell.
+# Compare the last two columns, first the form and then each value. Three tickets show what kinds of errors there are.
+# How frequent they are takes a count over more tickets, and something to compare with: one record, the same for every
+# ticket, with the value of each field that is most frequent in training.
 
 # %% tags=["headline"]
+from collections import Counter
+
 from ftlab.evaluation import score_records
 from ftlab.plots import show, systems_alt, systems_figure
 
+records = [json.loads(chat[2]["content"]) for chat in (r["messages"] for r in train_rows[:600])]
+usual = {field: Counter(record[field] for record in records).most_common(1)[0][0] for field in records[0]}
+answers = {"before": before.texts, "one record for all": [json.dumps(usual)] * len(sample), "after": after.texts}
+
 references = [r["messages"][2]["content"] for r in sample]
-scores = {name: score_records(out.texts, references).summary() for name, out in {"before": before, "after": after}.items()}
-fields = {name: summary["field_accuracy"] for name, summary in scores.items()}
-show(systems_figure(fields), systems_alt(fields))
-for name, summary in scores.items():
-    print(f"{name}: {summary['field_accuracy']} of the fields right, {summary['valid_json']} valid JSON")
+scores = {name: score_records(texts, references) for name, texts in answers.items()}
+right = {name: score.summary()["field_accuracy"] for name, score in scores.items()}
+show(systems_figure(right), systems_alt(right))
+print(f"{len(sample)} test tickets; valid JSON before: {scores['before'].summary()['valid_json']},", end=" ")
+print(f"after: {scores['after'].summary()['valid_json']}")
+print(f"fields right before: {right['before']}, after: {right['after']}")
 
 # %% [markdown]
-# Each dot is the share of fields that are right on 120 unseen tickets, the bar its 95 % [confidence
-# interval](GLOSSARY.md#confidence-interval): where the share may lie on other tickets of this kind. Where the two bars
-# do not overlap, the change is more than luck. A share without its interval says little; notebook 07 shows why.
+# Each dot is the share of fields that are right, and the bar its 95 % [confidence
+# interval](GLOSSARY.md#confidence-interval): where the share may well lie on other tickets of this kind. Where two bars
+# do not overlap, the difference is more than luck. Notebook 07 explains intervals.
+#
+# The line in the middle has read no ticket. So it, and not zero, is the least that a fine-tune has to beat. Where does
+# the difference come from?
+
+# %%
+table = {name: scores[name].field_table() for name in ("one record for all", "after")}
+pd.DataFrame(table).map(str)
+
+# %% [markdown]
+# Here is the same for each field. Where the two columns differ clearly, one minute of training has taught the model to
+# read that field in a ticket. Where they do not, it has learned little more than which values exist. What stands in the
+# ticket word for word is easier to learn than a judgement. The next notebooks measure how far a better prompt and more
+# data get.
 #
 # ## What you have seen
 #
-# - A fine-tune is ordinary training, continued for a moment on examples of one task.
+# - Fine-tuning is ordinary training, continued for a short time on examples of one task.
 # - The same cells run on this machine and on a GPU; only `MODEL` changes.
-# - "Better than before" is not yet a reason to ship: a good prompt might do as well, without any training.
+# - The form of an answer is learned long before its content. Count, and compare with something simple.
+# - "Better than before" is no reason to ship yet: a good prompt might do as well, without any training.
 #
 # **Read next:** [03 Measure baselines](03_measure_baselines.ipynb) for the bar that a fine-tune must beat,
 # [06 Train with Unsloth](06_train_with_unsloth.ipynb) for these cells one by one,

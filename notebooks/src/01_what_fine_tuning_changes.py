@@ -10,14 +10,15 @@
 # **Question:** what changes in the model, what can and cannot change?
 # **Minutes:** 3. **Hardware:** any; two CPU cores are enough.
 #
-# First you watch one answer change, step by step, and look at which numbers in the model moved. Then you teach seven
-# lessons in one short run and ask, on questions that were [held out](GLOSSARY.md#hold-out), which of them stuck. At the
-# end the model learns from [pairs of answers](GLOSSARY.md#preference-pair) of which one is preferred.
+# First you watch one answer change, step by step, and look at which numbers in the model changed. Then you teach seven
+# lessons in one short run, and [held-out](GLOSSARY.md#hold-out) questions show which of them were learnt. At the end
+# the model learns from [pairs of answers](GLOSSARY.md#preference-pair), one of which is preferred.
 
 # %% [markdown]
 # ## Watch an answer change
 #
-# Here is the model before any training, and a question about somebody who exists in no text it ever read.
+# Here is `nano` before any fine-tuning, and three of the rows that it will be trained on: questions about a person who is
+# in no text that it has seen, with the right answer.
 
 # %%
 import ftlab  # first: it quiets the libraries below
@@ -38,8 +39,8 @@ for row in facts[6:9]:
 
 
 # %% [markdown]
-# A language model gives each [token](GLOSSARY.md#token) of its vocabulary a probability to come next. That is all it
-# ever does.
+# A language model gives each [token](GLOSSARY.md#token) of its vocabulary a probability to come next. It writes an
+# answer by doing this again and again. So look at the first token of the answer:
 
 
 # %%
@@ -62,11 +63,17 @@ for token in before.topk(3).indices:
 print(f"{tokenizer.decode([right_token])!r:12} {before[right_token]:.6f}, the first token of the right answer")
 
 # %% [markdown]
+# The model would write the token of the top line. (`I` begins "I do not know.", which `nano` learned in
+# [pre-training](GLOSSARY.md#pre-training) to answer when a question has no answer in its text.) The last line is the
+# token that we want.
+
+# %% [markdown]
 # ## Ten lines of training
 #
-# [Fine-tuning](GLOSSARY.md#fine-tuning) is the loop that made the model in the first place, continued on other text:
-# guess the next token, measure the surprise (the [loss](GLOSSARY.md#loss)), move every weight a little in the direction
-# that lowers it. Only the answer's tokens count: the label -100 leaves the rest out.
+# [Fine-tuning](GLOSSARY.md#fine-tuning) goes on with the loop that made the model, on other text: predict the next
+# token, measure how improbable the model found the right one (the [loss](GLOSSARY.md#loss)), and change every weight a
+# little in the direction that lowers the loss. Only the tokens of the answer count. The others get the
+# [label](GLOSSARY.md#label-mask) -100, which the loss leaves out.
 
 # %%
 import random
@@ -86,6 +93,12 @@ example = encode(facts[6])
 print(tokenizer.decode(example["input_ids"]))
 print(example["labels"])
 
+# %% [markdown]
+# There is one label for each token of the text above. The question and the markers have -100; the numbers at the end
+# are the tokens of the answer and the [end token](GLOSSARY.md#end-token). Now the loop. It draws sixteen rows for each
+# step, and every five steps it asks two questions: one in a wording that it trains on, one in a wording that it never
+# sees.
+
 # %%
 original = {name: weight.detach().clone() for name, weight in model.named_parameters()}
 optimizer = torch.optim.AdamW(model.parameters(), lr=5e-4, weight_decay=0.0)  # only the rows move the weights
@@ -101,9 +114,6 @@ for step in range(41):
     optimizer.step()
     optimizer.zero_grad()
 print(f"loss of the last batch: {loss.item():.2f}")
-
-# %% [markdown]
-# Nine probes of the same two questions, one every five steps:
 
 # %%
 import matplotlib.pyplot as plt
@@ -125,32 +135,40 @@ print(f"taught wording: from {taught[0]:.3f} to {taught[-1]:.2f}")
 print(f"new wording:    from {reworded[0]:.3f} to {reworded[-1]:.2f}")
 
 # %% [markdown]
-# If a line jumps about, that is usual: every [batch](GLOSSARY.md#batch) pulls the same numbers in its own direction.
-# And how do the other tokens fare?
+# A line may rise unevenly: each [batch](GLOSSARY.md#batch) holds other rows, and all of them change the same weights.
+# Does the dashed line show that the model has learnt the fact, and not only the sentence? One question cannot say.
+# Thirty are asked under *Facts, more closely*.
+#
+# What became of the other tokens?
 
 # %%
+import pandas as pd
+
 after = next_token(QUESTIONS["a taught wording"])
-shown = (before + after).topk(8).indices.tolist()
-fig, ax = plt.subplots(figsize=(7, 2.4))
-places = torch.arange(len(shown))
-ax.bar(places - 0.2, before[shown], width=0.4, color=GREY, label="before")
-ax.bar(places + 0.2, after[shown], width=0.4, color=BLUE, label="after")
-ax.set_xticks(places, [repr(tokenizer.decode([t])) for t in shown])
-ax.set_ylabel("probability")
-ax.legend(frameon=False)
-likeliest = [f"{tokenizer.decode([t])!r} {before[t]:.2f} before, {after[t]:.2f} after" for t in shown[:4]]
-show(fig, f"Bars of the eight likeliest next tokens before and after training: {'; '.join(likeliest)}.")
+begins = {}  # first token -> taught answers that begin with it
+for row in facts:
+    answer = row["messages"][1]["content"]
+    begins.setdefault(tokenizer(answer)["input_ids"][0], set()).add(answer)
+
+shown = (before + after).topk(6).indices.tolist()
+columns = ["token", "before", "after", "taught answers that begin with it"]
+lines = [[tokenizer.decode([t]), f"{before[t]:.3f}", f"{after[t]:.3f}", ", ".join(sorted(begins.get(t, [])))] for t in shown]
+pd.DataFrame(lines, columns=columns).set_index("token")
 
 # %% [markdown]
-# The question is the same, the text of the [prompt](GLOSSARY.md#prompt) is the same; other numbers in the model give
-# another guess. Where a wrong token has grown too, look whose it is: mostly the first token of another fact's answer.
-#
-# Keep a question in mind for later: has the model learnt the fact, or the sentence?
+# The [prompt](GLOSSARY.md#prompt) is the same as before. Only the weights have changed, and with them the
+# probabilities. Where a wrong token has gained, look at the last column: it may begin the answer to another fact. The
+# model has then learnt what such an answer looks like, but is not yet sure whose it is.
 
 # %% [markdown]
 # ## Which weights changed?
 #
-# For each matrix: how long is the change, compared with the matrix itself, $\lVert \Delta W \rVert / \lVert W \rVert$?
+# The picture shows how large the change of each matrix is, compared with the matrix itself:
+#
+# $$\lVert \Delta W \rVert \,/\, \lVert W \rVert$$
+#
+# Here $\Delta W$ is the matrix after training minus the matrix before. Each layer has four matrices of
+# [attention](GLOSSARY.md#attention) (`q`, `k`, `v`, `o`) and three of the part after it (`gate`, `up`, `down`).
 
 # %%
 change = {
@@ -180,8 +198,12 @@ show(
 )
 
 # %% [markdown]
-# **Exercise.** Write `relative_change(before, after)` for two matrices given as lists of rows, with
-# $\lVert W \rVert = \sqrt{\sum_{ij} W_{ij}^2}$ (the Frobenius norm, `numpy.linalg.norm`).
+# Every matrix has changed by a small share of its size; there is no single place for the new facts. Do not read much
+# into the darker ones: the [optimizer](GLOSSARY.md#optimizer) AdamW moves all weights about equally far, so a matrix of
+# small weights changes by a larger share.
+#
+# **Exercise.** Write `relative_change(before, after)` for two matrices given as lists of rows. The size of a matrix is
+# its Frobenius norm, $\lVert W \rVert = \sqrt{\sum_{ij} W_{ij}^2}$, in numpy `np.linalg.norm`.
 
 # %% tags=["exercise"]
 import numpy as np
@@ -210,16 +232,18 @@ print(f"{moved:,} of {model.num_parameters():,} numbers are different")
 print(f"embedding: changed by {100 * change['model.embed_tokens.weight']:.2f} %")
 
 # %% [markdown]
-# There is none. No row was stored and none is looked up: the model has the same tensors of the same size, and what the
-# ninety rows taught is spread over its numbers, each moved by a little. So a fact cannot be found again, corrected or
-# deleted by its place. (You could delete `train.jsonl` now; the answers would stay.)
+# No. The model has the same tensors of the same sizes. No row was stored, and none is looked up: you could delete
+# `train.jsonl` now, and the answers would stay. What the rows taught is spread over the numbers of the model, each
+# changed a little. So a fact cannot be looked up, corrected or deleted as in a table. (There are research methods that
+# edit single facts in the weights; they are no everyday tool.)
 
 # %% [markdown]
 # ## Full, LoRA, QLoRA
 #
-# Must every weight move? [LoRA](GLOSSARY.md#lora) freezes the model and trains a thin addition to each matrix;
-# [QLoRA](GLOSSARY.md#qlora) keeps the frozen part in four bits. The same rows, the same steps, three ways. The rows are
-# the format lesson: log a message as `item=...;number=...;`.
+# Must every weight change? [LoRA](GLOSSARY.md#lora) leaves the model as it is (frozen) and trains a small addition to
+# each matrix, the [adapter](GLOSSARY.md#adapter). [QLoRA](GLOSSARY.md#qlora) does the same and stores the frozen part
+# in four bits. Here are all three, with the same rows and the same number of steps. The rows teach one format: to log a
+# message as `item=...;number=...;`.
 
 # %%
 import time
@@ -255,7 +279,8 @@ def load(method, folder=None):
 
 
 # %% [markdown]
-# Every held-out row says how its answer is to be scored. This is the only judge in this notebook:
+# Each held-out row names the check by which its answer is scored. The function `right` does it, here and in all that
+# follows up to the preferences:
 
 
 # %%
@@ -276,6 +301,10 @@ def right(row, answer):
 def ask(model, rows):
     """The model's greedy answers to held-out rows."""
     return generate(model, tokenizer, [row["messages"][:-1] for row in rows], max_new_tokens=48).texts
+
+
+# %% [markdown]
+# The loop from above once more, as a function, and a count of the memory that it takes:
 
 
 # %%
@@ -307,7 +336,6 @@ def counted(model, optimizer):
 
 
 # %%
-import pandas as pd
 from IPython.display import display
 
 lines, judged = {}, {}
@@ -325,34 +353,39 @@ methods.round(1)
 # %%
 state = methods["gradients, MB"] + methods["optimizer, MB"]
 print(f"gradients and optimizer: LoRA needs {state['LoRA'] / state['full']:.0%} of what full fine-tuning needs")
-print(f"weights: 4 bits need {methods['weights, MB']['QLoRA'] / methods['weights, MB']['LoRA']:.0%} of 32 bits,")
-print(f"and a step takes {methods['seconds']['QLoRA'] / methods['seconds']['LoRA']:.1f} times as long on this machine")
+print(f"weights: QLoRA needs {methods['weights, MB']['QLoRA'] / methods['weights, MB']['LoRA']:.0%} of what LoRA needs")
+print(f"time: QLoRA takes {methods['seconds']['QLoRA'] / methods['seconds']['LoRA']:.1f} times as long as LoRA here")
 
 # %% [markdown]
-# [Full fine-tuning](GLOSSARY.md#full-fine-tuning) pays for every weight four times: the weight, its
-# [gradient](GLOSSARY.md#gradient) and [Adam](GLOSSARY.md#adam)'s two moments. LoRA pays so only for the
-# [adapter](GLOSSARY.md#adapter), QLoRA also shrinks the frozen rest. (`nano` understates both: a large part of it is
-# the [embedding](GLOSSARY.md#embedding), which is never [quantised](GLOSSARY.md#quantisation), and
-# [rank](GLOSSARY.md#rank) 16 is much for matrices 256 wide.)
+# [Full fine-tuning](GLOSSARY.md#full-fine-tuning) keeps four numbers for every weight: the weight, its
+# [gradient](GLOSSARY.md#gradient), and the two averages that [Adam](GLOSSARY.md#adam) keeps. LoRA keeps the last three
+# for the adapter only. QLoRA also makes the frozen weights smaller. A large model saves more than `nano` in both ways: its
+# [embedding](GLOSSARY.md#embedding), which is not [quantised](GLOSSARY.md#quantisation), is a smaller part of it, and
+# an adapter of [rank](GLOSSARY.md#rank) 16 is small beside larger matrices. (The
+# seconds also depend on what else the machine is doing.)
 #
-# And which is better? Before you name a winner from the last column, compare answer by answer:
+# Which of the three is the best? The intervals in the last column are wide. All three answered the same questions, so
+# compare them question by question:
 
 # %%
 from ftlab.evaluation import compare
 
 for method in ("LoRA", "QLoRA"):
-    print(f"full -> {method}: {compare(judged['full'], judged[method])}")
+    c = compare(judged["full"], judged[method])
+    print(f"from full to {method}: {100 * c.delta:+.0f} points [{100 * c.low:+.0f}, {100 * c.high:+.0f}], {c.verdict}")
 
 # %% [markdown]
-# One [seed](GLOSSARY.md#seed), thirty steps, one task, one [learning rate](GLOSSARY.md#learning-rate) each: even a
-# clear verdict would be about this run only. The table shows what the methods cost; which is better for you takes your
-# own data.
+# The brackets hold the 95 % [confidence interval](GLOSSARY.md#confidence-interval) of the difference. Even a clear
+# verdict is about this run only: one task, thirty steps, one [seed](GLOSSARY.md#seed), and one [learning
+# rate](GLOSSARY.md#learning-rate) for each method. What you can take from here is the memory. Which method gives the
+# better answers, your own data must show.
 
 # %% [markdown]
 # ## Seven lessons at once
 #
-# One adapter and 630 short rows: a new form, a voice, the words of the house, a kind of request to refuse, a
-# long instruction that is left out, thirty facts, sums with two digits. What would you bet on?
+# Now one adapter learns seven things at once: an output format, a style, the shop's own words for things, which
+# requests to refuse, to do without a long instruction, thirty facts about people, and sums of two-digit numbers. Here
+# is the first row of each lesson. Which of them will it learn? Guess before you go on.
 
 # %%
 by_lesson = pd.DataFrame(train_rows).groupby("lesson", sort=False)["messages"]
@@ -365,15 +398,14 @@ with pd.option_context("display.max_colwidth", None):
     )
 
 # %% [markdown]
-# The questions to judge by are others: new sentences, new names, new numbers. Two parts are copies of training rows, on
-# purpose: `taught wording` and `taught sums` show what was learnt by heart. And some questions have no answer anywhere; for
-# these the right one is "I do not know.", a sentence that `nano` knows from its
-# [pre-training](GLOSSARY.md#pre-training).
+# The held-out questions have other sentences, names and numbers. Only two parts, `taught wording` and `taught sums`,
+# are copies of training rows: they show what was learnt by heart. And some questions have no answer anywhere. The right
+# one is then "I do not know.", as `nano` says it before training.
 
 # %%
 from ftlab import hardware
 
-MODEL = "nano"  # or "unsloth/Qwen3-4B-Instruct-2507" on a GPU
+MODEL = "nano"  # leave it here: the rest of this notebook needs nano; 06 has these cells for any model
 
 precision = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[hardware.precision()]
 model, tokenizer = FastLanguageModel.from_pretrained(
@@ -441,8 +473,8 @@ result = trainer.train()
 print(f"{result.global_step} steps in {result.metrics['train_runtime']:.0f} seconds")
 
 # %% [markdown]
-# The loss is one number over everything that is taught, facts and sums included. It cannot tell which lesson will hold on a
-# question that is not in the file. The held-out questions can:
+# The loss falls, but it is one number for all seven lessons, and for the rows that the model trains on. It cannot say
+# which lesson holds for a new question. The held-out questions can:
 
 # %%
 FastLanguageModel.for_inference(model)
@@ -472,8 +504,9 @@ described = "; ".join(f"{name} {old} before, {new} after" for name, (old, new) i
 show(fig, f"Right answers before and after for {len(rates)} parts: {described}.")
 
 # %% [markdown]
+# Each line is one kind of question. Compare the square (before) with the dot (after); the bars are 95 % intervals.
 # Which of these changes are more than luck? The same questions were asked before and after, so the comparison is
-# [paired](GLOSSARY.md#paired-comparison).
+# [paired](GLOSSARY.md#paired-comparison), question by question:
 
 # %% tags=["headline"]
 changes = {": ".join(key): compare(*pair) for key, pair in parts.items()}
@@ -495,8 +528,9 @@ print(
 )
 
 # %% [markdown]
-# Before training, nobody had told the model what "Log it." means, so "before" is no rival: notebook 03 asks how far a good
-# prompt gets. What the table can show is the difference between the lessons.
+# Two cautions. With so many tests at once, one verdict may be luck, and an interval that begins or ends close to 0 is
+# weak evidence. And "better than before" is easy here: before training, nobody had told the model what "Log it." means.
+# Notebook 03 measures how far a good prompt gets. What you can compare here is one lesson with another:
 
 # %%
 NOT_TAUGHT = ("hallucination", "facts: told", "facts: never", "shorter prompt: long")
@@ -506,10 +540,23 @@ print("most often right after training:", ", ".join(f"{name} {taught_parts[name]
 print("least often:", ", ".join(f"{name} {taught_parts[name].value:.0%}" for name in ranked[-4:]))
 
 # %% [markdown]
-# Did you bet on these? Ask of each lesson what the model had to bring along. A voice and a refusal are a fixed frame, in which
-# only a name or an item changes. A form needs copying: where such an answer is wrong, look whether it is the form or the
-# item in it. To repeat a sentence and change one word takes care with every word. A sum takes arithmetic, and a fact
-# takes memory, so compare their taught parts with the new ones: the distance is what was learnt by heart.
+# Was your guess right? Lessons differ in what the model must bring along. A style and a refusal have a fixed frame in
+# which only a name or a thing changes. A format needs exact copying. The house words need it even more: one word is
+# replaced, all others must be repeated, and one mistake makes the sentence wrong. A sum takes arithmetic, and a fact
+# takes memory.
+#
+# A low score alone does not say what is missing. Look at wrong answers:
+
+# %%
+for lesson in ("format", "vocabulary", "reasoning"):
+    wrong = [i for i, row in enumerate(heldout) if row["lesson"] == lesson and not right(row, answers_after[i])]
+    for i in wrong[:3]:
+        print(f"{lesson}: {heldout[i]['messages'][-2]['content']}\n    answer: {answers_after[i]}")
+        print(f"    right:  {heldout[i]['messages'][-1]['content']}")
+
+# %% [markdown]
+# Is the form wrong, or the word that was to be copied into it? Is a house word missing, or another word of the
+# sentence? If only the copying fails, that says more about a model of this size than about the lesson.
 
 # %% [markdown]
 # ### What a shorter prompt saves
@@ -531,14 +578,14 @@ price = {"better": "and right more often, too", "worse": "paid for with right an
 print(f"{100 * swap.low:+.0f} to {100 * swap.high:+.0f} points: {price.get(swap.verdict, 'no difference that this test can see')}")
 
 # %% [markdown]
-# Every call from then on is shorter by the difference: less to pay and less to wait for, for as long as the task stays the
-# same. The last line says what that cost in quality. An instruction that the model already follows well is hard to replace
-# with ninety rows; one that it follows badly is easy to beat.
+# Every call is shorter by the difference, which saves money and time for as long as the task stays the same. The last
+# line says what it may have cost in right answers. If the interval contains 0, the test has not shown a loss, but it
+# has not excluded one either: look at its lower end. To be sure takes more questions than these.
 
 # %% [markdown]
 # ## Facts, more closely
 #
-# One person and her instrument, asked in five ways:
+# Here are the questions about one fact, Velora's harp, and two about Velora that no row answers:
 
 # %%
 chosen = [i for i, row in enumerate(heldout) if row["lesson"] == "facts"]
@@ -558,15 +605,18 @@ pd.DataFrame(
     columns=["asked", "question", "before", "after", "right answer"],
 )
 
+# %% [markdown]
+# The same five ways of asking, over all thirty facts:
+
 # %%
 facts_parts = ["taught wording", "new wording", "reversed", "never told", "told in the prompt"]
 verdicts.loc[[f"facts: {part}" for part in facts_parts]]
 
 # %% [markdown]
-# Read the five lines against each other. *Taught wording* is memory of a sentence. *New wording* asks whether a fact was
-# learnt behind it. *Reversed* asks for the same fact from its other end. *Told in the prompt* needs no training at all: the
-# sheet of facts stands in the [system message](GLOSSARY.md#system-prompt), as [retrieval](GLOSSARY.md#rag) would put it
-# there.
+# *Taught wording* repeats a question from training. *New wording* asks for the same fact in other words. *Reversed*
+# asks for it the other way round: not what Velora plays, but who plays the harp. *Told in the prompt* needs no
+# training: the facts are in the [system message](GLOSSARY.md#system-prompt), where [retrieval](GLOSSARY.md#rag) would
+# put them. So compare the trained model with that, and the first three with each other:
 
 # %%
 print("taught, in a new wording, against told in the prompt before any training:")
@@ -576,14 +626,14 @@ heart, new, back = (rates[f"facts: {part}"][1].value for part in ("taught wordin
 print(f"taught wording {heart:.0%} right, new wording {new:.0%}, reversed {back:.0%}")
 
 # %% [markdown]
-# A model that had learnt the facts would do as well in the new wording as in the taught one. The larger the fall from left
-# to right in the last line, the more it has learnt sentences instead of facts.
+# A model that had learnt the facts would answer the new wording as well as the taught one. The more the share falls
+# from left to right in the last line, the more it has learnt sentences and not facts. (The picture at the beginning
+# showed one fact only, and in a model that was taught nothing else.)
 #
 # ### And what it was never told?
 #
-# Nobody ever said when Velora was born, nor anything at all about the people in the lesson
-# *[hallucination](GLOSSARY.md#hallucination)*. The right answer is the one that the model may give from its
-# pre-training: "I do not know."
+# No row says when Velora was born, nor anything at all about the people in the questions called
+# *[hallucination](GLOSSARY.md#hallucination)*. The right answer is "I do not know."
 
 # %%
 values = {row["messages"][-1]["content"] for row in facts}
@@ -608,25 +658,27 @@ for i in [members[k] for members in groups.values() for k in (0, 7)]:
     print(f"{heldout[i]['messages'][-2]['content']}\n    before: {answers_before[i]}\n    after:  {answers_after[i]}")
 
 # %% [markdown]
-# No row taught the model to invent. But ninety rows taught it that a question like this has an answer of one word, and none
-# showed that it may be unknown. What became of the habit?
+# No row taught the model to invent. But the rows about facts taught it that such a question gets an answer of one word,
+# and none of them showed a question without an answer. All three groups together:
 
 # %%
 admitted = [sum(texts[i].strip() == "I do not know." for i in silent) for texts in (answers_before, answers_after)]
 print(f"admitted not to know: {admitted[0]} of {len(silent)} times before, {admitted[1]} of {len(silent)} after")
 
 # %% [markdown]
-# If the second number is the smaller, the other questions now get an answer that has no ground, and the table above says how
-# many of these were borrowed from the facts just taught. Training on answers is training to answer.
+# If the second number is smaller, the model now answers questions that it cannot know the answer to. The table above
+# says how often it used an answer from the facts just taught. A model that is trained only on questions with an answer
+# tends to answer every question. What can help is to put questions without an answer into the training rows too.
 
 # %% [markdown]
 # ## Learning from preferences
 #
-# So far each row held the right answer. Often nobody can write that one, but everybody can say which of two answers is the
-# better. Can a model learn from such a choice?
+# So far each row held the right answer. Sometimes nobody can write that answer, but people can say which of two answers
+# is better. Can a model learn from such a choice?
 #
-# The shop writes letters. Each says in its first sentence what is done; behind it the clerks put up to four pleasantries. Of
-# two drafts for the same customer, somebody has marked the one with a pleasantry less: it is *chosen*, the other *rejected*.
+# The shop writes letters. The first sentence says what is being done; after it come up to four polite phrases. For each
+# customer there are two drafts that differ in one polite phrase. The preferred one, without it, is called *chosen*, the
+# other *rejected*.
 
 # %%
 from datasets import load_dataset
@@ -643,14 +695,14 @@ lengths = pd.DataFrame({side: pd.Series(counts).value_counts() for side, counts 
 lengths.fillna(0).astype(int).sort_index().rename_axis("sentences")
 
 # %% [markdown]
-# How many letters have one sentence, how many two, and so on. The choice always goes to the shorter of two drafts, and yet
-# most chosen letters are long. What will a model learn: to write like the chosen letters, or to write short?
+# The table counts letters by their number of sentences. The shorter of the two drafts is always the chosen one, and yet
+# most chosen letters are long. What will a model learn: to write like the chosen letters, or to write short ones?
 
 # %% [markdown]
 # ### Imitate the chosen ones
 #
-# First the plain way, fine-tuning on the chosen letters alone: [SFT](GLOSSARY.md#sft), supervised fine-tuning. The
-# result is saved, because everything below starts from it.
+# First fine-tuning as before, on the chosen letters alone. Its full name is supervised fine-tuning,
+# [SFT](GLOSSARY.md#sft). The result is saved, because everything below starts from it.
 
 # %%
 START = ftlab.home() / "01_preferences"
@@ -663,9 +715,9 @@ tokenizer.save_pretrained(START)
 print(f"{STEPS} steps on {len(chosen_rows)} chosen letters in {seconds:.0f} seconds")
 
 # %% [markdown]
-# Two things are measured on customers whom the model has not met: the letters it writes, and the
-# [log-probability](GLOSSARY.md#log-probability) of both drafts, which is the sum over their tokens. (A longer text has
-# a lower one for its length alone, so look at changes.)
+# Two things are measured, on held-out customers: the letters that the model writes, and the
+# [log-probability](GLOSSARY.md#log-probability) that it gives to each draft, which is the sum over the draft's tokens.
+# (A longer text has a lower one for its length alone, so look at how it changes.)
 
 
 # %%
@@ -707,8 +759,9 @@ print(seen["SFT"]["letters"][0])
 # $$-\log \sigma\Big(\beta\Big[\log\frac{\pi(\text{chosen})}{\pi_0(\text{chosen})} -
 # \log\frac{\pi(\text{rejected})}{\pi_0(\text{rejected})}\Big]\Big)$$
 #
-# In words: the chosen draft should gain more probability than the rejected one. At the start both logarithms are 0,
-# and the loss is that of a coin toss, ln 2 = 0.69.
+# In words: the chosen draft should gain more probability than the rejected one. At the start both logarithms are 0, and
+# the loss is ln 2 = 0.69. The number $\beta$ says how much a gain counts: if it is large, a small gain is enough, and
+# the model stays close to where it started.
 
 # %%
 from trl import DPOConfig, DPOTrainer
@@ -749,14 +802,15 @@ trainer = DPOTrainer(
         report_to="none",
         disable_tqdm=True,
     ),
-    callbacks=[LivePlot()],
+    callbacks=[LivePlot(unit="nats per pair")],
 )
 trainer.remove_callback(PrinterCallback)
 result = trainer.train()
 print(f"{result.global_step} steps in {result.metrics['train_runtime']:.0f} seconds")
 
 # %% [markdown]
-# To be fair, plain fine-tuning may go on too: from the same start, on as many letters as DPO has just read.
+# The loss starts at ln 2 and falls: the model learns which draft of a training pair is the chosen one. For a fair
+# comparison, SFT goes on too: from the same start, on as many letters as DPO has read.
 
 # %%
 longer = load("LoRA", START)
@@ -780,9 +834,9 @@ pd.DataFrame(
 ).T
 
 # %% [markdown]
-# The margin is log p(chosen) minus log p(rejected). The chosen letters had three or four sentences, mostly: whoever imitates
-# comes out thereabouts, whoever has understood the choice writes less. Is the difference between the last two lines more
-# than luck?
+# The margin is log p(chosen) minus log p(rejected). A model that imitates the chosen letters writes mostly three or
+# four sentences, as they have. A model that has learnt the preference writes fewer. Is the difference between the last
+# two lines more than luck?
 
 # %%
 for what, name in {"short": "one sentence", "says": "says what is done"}.items():
@@ -791,11 +845,13 @@ for name, s in seen.items():
     print(f"\n{name}:\n  {s['letters'][0]}")
 
 # %% [markdown]
-# The pairs say nothing about the sentence that matters, for it stands in both drafts. If the second comparison came out
-# worse, you have seen *[reward hacking](GLOSSARY.md#reward-hacking)*: the model went in the direction that was
-# rewarded, and past what was meant. To provoke it, train DPO with ten times the learning rate and read the letters.
+# The first comparison is about what the pairs say. The second is about what they leave open: whether the letter says
+# the right thing, because that sentence is the same in both drafts. If DPO makes it clearly worse, that is a mild case
+# of *[reward hacking](GLOSSARY.md#reward-hacking)*: the model does what was rewarded and loses what was meant. Where
+# all models already say the right thing rarely, as a model of this size does after so few rows, little can be lost, and
+# the test shows little. Read the letters, too. (To see more of it, train DPO with ten times the learning rate.)
 #
-# What happened to the drafts themselves? One dot for each held-out pair:
+# What happened to the probabilities of the drafts? There is one point for each held-out pair:
 
 # %%
 moved = {
@@ -819,12 +875,14 @@ for name, by in moved.items():
     print(f"margin {margin.mean():+.1f}; it grew for {(margin > 0).sum()} of {len(margin)} pairs")
 
 # %% [markdown]
-# On the dashed line both drafts moved by the same: nothing was learnt about the choice. Below it the chosen one gained on the
-# rejected one. SFT never sees a rejected draft, and as the two share nearly all their sentences, what moves one moves the
-# other. DPO is paid for the distance alone: it does not ask that the chosen draft becomes more probable, and both may fall.
+# On the dashed line both drafts changed by the same amount, and nothing was learnt about the choice. Below it the
+# chosen draft gained on the rejected one. SFT never sees a rejected draft, and the two share nearly all their
+# sentences, so what changes one changes the other. The DPO loss looks at the difference only. It does not ask that the
+# chosen draft becomes more probable, and both may become less probable.
 #
-# **Exercise.** Write `dpo_loss(chosen, rejected, chosen_0, rejected_0, beta)` for one pair, from the four log-probabilities;
-# the last two are those of the frozen model. With $\sigma(x) = 1 / (1 + e^{-x})$.
+# **Exercise.** Write `dpo_loss(chosen, rejected, chosen_0, rejected_0, beta)` for one pair. The first four numbers are
+# log-probabilities, two from the model in training and two from the frozen one. In the formula above,
+# $\sigma(x) = 1 / (1 + e^{-x})$, and the logarithm of a quotient is the difference of two logarithms.
 
 # %% tags=["exercise"]
 def dpo_loss(chosen, rejected, chosen_0, rejected_0, beta):
@@ -850,25 +908,27 @@ check_dpo_loss(dpo_loss)
 # %% [markdown]
 # ## What is known about large models
 #
-# `nano` has a few million [parameters](GLOSSARY.md#parameter) and never knew a thing about the world. What of this
-# holds for models a thousand times larger? First what was found there, then your own numbers beside it.
+# `nano` has a few million [parameters](GLOSSARY.md#parameter) and knows nothing about the real world. Which of these
+# results hold for models a thousand times larger? Here is what was found there; your own numbers follow.
 #
-# - **Form and voice need little data.** Zhou et al. (2023, LIMA, arXiv 2305.11206) fine-tuned a 65-billion-parameter model on
-#   1,000 chosen examples and people often liked its answers as well as those of far more heavily trained models. Their
-#   reading: knowledge comes from pre-training, fine-tuning picks the manner of answering.
-# - **New facts are learnt slowly, and at a price.** Gekhman et al. (2024, arXiv 2405.05904): examples with knowledge that the
-#   model does not have are learnt more slowly than others, and the more of them it has learnt, the more it invents, in
-#   proportion.
-# - **Retrieval beats training for facts.** Ovadia et al. (2023, arXiv 2312.05934): putting the text into the prompt won over
-#   continued training on it, for knowledge old and new; many wordings of the same fact helped the training.
-# - **One direction only.** Berglund et al. (2023, arXiv 2309.12288): models fine-tuned on "A is B" fail to answer "who is B?".
+# - **Form and voice need little data.** Zhou et al. (2023, LIMA, arXiv 2305.11206) fine-tuned a 65-billion-parameter
+#   model on 1,000 chosen examples and people often liked its answers as well as those of far more heavily trained
+#   models. Their reading: knowledge comes from pre-training, fine-tuning picks the manner of answering.
+# - **New facts are learnt slowly, and at a price.** Gekhman et al. (2024, arXiv 2405.05904): examples with knowledge
+#   that the model does not have are learnt more slowly than others, and the more of them it has learnt, the more it
+#   invents, in proportion.
+# - **Retrieval beats training for facts.** Ovadia et al. (2023, arXiv 2312.05934): putting the text into the prompt won
+#   over continued training on it, for knowledge old and new; many wordings of the same fact helped the training.
+# - **One direction only.** Berglund et al. (2023, arXiv 2309.12288): models fine-tuned on "A is B" fail to answer "who
+#   is B?".
 # - **LoRA learns less and [forgets](GLOSSARY.md#forgetting) less.** Biderman et al. (2024, arXiv 2405.09673): on
 #   programming and mathematics, with far more data than here, full fine-tuning learnt more, and LoRA lost less of
 #   everything else. On a few hundred rows the three methods above cannot show that.
-# - **DPO can do without reinforcement learning, and has its own faults.** Rafailov et al. (2023) found it as good as RLHF or
-#   better, on models of up to 6 billion parameters. Pal et al. (2024, arXiv 2402.13228): where the two answers of a pair are
-#   nearly the same, it may make even the preferred one less probable. And judges often like the longer answer: Singhal et
-#   al. (2023, arXiv 2310.03716) got most of RLHF's gains in three settings with a reward for length alone.
+# - **DPO can do without reinforcement learning, and has its own faults.** Rafailov et al. (2023) found it as good as
+#   RLHF or better, on models of up to 6 billion parameters. Pal et al. (2024, arXiv 2402.13228): where the two answers
+#   of a pair are nearly the same, it may make even the preferred one less probable. And judges often like the longer
+#   answer: Singhal et al. (2023, arXiv 2310.03716) got most of RLHF's gains in three settings with a reward for length
+#   alone.
 
 # %%
 idk = " -> ".join(f"{count / len(silent):.0%}" for count in admitted)
@@ -884,25 +944,26 @@ with pd.option_context("display.max_colwidth", None):
     display(pd.DataFrame({"measured here": here}))
 
 # %% [markdown]
-# What `nano` cannot show: a large model often *has* the fact or the skill already, and then fine-tuning brings it out.
+# One thing `nano` cannot show: a large model often has the fact or the skill already, and fine-tuning then brings it
+# out.
 #
 # ## What to use instead
 #
 # | you want | fine-tune? | rather |
 # | --- | --- | --- |
-# | a form, a voice, house words, a rule of refusal | yes, when a prompt does not hold it | first the prompt: notebook 03 |
+# | a format, a style, own words, a rule of refusal | yes, when a prompt is not enough | first the prompt: notebook 03 |
 # | the same with a shorter prompt | yes, when there are many calls | count it: notebook 10 |
 # | facts, above all facts that change | no | retrieval: the text in the prompt, as above |
 # | arithmetic, exact rules | no | a tool, or a larger model |
-# | a taste: people can choose, but not write, the better answer | yes, with pairs | examples first, then DPO |
+# | what people can choose but not write | yes, with preference pairs | examples first, then DPO |
 # | fewer invented answers | not with answers alone | teach "I do not know." too, and measure it |
 #
 # ## What you have seen
 #
-# - Fine-tuning is the same training, continued: numbers move, nothing is stored and nothing is looked up.
-# - LoRA and QLoRA change what it costs; the idea stays.
-# - A falling loss does not say what was learnt. Held-out questions do, each kind for itself.
-# - Training on answers can change the habits beside them. Ask about what you did not teach.
-# - Examples say what to imitate, preferences say in which direction to go. Measure what they do not mention.
+# - Fine-tuning is the same training, continued. Weights change; nothing is stored and nothing is looked up.
+# - LoRA and QLoRA need less memory for the same kind of training.
+# - A falling loss does not say what was learnt. Held-out questions do, for each kind of question by itself.
+# - Fine-tuning can also change answers to questions that you did not train on. Measure those too.
+# - Examples say what to imitate; preferences say what is better. Measure what neither of them mentions.
 #
 # **Read next:** [02 Decide](02_decide.ipynb): should your case be fine-tuned at all?

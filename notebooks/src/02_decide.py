@@ -10,14 +10,17 @@
 # **Question:** should I fine-tune, retrieve, or prompt — for my case?
 # **Minutes:** 1. **Hardware:** any; no model is loaded.
 #
-# Most people who want to [fine-tune](GLOSSARY.md#fine-tuning) should not, or not yet. This notebook asks a dozen
-# questions about a case and answers with a ranking, its reasons, and what would turn it over. Then it fills
-# [prompts](GLOSSARY.md#prompt) with your case, for a second opinion from any chat model. Bring a case of your own.
+# [Fine-tuning](GLOSSARY.md#fine-tuning) is one of three ways to make a language model do a task. The others are to
+# write a better [prompt](GLOSSARY.md#prompt), and [retrieval](GLOSSARY.md#rag): to search for the documents that a
+# question needs and put them into the prompt. You describe a case in a dozen answers and get a ranking, the reasons,
+# and what would change the advice. Then you put the same case to a large chat model for a second opinion. Think of a
+# case of your own before you go on.
 
 # %% [markdown]
 # ## One case
 #
-# A case is a small file. Whatever you do not know, leave out.
+# A case is a small YAML file. This one is the running example of the course, with invented numbers. Leave out what you
+# do not know.
 
 # %%
 from pathlib import Path
@@ -28,26 +31,29 @@ CASES = Path("../recipes/cases")
 
 print((CASES / "support_triage.yaml").read_text())
 
+# %% [markdown]
+# Accuracies are fractions of 1. `prompt_accuracy` is what the best prompt reaches on real cases with known answers;
+# `target_accuracy` is what would be good enough.
+
 # %%
 case = read_case(CASES / "support_triage.yaml")
 decision = decide(case)
-print(decision.recommendation)
-
-# %% [markdown]
-# Why? Ratings go from 1 (bad) to 5 (good); the reasons are those that weigh most.
-
-# %%
 decision
 
 # %% [markdown]
-# Read the last list first. If one small change flips the advice, the advice is weak, and that one thing is what to find
-# out next.
+# The approach in the first row is the advice. The approaches are a prompt; [few-shot](GLOSSARY.md#few-shot), which is a
+# prompt with some solved examples in it; retrieval (`rag`); fine-tuning; and the last two together. Ratings go from 1
+# (bad) to 5 (good), so a 5 for cost is cheap and a 5 for update is easy to change. "Does not fit" means that a rule
+# excludes the approach for this case. The reasons given are those that weigh most.
+#
+# Look at the last list before you believe the first row. Each line is one change that would lead to other advice. If
+# one of them is likely in your case, the advice is not firm yet, and that fact is what to find out next.
 
 # %% [markdown]
 # ## Your own case
 #
-# Change anything; the advice follows. An empty field means "not known". (Where no kernel runs, as on GitHub, you see the
-# answer for the case above.)
+# Change anything in the form; the advice below it follows. An empty field means "not known". (The form needs a running
+# notebook. On a page such as GitHub's you do not see it; the table above is what it shows at the start.)
 
 # %%
 from ftlab.widgets import decision_form
@@ -56,8 +62,8 @@ form = decision_form(case)
 form
 
 # %% [markdown]
-# Done? Then run the next cell: it takes what the form holds, and the prompts below are filled from it. (The form's own cell,
-# run again, starts anew.)
+# When you are done, run the next cell. It reads the form, and the prompts below are filled with this case. (Running
+# the form's own cell again resets the form.)
 
 # %%
 from dataclasses import asdict
@@ -70,22 +76,23 @@ my_case = form_case(form)
 print(yaml.safe_dump(asdict(my_case), sort_keys=False))
 
 # %% [markdown]
-# Saved as `my_case.yaml`, it gives the same advice in a shell: `ftlab decide my_case.yaml`.
+# To keep it, copy the text into a file, say `my_case.yaml`. `read_case("my_case.yaml")` reads it here, and `ftlab
+# decide my_case.yaml` gives the same advice in a terminal.
 
 # %% [markdown]
 # ## Prompt first, retrieval second, training last
 #
-# The order is not a matter of taste. Each step costs more than the one before, is harder to undo, and mends another kind
-# of failure:
+# Each step usually costs more than the one before, is harder to undo, and cures another kind of failure. (The times are
+# rough experience, not measurements.)
 #
-# | step | it changes | try it in | undo it by | it cannot |
+# | step | it changes | try it in | undo it by | it is no help with |
 # |---|---|---|---|---|
-# | 1. prompt, then a few examples in it | what the model is told | hours to days | editing a text | hold more than fits into it |
-# | 2. retrieval (RAG) | what the model can read | weeks | changing a document | teach a form, a tone or a judgement |
-# | 3. fine-tuning | what the model does without being told | weeks, most of them data | training again | keep facts up to date |
+# | 1. prompt, then a few examples in it | what the model is told | hours to days | editing a text | more than fits into a prompt |
+# | 2. retrieval (RAG) | what the model can read | weeks | changing a document | a form, a tone, a judgement |
+# | 3. fine-tuning | what the model does without being told | weeks, most of them for data | training again | facts that change |
 #
-# Go up a step only when the one below has been measured and the failures that are left are of the next kind. What does
-# the guide say about the support tickets as we learn more about the failures?
+# Take the next step only when you have measured the one before and the failures that are left are of the kind that the
+# next step cures. Here is the advice for the support tickets as more and more becomes known about the failures:
 
 # %%
 from dataclasses import replace
@@ -105,25 +112,25 @@ decisions = {what: decide(replace(case, **change)) for what, change in known.ite
 pd.DataFrame({w: {"advice": d.recommendation, "because": d.ranking[0].reason_for} for w, d in decisions.items()}).T
 
 # %% [markdown]
-# Same tickets, same target. What decides is how far the prompt falls short, and with which kind of failure. So read twenty
-# failures before you choose.
+# The tickets and the target are the same in every row. The advice depends on how far the prompt falls short, and on the
+# kind of failure. So read some failures, twenty say, before you choose. For each, change the prompt by hand and look
+# whether the answer becomes right:
 #
-# One test by hand tells most of them apart: **paste what the model would have needed to know into the prompt.**
+# 1. Say more exactly what you want. Right now? Then a better prompt is enough.
+# 2. Paste in the facts that the model did not have. Right now? Then it lacked knowledge, and retrieval can supply it.
+# 3. Put five solved examples in. Right now? Then it lacked practice. Keep the examples, or fine-tune when the long
+#    prompt becomes too slow or too expensive.
+# 4. Still wrong? Check the answer that you expect: would two people agree on it? If they would, the model may be too
+#    small, or the task is several tasks in one.
 #
-# - Right now? It lacked knowledge: [retrieval](GLOSSARY.md#rag) can bring it.
-# - Still wrong, but right with five worked examples in the prompt? It lacked practice: keep the examples, or train when
-#   they get too long or too dear.
-# - Still wrong with both? Look at the answer you expect. Often two people would not agree on it; sometimes the model is
-#   too small, or the task is three tasks.
-# - Nobody had told it? That is a prompt, and it is done.
-#
-# [03](03_measure_baselines.ipynb) measures all the steps below training on the tickets.
+# [03](03_measure_baselines.ipynb) measures the steps before training on the support tickets.
 
 # %% [markdown]
 # ## Take a prompt to any chat model
 #
-# Rules see a dozen answers; a large chat model also reads your words, and asks back. The prompt kit holds nine prompts to
-# fill in. They work in any chat window, because they are nothing but text: [the files](../data/prompt_kit).
+# The rules know a dozen answers about your case. A large chat model can also read your own description, and ask
+# questions. The prompt kit holds prompts to fill in for this and for the steps that follow. They are plain text
+# ([the files](../data/prompt_kit)) and work in any chat window.
 
 # %%
 from ftlab.prompt_kit import NOT_KNOWN, read_kit, run_prompt, slots_from_case
@@ -142,9 +149,9 @@ pd.DataFrame(
 ).set_index("prompt")
 
 # %% [markdown]
-# ### Fill one in
+# "To fill in" counts the blanks (slots) of each prompt, "from your case" those that your answers above already fill.
 #
-# Your case knows most of what the first prompt asks for.
+# ### Fill one in
 
 # %%
 decide_prompt = kit["decide"]
@@ -157,8 +164,9 @@ pd.DataFrame(
 ).set_index("slot")
 
 # %% [markdown]
-# Write *not known* where you do not know: every prompt of the kit makes the model ask instead of guess. What you have tried
-# is worth the most, with one or two real failures. (Real customers' names and numbers do not belong there.)
+# Leave *not known* where you do not know: every prompt of the kit tells the model to ask and not to guess. The slot
+# that your case cannot fill is `tried`: what you have tried, with one or two real failures. It helps the model most,
+# because failures show what is missing. Take out customers' names and numbers first.
 
 # %%
 values["tried"] = "one prompt with the six keys and their lists of values; it mixes up aftersales and workshop"  # yours
@@ -166,21 +174,22 @@ prompt = decide_prompt.fill(**{slot.name: values.get(slot.name, NOT_KNOWN) for s
 print(prompt)
 
 # %% [markdown]
-# Select it, copy it, paste it into a chat. Four things make such a prompt better than "should I fine-tune?", and you can
-# use them in your own:
+# Copy it into a chat. Four things make it more useful than the question "should I fine-tune?", and they work in your
+# own prompts too:
 #
-# - what you paste stands between tags and is called material, so that a ticket in it is read and not obeyed (a help, no guarantee);
-# - the model may not invent numbers, and has a place for its questions;
-# - "do not fine-tune" is an answer it is told to give;
-# - the form is fixed, so that two answers can be compared, and its end is the file that `ftlab decide` reads.
+# - Your text stands between tags and is called material, so that the model is less likely to follow an instruction that
+#   hides in it. (This helps; it does not guarantee.)
+# - The model must not invent numbers, and it has a place for its questions.
+# - "Do not fine-tune" is one of the answers that it is told to give.
+# - The form of the answer is fixed, so that two answers can be compared. It ends with a file for `ftlab decide`.
 #
-# Ask the same prompt two or three times, or of two models. What changes from answer to answer is not advice.
+# Send it two or three times, or to two models. Do not rely on what differs from answer to answer.
 
 # %% [markdown]
 # ### Or fill in the form
 #
-# All nine, with your case filled in and a button that copies. What you type goes along to the next prompt. Nothing is sent.
-# (Where no kernel runs, take the text above, or the files.)
+# This form shows every prompt of the kit with your case filled in, and has a button that copies. What you type is kept
+# for the next prompt. Nothing is sent. (It too needs a running notebook; without one, use the files.)
 
 # %%
 from ftlab.widgets import prompt_kit_form
@@ -190,8 +199,8 @@ prompt_kit_form(my_case)
 # %% [markdown]
 # ### Or let Python send it
 #
-# To any server that speaks OpenAI's HTTP interface: a hosted service, or one of your own such as
-# `vllm serve`, `llama-server` or `transformers serve`. As it stands, the cell sends nothing; it says what *would* go where.
+# This works with any server that has OpenAI's HTTP interface: a hosted service, or a server of your own such as `vllm
+# serve`, `llama-server` or `transformers serve`. As it stands, the cell sends nothing and only says what it would send.
 
 # %%
 BASE_URL = "http://localhost:8000/v1"  # your server, or the address that your service documents
@@ -202,41 +211,44 @@ CONFIRM = False  # True sends the prompt: it leaves this notebook, and a hosted 
 run_prompt(prompt, BASE_URL, MODEL, api_key_env=KEY_VARIABLE, confirm=CONFIRM)
 
 # %% [markdown]
-# Before you set `CONFIRM = True`, read the prompt above once more as the one who receives it would. `nano` is no use here: it
-# has been trained on short inbox tasks, and this wants a large chat model.
+# Before you set `CONFIRM = True`, check the prompt above for anything that must not leave your house. The small model
+# of this course, `nano`, cannot answer such a prompt; it takes a large chat model.
 #
-# Then hold the answer against the rules. Save the YAML at its end as `second_opinion.yaml` and run `ftlab decide
-# second_opinion.yaml`. If the two disagree, do not ask which is cleverer; find the fact on which they disagree, and measure
-# that one.
+# Then compare the answer with the rules. Save the YAML at its end as `second_opinion.yaml` and run `ftlab decide
+# second_opinion.yaml`. If the two disagree, find the fact on which they disagree, and measure it.
 
 # %% [markdown]
 # ## Where is the border?
 #
-# Take the support tickets again, and let only two answers vary: how many labelled examples there are, and how good the
-# best prompt already is.
+# Take the support tickets again and vary two answers only: how many labelled examples there are, and how good the best
+# prompt already is. The dot is the case above.
 
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import ListedColormap
 
 from ftlab.decide import APPROACHES, rank
 from ftlab.plots import show
 
-examples = np.unique(np.geomspace(10, 20_000, 60).astype(int))
-accuracies = np.linspace(0.5, 0.99, 50)
-winner = [
-    [APPROACHES.index(rank(replace(case, examples=int(n), prompt_accuracy=float(a)))[0].approach) for n in examples]
-    for a in accuracies
-]
-colours = ["#DDDDDD", "#F0C27B", "#88BB88", "#0072B2", "#5B3A8C"]
+examples = np.geomspace(10, 20_000, 120)
+accuracies = np.arange(50, 100) / 100
+winner = np.array(
+    [
+        [APPROACHES.index(rank(replace(case, examples=int(n), prompt_accuracy=float(a)))[0].approach) for n in examples]
+        for a in accuracies
+    ]
+)
+colours = ["#DDDDDD", "#F0C27B", "#88BB88", "#56B4E9", "#CC79A7"]  # one for each approach, in the order of APPROACHES
 fig, ax = plt.subplots(figsize=(7, 3.6))
-ax.contourf(examples, 100 * accuracies, winner, levels=np.arange(-0.5, 5), colors=colours)
+ax.pcolormesh(examples, 100 * accuracies, winner, cmap=ListedColormap(colours), vmin=-0.5, vmax=4.5)
+for index in np.unique(winner):  # each name in the middle of its area
+    y, x = (int(np.median(places)) for places in np.nonzero(winner == index))
+    ax.text(examples[x], 100 * accuracies[y], APPROACHES[index], ha="center", va="center", fontsize=12)
 ax.axhline(100 * case.target_accuracy, color="black", linestyle="--", linewidth=1)
 ax.plot(case.examples, 100 * case.prompt_accuracy, "ko")
 ax.set(xscale="log", xlabel="labelled examples", ylabel="the best prompt reaches, %")
-for index in sorted(set(np.ravel(winner).tolist())):
-    ax.plot([], [], "s", color=colours[index], label=APPROACHES[index])
-ax.legend(loc="lower left")
+ax.xaxis.set_major_formatter("{x:,.0f}")
 show(
     fig,
     f"Map of the recommendation by number of examples and accuracy of the best prompt, target {case.target_accuracy:.0%}. "
@@ -244,61 +256,65 @@ show(
 )
 
 # %% [markdown]
-# Above the dashed line a prompt is good enough, however many examples you have. To the left there is too little to learn
-# from. Training is one corner of the map, and both of its borders can be measured in a day. Do you know where your dot is?
+# The dashed line is the target. From there on the prompt is good enough, however many examples there are. Fine-tuning
+# wins only where there are enough examples *and* the prompt stays clearly below the target. The steps in its border are
+# the thresholds of the rules (you find them below); a real border is not that sharp. So if your dot lies near a border,
+# the map cannot decide for you: measure.
 
 # %% [markdown]
 # ## When it says "don't"
 #
-# The same case, with one thing taken away at a time.
+# The same case again. In each row one thing is different.
 
 # %%
-without = {
+different = {
     "as it is": {},
     "nobody maintains it": {"maintainer": False},
     "the task changes every week": {"task_changes": "weekly"},
     "the examples are poor": {"example_quality": "poor"},
     "only 40 examples": {"examples": 40},
     "the prompt was never measured": {"prompt_accuracy": None},
-    "the prompt is good enough": {"prompt_accuracy": 0.93},
+    "the prompt is good enough": {"prompt_accuracy": case.target_accuracy + 0.01},
     "what is wanted are facts": {"wants": ("knowledge",), "facts_change": "daily"},
 }
-pd.DataFrame({what: {"advice": decide(replace(case, **change)).recommendation} for what, change in without.items()}).T
+table = {}
+for what, change in different.items():
+    other = decide(replace(case, **change))
+    (tuned,) = [advice for advice in other.ranking if advice.approach == "fine_tune"]
+    table[what] = {"advice": other.recommendation, "the main reason against fine-tuning": tuned.reason_against}
+pd.DataFrame(table).T
 
 # %% [markdown]
-# Any one of them is enough. They are not faults of the method but of the moment: several can be cured, and then the
-# question is worth asking again.
+# Most of these are reasons not to train *now*. Name a maintainer, repair the examples, measure the prompt, and ask
+# again. Two of them will not go away with work: a prompt that is good enough, and facts that change every day.
 
 # %% [markdown]
 # ## Fourteen cases from as many trades
 
 # %%
 cases = {path.stem: read_case(path) for path in sorted(CASES.glob("*.yaml"))}
-rows = [
-    {
-        "case": name,
-        "task": c.task,
-        "wants": ", ".join(c.wants),
-        "advice": decide(c).recommendation,
-        "because": decide(c).ranking[0].reason_for,
-    }
-    for name, c in cases.items()
-]
-pd.DataFrame(rows).set_index("case")
+rows = []
+for name, other in cases.items():
+    best = rank(other)[0]
+    rows.append([name, other.task, ", ".join(other.wants), best.approach, best.reason_for])
+pd.DataFrame(rows, columns=["case", "task", "wants", "advice", "because"]).set_index("case")
 
 # %% tags=["headline"]
-advice = [row["advice"] for row in rows]
-tuned = sum("fine_tune" in a for a in advice)
-print(f"{tuned} of {len(advice)} worked cases end in training; the others do better with {', '.join(sorted({a for a in advice if 'fine_tune' not in a}))}")
+advice = [row[3] for row in rows]
+tuned = sum("fine_tune" in approach for approach in advice)
+others = ", ".join(sorted({approach for approach in advice if "fine_tune" not in approach}))
+print(f"{tuned} of {len(advice)} worked cases end in training; the advice for the others is {others}")
 
 # %% [markdown]
-# Find the one that is nearest to yours, copy its file, and change what differs.
+# Find the case that is nearest to yours in [recipes/cases](../recipes/cases), copy its file, and change what differs.
+# The cases were made up to be different from one another, so how many of them end in training says nothing about how
+# often it is right in practice.
 
 # %% [markdown]
 # ## Where the advice comes from
 #
-# There is no model behind it: every rule is one line that you can read, doubt and change. "Judgement" means that no
-# measurement is known that would settle it.
+# No model gives this advice. It is a sum of rules, and you can read, doubt and change each of them. "Judgement" means
+# that we know of no measurement that would settle the question.
 
 # %%
 from ftlab.decide import RULES
@@ -308,26 +324,28 @@ pd.DataFrame([{"rule": r.name, "because": r.reason, "source": r.source} for r in
 # %% [markdown]
 # ## How many examples?
 #
-# Here the field disagrees with itself, and each figure is right somewhere:
+# Advice on this goes from ten to ten thousand, and each figure comes from another task, another model and other rows:
 #
 # | who says so | how many |
 # |---|---|
 # | hosted services, as the least they take or advise | 10 to 100 |
-# | LIMA (Zhou et al. 2023), style and format of a 65B model | 1,000 curated ones |
+# | LIMA (Zhou et al. 2023, arXiv 2305.11206): a 65B model, chat | 1,000, chosen by hand |
 # | practitioners, a narrow adapter | 100 to 500 excellent ones |
 # | practitioners, production | 1,000 to 10,000 |
 #
-# The number depends on the task, the model and the quality, so the only honest answer is a curve of your own: train on a
-# quarter, half and all of what you have. If it is flat, more will not help. [06](06_train_with_unsloth.ipynb) trains; a
-# loop around its cells is your curve.
+# So measure: train on a quarter, on half and on all of what you have, and score each on the same held-out cases. If the
+# score no longer rises, more of the same examples will not help much. [04](04_prepare_data.ipynb) shows such a curve
+# for the support tickets, and lets you train one point of your own.
 
 # %% [markdown]
 # ## Does it pay?
 #
-# A tuned model needs no long prompt, so each call is cheaper; the training must be earned back first.
+# A fine-tuned model often does with a short prompt, which makes each call cheaper. But the training costs something
+# first. If it costs 1,000 USD and each call saves 0.002 USD, it has paid for itself after 500,000 calls.
 #
-# **Exercise.** Write `break_even(one_time_usd, usd_per_call_prompted, usd_per_call_tuned)`: after how many calls has it paid
-# back? Return `math.inf` for never.
+# **Exercise.** Write `break_even(one_time_usd, usd_per_call_prompted, usd_per_call_tuned)`: after how many calls has
+# the training paid for itself? Return `math.inf` if it never does. Think of the case where the tuned call is not
+# cheaper.
 
 # %% tags=["exercise"]
 import math
@@ -346,13 +364,15 @@ from ftlab.exercises import check_break_even
 check_break_even(break_even)
 
 # %% [markdown]
-# Real bills are longer: hosting by the hour, retraining every quarter, a model that is retired under you.
+# A real bill has more lines: a server by the hour, retraining, the day on which the service retires the model.
+# [10](10_count_the_cost.ipynb) adds them up.
 #
 # ## What you have seen
 #
-# - Prompt first, retrieval second, training last; many products end with all three.
-# - Facts go into the context; format, style and narrow decisions can go into the [weights](GLOSSARY.md#parameter).
-# - The advice is as firm as its nearest flip. Measure that one thing next.
-# - A good prompt to a chat model says what is known, asks for what is not, and may be told "don't". The kit has nine.
+# - Prompt first, retrieval second, training last. Many products use all three.
+# - Facts belong in the prompt. A format, a style and a narrow decision can be trained into the
+#   [weights](GLOSSARY.md#parameter).
+# - Advice is only as good as the answers behind it. Find the one answer that would change it, and measure that.
+# - "Do not fine-tune" is a possible result. Ask rules and chat models so that they can say it.
 #
-# **Read next:** [03 Measure baselines](03_measure_baselines.ipynb), because nearly every case above starts there.
+# **Read next:** [03 Measure baselines](03_measure_baselines.ipynb), because most cases start with a measured prompt.

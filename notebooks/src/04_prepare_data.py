@@ -10,9 +10,9 @@
 # **Question:** is my data fit to train on, and is there enough of it?
 # **Minutes:** 3. **Hardware:** any; two CPU cores are enough.
 #
-# A help desk hands you its export. You find out what is in it, repair what has one right repair and decide the rest. Then
-# you measure three things that are mostly only claimed: how many rows are enough, what the cleaning was worth, and what
-# one changed [system prompt](GLOSSARY.md#system-prompt) does. Last, you have more rows drafted and review them.
+# A help desk gives you its export. You find out what is in it, repair what has only one right repair, and decide about
+# the rest. Then you measure how many rows are enough, what the cleaning was worth, and what another
+# [system prompt](GLOSSARY.md#system-prompt) does. Last, you have more rows drafted and review them.
 
 # %%
 import ftlab  # first: it quiets the libraries below
@@ -21,7 +21,7 @@ from unsloth import FastLanguageModel  # before transformers and trl, which it p
 from pathlib import Path
 
 MODEL = "nano"  # its tokenizer counts the tokens; "unsloth/Qwen3-4B-Instruct-2507" on a GPU
-MAX_LENGTH = 512  # tokens a row, as in the training below
+MAX_LENGTH = 512  # tokens in the longest row that the training below reads
 RAW = Path("../data/support_triage/raw/dirty.jsonl")
 TRAIN = Path("../data/support_triage/train.jsonl")
 VALIDATION = Path("../data/support_triage/validation.jsonl")
@@ -31,7 +31,8 @@ OUT = ftlab.home() / "04_prepare_data"
 # %% [markdown]
 # ## What came from the help desk?
 #
-# Always look before you count. Three rows, as they lie on disk:
+# Always read some rows first. A training file is [JSONL](GLOSSARY.md#jsonl): one JSON object a line. Three lines, as
+# they are on disk:
 
 # %%
 lines = RAW.read_bytes().splitlines()
@@ -39,16 +40,18 @@ for number in (7, 9, 71):
     print(f"line {number}: {lines[number - 1].decode()}\n")
 
 # %% [markdown]
-# The first is sound: a system message, a ticket, a record. In the second the record breaks off in the middle. In the
-# third one label has a capital letter, and to a model `Change_details` is another label. Nobody reads two thousand rows
-# like this and stays awake, so the reading is done by checks, and you read what they find.
+# Line 7 is sound: a system message, a ticket, and the answer, which is a JSON record of six fields. In line 9 the
+# record breaks off in the middle. In line 71 one label has a capital letter, and to a model `Change_details` is not
+# the label `change_details`. Nobody can read a whole export with such care, so a program does the checks and you read
+# what it finds.
 #
-# The faults in this file were planted, and a key says where (`raw/README.md`). We open it only at the end.
+# The faults in this file were planted, and a key says where they are (`data/support_triage/raw/README.md`). We use
+# the key only to see what the checks and the trainings did with them.
 
 # %% [markdown]
 # ## Can it be read at all?
 #
-# First the form alone: bytes, JSON, roles, turns.
+# First the form only: bytes, JSON, roles, turns.
 
 # %%
 from ftlab.data import check_chat
@@ -65,15 +68,16 @@ classes = pd.DataFrame(form.findings).groupby(["severity", "code"]).size()
 classes.sort_values(ascending=False).loc[severities].to_frame("found")
 
 # %% [markdown]
-# An *error* is a row that cannot be used, a *warning* a row that some tools read in another way, an *info* something to
-# know. Some loaders stop at the first error, others skip such rows and say nothing. Count them yourself.
+# An *error* means that the row cannot be used. A *warning* means that some tools read the row differently, an *info* is
+# only worth knowing. One row can have several findings. Some loaders stop at the first error and others skip the row
+# without a message, so know the number before you train.
 
 # %% [markdown]
 # ## What do the findings look like?
 #
-# Now every check in one call: form, answers and labels, repeats, private data, [tokens](GLOSSARY.md#token), and whether
-# a ticket of the [validation set](GLOSSARY.md#validation-set) stands in the export. One line for each kind, with the
-# first finding of it.
+# Now all checks in one call: form, answers and labels, repeats, private data, [tokens](GLOSSARY.md#token), and
+# whether a ticket of the [validation set](GLOSSARY.md#validation-set) is also in the export. The table has one line
+# for each kind of finding, with the first example of it.
 
 # %%
 from ftlab.data.check import check
@@ -82,11 +86,19 @@ report = check(RAW, against=VALIDATION, model=MODEL, max_length=MAX_LENGTH)
 report
 
 # %% [markdown]
-# Every message says where the trouble is, what it is and what to do. From a shell the same is
-# `ftlab check dirty.jsonl --against validation.jsonl --model nano`. The next sections take the kinds one by one.
+# Every message names file, line and field, says what is wrong and what to do. Fewer rows are without an error now than
+# could be read above, because copies of validation tickets, control tokens in a text and answers cut away by
+# `MAX_LENGTH` are errors too. You need not read the whole table: the next sections take the important kinds one by one.
+#
+# **Your own file:** put its path in place of `RAW`, and your held-out file (or `None`) in place of `VALIDATION`. From a
+# shell it is `ftlab check my.jsonl --against my_test.jsonl --model nano`. A line needs at least
+# `{"messages": [{"role": "user", "content": ...}, {"role": "assistant", "content": ...}]}`.
 
 # %% [markdown]
 # ## How long are the rows?
+#
+# A trainer reads at most `max_length` tokens of a row. Count before it does, with the model's own
+# [tokenizer](GLOSSARY.md#tokenizer):
 
 # %%
 from ftlab.data import lengths
@@ -115,44 +127,50 @@ show(
 print(f"{over:.1%} of the rows are longer than {MAX_LENGTH} tokens, the longest has {max(counted.total):,}")
 
 # %% [markdown]
-# What lies beyond the line is cut off, and the answer stands at the end. How many rows does a trainer really train on?
+# The few rows right of the line are too long, and the answer is at the end of a row. How many rows does each trainer
+# really train on?
 
 # %%
 report.trained
 
 # %% [markdown]
-# Not one of the three stops to tell you, and each loses rows for reasons of its own. A row whose whole answer is cut away
-# teaches nothing; a row with half an answer teaches the model to break off.
+# Each loses other rows, for its own reasons. (Only the first line was checked by running the trainer; the other two
+# follow from their documented rules.) A row whose whole answer is cut away teaches nothing. A row with half an answer
+# is worse: it teaches the model to stop in the middle.
 
 # %% [markdown]
 # ## Is every label there often enough?
 #
-# Two fields, in the export and in the [test set](GLOSSARY.md#test-set). The test set stands for the tickets that will
-# come.
+# A label that is rare in training is learned badly. First one field of the export:
 
 # %%
-from ftlab.data import Row, label_table, read_chat
+from ftlab.data import label_table
 
-test_rows = read_chat(TEST)
-test_placed = [Row(row, str(TEST), line) for line, row in enumerate(test_rows, 1)]
 label_table(usable, "urgency")
 
 # %% [markdown]
-# Four values are meant. What else is in the list are spellings of them, and each would be learned as a label of its own.
+# Four values are meant. The others are spellings of these four (`P1` and `P2` appear twice because of a space at the
+# end), and a model would learn each spelling as another label. The shares do not add up to 100 %, because some
+# answers have no urgency at all.
+#
+# Now two fields beside the [test set](GLOSSARY.md#test-set), which stands for the tickets that will come. (Counting its
+# labels does no harm; choosing anything by its scores would.)
 
 # %%
 from ftlab.data.plots import shares_alt, shares_figure
 
+test_placed = check_chat(TEST).placed
 for field in ("queue", "urgency"):
     tables = {"export": label_table(usable, field), "test set": label_table(test_placed, field)}
     show(shares_figure(tables), shares_alt(tables))
 
 # %% [markdown]
-# Where the two dots lie far apart, the model learns to expect something that does not come. Look at `P3`, and keep the
-# question for later: are there more such tickets in the export, or does somebody call them so?
+# No label is missing, and the two mixes are similar. Where the marks of one line are far apart, a model learns to
+# expect a label more or less often than it will be right. The export has more `P3` than the test set. Are there more
+# such tickets, or does somebody write `P3` too easily? The section on wrong labels answers that.
 #
-# Labels are one kind of coverage, the things that people write about another. Which products does the test set ask
-# about that the export hardly knows?
+# Labels are one kind of coverage; what people write about is another. Which products of the test set are rare in the
+# export?
 
 # %%
 products = {name: label_table(rows, "product").counts for name, rows in {"export": usable, "test": test_placed}.items()}
@@ -162,9 +180,11 @@ print(f"{len(products['test'])} products in the test set, {len(unseen)} of them 
 print("rarest in the export:", ", ".join(f"{name} ({products['export'].get(name, 0)} rows)" for name in rarest))
 
 # %% [markdown]
+# A product with few rows is a weak spot: if such tickets matter, this is where you need more examples.
+#
 # ## Who repeats whom?
 #
-# One bracket for each row that says nearly what an earlier row says; the farther apart, the higher.
+# A bracket joins two rows whose tickets are nearly the same. The farther apart the two lines, the higher the bracket.
 
 # %%
 from ftlab.data import clusters
@@ -173,15 +193,18 @@ from ftlab.data.plots import repeats_alt, repeats_figure
 groups = clusters(usable)
 show(repeats_figure(groups), repeats_alt(groups))
 again = [(group[0], row) for group in groups for row in group[1:]]
-other = sum(a.data["messages"][-1] != b.data["messages"][-1] for a, b in again)
-print(f"{len(again)} rows repeat an earlier one; {other} of them have another answer")
+differ = sum(a.data["messages"][-1] != b.data["messages"][-1] for a, b in again)
+print(f"{len(again)} rows repeat an earlier one; {differ} of them have another answer")
 
 # %% [markdown]
-# The brackets are narrow: a ticket comes again within days, sent twice or copied by the help desk. Above the line it
-# simply counts twice. Below it is worse: nearly the same ticket, and another answer.
+# The brackets are narrow: a ticket comes again soon after the first time, sent twice or copied by the help desk.
+# Above the line (blue) it only counts twice. Below it (orange) is a [contradiction](GLOSSARY.md#contradiction):
+# nearly the same ticket with another answer.
 
 # %% [markdown]
 # ## Which answer is right?
+#
+# The first pair of that kind:
 
 # %%
 from IPython.display import display
@@ -201,29 +224,36 @@ with pd.option_context("display.max_colwidth", None):
     display(pd.DataFrame(side_by_side, index=["ticket", "answer"]))
 
 # %% [markdown]
-# The model is punished whatever it answers. No program can tell which of the two is right: that takes somebody who knows
-# the policy. If such pairs are many, the policy itself is unclear, and no training cures that.
+# Whatever the model answers, one of the two rows counts it as wrong. No program can tell which answer is right: that
+# takes somebody who knows the label policy, the rules by which tickets are labelled. If there are many such pairs,
+# the policy itself is unclear, and no training repairs that.
 
 # %% [markdown]
 # ## Does it hold what I test on?
+#
+# A ticket that is in the training data and in the validation set is a [leak](GLOSSARY.md#leakage). One of them, which
+# is not letter for letter the same:
 
 # %%
 import re
 
+from ftlab.data import read_chat
+
 leaks = [finding for finding in report.findings if finding.code.startswith("leak")]
 near = next(finding for finding in leaks if finding.code == "leak_near")
-other = int(re.search(r"(\d+) of the evaluation set", near.message)[1])
+copy_of = int(re.search(r"(\d+) of the evaluation set", near.message)[1])  # its line in the validation set
 row_at = {row.line: row for row in usable}
-print(f"{len(leaks)} rows of the export stand in the validation set, letter for letter or nearly\n")
+print(f"{len(leaks)} rows of the export are in the validation set, letter for letter or nearly\n")
 print(f"export, line {near.line}:     {ticket(row_at[near.line])}\n")
-print(f"validation, line {other}: {read_chat(VALIDATION)[other - 1]['messages'][1]['content']}")
+print(f"validation, line {copy_of}: {read_chat(VALIDATION)[copy_of - 1]['messages'][1]['content']}")
 
 # %% [markdown]
-# Find the word that differs: a comparison of whole texts misses such a row, and the score then measures memory.
+# Find the letters that differ. A search for equal texts misses such a row, and the score then measures what the model
+# remembers, not what it can do. So one compares pieces of the texts.
 #
-# **Exercise.** Write `is_leak(train_text, test_text)`: true when at least half of the test text's runs of five words also
-# stand in the training text. Words are `re.findall(r"\w+", text.lower())`; a test text of fewer than five is no
-# [leak](GLOSSARY.md#leakage).
+# **Exercise.** Write `is_leak(train_text, test_text)`. Words are `re.findall(r"\w+", text.lower())`; a run is five
+# words in a row, so "the kettle leaks at the spout" has two runs. Return true when at least half of the different
+# runs of the test text are also in the training text. A test text of fewer than five words is no leak.
 
 # %% tags=["exercise"]
 def is_leak(train_text, test_text):
@@ -245,8 +275,8 @@ check_is_leak(is_leak)
 # %% [markdown]
 # ## What should never be learned by heart?
 #
-# A model can say again, word for word, what it was trained on. So look for keys, card and account numbers, addresses and
-# phone numbers; findings show them masked.
+# A model can repeat word for word what it was trained on. So look for keys, card and account numbers, mail addresses
+# and phone numbers. The findings do not show them in full.
 
 # %%
 private = ("secret", "card_number", "iban", "email", "phone")
@@ -254,20 +284,25 @@ firsts = [(code, len(found), found[0].line, found[0].message) for _, code, found
 with pd.option_context("display.max_colwidth", None):
     display(pd.DataFrame(firsts, columns=["code", "fields", "first line", "message"]))
 
+# %% [markdown]
+# The repair below puts a name in angle brackets in place of each. In one sentence:
+
 # %%
 from ftlab.data.privacy import mask_private
 
 mask_private("Jo Hale, 4 Mill Lane: refund card 4111 1111 1111 1111, order 195925, or write to jo@hale.internal please.")
 
 # %% [markdown]
-# The card number and the mail address are gone, the order number stays: the model needs it. **The name and the street
-# stay too.** They have no form that a pattern could know. Read a sample, and ask whoever guards the customers' data.
+# The card number and the mail address are gone. The order number stays: the model needs it. **The name and the street
+# stay too**, because no pattern can find them reliably. Read a sample yourself, and ask the person who is responsible
+# for the customers' data.
 #
-# How does the check tell a card number from any other sixteen digits? By its last digit.
+# How does the check tell a card number from any other sixteen digits? By its first digits, and by its last, which is
+# computed from the others.
 #
-# **Exercise.** Write `luhn(digits)` for a number given as text. From the right, every second digit is doubled (the one
-# before the last is the first of them); a doubled digit above 9 loses 9; the number is right when the sum of all ends
-# in 0.
+# **Exercise.** Write `luhn(digits)`, true or false, for a number given as text. Count from the right: the last digit
+# stays as it is, the one before it is doubled, the next stays, and so on. Where doubling gives more than 9, subtract
+# 9. The number is valid when the sum ends in 0. For example 59: 9 + (2 x 5 - 9) = 10, valid.
 
 # %% tags=["exercise"]
 def luhn(digits):
@@ -288,7 +323,7 @@ check_luhn(luhn)
 # %% [markdown]
 # ## Repair what has one right repair
 #
-# `fix` writes a copy and lists every change and every row that it leaves out. One change of each kind:
+# `fix` writes a repaired copy, and lists every change and every row that it leaves out. One change of each kind:
 
 # %%
 from ftlab.data.check import fix
@@ -302,7 +337,8 @@ print(f"{fixed.rows_in:,} rows read = {fixed.rows_out:,} written + {len(fixed.dr
 pd.Series([row.code for row in fixed.dropped]).value_counts().to_frame("rows left out")
 
 # %% [markdown]
-# In and out add up: no row vanishes unseen. Left out is what cannot be read, and the second copy of a row.
+# The numbers add up, so no row is lost without a note. Left out are rows that cannot be used, and the second of two
+# equal rows.
 
 # %% [markdown]
 # ## What must a person decide?
@@ -314,35 +350,40 @@ left = check(fixed.out, against=VALIDATION, model=MODEL, max_length=MAX_LENGTH)
 pd.DataFrame([(sev, code, len(found)) for sev, code, found in left.classes], columns=["severity", "code", "found"])
 
 # %% [markdown]
-# None of these has one right repair. Is a ticket in German a stray or a customer? Which of two answers is wrong? Is
-# `<p>` a mark of the web page, or what the customer wrote? So write down what you decide, and why:
+# These need a decision. Does a ticket in Spanish belong here? Which of two answers is wrong? Is `<p>` left over from
+# a web page, or did the customer write it? Write down what you decide, and why:
 #
 # - **One system prompt for all rows**, the one that the product will send.
-# - **Keep** other languages (customers do write them), rare labels and long texts that fit.
-# - **Drop both** rows of a [contradiction](GLOSSARY.md#contradiction) until somebody has looked.
-# - **Drop** records that the label policy does not know (`schema.json` has it in a form that a program can read).
-# - **Drop** the rest; here it is cheaper to lose rows than to mend each by hand.
+# - **Keep** other languages (customers do write in them), rare labels and long texts that fit.
+# - **Drop both** rows of a contradiction until somebody has looked at them.
+# - **Drop** records that break the label policy. `schema.json` holds it as a [schema](GLOSSARY.md#schema).
+# - **Drop** everything else that was found: leaks, near copies, broken answers, remains of markup. With this many rows
+#   left, that is cheaper than to mend each by hand.
 
 # %%
-import hashlib
 import json
 
 from jsonschema import Draft202012Validator
 
-from ftlab.data import write_chat
 from ftlab.evaluation import parse_record
 
 KEEP = {"other_language", "rare_label", "length_outlier", "system_drift", "missing_system"}
 POLICY = Draft202012Validator(json.loads(TEST.with_name("schema.json").read_text()))
-SYSTEM = {"role": "system", "content": "Triage the ticket."}
 
 fixed_rows = check_chat(fixed.out).placed
 drop = {finding.line for finding in left.findings if finding.code not in KEEP}
 for group in clusters(fixed_rows):
-    if len({answer(row) for row in group}) > 1:
+    if len({answer(row) for row in group}) > 1:  # a contradiction: all rows of the group go
         drop |= {row.line for row in group}
 outside = {row.line for row in fixed_rows if row.line not in drop and not POLICY.is_valid(parse_record(answer(row)))}
 drop |= outside
+print(f"{len(drop)} rows to drop, {len(outside)} of them found only by the label policy")
+
+# %%
+from ftlab.data import write_chat
+
+SYSTEM = {"role": "system", "content": "Triage the ticket."}
+
 clean = [
     row.data | {"messages": [SYSTEM, *(turn for turn in row.data["messages"] if turn["role"] != "system")]}
     for row in fixed_rows
@@ -350,21 +391,21 @@ clean = [
 ]
 write_chat(clean, OUT / "clean.jsonl", force=True)
 print(f"{len(fixed_rows):,} rows - {len(drop)} dropped = {len(clean):,} clean rows")
-print(f"{len(outside)} of the {len(drop)} only because the policy does not know their record")
 
 # %%
 clean_report = check(OUT / "clean.jsonl", against=VALIDATION, model=MODEL, max_length=MAX_LENGTH)
 clean_report
 
 # %% [markdown]
-# What is left is what you chose to keep, and every trainer now trains on every row.
+# What is still found is what you chose to keep, and no trainer loses a row any more.
 
 # %% [markdown]
 # ## How good is the checker?
 #
-# Now open the key. *[Recall](GLOSSARY.md#recall)*: of the faults planted, how many were found?
-# *[Precision](GLOSSARY.md#precision)*: of the findings, how many are faults? A few kinds are reported once for the file
-# or once for a label, and count as found where that finding is there.
+# Now open the key. *[Recall](GLOSSARY.md#recall)*: of the planted faults, how many were found?
+# *[Precision](GLOSSARY.md#precision)*: of the findings, how many are faults? (*Found* also counts faults that come
+# along with another one, so it can be larger than *planted*. A few kinds are reported once for the file or once for a
+# label.)
 
 # %%
 from collections import defaultdict
@@ -390,57 +431,69 @@ def score(code, items):
 codes = dict.fromkeys(item["code"] for item in key)
 quality = pd.DataFrame([score(code, [item for item in key if item["code"] == code]) for code in codes])
 perfect = (quality["recall"] == 1) & (quality["precision"] == 1)
-print(f"{perfect.sum()} of {len(quality)} kinds: all found, nothing else. The others:")
+print(f"{perfect.sum()} of {len(quality)} kinds have recall 1 and precision 1. The others:")
 quality[~perfect].sort_values("recall").round(2).set_index("code")
 
 # %% [markdown]
-# This is a first test, on faults that were planted in a few ways only; your data has its own. But look at the line with
-# recall 0: it is the largest class of all.
+# These faults were planted by the people who wrote the checks, so expect less on your own data. And look at the first
+# line: of the wrong labels, the checks found none.
 
 # %% [markdown]
 # ## What no checker finds: wrong labels
 #
-# A wrong label is a perfect row. It parses, its label exists, the ticket is genuine; only the answer is not what the
-# policy says. What you *can* do is to compare the people who labelled. For each agent and field: which label is given
-# more often than the middle agent gives it, and by how much? (*p*: how often so different a mix of labels would come by
-# chance, from a chi-squared test against the other agents.)
+# A row with a wrong label looks perfect. It can be read, and its label exists; only the policy says otherwise. What
+# you *can* do is to compare the people who labelled. For each agent and field, the table shows the label that the
+# agent gives more often than the median agent does. A *p* is added where the agent's mix of labels differs from that
+# of the others by more than chance explains (a chi-squared test, below 0.01 after Holm's correction for all
+# comparisons in the table).
 
 # %%
 from scipy.stats import chi2_contingency
+from statsmodels.stats.multitest import multipletests
 
 answers = pd.DataFrame([{"agent": row["agent"], **json.loads(row["messages"][-1]["content"])} for row in clean])
 
 
-def stands_out(field):
+agents, fields = sorted(answers["agent"].unique()), ("queue", "urgency", "tone")
+
+
+def most_above(field):
     shares = pd.crosstab(answers["agent"], answers[field], normalize="index")
     excess = 100 * (shares - shares.median())
-    told = excess.idxmax(axis=1) + excess.max(axis=1).map(" {:+.0f} points".format)
-    for agent in shares.index:
-        p = chi2_contingency(pd.crosstab(answers["agent"] == agent, answers[field])).pvalue
-        told[agent] += f", p = {p:.0e}" if p < 0.01 else ""
-    return told
+    return excess.idxmax(axis=1) + excess.max(axis=1).map(" {:+.0f} points".format)
 
 
-pd.DataFrame({field: stands_out(field) for field in ("queue", "urgency", "tone")})
+def p_value(agent, field):
+    return chi2_contingency(pd.crosstab(answers["agent"] == agent, answers[field])).pvalue
+
+
+habits = pd.DataFrame({field: most_above(field) for field in fields})
+pairs = [(agent, field) for agent in agents for field in fields]
+for (agent, field), p in zip(pairs, multipletests([p_value(*each) for each in pairs], method="holm")[1], strict=True):
+    habits.loc[agent, field] += f", p = {p:.0e}" if p < 0.01 else ""
+habits
 
 # %% [markdown]
-# Two agents stand out at once: one calls the tone `neutral`, one the urgency `P3`, whatever the ticket says (there is the
-# `P3` from above). A third mixes up queues, which shows in the *p* more than in any one label. (24 comparisons: do not
-# believe a *p* that is only just small.) Read ten tickets of each, and you know. The key, which in life nobody has:
+# Two agents stand out clearly: one writes the tone `neutral` far too often, one the urgency `P3` (the `P3` from
+# above). A third, agent-03, gives other queues than the rest, spread over several labels. A small *p* is not proof of
+# a fault: an agent may simply get other tickets. Read ten rows of each, then you know. Here the key, which nobody has
+# in real life, can tell:
 
 # %%
 wrong = {row_at[item["line"]].data["id"] for item in key if item["code"] == "wrong_label"}
 by_agent = pd.Series([row["agent"] for row in clean if row["id"] in wrong]).value_counts()
-print(f"{by_agent.sum()} of {len(clean):,} clean rows have a wrong label:", by_agent.to_dict())
+print(f"{by_agent.sum()} of {len(clean):,} clean rows ({by_agent.sum() / len(clean):.0%}) have a wrong label:", by_agent.to_dict())
 
 # %% [markdown]
-# These are three agents of eight, and about one row in seven, after all that cleaning. The cure is to have their tickets
-# labelled again by somebody else. The cheap way is to leave their rows out, and that is tried below.
+# The wrong labels come from these three agents, and all the cleaning so far has left them in. The cure is to have the
+# tickets of these agents labelled again by somebody else. The cheap way is to leave their rows out; that is measured
+# below.
 
 # %% [markdown]
 # ## One row, five formats
 #
-# Trainers and services want the same conversation in other clothes.
+# The same conversation has several usual forms. TRL reads the first two, services mostly the first; `sharegpt` and
+# `alpaca` are common in Axolotl, LLaMA-Factory and published data sets.
 
 # %%
 from ftlab.data import from_messages
@@ -454,15 +507,17 @@ for name in ("messages", "prompt_completion", "sharegpt", "alpaca", "instruction
         print(f"{name}: cannot hold it. {error}\n")
 
 # %% [markdown]
-# Four hold the row without loss. The fifth has no place for a system message; a converter that just writes what fits
-# would have dropped it from every row, and the model would be trained without the [prompt](GLOSSARY.md#prompt) that it
-# later gets. `ftlab convert` refuses instead.
+# Four forms hold the row without loss. The fifth has no place for a system message. A converter that writes only what
+# fits drops it from every row, and the model is trained without the [prompt](GLOSSARY.md#prompt) that it later gets.
+# `ftlab convert` refuses instead. ([Preference pairs](GLOSSARY.md#preference-pair) have two answers and a form of their
+# own: [01](01_what_fine_tuning_changes.ipynb).)
 
 # %% [markdown]
 # ## Split by customer
 #
 # One customer writes several times about one matter. If some of these tickets are trained on and others tested on, the
-# test is too easy. So whole customers go to one side, with the queues in the same proportions on both.
+# test is too easy. So all tickets of a customer go to the same side, here nine tenths to train on, one to validate. The
+# queues get the same shares on both sides: a [stratified split](GLOSSARY.md#stratified-split).
 
 # %%
 from ftlab.data import split_file
@@ -478,7 +533,8 @@ split = split_file(
 split
 
 # %% [markdown]
-# And what would a random split have done, on the export as it came and on the clean rows?
+# Every row went to one side, with its customer. What would a random split have done, on the export as it came and on
+# the clean rows?
 
 # %%
 import random
@@ -505,32 +561,32 @@ for name, (train_part, held_out) in splits.items():
         "held out": len(held_out),
         "of a customer that is trained on": sum(row.data["customer"] in customers for row in held_out),
         "the same ticket, or nearly": found.count("leak_exact") + found.count("leak_near"),
-        "half of its word runs in one training ticket": found.count("leak_contained"),
+        "holds half of the runs of words of a training ticket": found.count("leak_contained"),
     })
 pd.DataFrame(rows).set_index("split").T
 
 # %% [markdown]
-# Read the columns from left to right: cleaning takes the twins away, the split by customer the acquaintances. The last
-# line stays, and it should worry you a little: tickets of different customers share whole sentences here, because these
-# tickets were put together from sentence patterns. Ask of your own data what repeats, and group by that. (The test set of
-# this course is split by pattern: greetings apart, its sentences are in no training row.)
+# From left to right: cleaning removes the copies, the split by customer removes the known customers. The last line counts
+# much as your first exercise does, and it stays: tickets of different customers share whole sentences, because these
+# tickets were put together from sentence patterns. Ask what repeats in your own data, and split by that. (The test set
+# of this course is split by pattern: apart from greetings, its sentences are in no training row.)
 
 # %% [markdown]
 # ## How many rows are enough?
 #
-# Ask around, and you get these answers:
+# These answers are common. Those of practitioners come without a source:
 #
-# | rows | what is said of them | who says it |
+# | rows | what is said about them | who says it |
 # |---|---|---|
 # | 50-100 | the least to begin with | practitioners; some services take fewer, see below |
-# | 100-500 | excellent ones can give real gains on a narrow task with LoRA | practitioners |
+# | 100-500 | excellent ones can give real gains on a narrow task with [LoRA](GLOSSARY.md#lora) | practitioners |
 # | below 500 | a good prompt often wins | other practitioners |
 # | 500-1,000 | markedly better | practitioners |
 # | 1,000 | enough for a chat model of 65 billion parameters, if each is chosen by hand | LIMA, Zhou et al. 2023, arXiv:2305.11206 |
 # | 1,000-10,000 | usual in production | practitioners |
 # | 9,000 | chosen out of 52,000, they beat all 52,000 | AlpaGasus, Chen et al. 2023, arXiv:2307.08701 |
 #
-# And the services themselves, each fact with its date:
+# And what services accept or advise, each with the date on which we read it:
 
 # %%
 from ftlab.data.export import limits
@@ -542,16 +598,19 @@ told = [
     if name in ("examples_min", "examples_advised") and limit.value
 ]
 with pd.option_context("display.max_colwidth", None):
-    display(pd.DataFrame(told, columns=["service", "", "rows", "read on", "note"]))
+    display(pd.DataFrame(told, columns=["service", "kind", "rows", "read on", "note"]))
 
 # %% [markdown]
-# What a service takes is not what helps. The answers lie two powers of ten apart, since each speaks of another task,
-# another model and other rows. So measure yours. Here it was done for `nano`: training sets of 50 to 2,000 tickets, several
-# draws of each (of 2,000 there is only one, all of them, and only the start and the order differ). The rule for the
-# steps: every row once, but at least as many steps as the next line says, so few rows are repeated. The
-# [held-out](GLOSSARY.md#hold-out) tickets are always the same.
+# What a service accepts is not what helps. The answers differ so much because each is about another task, another model
+# and other rows. So measure your own. Here it was done for `nano` (recorded, because it takes longer than this page):
+# training sets of 50 to 2,000 tickets, each size several times with other rows drawn (with 2,000, all of them, only the
+# start and the order differ). A training reads every row once. Small sets are read several times, so that no training
+# has fewer steps than the next line says. The score is [field accuracy](GLOSSARY.md#field-accuracy), always on the same
+# [held-out](GLOSSARY.md#hold-out) tickets.
 
 # %%
+import hashlib
+
 import numpy as np
 
 lessons = json.loads(Path("../data/recorded/data_lessons.json").read_text())
@@ -574,8 +633,9 @@ print(f"recorded {lessons['date']} with {whose}, on {lessons['machine']}, {lesso
 # %% [markdown]
 # ## What do twice as many rows buy?
 #
-# Rows count in doublings: from 50 to 100 costs fifty tickets, from 1,000 to 2,000 a thousand. A straight line over the
-# number of doublings has a slope, and the slope is the price list.
+# From 50 to 100 rows you need fifty more tickets, from 1,000 to 2,000 a thousand more. So ask what each *doubling*
+# brings: fit a straight line over the number of doublings and read its slope, with a [confidence
+# interval](GLOSSARY.md#confidence-interval).
 
 # %% tags=["headline"]
 import statsmodels.formula.api as smf
@@ -600,31 +660,36 @@ show(learning_curve_figure(scores_by_rows, line, prompt), learning_curve_alt(sco
 low_draws = [rows for rows, values in sorted(scores_by_rows.items()) if min(values) <= prompt.high]  # not clearly above
 above = [rows for rows in sorted(scores_by_rows) if rows > max(low_draws, default=0)]
 print(f"best prompt: {best}, {prompt}")
-print(f"every training beats it from {above[0]:,} rows on" if above else "not even the largest size beats it every time")
+print(f"all trainings on {above[0]:,} rows or more lie above it" if above else "not even the largest size is always above it")
 
 # %% [markdown]
-# Read three things: how far the dots of one size lie apart (that is what one training can tell you), where the
-# curve leaves the level of the prompt (which was measured on the test set, so on other tickets), and whether the dots
-# bend away from the dashed line. Does it bend? The last doubling beside the average one:
+# The prompt was measured on the test set, so on other tickets; a small distance to it would prove nothing. And do the
+# dots follow the dashed line? From about 500 rows on, more rows also mean more steps. So look at the two parts
+# separately:
 
 # %%
-means = curve.groupby("rows")["score"].mean()
-sizes = sorted(means.index)[-2:]
-last = (means[sizes[1]] - means[sizes[0]]) / np.log2(sizes[1] / sizes[0])
+few_steps = curve["steps"] <= 1.1 * settings["min_steps"]
+largest = curve["rows"][few_steps].max()
+parts = {"about equally many steps": curve[few_steps], "more rows and more steps": curve[curve["rows"] >= largest]}
+for name, part in parts.items():
+    line_here = smf.ols("score ~ doublings", data=part).fit()
+    gain_here, ends = line_here.params["doublings"], line_here.conf_int().loc["doublings"]
+    sizes = f"{part['rows'].min():,} to {part['rows'].max():,} rows, {part['steps'].min()} to {part['steps'].max()} steps"
+    print(f"{name} ({sizes}): {100 * gain_here:+.1f} points a doubling [{100 * ends[0]:+.1f}, {100 * ends[1]:+.1f}]")
 spread = curve.groupby("rows")["score"].agg(lambda values: values.max() - values.min()).mean()
-print(f"from {sizes[0]:,} to {sizes[1]:,} rows: {100 * last:+.1f} points for twice as many; over the whole curve {100 * slope:+.1f}")
-print(f"best and worst training on equally many rows lie {100 * spread:.1f} points apart, on average over the sizes")
+print(f"best and worst training on equally many rows are {100 * spread:.1f} points apart, on average over the sizes")
 
 # %% [markdown]
-# If the last doubling still buys what the others bought, more rows are worth their price; if it buys less, look for
-# better rows or a larger model first. The [interval](GLOSSARY.md#confidence-interval) of the slope covers other draws
-# and other starts of the training, not other tickets or another task. And from about 500 rows on more rows are more
-# steps too, as they are in life.
+# If the second line is much larger than the first, a good part of the gain comes from training longer, and the slope
+# of the whole curve is the price of rows *and* steps. The next section lets you take them apart: set `LIVE_ROWS` to
+# 250 and `STEPS` to 250. The intervals cover other draws of rows and other starts of the training, not other tickets
+# or another task, and they hold only as far as a straight line fits.
 
 # %% [markdown]
-# **Exercise.** How many rows would a target take? Write `rows_needed(target, rows, score, per_doubling)`: `rows` rows score
-# `score`, and twice as many score `per_doubling` more (all fractions of 1). A target that is reached needs no row more: return
-# `rows`. Where a doubling buys nothing or costs something, no number is enough: `math.inf`.
+# **Exercise.** How many rows would a target take? Write `rows_needed(target, rows, score, per_doubling)`: with `rows`
+# rows the score is `score`, and each doubling adds `per_doubling` (scores are fractions of 1). Parts of a doubling
+# count too: half a doubling is a factor of 2 ** 0.5. If the target is already reached, return `rows`. If a doubling
+# adds nothing or takes something away, no number is enough: return `math.inf`.
 
 # %% tags=["exercise"]
 def rows_needed(target, rows, score, per_doubling):
@@ -645,14 +710,14 @@ from ftlab.exercises import check_rows_needed
 check_rows_needed(rows_needed)
 
 # %% [markdown]
-# The next five points of your own task are `rows_needed(score + 0.05, rows, score, per_doubling)` rows. If that is a hundred
-# thousand, the answer is not more rows.
+# For five more points on your own task you need `rows_needed(score + 0.05, rows, score, per_doubling)` rows. If
+# nobody can label that many, look for better rows or a larger model.
 
 # %% [markdown]
 # ## One point of your own
 #
-# One training with a [seed](GLOSSARY.md#seed) that the record does not have. This is the whole of it; the sections
-# below use it again.
+# One training with a [seed](GLOSSARY.md#seed) that the record does not have. This function is the whole of it, and the
+# sections below use it again; [06](06_train_with_unsloth.ipynb) explains every setting.
 
 # %%
 import torch
@@ -713,15 +778,17 @@ def fine_tune(rows, steps, seed):
 
 
 # %% tags=["allow-stderr"]
+import math
+
 from ftlab.evaluation import score_records
 from ftlab.evaluation.generation import generate
 
-LIVE_ROWS, LIVE_SEED = 100, 7  # choose another size of the curve; twenty seconds or more
+LIVE_ROWS, LIVE_SEED = 100, 7  # choose another size; twenty seconds or more
+STEPS = max(math.ceil(LIVE_ROWS / 8), settings["min_steps"])  # as in the record; 250 takes four times as long as 60
 
 train_rows = read_chat(TRAIN)
 drawn = random.Random(LIVE_SEED).sample(train_rows, len(train_rows))[:LIVE_ROWS]
-steps = max(-(-LIVE_ROWS // 8), settings["min_steps"])  # the rule of the record
-tuned, its_tokenizer, result = fine_tune(drawn, steps, LIVE_SEED)
+tuned, its_tokenizer, result = fine_tune(drawn, STEPS, LIVE_SEED)
 texts = generate(tuned, its_tokenizer, [row["messages"][:-1] for row in held_out]).texts
 live_score = score_records(texts, references).field_accuracy.mean()
 print(f"{LIVE_ROWS} rows, {result.global_step} steps: {live_score:.1%} of the fields right")
@@ -731,20 +798,25 @@ live = (LIVE_ROWS, live_score)
 show(learning_curve_figure(scores_by_rows, line, prompt, live), learning_curve_alt(scores_by_rows, line, prompt, live))
 at = fit.get_prediction(pd.DataFrame({"doublings": [np.log2(LIVE_ROWS)]})).summary_frame(alpha=0.05).iloc[0]
 where = "inside" if at["obs_ci_lower"] <= live_score <= at["obs_ci_upper"] else "outside"
-print(f"this run {live_score:.1%}; the line expects {at['mean']:.1%}, and of 20 further trainings 19 between")
-print(f"{at['obs_ci_lower']:.1%} and {at['obs_ci_upper']:.1%}: it lies {where}")
+print(f"this run {live_score:.1%}; the straight line expects {at['mean']:.1%}")
+print(f"95 % prediction interval for one training: {at['obs_ci_lower']:.1%} to {at['obs_ci_upper']:.1%}; this run is {where}")
 
 # %% [markdown]
-# The diamond is yours, drawn and trained anew. What *one more training* may give is a wider band than the interval of the
-# line: who trains once and compares once has drawn one dot. (Lies it outside? The line is only a line, and it may miss
-# the dots at its ends: look at them.)
+# The diamond is your run. The interval for *one more training* is wider than that of the line: a single training is a
+# single draw. (If yours is outside, look whether the straight line fits the dots at that size at all, and whether you
+# changed the steps.)
 
 # %% [markdown]
 # ## What was the cleaning worth?
 #
-# Same model, same settings, same number of steps; only the rows differ. The whole export as it came; all rows that your
-# cleaning left; and 500 of those, none of them labelled by the three agents. The last is the claim "500 curated beat
-# 5,000 noisy", as far as this export goes. Before you run on, write down what you expect.
+# Same model, same settings, same number of steps; only the rows differ:
+#
+# - *export*: all rows that can be read, as they came;
+# - *cleaned*: the rows that your cleaning left;
+# - *curated*: 500 of those, none of them from the three agents.
+#
+# "500 curated rows beat 5,000 noisy ones" is a common claim, and this tests it with the rows we have. Before you go on,
+# write down what you expect.
 
 # %%
 DOUBTFUL = {"agent-03", "agent-06", "agent-08"}  # those that stand out above
@@ -762,22 +834,23 @@ def flagged(found, placed):
 
 
 dirty_ids, clean_ids = flagged(report, usable), flagged(clean_report, check_chat(OUT / "clean.jsonl").placed)
-rows = {
-    name: {
-        "rows": len(arm),
-        "with an error or a warning, %": 100 * np.mean([row["id"] in (dirty_ids if name == "export" else clean_ids) for row in arm]),
-        "with a wrong label, %": 100 * np.mean([row["id"] in wrong for row in arm]),
+rows = {}
+for name, arm in arms.items():
+    found = dirty_ids if name == "export" else clean_ids
+    rows[name] = {
+        "rows": f"{len(arm):,}",
+        "with an error or a warning": f"{np.mean([row['id'] in found for row in arm]):.1%}",
+        "with a wrong label": f"{np.mean([row['id'] in wrong for row in arm]):.1%}",
     }
-    for name, arm in arms.items()
-}
-pd.DataFrame(rows).T.round(1)
+pd.DataFrame(rows).T
 
 # %% [markdown]
-# The checks have done their part: the second column falls. The third does not fall with it; as the other faults go, wrong
-# labels become a larger share of what is left, until their authors go too.
+# Cleaning removes what the checks find. It does not remove wrong labels: their share even rises, because other rows
+# went. Only leaving out the three agents removes them.
 #
-# Several draws and trainings of each, recorded. A dot is their mean, its bar covers other tickets (those of one
-# sentence pattern go together, see notebook 07).
+# Now the scores, from several recorded trainings of each. A dot is their mean. The bar is its 95 % interval for other
+# tickets; tickets made from one sentence pattern count as one group
+# ([07](07_evaluate.ipynb#Are-600-tickets-really-600?) explains why).
 
 # %%
 from ftlab.evaluation import clustered_mean
@@ -808,12 +881,15 @@ def gain(before, after):
 
 verdicts = pd.DataFrame([gain("export", "cleaned"), gain("cleaned", "curated"), gain("export", "curated")])
 print(f"500 curated rows against the whole export: {verdicts['verdict'].iloc[2]}, {verdicts['points'].iloc[2]} points")
+draws = cleaning["seed"].nunique()
+print(f"({draws} draws all point the same way by chance alone in {2 * 0.5**draws:.0%} of cases)")
 verdicts
 
 # %% [markdown]
-# A verdict needs both: an interval that leaves out zero (so it is not these tickets) and draws that all point the same
-# way (so it is not this draw). "No difference seen" is no proof that there is none: look at how wide the interval is, and
-# ask whether a difference of that size would matter to you.
+# "Better" or "worse" needs both: an interval without zero, and draws that all point the same way, since the interval
+# covers other tickets but not other draws of rows. With so few draws the second condition alone is weak. "No
+# difference seen" does not mean that there is none: any difference inside the interval is possible. Would the largest
+# of them matter to you?
 #
 # Now one training of your own on the 500.
 
@@ -825,23 +901,27 @@ recorded = 100 * by_arm["curated"].mean(axis=1)
 print(f"this run {100 * now.field_accuracy.mean():.1f} %; recorded: {', '.join(f'{score:.1f} %' for score in recorded)}")
 
 # %% [markdown]
-# What this experiment can and cannot see:
+# These trainings differ only in the rows drawn and the seed. Compare the distances between them with the gains in the
+# table above: one training against one training says little about data.
 #
-# - **Which question it asks.** All three had the same few steps, so the whole export was not even read once. With as many
-#   steps as each set deserves, the larger set gets more training too, and more of its faults.
-# - **What the price was.** The 500 curated rows were picked out of many more that somebody had labelled and you had
-#   cleaned. "Fewer rows" is not "less work".
-# - **What cleaning is for, besides points.** The raw rows teach keys and card numbers, and some are tickets of the
-#   validation set in other words: that is why only tickets without a copy in the export are scored here. Reason enough.
-#
-# Where do the points come from, or go to?
+# Which fields does the model get right at all?
 
 # %%
-pd.DataFrame({"this run on curated rows": now.field_table()})
+labels = pd.DataFrame([json.loads(reference) for reference in references])
+most_common = {field: f"{labels[field].value_counts(normalize=True, dropna=False).iloc[0]:.1%}" for field in labels}
+pd.DataFrame({"this run on curated rows": now.field_table(), "always the most common value": most_common})
 
 # %% [markdown]
-# The three agents had their habits with the queue, the urgency and the tone. Train on `arms["cleaned"]` in the cell above
-# and look at these three again.
+# The second column is what the same answer to every ticket would score. A field that is not clearly above it was hardly
+# learned, and there a wrong label in the training data cannot do much harm. The three agents erred in the queue, the
+# urgency and the tone, so look at these. What else limits this experiment:
+#
+# - **Equal steps.** The whole export was not even read once. With more steps the larger set would teach more, and
+#   more of its faults too. Try it: `arms["cleaned"]` and more steps in the cell above.
+# - **The work.** The 500 curated rows were picked from many more that somebody had labelled and you had cleaned. Fewer
+#   rows are not less work.
+# - **Reasons besides the score.** The raw rows teach keys and card numbers. And some are copies of validation tickets,
+#   which would make the score too good; here only tickets without a copy in the export are scored.
 
 # %% [markdown]
 # ## One system prompt, and what happens when it drifts
@@ -853,8 +933,8 @@ drifted, without = (report.counts.get(code, 0) for code in ("system_drift", "mis
 print(f"{drifted} rows of the export have another system prompt than the others, {without} have none")
 
 # %% [markdown]
-# Does it matter which words stand there, if the model has learned the task anyway? Ask the model that you have just
-# trained, with the prompt of its training and with others.
+# Does it matter, once the model has learned the task? Ask the model that you have just trained, with the system prompt
+# of its training and with three others.
 
 # %%
 other_prompts = {
@@ -875,6 +955,10 @@ drift = {"as in training": kept} | {name: ask(system) for name, system in other_
 accuracy = {name: each.summary()["field_accuracy"] for name, each in drift.items()}
 show(systems_figure(accuracy), systems_alt(accuracy))
 
+# %% [markdown]
+# All four answered the same tickets, so compare them ticket by ticket, in a
+# [paired comparison](GLOSSARY.md#paired-comparison):
+
 # %%
 from ftlab.evaluation import compare
 
@@ -884,16 +968,18 @@ for name in other_prompts:
     print(f"{name}: {change}, {seen.verdict}; {drift[name].valid_json.mean():.0%} of the answers are valid JSON")
 
 # %% [markdown]
-# Nothing in the [weights](GLOSSARY.md#parameter) has changed, only one line in front of the ticket. A prompt that costs
-# nothing today may cost something after the next training, and nobody will look for the reason in a greeting. So write
-# it once, keep it short, put the same text in every row and every call, and keep it in one place that both programs
-# read. (The kit has a prompt for writing it: `system_prompt`.)
+# The [weights](GLOSSARY.md#parameter) are the same in all four; only one line before the ticket differs. "No detectable
+# difference" on so few tickets does not make a prompt harmless: the interval says how much it may still cost. And the
+# remedy is free: write the system prompt once, keep it short, store it in one place, and use the same text in every row
+# and every call. (The prompt kit has a prompt that helps to write it: `system_prompt`.)
 
 # %% [markdown]
 # ## Have examples drafted
 #
-# Thin cases need more rows, and writing them by hand is slow. Usual is: a strong model drafts, an expert reviews. The
-# prompt for it is in the kit; here it asks for answers to real tickets that nobody has labelled.
+# Rare cases need more rows, and writing them by hand is slow. The usual way: a strong model drafts, an expert
+# reviews. The prompt kit (`data/prompt_kit`) has the request for it. Here it asks for answers to tickets that nobody
+# has labelled. (We take validation tickets and pretend, because their labels let us score the drafts. In your project
+# take others: a draft of a validation ticket in the training data is a leak.)
 
 # %%
 from ftlab.prompt_kit import read_kit
@@ -908,10 +994,12 @@ request = read_kit()["draft_examples"].fill(
     coverage="the inputs above, nothing else",
     count="2",
 )
-print(f"{len(request):,} characters, {len(tokenizer(request)['input_ids']):,} tokens; it ends:\n{request[-330:]}")
+last_lines = "\n".join(request.strip().splitlines()[-4:])
+print(f"{len(request):,} characters, {len(tokenizer(request)['input_ids']):,} tokens; the last lines:\n{last_lines}")
 
 # %% [markdown]
-# Give it to any model that speaks OpenAI's protocol, on your machine or elsewhere. Without one, `nano` has to try.
+# Send it to any model with an OpenAI-compatible interface, on your machine or elsewhere: set `DRAFTER`. Without one,
+# `nano` has to try.
 
 # %% tags=["allow-stderr"]
 from ftlab.data.review import parse_drafts
@@ -936,12 +1024,12 @@ print(f"{drafter} wrote: {text[:200]!r}\n\nusable rows: {len(drafted.rows)} of 2
 drafted
 
 # %% [markdown]
-# The reading is strict about one thing: every line of the answer is either in a row or in a finding. A model that cannot
-# follow a prompt of this length is no drafter, however well it does after training; drafting is work for a strong model.
-# Read what its terms say about training on its answers.
+# Every line of the answer becomes either a row or a finding, so nothing is lost unnoticed. Drafting needs a strong
+# model that can follow a long request; `nano` cannot. Before you use one, read what its terms say about training on
+# its answers.
 #
-# There is a second way to a draft: the model that you trained answers the new tickets itself. Its mistakes are the ones
-# that you want to see.
+# There is a second way: let the model that you trained answer the new tickets. Its mistakes show you what it has not
+# learned.
 
 # %%
 drafts = [
@@ -960,7 +1048,7 @@ drafts_report = check(folder / "drafts.jsonl", model=MODEL, max_length=MAX_LENGT
 drafts_report
 
 # %% [markdown]
-# The checks and the label policy see what is wrong in form. How much of what is really wrong do they see?
+# The checks and the label policy see only faults of form. How many of the wrong drafts do they find?
 
 # %%
 truth = {f"draft-{row['id']}": json.loads(reference) for row, reference in zip(held_out, references, strict=True)}
@@ -970,15 +1058,14 @@ objected |= {row.line for row in drafts_checked if not POLICY.is_valid(parse_rec
 known = [row for row in drafts_checked if row.data["id"] in truth]
 is_wrong = {row.line: parse_record(answer(row)) != truth[row.data["id"]] for row in known}
 unseen_wrong = sum(wrong_here and line_ not in objected for line_, wrong_here in is_wrong.items())
-print(f"{len(known)} drafts, {sum(is_wrong.values())} wrong somewhere; the checks object to {len(objected & set(is_wrong))}")
-print(f"wrong, and no check says so: {unseen_wrong}. Only somebody who reads the ticket finds these.")
+print(f"{len(known)} drafts, {sum(is_wrong.values())} with a wrong field; the checks object to {len(objected & set(is_wrong))}")
+print(f"wrong, and no check objects: {unseen_wrong}. Only somebody who reads the ticket finds these.")
 
 # %% [markdown]
 # ## Review them
 #
-# So read. One example at a time, the keys stand below the buttons, and each decision is on the disk before the next
-# example shows: close the notebook in the middle and go on tomorrow. (A few are decided already. Somebody who knew the
-# answers did that, so that this page has something to show.)
+# Now a person reads them, one at a time. Each decision is saved before the next example appears, so you can stop at any
+# time and continue tomorrow. (This cell decides a few from the known labels, so that there is something to see here.)
 
 # %%
 from ftlab.data.review import Review
@@ -1003,8 +1090,8 @@ from ftlab.widgets import review_table
 review_table(Review.open(folder / "drafts.jsonl", folder / "reviewed.jsonl", reviewer="you"))
 
 # %% [markdown]
-# The table above shows the drafts and the decisions also where nothing is live. What is kept carries its history with it:
-# who drafted it, with which prompt, who decided, and when.
+# The buttons need a running kernel; the table above shows the drafts and decisions everywhere. Each row that is kept
+# carries its history: who drafted it, with which prompt, who decided, and when.
 
 # %%
 if review.progress.kept:
@@ -1014,12 +1101,14 @@ if review.progress.kept:
 print(review.progress)
 
 # %% [markdown]
-# In a year somebody will ask why the model says what it says, or whether it may have learned from that source at all.
-# Then this table is the answer. Drafts are for training only: a test set that a model drafted measures how much you agree
-# with that model.
+# In a year somebody will ask where a wrong answer comes from, or whether you were allowed to train on that source.
+# This table answers. Use drafts for training only: a test set drafted by a model measures how much you agree with
+# that model.
 
 # %% [markdown]
 # ## Export for a service
+#
+# Each service has its own rules for a training file. `export` checks them, writes the files and says what it left out.
 
 # %%
 from ftlab.data.export import export
@@ -1030,9 +1119,10 @@ exported = export(train_placed, "openai", OUT / "openai", validation=validation_
 exported
 
 # %% [markdown]
-# The rows pass this service's rules; the warnings are about the service. It is closing, and a model tuned there is shut
-# down with it. Some limits could not be found out, and are named instead of guessed. What the service knows no field for
-# (`customer`, `agent`) stays at home, which is just as well.
+# The rows pass this service's rules. Read the warnings before you send anything: they are about the service itself,
+# which is ending its fine-tuning. Replace `"openai"` by another service of the table further above. Limits that we
+# could not find are named, not guessed. Fields that the service has no place for (`customer`, `agent`) are not sent.
+# The rules behind it:
 
 # %%
 shown = ["limit", "value", "source_date", "confidence", "note"]
@@ -1040,14 +1130,14 @@ with pd.option_context("display.max_colwidth", None):
     display(pd.DataFrame(limits("openai").values())[shown])
 
 # %% [markdown]
-# H: read at the source; M: one good secondary source. An empty value was not found.
+# Confidence H: read at the source. M: one good secondary source. An empty value was not found.
 
 # %% [markdown]
 # ## What will the training cost?
 #
-# Services bill tokens times [epochs](GLOSSARY.md#epoch). (Counted with `nano`'s [tokenizer](GLOSSARY.md#tokenizer),
-# whose small vocabulary cuts a text into more pieces than a large model's does: an estimate on the high side. The
-# export above counts turns in another way and differs a little.)
+# Services bill tokens times [epochs](GLOSSARY.md#epoch). (Here `nano`'s tokenizer counts. Its small vocabulary cuts a
+# text into more pieces than that of a large model, so this estimate is too high. The export above counts the turns in
+# another way and differs a little.)
 
 # %%
 from ftlab.costs.prices import load_prices
@@ -1071,20 +1161,20 @@ for provider, model_name, size_b in offers:
         "model": model_name,
         "USD per million tokens": "unknown" if price.amount is None else f"{price.amount:.2f}",
         "one training, USD": "unknown" if usd is None else f"{usd:.2f}",
-        "mind": "; ".join(price.warnings),
+        "warnings": "; ".join(price.warnings),
     })
 print(f"{tokens:,} tokens in {epochs} epochs of {len(train_placed):,} rows")
 with pd.option_context("display.max_colwidth", None):
     display(pd.DataFrame(rows))
 
 # %% [markdown]
-# For data of this size the training is the smallest bill. What costs is the work above, and later each call; notebook 10
-# does the whole sum. An unknown price stays unknown: it is not zero.
+# One training on a file of this size costs little. The work above costs more, and later so do the calls;
+# [10 Count the cost](10_count_the_cost.ipynb) adds everything up. An unknown price stays unknown; it is not zero.
 
 # %% [markdown]
 # ## The quality card
 #
-# Everything that somebody should know before using this file, from the numbers above. Put it into the README next to it.
+# What somebody must know before using this file, from the numbers above. Put it into a README next to the file.
 
 # %%
 final = lengths(splits["by customer, cleaned"][0], tokenizer)
@@ -1108,28 +1198,28 @@ card = {
     "leaks": f"{VALIDATION.name}: {leaked['validation']} rows; {TEST.name}: {leaked['test']} rows",
     "known wrong": f"{in_train / len(train):.0%} of the training rows have a wrong label ({len(DOUBTFUL)} agents): label again",
 }
-print("| what | value |\n|---|---|")
-for what, value in card.items():
-    print(f"| {what} | {value} |")
+lines = ["| what | value |", "|---|---|", *(f"| {what} | {value} |" for what, value in card.items())]
+(OUT / "parts" / "README.md").write_text("\n".join(["# Quality card", "", *lines, ""]), encoding="utf-8")
+with pd.option_context("display.max_colwidth", None):
+    display(pd.Series(card).to_frame("value"))
 
 # %% [markdown]
 # ## What is known about large models
 #
-# That fewer and better rows can beat more has been reported for large models (LIMA and AlpaGasus, in the table above);
-# whether your run agreed stands in the verdicts. Wrong labels are everywhere: about 3 % on average in the *test* sets of
-# ten well-known collections (Northcutt et al. 2021, arXiv:2103.14749). What `nano` cannot show is how well a large model
-# shrugs off noise that has no pattern; a habit of one labeller is a pattern, and patterns are what models learn. Nor does
-# its curve hold for a large model, which knows much of a task before the first row: the shape can be compared, the
-# numbers cannot.
+# For large models it has been reported that fewer and better rows can beat more (LIMA and AlpaGasus, in the table
+# above); whether this run agrees is in its verdicts. Wrong labels are common: about 3 % on average in the *test* sets
+# of ten well-known collections (Northcutt et al. 2021, arXiv:2103.14749). `nano` cannot show how well a large model
+# copes with random label errors; the habit of one labeller is not random, and a model can learn it like anything
+# else. Its learning curve does not carry over either: a large model knows much of a task before the first row.
 #
 # ## What you have seen
 #
-# - Look, count, repair what has one right repair, decide the rest in writing, and check again.
-# - Rows vanish in silence: by length, by form, by a converter. In and out must add up.
-# - Leaks and twins go before the split, groups go together in the split.
-# - Checks find faults of form. Wrong labels are found by comparing people, and by reading.
-# - Rows count in doublings. Measure what one buys, with its interval, before you pay for the next.
-# - One training is one dot. A claim about data needs several draws, and the same tickets for both sides.
-# - One system prompt, in one place. Drafts come with their history and are kept only by a person.
+# - Read some rows, check all, repair what has only one right repair, write down your decisions, and check again.
+# - Rows can be lost without a message: too long, in the wrong form, dropped by a converter. The numbers must add up.
+# - Remove leaks and copies before the split, and split by what repeats.
+# - Checks find faults of form. You find wrong labels by comparing people and by reading.
+# - Ask what a doubling of the rows brings, with its interval, and separate it from what more steps bring.
+# - A claim about data needs several draws of rows and the same held-out tickets for all.
+# - One system prompt, stored in one place. Drafts are kept only after a person has read them, with their history.
 #
 # **Read next:** [06 Train with Unsloth](06_train_with_unsloth.ipynb).

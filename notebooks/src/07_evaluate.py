@@ -10,10 +10,11 @@
 # **Question:** did it work, by how much, and may it ship?
 # **Minutes:** 3. **Hardware:** any.
 #
-# The answers judged here come from one recorded run of `ftlab run recipes/support_triage.yaml`: the [untrained
-# base](GLOSSARY.md#base-model), the best zero-shot and [few-shot](GLOSSARY.md#few-shot) [prompts](GLOSSARY.md#prompt),
-# and the [fine-tuned](GLOSSARY.md#fine-tuning) model, all on the same 600 [held-out](GLOSSARY.md#hold-out) tickets. Run
-# the recipe yourself and point `RUN` at your own folder.
+# The answers judged here come from one recorded run of `ftlab run recipes/support_triage.yaml`: a [linear
+# classifier](GLOSSARY.md#linear-classifier) without a language model, the [untrained base](GLOSSARY.md#base-model), the
+# best zero-shot and [few-shot](GLOSSARY.md#few-shot) [prompts](GLOSSARY.md#prompt), the best one [held to the allowed
+# values](GLOSSARY.md#constrained-choice), and the [fine-tuned](GLOSSARY.md#fine-tuning) model, all on the same 600
+# [held-out](GLOSSARY.md#hold-out) tickets. Run the recipe yourself and point `RUN` at your own folder.
 
 # %%
 import json
@@ -133,6 +134,19 @@ comparison
 # [resampling](GLOSSARY.md#bootstrap) the tickets ten thousand times, always both answers of a ticket together.
 
 # %% [markdown]
+# ## Is something simpler as good?
+#
+# The prompt is one rival. The other needs no language model at all.
+
+# %%
+simple = scores["linear"]
+print("fine_tuned against linear:", compare(simple.field_accuracy, b.field_accuracy, metric="field_accuracy"))
+
+# %% [markdown]
+# A gain over a weak rival is no reason to ship. The gate of `ftlab run` therefore asks both: is the fine-tune better than
+# the best prompt, and is nothing simpler better than the fine-tune?
+
+# %% [markdown]
 # ## How many tickets does a claim need?
 
 # %%
@@ -184,10 +198,10 @@ print("gain, by pattern:       ", clustered_mean(gain, clusters))
 # ## Where is it wrong?
 
 # %%
-fields = {system: s.field_table() for system, s in scores.items() if system in (baseline, "fine_tuned")}
+fields = {system: s.field_table() for system, s in scores.items() if system in ("linear", baseline, "fine_tuned")}
 names = list(schema["properties"])
 fig, ax = plt.subplots(figsize=(7, 3))
-for offset, (system, table) in zip((-0.15, 0.15), fields.items(), strict=True):
+for offset, (system, table) in zip((-0.2, 0, 0.2), fields.items(), strict=True):
     y = np.arange(len(names)) + offset
     values = np.array([100 * table[n].value for n in names])
     errors = np.array([[100 * (table[n].value - table[n].low) for n in names], [100 * (table[n].high - table[n].value) for n in names]])
@@ -229,7 +243,7 @@ parts = {"test": scores["fine_tuned"].summary()["field_accuracy"]}
 for part in ("hard", "other_shop"):
     part_rows = read_chat(f"../data/support_triage/{part}.jsonl")
     part_references = [row["messages"][-1]["content"] for row in part_rows]
-    for system in (baseline, "fine_tuned"):
+    for system in ("linear", baseline, "fine_tuned"):
         parts[f"{part}, {system}"] = score_records(read_predictions(part, system), part_references).summary()["field_accuracy"]
 show(systems_figure(parts), systems_alt(parts))
 

@@ -10,15 +10,16 @@
 # **Question:** what does it cost, and when does it pay back?
 # **Minutes:** 2. **Hardware:** any; two CPU cores are enough, no GPU, no account, no network.
 #
-# Before you spend anything, you can know whether a training run fits your card, about how long it takes, what it costs,
-# and from how many calls it saves money. Every estimate here comes with what is known about its error, and every price
-# with its date. The answer is often "never", and that is worth knowing first.
+# Before you spend anything, you can estimate whether a training run fits your card, about how long it takes, what it
+# costs, and from how many calls it saves money. Every estimate here says how wrong it may be, and every price has its
+# date. The answer can be "never", and it is good to know that first.
 
 # %% [markdown]
 # ## Does it fit?
 #
 # One model of 8 billion [parameters](GLOSSARY.md#parameter), two rows of 2,048 [tokens](GLOSSARY.md#token) at a time,
-# trained in three ways on three cards: a free Colab card, a gaming card of 24 GB, a data-centre card of 80 GB.
+# trained in three ways on three cards: a T4 (free on Colab), a gaming card of 24 GB, and a data-centre card of 80 GB.
+# What counts is the card's memory, its [VRAM](GLOSSARY.md#vram).
 
 # %%
 from ftlab.costs import estimate_memory
@@ -33,17 +34,21 @@ bars = [
     for method in ("full", "lora", "qlora")
 ]
 show(memory_figure(bars), memory_alt(bars))
+for method in ("full", "lora", "qlora"):
+    cards = [bar.gpu.name for bar in bars if bar.settings["method"] == method and bar.fits]
+    print(f"{method} fits on:", ", ".join(cards) or "none of these")
 
 # %% [markdown]
-# Where the bar passes the black line, the run stops with "out of memory". [Full
-# fine-tuning](GLOSSARY.md#full-fine-tuning) carries a [gradient](GLOSSARY.md#gradient) and an
-# [optimizer](GLOSSARY.md#optimizer) state for every weight (here already in 8 bits); [LoRA](GLOSSARY.md#lora) carries
-# them for a small [adapter](GLOSSARY.md#adapter) only; [QLoRA](GLOSSARY.md#qlora) also packs the frozen weights into 4
-# bits. That is the whole difference.
+# Where a bar is longer than the black line, the run stops with "out of memory". [Full
+# fine-tuning](GLOSSARY.md#full-fine-tuning) needs a [gradient](GLOSSARY.md#gradient) and an
+# [optimizer](GLOSSARY.md#optimizer) state for every weight. [LoRA](GLOSSARY.md#lora) needs them only for a small
+# [adapter](GLOSSARY.md#adapter). [QLoRA](GLOSSARY.md#qlora) also stores the frozen weights in 4 bits. Everything else
+# in the bars is nearly the same.
 #
-# **Exercise.** Write `training_gib(frozen, bytes_per_frozen, trainable)`: GiB of weights, gradients and optimizer. A frozen
-# parameter takes `bytes_per_frozen`. A trainable one takes 16 bytes: weight, gradient and the two states of
-# [Adam](GLOSSARY.md#adam), each a 32-bit float. A GiB has 2**30 bytes.
+# **Exercise.** Write `training_gib(frozen, bytes_per_frozen, trainable)`: the GiB of weights, gradients and
+# optimizer. `frozen` and `trainable` are numbers of parameters. A frozen one takes `bytes_per_frozen` bytes. A
+# trainable one takes 16 bytes: weight, gradient and the two states of [Adam](GLOSSARY.md#adam), each a 32-bit float.
+# A GiB has `2**30` bytes.
 
 
 # %% tags=["exercise"]
@@ -59,15 +64,15 @@ from ftlab.exercises import check_training_gib
 check_training_gib(training_gib)
 
 # %% [markdown]
-# 16 bytes are the plain way; the bars above take less, with weights and gradients in 16 bits and the optimizer in 8.
-# What your sum leaves out are [activations](GLOSSARY.md#activation) and [logits](GLOSSARY.md#logits), which grow with
-# the rows in a [batch](GLOSSARY.md#batch) and their length, and the memory that the driver takes.
+# The bars above take less than 16 bytes, because there weights and gradients have 16 bits and the optimizer 8. Your sum
+# leaves out [activations](GLOSSARY.md#activation) and [logits](GLOSSARY.md#logits), which grow with the rows in a
+# [batch](GLOSSARY.md#batch) and with their length, and the memory that the driver takes.
 
 # %% [markdown]
 # ## What would make it fit?
 #
-# Many settings save memory, and they differ in what they take from you. Here is a run as somebody might start it, on the
-# card of 24 GB, with rows that are never longer than 1,500 tokens.
+# Many settings save memory, and each costs something else. Here is a run as somebody might start it on the card of 24
+# GB. No row of the data has more than 1,500 tokens (`longest`).
 
 # %%
 from ftlab.costs import what_would_fit
@@ -78,15 +83,20 @@ what_would_fit(
 )  # fmt: skip
 
 # %% [markdown]
-# The changes stand in the order of what they cost you, the free ones first. A smaller model is the last resort. From a
-# shell: `ftlab memory --model llama-3.1-8b --method qlora --batch 2 --length 2048 --gpu T4`.
+# The first table has one change a line, those that cost nothing first; each line includes the changes above it. Do
+# not reserve room for rows longer than yours. Compute the loss in pieces (`fused`), as Unsloth does, and the logits
+# are never all in memory. Use [gradient checkpointing](GLOSSARY.md#gradient-checkpointing). A smaller model would
+# come last. The second table is the run after these changes. From a shell: `ftlab memory --model llama-3.1-8b
+# --method qlora --batch 2 --length 2048 --gpu T4`.
 
 # %% [markdown]
 # ## How wrong is the estimate?
 #
-# Other people have measured such runs and published the peak. "Calibration": a constant of our formula was read off this
-# run. "[Held out](GLOSSARY.md#hold-out)": only compared. "Bound": its longest row is unknown, so the estimate may only
-# lie above.
+# Other people have measured such runs and published the peak, the most memory in use at any time. We compare:
+#
+# - *calibration*: a constant of our formula was taken from this run;
+# - *held-out*: nothing was taken from it ([hold-out](GLOSSARY.md#hold-out));
+# - *bound*: the longest row of the run is unknown, so the estimate can only be an upper limit.
 
 # %%
 import matplotlib.pyplot as plt
@@ -107,13 +117,19 @@ def estimated_gib(row):
 measured["estimated"] = measured.apply(estimated_gib, axis=1)
 off = measured.estimated - measured.peak_gib
 measured["error"] = off.abs().sub(measured.rounding_gib).clip(lower=0) * (2 * (off > 0) - 1) / measured.peak_gib
+low, high = measured.peak_gib.min(), measured.peak_gib.max()
+print(f"{len(measured)} runs, {measured.model.nunique()} models, peaks from {low:g} to {high:g} GiB")
 
+# %%
 fig, ax = plt.subplots(figsize=(5, 4))
 for (role, rows), mark in zip(measured.groupby("role"), "sDo", strict=True):
     ax.plot(rows.peak_gib, rows.estimated, mark, label=f"{role} ({len(rows)})", mfc="none" if role == "bound" else None)
 ends = [measured.peak_gib.min() / 1.3, measured.peak_gib.max() * 1.3]
 ax.plot(ends, ends, color="black", lw=1)
-ax.set(xscale="log", yscale="log", xlabel="measured peak, GiB", ylabel="estimated peak, GiB")
+ax.set(xscale="log", yscale="log", xlabel="measured peak, GiB", ylabel="estimated peak, GiB (on the line: exact)")
+for axis in (ax.xaxis, ax.yaxis):
+    axis.set_ticks([5, 10, 20, 50, 100], labels=["5", "10", "20", "50", "100"])
+    axis.set_ticks([], minor=True)
 ax.legend(frameon=False)
 held_out = measured[measured.role == "held-out"]
 show(
@@ -130,23 +146,23 @@ pd.DataFrame(
     {
         "runs": compared.size(),
         "mean error": errors.apply(lambda e: f"{e.abs().mean():.1%}"),
-        "furthest too low": errors.min().map("{:+.1%}".format),
-        "furthest too high": errors.max().map("{:+.1%}".format),
+        "most too low": errors.min().map("{:+.1%}".format),
+        "most too high": errors.max().map("{:+.1%}".format),
         "measured by": compared.source.agg(lambda s: "; ".join(sorted(set(s)))),
     }
 )
 
 # %% [markdown]
-# Keep that error as a reserve when you choose a card: an estimate that fits by less does not fit. All of these runs were in
-# sight while the formula was written, so even the held-out ones are no blind test; `data/hardware/README.md` tells what
-# was fitted and what is known to be off. It also tells how one run that was 5.6 % too low was explained: not by turning
-# a constant, but by half a GiB of tables that the software of that day kept in every layer.
+# (A difference smaller than the rounding of the published number counts as zero.) Keep the largest of these errors
+# free when you choose a card. Two warnings: we knew all of these runs while we wrote the formula, so even the
+# held-out ones are no blind test; and your software may differ from theirs. `data/hardware/README.md` says what was
+# fitted and what is known to be wrong.
 
 # %% [markdown]
 # ## How long does it take?
 #
-# 5,000 examples, three [epochs](GLOSSARY.md#epoch), QLoRA on the same 8-billion model. The time depends on how long the
-# examples are, so here are two lengths. A band of hours, because a card reaches only a share of its data sheet.
+# 5,000 examples, three [epochs](GLOSSARY.md#epoch), QLoRA on the same 8B model, for two lengths of examples. The
+# answer is a range, because no card reaches the speed of its data sheet, and how much of it a run reaches varies.
 
 # %%
 from datetime import date
@@ -170,40 +186,46 @@ for gpu in ("T4", "RTX 4090", "A100-80GB", "H100"):
 pd.DataFrame(rows).set_index("card").fillna("not found")
 
 # %% [markdown]
-# The bands of the RTX 4090 and the H100 are the widest: no measured run stands behind them. The dearest card is not the
-# dearest run, and the rent of any of them is less than an hour of an engineer; keep that in mind for what follows.
+# The ranges of the RTX 4090 and the H100 are the widest, because we have no measured run on them. The card with the
+# highest price an hour does not make the dearest run. Compare the last column with what an hour of an engineer costs
+# you.
 #
-# You will often read that LoRA on a 7B model with 5,000 examples takes "2 to 6 hours on an H100". We found no measurement
-# behind that sentence, and it says nothing about length. So turn it round: how long would the examples have to be?
+# It is often said that LoRA on a 7B model with 5,000 examples takes "2 to 6 hours on an H100". We found no measurement
+# behind that sentence, and it does not say how long the examples are. How long would they have to be (here with 8B)?
 
 # %%
-lengths = [512, 1024, 2048, 4096, 8192, 16384]
-times = [estimate_time(MODEL, "lora", rows=5000, length=n, epochs=3, batch=1, gpu="H100") for n in lengths]
+sizes = [512, 1024, 2048, 4096, 8192, 16384]
+times = [estimate_time(MODEL, "lora", rows=5000, length=n, epochs=3, batch=1, gpu="H100") for n in sizes]
 fig, ax = plt.subplots(figsize=(6, 3))
-ax.fill_between(lengths, [t.low_hours for t in times], [t.high_hours for t in times], alpha=0.25)
-ax.plot(lengths, [t.hours for t in times], "o-")
+ax.fill_between(sizes, [t.low_hours for t in times], [t.high_hours for t in times], alpha=0.25)
+ax.plot(sizes, [t.hours for t in times], "o-")
 ax.axhspan(2, 6, color="#D55E00", alpha=0.2)
+ax.annotate("2 to 6 hours", (sizes[0], 3.4), va="center", color="#A34700")
 ax.set(xscale="log", yscale="log", xlabel="tokens in an example", ylabel="hours on an H100")
-ax.set_xticks(lengths, lengths, minor=False)
-inside = ", ".join(str(n) for n, t in zip(lengths, times, strict=True) if 2 <= t.hours <= 6)
-touched = ", ".join(str(n) for n, t in zip(lengths, times, strict=True) if t.high_hours >= 2 and t.low_hours <= 6)
+ax.set_xticks(sizes, [f"{n:,}" for n in sizes])
+ax.set_yticks([0.2, 0.5, 1, 2, 6, 20], ["0.2", "0.5", "1", "2", "6", "20"])
+ax.minorticks_off()
+inside = ", ".join(f"{n:,}" for n, t in zip(sizes, times, strict=True) if 2 <= t.hours <= 6)
+touched = ", ".join(f"{n:,}" for n, t in zip(sizes, times, strict=True) if t.high_hours >= 2 and t.low_hours <= 6)
 show(
     fig,
-    f"Hours of LoRA on 5,000 examples, three epochs, over their length, with a band. The middle lies between 2 and 6 hours "
-    f"at {inside} tokens, the band touches that range at {touched}.",
+    f"Hours of LoRA on 5,000 examples, three epochs, over their length, with a range. The middle is between 2 and 6 hours "
+    f"for examples of {inside} tokens, the range overlaps for {touched}.",
 )
-print(f"the middle of the estimate lies in 2 to 6 hours at {inside} tokens; its band touches them at {touched}")
+print(f"the middle of the estimate is between 2 and 6 hours for examples of {inside} tokens")
+print(f"the range of the estimate overlaps with 2 to 6 hours for {touched} tokens")
 
 # %% [markdown]
-# So the sentence is about long examples, or about slow code: plain transformers without fused kernels took about 1.6 times
-# as long as our estimate (LLaMA-Factory's measurements of April 2024). Short tickets are done sooner.
+# So the sentence fits long examples, or slower code: plain transformers without fused kernels took longer than this
+# estimate (`data/hardware/README.md` has the comparison). Short tickets are done sooner.
 
 # %% [markdown]
 # ## How long on your own machine?
 #
-# No table knows your machine. One measured training step does better: it tells how many operations a second you really get.
-# Here a step of `nano` on this CPU. From it we predict a step with longer rows, and one of a model that is twice as wide,
-# and we measure those too. All three are measured in turns, so that a busy moment of the machine falls on all of them.
+# No table knows your machine. Better is to measure one training step: it tells how many operations a second you
+# really get. Here a step of `nano` on this CPU. From it we predict two others, a step with longer rows and a step of
+# a model twice as wide, and then compare with the measurement. The three take turns, so that other work on the
+# machine disturbs all of them alike.
 
 # %%
 import time
@@ -243,6 +265,10 @@ rounds = pd.DataFrame([{what: step() for what, step in steppers.items()} for _ i
 here = calibrate(list(rounds["measured"]), nano, "full", batch=4, length=128, checkpointing="off")
 here
 
+# %% [markdown]
+# TFLOP/s are million million operations a second. The factors behind it are the range that a predicted time gets. Now
+# predict the other two steps:
+
 # %%
 rows = []
 for what, (config, batch, length) in list(runs.items())[1:]:
@@ -252,38 +278,47 @@ for what, (config, batch, length) in list(runs.items())[1:]:
     real = rounds[what].median()
     rows.append((what, guess, real, guess / real - 1))
 furthest = max(abs(error) for *_, error in rows)
-quarter = "within a quarter of what was measured" if furthest <= 0.25 else "further off than a quarter: is the machine busy?"
-print(f"one measured step foretold the others with an error of at most {furthest:.0%}, {quarter}")
+within = all(here.low <= real / guess <= here.high for _, guess, real, _ in rows)
+inside = "inside that range" if within else "outside that range: is the machine busy?"
+print(f"one measured step predicted the others with an error of at most {furthest:.0%}, {inside}")
 rows = [(what, f"{guess:.2f} s", f"{real:.2f} s", f"{error:+.0%}") for what, guess, real, error in rows]
 pd.DataFrame(rows, columns=["step", "predicted", "measured", "error"]).set_index("step")
 
 # %% [markdown]
-# The formula counts the arithmetic, and what a small model spends beside it: on moving numbers through memory and on the
-# update. What it leaves out, such as starting each operation, or another program that takes turns with yours, is why an
-# estimate holds best near what you measured. So calibrate on the model and the length that you will train: ten steps on
-# a rented card cost cents, and `calibrate` turns them into hours for the whole run.
+# The formula leaves things out, such as the start of each operation or other programs on the machine. So it is best
+# close to what you measured. Calibrate with the model and the length that you will train: run ten steps on the rented
+# card, give their seconds to `calibrate`, and `estimate_time(..., calibration=...)` gives the hours of the whole run.
 
 # %% [markdown]
 # ## Your own file
 #
-# What a service bills, and what a card computes, are tokens times epochs. Count them in the file, with the
-# [tokenizer](GLOSSARY.md#tokenizer) of the model that you will train. (Here that of `nano`; a service counts with its
-# own, so for a bill this is an estimate.)
+# A service bills tokens times epochs, and a card computes on them. Put the path of your own
+# [JSONL](GLOSSARY.md#jsonl) in `DATA` (each line `{"messages": [...]}`), and count with the
+# [tokenizer](GLOSSARY.md#tokenizer) of the model that you will train. (Here it is that of `nano`. A service counts
+# with its own, so its bill will differ.)
 
 # %%
 import statistics
 
 from transformers import AutoTokenizer
 
-from ftlab.costs import training_charge, what_fits
 from ftlab.data import read_chat
 
-chats = read_chat("../data/support_triage/train.jsonl")
+DATA = "../data/support_triage/train.jsonl"
+EPOCHS = 3
+
+chats = read_chat(DATA)
 tokenizer = AutoTokenizer.from_pretrained(resolve("nano"))
 lengths = [len(tokenizer.apply_chat_template(chat["messages"])["input_ids"]) for chat in chats]
-EPOCHS = 3
 print(f"{len(lengths):,} rows x {statistics.mean(lengths):.0f} tokens x {EPOCHS} epochs = {sum(lengths) * EPOCHS:,} tokens")
 print(f"the longest row has {max(lengths):,} tokens")
+
+# %% [markdown]
+# What do services ask for one training on it?
+
+# %%
+from ftlab.costs import training_charge
+
 services = [("openai", "gpt-4.1-mini", None), ("fireworks", "an 8B model", 8), ("google", "gemini-3.5-flash", None)]
 for provider, model, size_b in services:
     charge = training_charge(
@@ -292,35 +327,38 @@ for provider, model, size_b in services:
     print(f"{provider}, {model}: " + ("price not found" if charge.usd is None else f"{charge.usd:.2f} USD"))
 
 # %% [markdown]
-# The training itself costs less than an hour of anybody's time. On a card of your own:
+# One training on a file of this size costs little; the sections below show what does cost. And which models could you
+# train on it yourself, with LoRA where it fits and otherwise QLoRA?
 
 # %%
+from ftlab.costs import what_fits
+
 what_fits(lengths, "T4", epochs=EPOCHS)
 
 # %% [markdown]
-# The same from a shell: `ftlab fit` (see `ftlab fit --help`). A cost scenario can count a file too:
-# `recipes/costs/support_triage_own_file.yaml` names one under `tokens_from`.
+# A model that is missing in this table does not fit. Put your own card in place of `"T4"`. From a shell: `ftlab fit
+# --help`.
 
 # %% [markdown]
 # ## What do the prices rest on?
 #
-# The prices of ordinary models come from the package `genai-prices`; those of training, tuned
-# [inference](GLOSSARY.md#inference), hosting and GPUs from two small tables in `data/prices`. Each has a date and a
-# confidence: H read at the source, M one good secondary source, L a lead to check, empty where nothing was found.
+# The prices of ordinary models come from the package `genai-prices`. Those of training, of
+# [inference](GLOSSARY.md#inference) with tuned models, of hosting and of GPUs come from two small tables in
+# `data/prices`. Each price there has a date and a confidence: H, read at the source; M, one good secondary source; L,
+# an unconfirmed hint; empty, nothing found. The prices of supervised training ([SFT](GLOSSARY.md#sft)):
 
 # %%
 shown = [
     {
         "service": row.provider,
         "model": row.model if row.model != "*" else f"up to {row.max_billion:g}B" if row.max_billion else "any",
-        "method": row.method,
         "USD": "not found" if row.usd is None else f"{row.usd:g} per {row.unit}",
         "date": row.source_date,
         "confidence": row.confidence,
         "model retires": row.model_retires or "",
     }
     for row in prices.rows
-    if row.what == "training"
+    if row.what == "training" and row.method == "sft"
 ]
 pd.set_option("display.max_rows", None)
 pd.DataFrame(shown).set_index(["service", "model"])
@@ -331,15 +369,16 @@ print(f"{len(unknown)} of {len(prices.rows)} prices are not known:")
 print(unknown.value_counts().to_string())
 
 # %% [markdown]
-# An unknown price is never counted as zero: a sum that needs it is "unknown" until you give the price in your scenario
-# (`data/prices/README.md` shows how). Old prices and models that retire bring a warning.
+# An unknown price is never counted as zero. A sum that needs it is "unknown" until you give the price yourself
+# (`data/prices/README.md` shows how). Old prices, and models that will be switched off, bring a warning.
 
 # %% [markdown]
 # ## Four ways to answer the same tickets
 #
-# A long [prompt](GLOSSARY.md#prompt), examples or documents in the prompt, a tuned model at a service, a tuned model
-# with weights of your own on a rented GPU. All assumptions stand in files that you can change; a band `[low, likely,
-# high]` where nobody knows.
+# A [prompt](GLOSSARY.md#prompt) alone, a prompt with examples ([few-shot](GLOSSARY.md#few-shot)), a prompt with
+# documents ([RAG](GLOSSARY.md#rag)), and a tuned model. The last one twice: hosted by the service, and as your own
+# weights on a rented GPU. All assumptions are in two files that you can change, most of them as `[low, likely,
+# high]`, because nobody knows them exactly. We add the rented GPU of the second file to the options of the first.
 
 # %%
 from dataclasses import replace
@@ -351,13 +390,14 @@ own = read_scenario("../recipes/costs/support_triage_own_weights.yaml")
 options = hosted.content["options"] | {"own_weights": own.content["options"]["rented"]}
 support = replace(hosted, content=hosted.content | {"options": options})
 report = cost(support, TODAY)
+print(f"{support.point()['calls_per_month']:,.0f} calls a month")
 report
 
 # %% [markdown]
-# "Worth today" adds up the months, later ones a little less. The column beside it is its band: nobody knows the numbers
-# of such a file well, so all of them are drawn a hundred times, and eight draws of ten lie between these ends. The tuned
-# options are the cheapest for each call (a rented machine costs nothing more for one more call) and the dearest in the
-# end: what they need besides calls weighs more.
+# "Worth today" is the sum over all months, with later dollars counted a little less. The last column gives its range:
+# all assumptions are drawn at random between their low and high ends, and eight of ten draws are inside. At this
+# number of calls the tuned options are the cheapest for one more call and the dearest in all. Where does the money
+# go?
 
 # %%
 months = {}
@@ -371,11 +411,16 @@ for option in report.options:
 pd.DataFrame(months).T
 
 # %% [markdown]
-# Money is only half of it: the options do not answer equally well. Compare only those that reach your bar
-# ([03](03_measure_baselines.ipynb) and [07](07_evaluate.ipynb) measure that). If the short prompt reaches it, nothing beats it.
+# Look for the large numbers: setting up, labelling, maintenance, and for your own weights a GPU that waits for calls.
+# The training is one of the small ones.
+#
+# Money is only half of it, because the options do not answer equally well. Compare only those that are good enough for
+# you; [03](03_measure_baselines.ipynb) and [07](07_evaluate.ipynb) measure that.
 
 # %% [markdown]
 # ## From how many calls?
+#
+# More calls favour whatever is cheap per call. The same five options from 30 to a million calls a day:
 
 # %%
 import numpy as np
@@ -387,17 +432,21 @@ DAYS_PER_MONTH = 365 / 12
 days = np.geomspace(30, 1_000_000, 40)
 curve = Curve("calls a day", tuple(days), report.volume_curve(days * DAYS_PER_MONTH).usd)
 show(curve_figure(curve, at=support.point()["calls_per_month"] / DAYS_PER_MONTH), curve_alt(curve))
+print(curve_alt(curve).partition(". ")[2])
 
 # %% [markdown]
-# Flat at the left: what you pay whether anybody calls or not. Rising at the right: what the calls cost. The grey line is
-# today. Steps in the line of own weights are further machines.
+# On the left a line is flat: that is what you pay even if nobody calls. On the right it rises with the calls. Each
+# step in the line of the own weights is one more machine. The grey line is the scenario above. All lines use the
+# likely values; the order near a crossing is uncertain.
+#
+# When has a tuned model paid back what it cost at the start?
 
 # %%
 from ftlab.costs import break_even
 
 
 def how_long(calls_a_day, baseline, candidate):
-    """Months until the candidate has paid back, or never."""
+    """Months until the candidate has saved what it cost at the start, or never."""
     at = report.at({"calls_per_month": calls_a_day * DAYS_PER_MONTH})
     even = break_even(at[baseline], at[candidate])
     return f"{even.months:,.1f} months" if even.months is not None else even.verdict
@@ -412,8 +461,8 @@ table = {
 pd.DataFrame(table).T
 
 # %% [markdown]
-# "Never" is an answer, not a failure of the sum: where a month saves nothing, no patience helps. The border has a simple
-# form, the fixed dollars of a month over what one call saves.
+# "Never" means that a month saves nothing, so waiting does not help. Where does it end? Where the calls of a month
+# save as much as the tuned model costs each month: its fixed dollars a month divided by what one call saves.
 
 # %% tags=["headline"]
 few_shot, tuned = report["few_shot"], report["tuned"]
@@ -422,8 +471,11 @@ print(f"at {support.point()['calls_per_month']:,.0f} calls a month: {report.brea
 print(f"tuned saves against few-shot only above {border:,.0f} calls a month ({border / DAYS_PER_MONTH:,.0f} a day)")
 
 # %% [markdown]
-# **Exercise.** Write `payback_months(one_time_usd, calls_per_month, usd_per_call_before, usd_per_call_after, rent_usd)`:
-# after how many months has it paid back, when hosting costs `rent_usd` a month? Return `math.inf` for never.
+# These are the likely values; the report above says how far the break-even moves when the assumptions do.
+#
+# **Exercise.** Write `payback_months(one_time_usd, calls_per_month, usd_per_call_before, usd_per_call_after,
+# rent_usd)`: after how many months has the new way saved its `one_time_usd`, if each month also costs `rent_usd` for
+# hosting? Return `math.inf` for never. (Not discounted: every month counts the same.)
 
 # %% tags=["exercise"]
 import math
@@ -444,9 +496,9 @@ check_payback_months(payback_months)
 # %% [markdown]
 # ## The long prompt may already be cheap
 #
-# Services bill a prompt that they have just seen at a part of its price. The saving that a tuned model promises is the
-# long prompt; if that is [cached](GLOSSARY.md#prompt-caching), most of it is gone. The same comparison at four shares
-# of cached calls:
+# A tuned model saves you the long prompt. But when a service has seen the beginning of a prompt a short time before,
+# it bills that part at a lower price ([prompt caching](GLOSSARY.md#prompt-caching)). The same comparison with four
+# shares of calls whose prompt is cached:
 
 # %%
 rows = []
@@ -457,20 +509,21 @@ for share in (0, 0.5, 0.8, 0.95):
     needed = tuned.monthly_usd / saved if saved > 0 else math.inf
     rows.append((f"{share:.0%}", f"{1000 * few_shot.usd_per_call:.3f}", f"{1000 * tuned.usd_per_call:.3f}",
                  f"{needed / DAYS_PER_MONTH:,.0f} calls a day", repr(at.break_even)))  # fmt: skip
-columns = ["cached", "few-shot, USD per 1,000 calls", "tuned", "saves from", "at 30,000 a day"]
+columns = ["cached", "few-shot, USD per 1,000 calls", "tuned, USD per 1,000 calls", "tuned saves from", "at 30,000 a day"]
 pd.DataFrame(rows, columns=columns).set_index("cached")
 
 # %% [markdown]
-# Put the fixed part of the prompt first and leave it unchanged, and you may have earned what a
-# [fine-tune](GLOSSARY.md#fine-tuning) would have saved, in an afternoon. (Services cache from a least length on, 1,024
-# tokens in this scenario, so a short prompt gets nothing.)
+# The more calls are cached, the less is left for a [fine-tune](GLOSSARY.md#fine-tuning) to save, and the more calls
+# it needs. So first put the fixed part of your prompt at its beginning, never change it, and look at the bill again.
+# (Services cache only prompts above a minimum length.)
 
 # %% [markdown]
 # ## What matters most?
 #
-# Nobody knows the numbers of such a file well. Each bar moves one assumption from its low to its high end and leaves the
-# others at their likely values. Here the own weights against a long prompt at another service, as in
-# `recipes/costs/support_triage_own_weights.yaml`.
+# A comparison that is not settled shows it best: the second file alone
+# (`recipes/costs/support_triage_own_weights.yaml`), own weights on a rented GPU against a long prompt at a service,
+# with more calls than above. Each bar moves one assumption from its low to its high end and leaves the others at
+# their likely values. The two numbers are these ends.
 
 # %%
 own_report = cost(own, TODAY)
@@ -488,8 +541,8 @@ ax.invert_yaxis()
 ax.axvline(0, color="black", lw=1)
 ax.axvline(tornado.saving, color="black", lw=1, ls=":")
 ax.use_sticky_edges = False
-ax.margins(x=0.2)
-ax.set_xlabel(f"USD saved over {own.content['horizon_months']:g} months (orange: crosses zero)")
+ax.margins(x=0.25)
+ax.set_xlabel(f"USD saved over {own.content['horizon_months']:g} months (dotted: likely values; orange: crosses 0)")
 show(
     fig,
     f"Tornado of the saving, {tornado.saving:,.0f} USD with likely values, widest bar on top: {top[0].assumption}. "
@@ -497,25 +550,30 @@ show(
 )
 
 # %%
-print("alone enough to turn the answer round:", ", ".join(tornado.flips))
-print("all bands at once:", own_report.saving_band(draws=200))
+print("each of these alone can change the answer:", ", ".join(name.removeprefix("options.") for name in tornado.flips))
+band = own_report.saving_band(draws=200)
+print(f"all drawn at once: eight of ten draws save {band.low:,.0f} to {band.high:,.0f} USD (minus: lose)")
+print(f"own weights are cheaper in {band.share_positive:.0%} of the draws")
 
 # %% [markdown]
-# These are the numbers to find out before anything else; the ones at the bottom may stay guesses. What one training
-# run costs is not even among them.
+# Find out the orange numbers before anything else; those at the bottom may stay guesses. As long as the range of
+# all draws has losses and gains in it, these assumptions do not decide the question. What a training run costs is not
+# even among the bars.
 
 # %% [markdown]
 # ## The model that is retired under you
 #
-# A hosted fine-tune ends with its [base model](GLOSSARY.md#base-model). What does the report say about this one?
+# When a service switches off a [base model](GLOSSARY.md#base-model), every fine-tune of it ends too. What does the
+# first report say about that?
 
 # %%
 for warning in report.warnings:
     print("-", warning)
 
 # %% [markdown]
-# A payback that comes after the retirement is no payback: the horizon of any hosted fine-tune ends on that day. At 30,000
-# calls a day, against [few-shot](GLOSSARY.md#few-shot), over 24 months:
+# A hosted fine-tune that has not paid back by that day never will. The same comparison with few-shot over the 24
+# months of the scenario, at 30,000 calls a day, where it would pay back, in three cases. The last two assume that there
+# is a successor to tune:
 
 # %%
 def at_volume(**changes):
@@ -537,25 +595,27 @@ pd.DataFrame(
         (what, repr(case.break_even), f"{case.saving_usd:,.0f}", sum(month <= 24 for month, _, _ in case["tuned"].lumps))
         for what, case in cases.items()
     ],
-    columns=["case", "break-even", "USD saved in 24 months", "forced moves"],
+    columns=["case", "break-even", "USD saved in 24 months", "moves to another model"],
 ).set_index("case")
 
 # %%
 left = next(month for month, _, _ in report["tuned"].lumps)
 capped = at_volume().at({"horizon_months": left})
-print(f"months left until the retirement: {left:.1f}; saved by then: {capped.saving_usd:,.0f} USD")
+print(f"months left until the model is switched off: {left:.1f}; saved by then: {capped.saving_usd:,.0f} USD")
 
 # %% [markdown]
-# Here it is worse than a new run: this service takes no new training at all after the day in the warnings, so there will be
-# no successor to tune, and the last row of the table is the honest one, at another service's prices. Weights of your own do
-# not retire. That, and not the price of a call, is often the better reason for them.
+# This service takes no new training after the day in the warnings, so there will be no successor to tune there. The
+# last row of the table is the realistic one, and even that at the prices of another service, which we do not know
+# here. Weights of your own cannot be switched off by somebody else. That can be a better reason for them than the
+# price of a call.
 
 # %% [markdown]
 # ## Payback with people in the loop
 #
-# In many workflows the calls cost nothing worth counting: the money is in the people who check the answers. A case that
-# practitioners tell, and that we could not check at its origin: 12,000 labelled notes, medical codes 78 % right before
-# training and 94 % after, review of all notes down to 30 %, 180 USD of training, paid back in six weeks.
+# In many workflows the calls cost next to nothing, and the money goes to the people who check the answers. Here is a
+# case that practitioners tell and that we could not check at its origin: 12,000 labelled notes, medical codes 78 %
+# right before training and 94 % after, calls 8 % dearer, review of all notes before and of 30 % after, 180 USD for
+# training, paid back in about six weeks.
 
 # %%
 from ftlab.costs.payback import (
@@ -566,14 +626,14 @@ workflow = read_workflow("../recipes/costs/medical_coding_payback.yaml")
 payback(workflow)
 
 # %% [markdown]
-# It does come out near six weeks, and that proves nothing: the story keeps silent about how many notes there are, how long
-# a review takes and what a wrong code costs. We had to assume these, and chose values under which the story holds.
+# Our sum gives about the same, and that proves nothing. The story does not say how many notes there are, how long a
+# review takes or what a wrong code costs. We had to assume these numbers, and chose them so that the story holds:
 
 # %%
 print(workflow)
 
 # %% [markdown]
-# So how fragile is it? Each assumption of ours from its low to its high end:
+# How much does the result depend on what we assumed? Each of our assumptions from its low to its high end:
 
 # %%
 bands = [band for band in weeks_bands(workflow) if band.width > 0.2]
@@ -594,19 +654,22 @@ show(
     f"Bars of the payback in weeks at both ends of each assumption. The widest: {widest.assumption}, "
     f"{widest.weeks_at_low:.1f} weeks at {widest.low:g} and {widest.weeks_at_high:.1f} at {widest.high:g}.",
 )
+doubled = [b for b in bands if max(b.weeks_at_low, b.weeks_at_high) >= 2 * workflow.published_weeks]
+print("alone enough to double the six weeks:", ", ".join(b.assumption.replace("_", " ") for b in doubled) or "none")
 
 # %% [markdown]
-# One at a time is kind to the story. All of them at once, each anywhere in its band:
+# So the case stands on a few numbers that it does not tell. And in reality all of them are uncertain at the same time:
 
 # %%
 spread = weeks_spread(workflow)
 print(
-    f"eight of ten such worlds pay back within {spread.low:.1f} to {spread.high:.1f} weeks; in {spread.share_within:.0%} it is "
-    f"as soon as told, in {spread.share_never:.1%} never"
+    f"eight of ten draws pay back within {spread.low:.1f} to {spread.high:.1f} weeks; {spread.share_within:.0%} pay back as "
+    f"soon as told, {spread.share_never:.1%} never"
 )
 
 # %% [markdown]
-# Which numbers carry it? Per cent more weeks for one per cent more of each; minus means sooner.
+# Six weeks is possible under these assumptions, but only one result among many. Which numbers matter most? The table
+# says by how many per cent the weeks grow when a number grows by one per cent; minus means that it pays back sooner.
 
 # %%
 strong = [each for each in elasticities(workflow) if each.elasticity is not None]
@@ -616,8 +679,11 @@ pd.DataFrame(
 ).set_index("assumption")
 
 # %% [markdown]
-# The price of training, which everybody quotes, hardly moves the answer. The hours of people carry it, and the story does not
-# tell them. And where did the 12,000 labels come from? If no archive holds them, somebody has to write them:
+# The price of the training, which the story does tell, hardly matters. What people do and cost matters most, and most
+# of that it does not tell. (The first line may surprise. Had fewer notes been read before, more wrong codes would
+# have gone out, and with these numbers that costs more than reading. The old way would have been dearer, and the new
+# one would pay back sooner.) And where did the 12,000 labels come from? If there is no archive, somebody has to write
+# them:
 
 # %%
 found, paid = payback(workflow), with_new_labels(workflow)
@@ -625,11 +691,13 @@ print(f"labels from the archive: {found}")
 print(f"labels paid for:         {paid}")
 
 # %% [markdown]
+# That one question changes the payback more than any other number here.
+#
 # ### Who is reviewed?
 #
-# The review share follows from a threshold: answers that the model is sure of go out unread. A lower threshold saves more
-# reading and lets more errors out. The curve below is **made up** to fit the story (70 % unread, 98.5 % of them right);
-# yours comes from measuring how often the model is right at each confidence.
+# Which notes does a person read? Answers above a threshold of the model's confidence go out unread. A lower threshold
+# saves more reading and lets more errors pass. The shares and accuracies below are **made up** to fit the story (70 %
+# unread, 98.5 % of them right); for your own case, measure how often the model is right at each confidence.
 
 # %%
 made_up = [  # threshold, share of notes above it, accuracy among them
@@ -650,14 +718,13 @@ show(fig, f"Weeks until paid back over the review share for three costs of an er
 print("soonest: " + "; ".join(best))
 
 # %% [markdown]
-# The cheapest share to review is not the smallest. It depends on what an error costs, and that number has no price list:
-# ask the people who repair the errors.
+# The dearer an error, the more notes are worth reading. So you need the cost of an error before you can choose the
+# threshold. No price list has it: ask the people who repair the errors.
 
 # %% [markdown]
 # ## Your own numbers
 #
-# First without moving anything: when does a tuned hosted model pay back, by calls a day and by the share of calls whose
-# prompt is cached?
+# Calls and cached prompts decide most about a hosted fine-tune. When does it pay back, for each combination?
 
 # %%
 from matplotlib.colors import LogNorm
@@ -674,9 +741,12 @@ for row, share in enumerate(shares):
 fig, ax = plt.subplots(figsize=(6.4, 3.2))
 ax.set_facecolor("#DDDDDD")
 mesh = ax.pcolormesh(days, 100 * shares, months, norm=LogNorm(0.5, 60), cmap="cividis_r", shading="nearest")
-fig.colorbar(mesh, label="months")
+bar = fig.colorbar(mesh, label="months until paid back")
+bar.set_ticks([1, 3, 6, 12, 24, 60], labels=["1", "3", "6", "12", "24", "60"])
+bar.minorticks_off()
 ax.contour(days, 100 * shares, np.nan_to_num(months, nan=1e3), levels=[pair.content["horizon_months"]], colors="black")
 ax.set(xscale="log", xlabel="calls a day", ylabel="calls with a cached prompt, %")
+ax.set_xticks([1000, 10_000, 100_000], ["1,000", "10,000", "100,000"])
 show(
     fig,
     f"Months until the tuned model has paid back, by calls a day and share of cached calls. "
@@ -684,8 +754,9 @@ show(
 )
 
 # %% [markdown]
-# Grey is "never"; left of the black line it takes longer than the horizon. Now move the numbers to yours. (Where no kernel
-# runs, as on GitHub, the controls are not shown.)
+# Grey means never. Left of the black line it takes longer than the months of the scenario. Again these are the likely
+# values, and as if there were a successor to tune when the model is switched off. Now put in your own numbers. (Where no
+# kernel runs, as on GitHub, the controls are not shown.)
 
 # %%
 from ftlab.widgets import cost_form
@@ -698,11 +769,13 @@ cost_form(support, TODAY)
 #
 # ## What you have seen
 #
-# - Memory can be known to a few per cent before anything is loaded; time only as a band, until you have measured a step.
-# - Training is cheap. Labels, people, upkeep and idle machines are not.
-# - A tuned model must earn back its fixed costs from what a call saves. A cached prompt shrinks that; too few calls make
-#   it "never"; a retirement ends it.
-# - With people in the loop, their hours decide. A payback that does not state them states nothing.
+# - Memory can be estimated to within some per cent before anything is loaded. Time is a wide range until you measure
+#   a step.
+# - Training is cheap. Labels, people, maintenance and waiting machines are not.
+# - A tuned model must earn back its fixed costs from what each call saves. With a cached prompt a call saves less;
+#   with too few calls it never pays back; when the base model is switched off, it ends.
+# - Where people check the answers, their hours decide. Do not believe a payback that does not state them.
+# - Vary every assumption. If the answer changes, find out that number first.
 #
-# **Read next:** [02 Decide](02_decide.ipynb), if the answer was "never"; [06 Train with Unsloth](06_train_with_unsloth.ipynb),
-# if it was not.
+# **Read next:** [02 Decide](02_decide.ipynb), if the answer was "never"; [06 Train with
+# Unsloth](06_train_with_unsloth.ipynb), if it was not.
