@@ -433,6 +433,10 @@ def test_candidates_come_from_the_input_where_the_schema_lists_none():
     assert fields["count"]("I have 2 and 13") == [2]
     assert fields["count"]("none") == [2, 31]  # it may not be null: anything that was seen
     assert fields["extra"]("a red one") == ["red"]
+    notes = [solved_record("x", note=f"text {i}") for i in range(30)]
+    assert record_candidates({}, notes[:20])["note"]("about text 3") == ["text 3"]
+    with pytest.raises(RecipeError, match="^note: 30 values in 30 rows are free text"):
+        record_candidates({}, notes)
     for rule, record in (({"type": "string"}, {}), ({"type": "array"}, {"free": [1]})):
         with pytest.raises(RecipeError, match="^free: neither the schema nor the rows"):
             record_candidates({"properties": {"free": rule}}, [solved_record("x", **record)])
@@ -457,8 +461,8 @@ def test_a_linear_model_learns_words_and_looks_patterns_up():
 
 
 def test_what_a_linear_model_cannot_learn_is_refused():
-    with pytest.raises(RecipeError, match="^reply: 6 values in 6 rows"):
-        train_linear([solved_record("some words", reply=f"text {i}") for i in range(6)])
+    with pytest.raises(RecipeError, match="^reply: 25 values in 25 rows are free text"):
+        train_linear([solved_record("some words", reply=f"text {i}") for i in range(25)])
     for rows, message in (
         ([], "no rows"),
         ([solved_record("?", a=1), solved_record("!", a=2)], "no words"),

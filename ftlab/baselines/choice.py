@@ -21,6 +21,7 @@ from ftlab.errors import DataError, RecipeError
 from ftlab.evaluation.generation import Generations, check_lengths, end_token_ids
 from ftlab.evaluation.metrics import parse_record
 
+MANY_VALUES = 20  # fewer can be chosen from, however often each occurs
 Candidates = Sequence | Callable[[str], Sequence]  # values, or a function from an input to values
 
 
@@ -133,14 +134,17 @@ def record_candidates(schema: Mapping, rows: Sequence[dict]) -> dict[str, Candid
     """`fields` for `choose_records` from a JSON Schema and solved chat rows (training rows, never test rows).
 
     A field for which the schema lists no values gets, from each input, what fits its pattern, or else those values
-    of the rows that stand in the input; null where the schema or a row has it.
+    of the rows that stand in the input; null where the schema or a row has it. RecipeError for a field of free text.
     """
     records = [parse_record(input_and_answer(row)[1]) or {} for row in rows]
     rules, found = schema.get("properties", {}), {}
     for name in dict.fromkeys([*(name for record in records for name in record), *rules]):
         rule = rules.get(name, {})
         if (values := _listed(rule)) is None:
-            known = list({json.dumps(r[name]): r[name] for r in records if name in r}.values())
+            seen = [r[name] for r in records if name in r]
+            known = list({json.dumps(value): value for value in seen}.values())
+            if "pattern" not in rule and len(known) > max(MANY_VALUES, len(seen) / 2):
+                raise RecipeError(f"{name}: {len(known)} values in {len(seen)} rows are free text, not labels")
             nullable = None in known or "null" in np.atleast_1d(rule.get("type", "")).tolist()
             found[name] = _pick(name, rule, [v for v in known if v is not None], nullable)
         else:
