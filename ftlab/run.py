@@ -11,11 +11,10 @@ from pathlib import Path
 import ftlab  # first: it quiets the libraries below
 from ftlab import hardware
 from ftlab.baselines import (
-    Candidate,
     Prompt,
-    PromptSearch,
     choose_records,
     input_and_answer,
+    rank_prompts,
     read_prompts,
     record_candidates,
     search_prompts,
@@ -80,9 +79,13 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
     if schema:
         fields = or_say(say, "no constrained prompt", record_candidates, schema, train) if prompts else None
         without_language_model = or_say(say, "no linear classifier", train_linear, train, schema)
+
+    def choose(prompt, inputs):
+        return choose_records(model, tokenizer, prompt, inputs, fields, progress=progress)
+
     if fields:
         say("the best prompts again, held to the allowed values")
-        held = try_constrained(model, tokenizer, prompts.values(), fields, tuning, progress)
+        held = rank_prompts(prompts.values(), tuning, choose)
         prompts["constrained"] = held.best()
         tried += [("constrained", c) for c in held.candidates]
     baseline = max(tried, key=lambda row: row[1].field_accuracy.value)[0] if tried else "base"
@@ -98,7 +101,7 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
         say(f"{name} on {part}")
         inputs = [input_and_answer(row)[0] for row in tests[part]]
         if name == "constrained":
-            out = choose_records(model, tokenizer, prompt, inputs, fields, progress=progress)
+            out = choose(prompt, inputs)
         else:
             chats = [prompt.messages(text) for text in inputs] if prompt else [r["messages"][:-1] for r in tests[part]]
             out = generate(model, tokenizer, chats, **settings)
@@ -129,12 +132,12 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
         ask("fine_tuned", part)
     after = ask_probe("fine_tuned")
 
-    rivals = ["linear"] if without_language_model else []
-    names = [*rivals, "base", *prompts, "fine_tuned"]
+    simpler = ["linear"] if without_language_model else []
+    names = [*simpler, "base", *prompts, "fine_tuned"]
     metric, alpha = recipe.bars.metric, recipe.bars.alpha
     judged = {name: getattr(scores[name, "test"], metric) for name in names}
     comparison = compare(judged[baseline], judged["fine_tuned"], alpha=alpha, metric=metric)
-    rivals = {name: compare(judged[name], judged["fine_tuned"], alpha=alpha, metric=metric) for name in rivals}
+    rivals = {name: compare(judged[name], judged["fine_tuned"], alpha=alpha, metric=metric) for name in simpler}
     probes = {}
     if probe:
         truth = [normalise(r["messages"][-1]["content"]) for r in probe]
@@ -185,17 +188,6 @@ def or_say(say, what: str, make, *arguments):
     except FtlabError as error:
         say(f"{what}: {error}")
         return None
-
-
-def try_constrained(model, tokenizer, prompts, fields: dict, rows: list, progress: bool = False) -> PromptSearch:
-    """Score each prompt on `rows` with its answers held to the values of `fields`."""
-    inputs, references = zip(*map(input_and_answer, rows), strict=True)
-    found = []
-    for prompt in prompts:
-        out = choose_records(model, tokenizer, prompt, inputs, fields, progress=progress)
-        summary = score_records(out.texts, references).summary()
-        found.append(Candidate(prompt, summary["field_accuracy"], summary["valid_json"], out.tokens_per_call))
-    return PromptSearch(tuple(sorted(found, key=lambda c: -c.field_accuracy.value)))
 
 
 def read_references(part: str, rows: list) -> list[dict]:

@@ -143,13 +143,19 @@ def record_candidates(schema: Mapping, rows: Sequence[dict]) -> dict[str, Candid
         if (values := _listed(rule)) is None:
             seen = [r[name] for r in records if name in r]
             known = list({json.dumps(value): value for value in seen}.values())
-            if "pattern" not in rule and len(known) > max(MANY_VALUES, len(seen) / 2):
-                raise RecipeError(f"{name}: {len(known)} values in {len(seen)} rows are free text, not labels")
+            if "pattern" not in rule:
+                refuse_free_text(name, len(known), len(seen))
             nullable = None in known or "null" in np.atleast_1d(rule.get("type", "")).tolist()
             found[name] = _pick(name, rule, [v for v in known if v is not None], nullable)
         else:
             found[name] = values
     return found
+
+
+def refuse_free_text(name: str, values: int, rows: int) -> None:
+    """Raise RecipeError for a field with so many different values that it is no label."""
+    if values > max(MANY_VALUES, rows / 2):
+        raise RecipeError(f"{name}: {values} values in {rows} rows are free text, not labels")
 
 
 def pattern_values(pattern: str, text: str) -> list[str]:

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ftlab.baselines.choice import MANY_VALUES, pattern_values
+from ftlab.baselines.choice import pattern_values, refuse_free_text
 from ftlab.baselines.prompting import input_and_answer
-from ftlab.errors import DataError, RecipeError
+from ftlab.errors import DataError
 from ftlab.evaluation.generation import Generations
 from ftlab.evaluation.metrics import parse_record
 
@@ -76,9 +76,8 @@ def train_linear(rows: Sequence[dict], schema: Mapping | None = None) -> LinearR
             fields[name] = _first(pattern)
         elif len(set(values)) == 1:
             fields[name] = _always(records[0][name])
-        elif len(set(values)) > max(MANY_VALUES, len(values) / 2):
-            raise RecipeError(f"{name}: {len(set(values))} values in {len(values)} rows are free text, not labels")
         else:
+            refuse_free_text(name, len(set(values)), len(values))
             fields[name] = LinearSVC(random_state=0).fit(seen, values)
     return LinearRecords(features, fields, len(pairs))
 

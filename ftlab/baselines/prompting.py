@@ -3,7 +3,7 @@
 import json
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -216,12 +216,23 @@ def try_prompts(
 
     `model` is a model on this machine with its tokenizer, or an `Endpoint` with None.
     """
+
+    def write(prompt, inputs):
+        chats = [prompt.messages(text) for text in inputs]
+        return answer_chats(model, tokenizer, chats, max_new_tokens, batch_size, progress, confirm)
+
+    return rank_prompts(prompts, rows, write)
+
+
+def rank_prompts(
+    prompts: Iterable[Prompt], rows: Sequence[dict], answer: Callable[[Prompt, list[str]], Generations]
+) -> PromptSearch:
+    """Score each prompt by what `answer(prompt, inputs)` gives for the inputs of `rows`."""
     pairs = [input_and_answer(row) for row in rows]
-    references = [answer for _, answer in pairs]
+    inputs, references = [text for text, _ in pairs], [right for _, right in pairs]
     candidates = []
     for prompt in prompts:
-        chats = [prompt.messages(text) for text, _ in pairs]
-        out = answer_chats(model, tokenizer, chats, max_new_tokens, batch_size, progress, confirm)
+        out = answer(prompt, inputs)
         summary = score_records(out.texts, references).summary()
         candidates.append(Candidate(prompt, summary["field_accuracy"], summary["valid_json"], out.tokens_per_call))
     return PromptSearch(tuple(sorted(candidates, key=lambda c: -c.field_accuracy.value)))
