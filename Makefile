@@ -3,13 +3,12 @@ PYTHON ?= python3
 PY = .venv/bin/python
 PORT ?= 8888
 ARGS ?=
-export FTLAB_HOME ?= runs
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lab test course check lock clean
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s%s\n", $$1, $$2}' Makefile
 
 setup: ## create or repair .venv from requirements/lock.txt
 	@$(PYTHON) tools/setup.py

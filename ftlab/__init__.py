@@ -2,7 +2,6 @@
 
 import logging
 import os
-import tempfile
 import warnings
 from pathlib import Path
 
@@ -15,7 +14,7 @@ QUIET_ENVIRONMENT = {
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
     "TOKENIZERS_PARALLELISM": "false",  # otherwise a warning at every fork
     "UNSLOTH_DISABLE_STATISTICS": "1",
-    "UNSLOTH_COMPILE_LOCATION": str(Path(tempfile.gettempdir()) / "ftlab_unsloth_compiled_cache"),
+    "UNSLOTH_COMPILE_LOCATION": str(Path.home() / ".cache" / "ftlab" / "unsloth"),
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
 }
 

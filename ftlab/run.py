@@ -1,7 +1,9 @@
 """One recipe from start to verdict: baselines, training, evaluation, gate. `ftlab run` calls it."""
 
 import datetime
+import hashlib
 import json
+import shutil
 import sys
 import time
 from contextlib import redirect_stdout
@@ -29,18 +31,21 @@ from ftlab.models import resolve
 from ftlab.training.preflight import check_masks
 from ftlab.training.recipe import Recipe, load_recipe
 
+WRITTEN = ("report.json", "report.html", "predictions", "adapter", "checkpoints")  # by a run, in its folder
+
 
 def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = False, progress: bool = True) -> Report:
     """Baselines, training, evaluation on the same cases, gate.
 
-    Writes report.html, report.json, predictions/ and adapter/ to `out` or FTLAB_HOME/<name> (default
-    runs/<name>); an existing report is kept unless `force`.
+    Writes report.html, report.json, predictions/, adapter/ and checkpoints/ to `out` or FTLAB_HOME/<name> (default
+    runs/<name>). What an earlier run left there stops this one; with `force` it is moved to old/ there.
     """
     recipe = load_recipe(path)
+    data_sha256 = recipe.data_sha256  # now: a file may change while the run is on
     folder = Path(out or ftlab.home() / recipe.name)
-    for old in (folder / "report.json", folder / "report.html"):
+    for old in (folder / name for name in WRITTEN):
         if old.exists() and not force:
-            raise FileExistsError(17, "a report is there already", str(old))
+            raise FileExistsError(17, "an earlier run's work is there already", str(old))
     folder.mkdir(parents=True, exist_ok=True)
 
     def say(text):
@@ -48,7 +53,7 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
             print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
 
     say(f"reading data and {recipe.model}")
-    resolve(recipe.model)  # an unknown model is said before anything takes time
+    model_sha256 = sha256_of_weights(recipe.model)  # an unknown model is said before anything takes time
     train = read_chat(recipe.data.train)[: recipe.data.train_rows]
     replay = read_chat(recipe.data.replay) if recipe.data.replay else []
     validation = read_chat(recipe.data.validation)
@@ -59,20 +64,27 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
     for rows in tests.values():
         assert_no_leak(validation, rows)
     references = {part: read_references(part, rows) for part, rows in {"validation": validation, **tests}.items()}
+    truth = [normalise(answer_of("probe", number, row)) for number, row in enumerate(probe, 1)]
+    for part, rows in {"train": train, "replay": replay}.items():
+        for number, row in enumerate(rows, 1):
+            answer_of(part, number, row)
     schema = read_schema(recipe.data.schema) if recipe.data.schema else None
     with redirect_stdout(sys.stderr):  # Unsloth prints, and stdout is for `ftlab run --json`
         model, tokenizer = load_model(recipe)
+    set_aside(folder)
     settings = {
         "max_new_tokens": recipe.evaluation.max_new_tokens,
         "batch_size": recipe.evaluation.batch_size,
         "progress": progress,
     }
 
+    metric, alpha = recipe.bars.metric, recipe.bars.alpha
     tuning = validation[: recipe.evaluation.validation_rows]
     prompts, tried = {}, []  # the best prompt of each kind, and all by their results on the validation set
     if recipe.prompts:
         say("searching the best prompt on the validation set")
-        search = search_prompts(model, tokenizer, read_prompts(recipe.prompts), tuning, train, **settings)
+        wordings = read_prompts(recipe.prompts)
+        search = search_prompts(model, tokenizer, wordings, tuning, train, metric=metric, **settings)
         prompts = {kind: search.best(kind) for kind in ("zero_shot", "few_shot")}
         tried = [(c.prompt.kind, c) for c in search.candidates]
     fields = without_language_model = None
@@ -84,11 +96,11 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
         return choose_records(model, tokenizer, prompt, inputs, fields, progress=progress)
 
     if fields:
-        say("the best prompts again, held to the allowed values")
-        held = rank_prompts(prompts.values(), tuning, choose)
+        say("every prompt again, held to the allowed values")  # another may be best then
+        held = rank_prompts([c.prompt for c in search.candidates], tuning, choose, metric)
         prompts["constrained"] = held.best()
         tried += [("constrained", c) for c in held.candidates]
-    baseline = max(tried, key=lambda row: row[1].field_accuracy.value)[0] if tried else "base"
+    baseline = max(tried, key=lambda row: getattr(row[1], metric).value)[0] if tried else "base"
 
     answers, scores = {}, {}
 
@@ -134,13 +146,14 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
 
     simpler = ["linear"] if without_language_model else []
     names = [*simpler, "base", *prompts, "fine_tuned"]
-    metric, alpha = recipe.bars.metric, recipe.bars.alpha
     judged = {name: getattr(scores[name, "test"], metric) for name in names}
     comparison = compare(judged[baseline], judged["fine_tuned"], alpha=alpha, metric=metric)
+    level = {name: values.mean() for name, values in judged.items()}
+    others = [name for name in ("base", *prompts) if name != baseline]
+    simpler += [name for name in others if level[name] > level["fine_tuned"]]  # validation had chosen too low
     rivals = {name: compare(judged[name], judged["fine_tuned"], alpha=alpha, metric=metric) for name in simpler}
     probes = {}
     if probe:
-        truth = [normalise(r["messages"][-1]["content"]) for r in probe]
         probes["general skills"] = compare(exact_text(before, truth), exact_text(after, truth), alpha=alpha)
     report = Report(
         task=recipe.task,
@@ -160,7 +173,7 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
                 "field_accuracy": c.field_accuracy,
                 "tokens_per_call": c.tokens_per_call,
             }
-            for kind, c in sorted(tried, key=lambda row: -row[1].field_accuracy.value)
+            for kind, c in sorted(tried, key=lambda row: -getattr(row[1], metric).value)
         ],
         examples=pick_examples(
             [r.get("id", i) for i, r in enumerate(tests["test"])],
@@ -171,7 +184,8 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
             judged["fine_tuned"],
         ),
         recipe_sha256=recipe.sha256,
-        data_sha256=recipe.data_sha256,
+        data_sha256=data_sha256,
+        model_sha256=model_sha256,
         versions=hardware.versions(),
         machine=machine_line(),
         created=datetime.date.today().isoformat(),
@@ -192,12 +206,51 @@ def or_say(say, what: str, make, *arguments):
 
 def read_references(part: str, rows: list) -> list[dict]:
     """The JSON object of each row's answer; DataError, before any time is spent, where one is none."""
-    records = [parse_record(row["messages"][-1]["content"]) for row in rows]
+    records = [parse_record(answer_of(part, number, row)) for number, row in enumerate(rows, 1)]
     for number, (row, record) in enumerate(zip(rows, records, strict=True), 1):
         if not record:
-            where = f"{part}, row {number} ({row['id']!r})" if "id" in row else f"{part}, row {number}"
-            raise DataError(f"{where}: the answer is no JSON object with fields; correct it")
+            raise DataError(f"{place_of(part, number, row)}: the answer is no JSON object with fields; correct it")
+        if [m["role"] for m in row["messages"] if m["role"] != "system"] != ["user", "assistant"]:
+            remedy = "split a longer conversation, or leave it out"
+            raise DataError(f"{place_of(part, number, row)}: needs one turn of the user and one answer; {remedy}")
     return records
+
+
+def answer_of(part: str, number: int, row: dict) -> str:
+    """The text of a row's last turn; DataError where it has none (a tool call), or where no user asked."""
+    answer = row["messages"][-1].get("content")
+    if not any(message["role"] == "user" for message in row["messages"]):
+        raise DataError(f"{place_of(part, number, row)}: needs one turn of the user; correct it, or leave it out")
+    if not isinstance(answer, str):
+        raise DataError(f"{place_of(part, number, row)}: the last turn has no text to compare with; correct it")
+    return answer
+
+
+def place_of(part: str, number: int, row: dict) -> str:
+    return f"{part}, row {number} ({row['id']!r})" if "id" in row else f"{part}, row {number}"
+
+
+def set_aside(folder: Path) -> None:
+    """Move what an earlier run left to old/, in place of what was there from the one before it."""
+    found = [name for name in WRITTEN if (folder / name).exists()]
+    if not found:
+        return
+    old = folder / "old"
+    old.mkdir(exist_ok=True)
+    for path in (old / name for name in WRITTEN):
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    for name in found:
+        (folder / name).rename(old / name)
+
+
+def sha256_of_weights(model: str) -> str | None:
+    """Hash of a model's safetensors; None for one that is not on this disk yet."""
+    files = sorted(Path(resolve(model)).glob("*.safetensors"))
+    total = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest() if files else None
 
 
 def load_model(recipe: Recipe):
@@ -207,15 +260,19 @@ def load_model(recipe: Recipe):
 
     dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[hardware.precision()]
     try:
-        return FastLanguageModel.from_pretrained(
+        model, tokenizer = FastLanguageModel.from_pretrained(
             model_name=resolve(recipe.model),
-            max_seq_length=2048,
+            max_seq_length=max(2048, recipe.training.max_length),
             dtype=dtype,
             load_in_4bit=recipe.training.method == "qlora",
             full_finetuning=recipe.training.method == "full",
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{recipe.model}: cannot be loaded. {error}") from error
+    except Exception as error:  # a damaged file of a model shows as nearly anything
+        raise ModelError(f"{recipe.model}: cannot be loaded. {type(error).__name__}: {error}") from error
+    tokenizer = getattr(tokenizer, "tokenizer", tokenizer)  # a model that sees comes with a processor
+    if tokenizer.chat_template is None:
+        raise ModelError(f"{recipe.model}: has no chat template, so it cannot be asked; take its instruct model")
+    return model, tokenizer
 
 
 def train_model(recipe: Recipe, model, tokenizer, train: list, validation: list, folder: Path):
@@ -242,7 +299,8 @@ def train_model(recipe: Recipe, model, tokenizer, train: list, validation: list,
         )
 
     def as_text(rows):
-        texts = [tokenizer.apply_chat_template(r["messages"], tokenize=False) for r in rows]
+        # without the new line that some templates end with: TRL would add a second end token after it
+        texts = [tokenizer.apply_chat_template(r["messages"], tokenize=False).rstrip() for r in rows]
         return Dataset.from_dict({"text": texts})
 
     steps = (

@@ -18,6 +18,7 @@ from ftlab.baselines import (
     choose_records,
     input_and_answer,
     prompting,
+    rank_prompts,
     read_prompts,
     record_candidates,
     schema_candidates,
@@ -260,6 +261,39 @@ def test_order_follows_the_fields_and_not_the_format(monkeypatch):
     assert found == [("right", 0.6, 0.6), ("neat", 0.5, 1.0)]
 
 
+def test_order_follows_the_metric_that_the_bars_name():
+    """All records half right have more fields right than four wholly right ones of ten, which alone are exact."""
+    texts = {"half": (HALF_RIGHT,) * 10, "whole": (ANSWER,) * 4 + ("no JSON",) * 6}
+    prompts = [Prompt(name, "x") for name in texts]
+
+    def answer(prompt, inputs):
+        return Generations(texts[prompt.name], 0, 0, 1.0, 0)
+
+    for metric, expected in (
+        ("field_accuracy", [("half", 0.5, 0.0), ("whole", 0.4, 0.4)]),
+        ("exact_match", [("whole", 0.4, 0.4), ("half", 0.5, 0.0)]),
+    ):
+        search = rank_prompts(prompts, ROWS[:10], answer, metric=metric)
+        assert [(c.prompt.name, c.field_accuracy.value, c.exact_match.value) for c in search.candidates] == expected
+        assert search.best().name == expected[0][0]
+
+
+def test_a_search_follows_the_metric_in_both_of_its_rounds(monkeypatch):
+    """The wording that goes on to the examples, and the order at the end."""
+
+    def generate(model, tokenizer, chats, *settings):
+        half = chats[0][0]["content"] == "half"
+        return Generations((HALF_RIGHT,) * 10 if half else (ANSWER,) * 4 + ("no JSON",) * 6, 0, 0, 1.0, 0)
+
+    monkeypatch.setattr(prompting, "generate", generate)
+    wordings = [Prompt("half", "half"), Prompt("a", "whole"), Prompt("b", "whole")]
+    for metric, best, shown in (("field_accuracy", "half", {"half", "whole"}), ("exact_match", "whole", {"whole"})):
+        how = {"shots": (1,), "select": ("random",), "metric": metric}
+        search = search_prompts(None, None, wordings, ROWS[:10], ROWS[10:], **how)
+        assert search.best().instruction == search.best("few_shot").instruction == best
+        assert {c.prompt.instruction for c in search.candidates if c.prompt.examples} == shown
+
+
 def test_a_row_whose_answer_is_no_json_is_refused(calls):
     row = {"messages": [*ROWS[0]["messages"][:-1], {"role": "assistant", "content": "Thanks!"}]}
     with pytest.raises(DataError, match="reference 2: is no JSON object"):
@@ -358,6 +392,45 @@ def test_a_record_is_the_likeliest_value_of_each_field_after_the_other(model, to
         chosen.append(options[int(np.argmax(scores))])
     assert out.texts == (starts[-1] % tuple(chosen),)
     assert list(out.confidence) == ["tone", "order", "n"]
+
+
+def test_values_are_compared_as_they_stand(model, tokenizer):
+    """Not as \\u escapes, which no training row has: neither in names nor in values, before, at or after the choice."""
+    prompt, fields = Prompt("p", "x"), {"größe": ["groß", "klein"], "weg": ["zurück", "東京"]}
+    out = choose_records(model, tokenizer, prompt, ["one"], fields)
+    record = json.loads(out.texts[0])
+    assert out.texts[0] == f'{{"größe": "{record["größe"]}", "weg": "{record["weg"]}"}}'
+    first = [f'{{"größe": "{value}", "weg' for value in fields["größe"]]
+    second = [f'{{"größe": "{record["größe"]}", "weg": "{value}"}}' for value in fields["weg"]]
+    for name, texts, ended in (("größe", first, False), ("weg", second, True)):
+        scores = np.array([log_prob(model, tokenizer, prompt.messages("one"), text, ended) for text in texts])
+        assert record[name] == fields[name][scores.argmax()]
+        assert out.confidence[name] == pytest.approx(1 / np.exp(scores - scores.max()).sum(), abs=1e-3)
+
+
+def test_a_cache_of_plain_pairs_gives_the_same_choices(model, tokenizer):
+    """Unsloth returns past_key_values so on a GPU: one pair (keys, values) a layer."""
+    candidates, fields = ["yes", "no", "no, later"], {"tone": ["calm", "angry"], "n": [1, 2, 10]}
+
+    def both():
+        record = choose_records(model, tokenizer, Prompt("p", "x"), ["one", "two"], fields)
+        return choose(model, tokenizer, CHATS, candidates).log_probs, record
+
+    def as_pairs(module, arguments, out):
+        out.past_key_values = tuple((layer.keys, layer.values) for layer in out.past_key_values.layers)
+        given.append(len(out.past_key_values))
+        return out
+
+    log_probs, record = both()
+    given = []
+    hook = model.register_forward_hook(as_pairs)
+    try:
+        log_probs_of_pairs, record_of_pairs = both()
+    finally:
+        hook.remove()
+    assert set(given) == {model.config.num_hidden_layers}
+    assert log_probs_of_pairs == pytest.approx(log_probs, abs=1e-4)
+    assert record_of_pairs.texts == record.texts
 
 
 def test_a_field_with_one_value_costs_nothing_and_every_answer_is_allowed(model, tokenizer):

@@ -15,13 +15,24 @@ BARS = Bars(min_gain=0.05, max_probe_loss=0.02)
 
 def seen(delta, low, high, sees=0.04, n=400, disagreement=0.1, **extra):
     """A comparison with just the numbers that the gate looks at; `sees` is its smallest detectable gain."""
-    scores = {"a": 0.5, "b": 0.5 + delta, "delta": delta, "low": low, "high": high, "p_value": 0.5}
+    p_value = extra.pop("p_value", 0.01 if low > 0 or high < 0 else 0.5)
+    scores = {"a": 0.5, "b": 0.5 + delta, "delta": delta, "low": low, "high": high, "p_value": p_value}
     rest = {"disagreement": disagreement, "smallest_detectable_gain": sees, "verdict": ""}
     return Comparison(n=n, **scores, **rest, **extra)
 
 
 TABLE = {
     "met, chance ruled out": (seen(0.06, 0.02, 0.10), "ship", "chance is ruled out"),
+    "met by an interval that is a single point": (
+        seen(0.6, 0.6, 0.6, sees=0.9, n=1, p_value=1.0),
+        "not enough data",
+        "may be chance",
+    ),
+    "missed by an interval that is a single point": (
+        seen(-0.1, -0.1, -0.1, sees=0.9, n=3, disagreement=0.3, p_value=1.0),
+        "not enough data",
+        "neither shown nor ruled out",
+    ),
     "met exactly": (seen(0.75 - 0.70, 0.01, 0.09), "ship", "chance is ruled out"),
     "met on a small test, chance ruled out": (seen(0.3, 0.1, 0.5, sees=0.2), "ship", "chance is ruled out"),
     "met, but may be chance": (seen(0.08, -0.02, 0.18, sees=0.15), "not enough data", "may be chance"),
@@ -84,6 +95,22 @@ def test_probes(probe, verdict, reason):
 
 
 @pytest.mark.parametrize(
+    ("before", "reason"),
+    [
+        (0.0, "scored 0.0 % before training, so it could not show a loss."),
+        (0.02, "scored 2.0 % before training, so it could not show a loss."),
+        (0.021, "it passes."),
+    ],
+)
+def test_a_probe_that_had_nothing_to_lose_says_so(before, reason):
+    """With a loss of two points allowed, a probe shows one only when it was above them before."""
+    probe = dataclasses.replace(seen(0.0, -0.01, 0.01), a=before, b=before)
+    gate = decide_gate(seen(0.1, 0.06, 0.14), {"general": probe}, BARS)
+    assert gate.verdict == "ship"
+    assert gate.reasons[1].endswith(reason)
+
+
+@pytest.mark.parametrize(
     ("rival", "verdict", "reason"),
     [
         (seen(0.03, 0.01, 0.05), "ship", "it does no better."),
@@ -125,6 +152,33 @@ def test_small_real_comparisons():
     assert decide_gate(clear, bars=bars).verdict == "ship"
     many = compare([1, 0] * 1000, [1, 0] * 1000)
     assert decide_gate(many, bars=bars).verdict == "do not ship"
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ([0.2], [0.8]),
+        ([0.2, 0.4], [0.8, 0.9]),
+        ([0.0, 0.0, 0.0], [0.5, 0.5, 1.0]),
+        ([0.2] * 5, [0.8] * 5),
+        ([0], [1]),
+        ([0] * 4, [1] * 4),
+    ],
+)
+def test_a_handful_of_examples_never_ships(a, b):
+    """Not even when each of them gains: signs alone fall so by chance in 1 of 2, 4, 8 ... tries, times two sides."""
+    seen = compare(a, b)
+    assert seen.delta >= BARS.min_gain
+    assert decide_gate(seen, bars=BARS).verdict == "not enough data"
+    assert decide_gate(compare(b, a), bars=BARS).verdict != "ship"
+
+
+@given(st.integers(1, 5), st.floats(0, 1), st.floats(0, 1), st.sampled_from([0.05, 0.1, 0.3]))
+def test_few_equal_gains_ship_only_with_a_small_p_value(n, a, b, alpha):
+    """Their bootstrap interval is a single point, so `low > 0` alone would let each of them pass."""
+    seen = compare([a] * n, [b] * n, alpha=alpha)
+    gate = decide_gate(seen, bars=Bars(alpha=alpha))
+    assert gate.verdict != "ship" or seen.p_value < alpha
 
 
 @given(

@@ -5,11 +5,12 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ftlab.errors import DataError
-from ftlab.evaluation.generation import Generations, generate
+from ftlab.evaluation.generation import Generations, generate, positions, prompt_ids
 
 NANO = Path(os.environ.get("NANO_FOLDER", Path(__file__).resolve().parents[1] / "data" / "models" / "nano"))
 SPECIAL = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
@@ -190,6 +191,43 @@ def test_a_prompt_that_just_fits_is_answered_and_one_token_more_is_refused(model
         generate(model, tokenizer, CHATS[:1], max_new_tokens=room + 1)
     model.generation_config.eos_token_id = [tokenizer.eos_token_id, greedy(model, tokenizer, CHATS[0], 1)[0]]
     assert generate(model, tokenizer, CHATS[:1], max_new_tokens=room).new_tokens == 1
+
+
+THINKING = TEMPLATE.replace(  # as Qwen3: the answer begins after an empty thought, unless it may think aloud
+    "<|assistant|>{% endif %}",
+    "<|assistant|>{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}{% endif %}",
+)
+
+
+def test_a_model_that_can_think_aloud_is_told_not_to(model, tokenizer, monkeypatch):
+    plain = tokenizer.decode(prompt_ids(tokenizer, CHATS[0]))
+    monkeypatch.setattr(tokenizer, "chat_template", THINKING)
+    ids = prompt_ids(tokenizer, CHATS[0])
+    assert tokenizer.decode(ids) == plain + "<think></think>"
+    assert generate(model, tokenizer, CHATS[:1], max_new_tokens=1).prompt_tokens == len(ids)
+
+
+@pytest.mark.parametrize(
+    ("config", "own", "expected"),
+    [
+        ({"max_position_embeddings": 4096}, {"max_seq_length": 2048}, 2048),
+        ({"max_position_embeddings": 512}, {"max_seq_length": 2048}, 512),
+        ({"max_position_embeddings": 512}, {}, 512),
+        ({}, {"max_seq_length": 2048}, 2048),
+        ({"max_position_embeddings": None}, {"max_seq_length": None}, None),
+        ({}, {}, None),
+    ],
+)
+def test_the_smaller_limit_counts(config, own, expected):
+    assert positions(SimpleNamespace(config=SimpleNamespace(**config), **own)) == expected
+
+
+def test_a_prompt_over_max_seq_length_is_refused_and_not_cut(model, tokenizer, monkeypatch):
+    length = prompt_length(tokenizer, CHATS[0])
+    monkeypatch.setattr(model, "max_seq_length", length + 3, raising=False)  # as Unsloth notes it
+    assert generate(model, tokenizer, CHATS[:1], max_new_tokens=3).prompt_tokens == length
+    with pytest.raises(DataError, match=f"{length} prompt tokens and 4 new ones .* {length + 3} positions"):
+        generate(model, tokenizer, CHATS[:1], max_new_tokens=4)
 
 
 def test_no_chats_give_no_answers(model, tokenizer):

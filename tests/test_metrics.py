@@ -241,6 +241,11 @@ def test_chat_rows_are_references(files, tmp_path):
         ("{", "not JSON"),
         ("[1]", "no JSON Schema.*not of type"),
         ('{"type": "no_such_type"}', "no JSON Schema.*type"),
+        ("[]", "no JSON Schema.*not of type"),
+        ("true", "must be an object"),
+        ("false", "must be an object"),
+        ('{"properties": {"a": true}}', "an object for each property"),
+        ('{"properties": {"a": {"type": "string"}, "b": false}}', "an object for each property"),
     ],
 )
 def test_a_schema_that_is_none_is_refused(tmp_path, content, message):

@@ -114,15 +114,16 @@ def share_right(model, tokenizer, name, split="heldout"):
 
 
 @pytest.mark.parametrize(
-    ("name", "floor"), [("extract", 0.85), ("first", 0.7), ("count", 0.7), ("largest", 0.4), ("copy", 0.25)]
+    ("name", "floor"),
+    [("extract", 0.9), ("first", 0.75), ("count", 0.65), ("largest", 0.6), ("copy", 0.65), ("sum", 0.3)],
 )
 def test_it_does_simple_things_in_wordings_that_it_never_met(model, tokenizer, name, floor):
-    """Floors under what was measured with 42M tokens of pre-training; raise them with a better nano."""
+    """Floors under what was measured with 58M tokens of pre-training; raise them with a better nano."""
     assert share_right(model, tokenizer, name) >= floor
 
 
-@pytest.mark.xfail(strict=True, reason="42M tokens were too few for it (DECISIONS.md)")
-@pytest.mark.parametrize("name", ["copy", "reverse", "sort", "sum"])
+@pytest.mark.xfail(strict=True, reason="58M tokens were too few for it (DECISIONS.md)")
+@pytest.mark.parametrize("name", ["reverse", "sort", "sum"])
 def test_it_reaches_the_aim(model, tokenizer, name):
     assert share_right(model, tokenizer, name) >= 0.85
 

@@ -223,7 +223,7 @@ def test_values_of_records_are_null_or_shown(documents):
                 values = json.loads(answer).values()
                 assert all(value is None or has(before, value) for value in values), doc
                 checked += 1
-    assert checked > 3_500
+    assert checked > 2_000
 
 
 def test_profile_records_copy_or_say_null():

@@ -142,6 +142,8 @@ MISTAKES = {
     "no such file": ("test: test.jsonl", "test: tset.jsonl", 8, "tset.jsonl does not exist", "looked in"),
     "folder": ("test: test.jsonl", "test: elsewhere", 8, "elsewhere is a folder", "one file"),
     "trained on the test": ("hard: hard.jsonl", "hard: ./train.jsonl", 10, "same file as data.train", "other"),
+    "slice named like a part": ("hard: hard.jsonl", "probe: hard.jsonl", 9, 'slices: is "probe"', "further test set"),
+    "slice named like a part but for case": ("hard: hard", "Test: hard", 9, 'slices: is "Test"', "further test set"),
     "key twice": ("seed: 1\n", "seed: 1\nseed: 2\n", 5, "seed: stands there twice", "delete one"),
     "name as a path": ("name: small", "name: ../small", 1, 'name: is "../small"', "folder"),
     "section as a number": (

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -12,13 +13,18 @@ import yaml
 from test_generation import load_tokenizer, random_model
 
 from ftlab import run
-from ftlab.baselines import Prompt, with_shots
+from ftlab.baselines import Prompt, prompting, with_shots
 from ftlab.data import read_chat
 from ftlab.errors import DataError, ModelError
 from ftlab.evaluation import compare_files, score_records
 from ftlab.evaluation.generation import Generations
 from ftlab.models import REPOSITORY
+from ftlab.training.recipe import load_recipe
 
+CHATML = (  # its layout: a new line after the role and after the end token
+    "{% for message in messages %}<|{{ message['role'] }}|>\n{{ message['content'] }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
 QUEUES = ("billing", "logistics", "workshop", "presales")
 THINGS = ("lamp", "kettle", "radio", "chair", "drill")
 PROMPTS = [
@@ -136,20 +142,60 @@ def test_predictions_without_ids_are_numbered_and_one_for_each_row(tmp_path):
         run.write_predictions(tmp_path / "p.jsonl", rows, ["a"])
 
 
-@pytest.mark.parametrize("name", ["report.json", "report.html"])
-def test_a_report_is_not_overwritten_without_force(recipe, tmp_path, no_model, name):
-    old = tmp_path / "out" / name
-    old.parent.mkdir()
-    old.write_text("old")
+LEFT = {  # by an earlier run, whole or broken off
+    "report.json": "report.json",
+    "report.html": "report.html",
+    "predictions": "predictions/test.base.jsonl",
+    "adapter": "adapter/adapter_config.json",
+    "checkpoints": "checkpoints/checkpoint-3/model.safetensors",
+}
+
+
+def leave(folder, name, text="old"):
+    path = folder / LEFT[name]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_an_earlier_run_is_not_touched_without_force(recipe, tmp_path, no_model, name):
+    old = leave(tmp_path / "out", name)
     with pytest.raises(FileExistsError) as caught:
-        run.run_recipe(recipe, out=old.parent, progress=False)
-    assert caught.value.filename == str(old)
+        run.run_recipe(recipe, out=tmp_path / "out", progress=False)
+    assert caught.value.filename == str(tmp_path / "out" / name)
     assert old.read_text() == "old"
 
 
+def stop(*arguments, **settings):
+    raise ModelError("stop here")
+
+
+def test_with_force_an_earlier_run_is_moved_once_the_model_is_loaded(recipe, tmp_path, monkeypatch):
+    out, aside = tmp_path / "out", tmp_path / "out" / "old"
+    leave(aside, "report.html", "older")  # of the run before the earlier one
+    for name in LEFT:
+        leave(out, name)
+    (out / "notes.txt").write_text("mine")
+    monkeypatch.setattr(run, "load_model", lambda recipe: (None, None))
+    monkeypatch.setattr(run, "search_prompts", stop)  # the first that happens with a model
+    with pytest.raises(ModelError, match="stop here"):
+        run.run_recipe(recipe, out=out, force=True, progress=False)
+    assert sorted(path.name for path in out.iterdir()) == ["notes.txt", "old"]
+    assert {name: (aside / path).read_text() for name, path in LEFT.items()} == dict.fromkeys(LEFT, "old")
+
+
+def test_what_the_run_before_left_aside_goes_when_there_is_something_newer(tmp_path):
+    leave(tmp_path / "old", "adapter", "older")
+    run.set_aside(tmp_path)  # nothing newer: kept
+    assert (tmp_path / "old" / LEFT["adapter"]).read_text() == "older"
+    leave(tmp_path, "report.json")
+    run.set_aside(tmp_path)
+    assert [path.name for path in (tmp_path / "old").iterdir()] == ["report.json"]
+
+
 def test_with_force_the_run_goes_on_to_the_model(recipe, tmp_path):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "report.json").write_text("old")
+    kept = [leave(tmp_path / "out", name) for name in LEFT]
     loaded = []
 
     def load_model(recipe):
@@ -161,7 +207,8 @@ def test_with_force_the_run_goes_on_to_the_model(recipe, tmp_path):
         with pytest.raises(ModelError, match="stop here"):
             run.run_recipe(recipe, out=tmp_path / "out", force=True, progress=False)
     assert loaded == [str(tmp_path / "model")]
-    assert (tmp_path / "out" / "report.json").read_text() == "old"  # nothing is lost by a run that fails
+    assert [path.read_text() for path in kept] == ["old"] * len(LEFT)  # nothing is lost by a run that fails
+    assert not (tmp_path / "out" / "old").exists()
 
 
 @pytest.mark.parametrize("part", ["validation", "test", "hard"])
@@ -179,6 +226,33 @@ def test_an_answer_that_is_no_json_is_refused(recipe, tmp_path, no_model, part):
     rows[2]["messages"][-1]["content"] = "queue: billing"
     write_rows(tmp_path / f"{part}.jsonl", rows)
     with pytest.raises(DataError, match=f"{part}, row 3 \\('{part}-2'\\): the answer is no JSON object"):
+        run.run_recipe(recipe, out=tmp_path / "out", progress=False)
+
+
+MORE = [{"role": "user", "content": "And now?"}, {"role": "assistant", "content": '{"queue": "billing"}'}]
+TURNS = {"several turns": lambda turns: turns + MORE, "no user turn": lambda turns: [turns[0], turns[-1]]}
+
+
+@pytest.mark.parametrize("turns", TURNS)
+@pytest.mark.parametrize("part", ["validation", "test", "hard"])
+def test_a_row_that_is_not_one_question_and_one_answer_is_refused(recipe, tmp_path, no_model, part, turns):
+    """A prompt is put to one question, so it would be compared with a model that has read a whole conversation."""
+    rows = make_rows(part, 3)
+    rows[1]["messages"] = TURNS[turns](rows[1]["messages"])
+    write_rows(tmp_path / f"{part}.jsonl", rows)
+    with pytest.raises(DataError, match=f"{part}, row 2 \\('{part}-1'\\): "):
+        run.run_recipe(recipe, out=tmp_path / "out", progress=False)
+
+
+@pytest.mark.parametrize("part", ["validation", "test", "hard", "probe"])
+def test_an_answer_without_text_is_refused(recipe, tmp_path, no_model, part):
+    rows = make_rows(part, 3)
+    function = {"name": "look_up", "arguments": "{}"}
+    call = {"role": "assistant", "tool_calls": [{"id": "c1", "type": "function", "function": function}]}
+    tool = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}}}
+    rows[2] = {"messages": [*rows[2]["messages"][:-1], call], "tools": [tool]}
+    write_rows(tmp_path / f"{part}.jsonl", rows)
+    with pytest.raises(DataError, match=f"{part}, row 3: the last turn has no text"):
         run.run_recipe(recipe, out=tmp_path / "out", progress=False)
 
 
@@ -225,12 +299,121 @@ def test_what_would_fail_after_an_hour_fails_at_once(recipe, tmp_path, no_model,
         run.run_recipe(recipe, out=tmp_path / "out", progress=False)
 
 
+def save_model(folder, template=None):
+    """A tiny model with random weights, and its tokenizer, with another chat template where one is given."""
+    tokenizer = load_tokenizer()
+    random_model(tokenizer).save_pretrained(folder)
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(folder)
+
+
+@pytest.fixture
+def unsloth(monkeypatch):
+    """A stand-in for Unsloth, which takes long to import: loads through transformers; returns what it was given."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    given = []
+
+    def from_pretrained(model_name, **settings):
+        given.append(settings)
+        return AutoModelForCausalLM.from_pretrained(model_name), AutoTokenizer.from_pretrained(model_name)
+
+    fake = SimpleNamespace(FastLanguageModel=SimpleNamespace(from_pretrained=from_pretrained))
+    monkeypatch.setitem(sys.modules, "unsloth", fake)
+    return given
+
+
+def test_a_model_without_a_chat_template_is_refused(recipe, tmp_path, unsloth):
+    save_model(tmp_path / "model")
+    with pytest.raises(ModelError, match="model: has no chat template.*take its instruct model"):
+        run.load_model(load_recipe(recipe))
+
+
+def test_a_model_with_damaged_weights_is_refused(recipe, tmp_path, unsloth):
+    save_model(tmp_path / "model", CHATML)
+    assert run.load_model(load_recipe(recipe))[1].chat_template == CHATML
+    weights = tmp_path / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    with pytest.raises(ModelError, match="model: cannot be loaded. SafetensorError"):
+        run.load_model(load_recipe(recipe))
+
+
+@pytest.mark.parametrize(("max_length", "expected"), [(256, 2048), (4096, 4096)])
+def test_a_model_is_loaded_for_the_length_that_it_is_trained_with(recipe, tmp_path, unsloth, max_length, expected):
+    save_model(tmp_path / "model", CHATML)
+    content = yaml.safe_load(recipe.read_text())
+    content["training"]["max_length"] = max_length
+    recipe.write_text(yaml.safe_dump(content))
+    run.load_model(load_recipe(recipe))
+    assert [settings["max_seq_length"] for settings in unsloth] == [expected]
+
+
+QUESTION = re.compile(r"(\w+) (\d+): (\w+), (\w+)\?$")  # of make_rows
+
+
+@pytest.fixture
+def known_answers(monkeypatch):
+    """Stand-ins for model and training; `right(system, part, number)` says which tickets are answered rightly."""
+
+    def install(right):
+        def answer(model, chat):
+            if not (asked := QUESTION.search(chat[-1]["content"])):
+                return "tree"  # the probe
+            part, number, product, queue = asked.groups()
+            shown = any(turn["role"] == "assistant" for turn in chat)
+            prompted = "few_shot" if shown else "zero_shot"
+            system = model.name if chat[0]["content"] == "Triage." else prompted
+            return json.dumps({"queue": queue, "product": product}) if right(system, part, int(number)) else "no"
+
+        def generate(model, tokenizer, chats, *arguments, **settings):
+            return Generations(tuple(answer(model, chat) for chat in chats), 10, 10, 1.0, 0)
+
+        def model(name):
+            return SimpleNamespace(name=name, save_pretrained=lambda folder: None)
+
+        training = {"minutes": 0.1, "steps": 1, "final_loss": 1.0, "final_eval_loss": 1.0, "log": [],
+                    "trainable_parameters": 1, "peak_memory_gib": None}  # fmt: skip
+        monkeypatch.setattr(run, "load_model", lambda recipe: (model("base"), model("tokenizer")))
+        monkeypatch.setattr(run, "train_model", lambda *arguments: (model("fine_tuned"), training))
+        monkeypatch.setattr(run, "generate", generate)
+        monkeypatch.setattr(prompting, "generate", generate)
+
+    return install
+
+
+@pytest.mark.parametrize(("few_shot", "verdict"), [(8, "do not ship"), (7, "ship"), (5, "ship")])
+def test_a_prompt_that_was_not_the_baseline_but_does_better_stops_the_verdict(
+    recipe, tmp_path, known_answers, few_shot, verdict
+):
+    """Zero-shot wins on the validation set and fails on the test set, few-shot the other way round."""
+    levels = {("zero_shot", "validation"): 4, ("few_shot", "validation"): 1,
+              ("fine_tuned", "test"): 7, ("few_shot", "test"): few_shot}  # fmt: skip
+    known_answers(lambda system, part, number: number < levels.get((system, part), 0))
+    content = yaml.safe_load(recipe.read_text())
+    del content["data"]["schema"]  # else the linear classifier would be a rival too
+    recipe.write_text(yaml.safe_dump(content))
+    report = run.run_recipe(recipe, out=tmp_path / "out", progress=False)
+    assert (report.baseline, report.comparison.a, report.comparison.b) == ("zero_shot", 0, 7 / 8)
+    assert {name: rival.a for name, rival in report.rivals.items()} == ({"few_shot": 1} if few_shot == 8 else {})
+    assert report.gate.verdict == verdict
+
+
 def test_machine_line_names_the_gpu_or_the_cpu(monkeypatch):
     machine = SimpleNamespace(gpu=None, cpu="Example 1", cores=4)
     monkeypatch.setattr(run.hardware, "describe", lambda: machine)
     assert run.machine_line() == "Example 1, 4 cores, no GPU"
     machine.gpu = "Example GPU"
     assert run.machine_line() == "Example GPU"
+
+
+@pytest.mark.slow
+def test_a_template_with_a_new_line_after_the_end_token_is_trained_on(recipe, tmp_path):
+    """TRL adds an end token to a text that does not end with one, which the check of the masks would refuse."""
+    save_model(tmp_path / "model", CHATML)
+    content = yaml.safe_load(recipe.read_text())
+    del content["prompts"], content["data"]["schema"], content["data"]["slices"], content["evaluation"]["probe"]
+    recipe.write_text(yaml.safe_dump(content))
+    assert ftlab_run(recipe, tmp_path / "out")["training"]["steps"] == 3
 
 
 RATE = {"value", "low", "high"}

@@ -509,13 +509,15 @@ def hardware() -> str:
     gpu = "no GPU"
     if shutil.which("nvidia-smi"):
         query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-        gpu = subprocess.run(query, capture_output=True, text=True).stdout.strip().split("\n")[0] or gpu
+        asked = subprocess.run(query, capture_output=True, text=True)
+        gpu = asked.stdout.strip().split("\n")[0] if asked.returncode == 0 else gpu
     return f"{cores} CPU cores ({platform.machine()}), {gpu}"
 
 
 def build(source: Source, path: Path, solved: bool, root: Path) -> Run:
     """Execute one variant of a source and write it; on BuildError nothing is written."""
     before = inputs(source, root)
+    source = read_source(source.path)  # after the hash: an edit since the start of the builder counts
     notebook = variant(source, solved)
     label = str(path.relative_to(root))
     run = execute(notebook, root, label, strict=solved)

@@ -122,7 +122,8 @@ def coverage_rows(text: str) -> list[tuple[str, str]]:
 
 def forbidden_names(root: Path) -> list[str]:
     """Files under version control that name a package registry's host or a path of this machine."""
-    names = [*REGISTRY_HOSTS, f"{root.resolve()}/", f"{Path.home()}/"]
+    folders = [path for path in (root.resolve(), Path.home()) if len(path.parts) > 2 or path == Path("/root")]
+    names = [*REGISTRY_HOSTS, *(f"{path}/" for path in folders)]
     pattern = re.compile("|".join(map(re.escape, names)))
     findings = []
     for path in tracked_files(root):

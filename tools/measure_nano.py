@@ -332,7 +332,7 @@ def training_record(work: Path, model, machine: str | None, command: str | None)
     rows = [json.loads(line) for line in (work / "curve.jsonl").read_text().splitlines()]
     last = [row for row in rows if row["step"] <= state["step"]][-1]
     return {
-        "steps": state["step"], "tokens": state["tokens"], "documents_drawn": state["buffer"] * 768,
+        "steps": state["step"], "tokens": state["tokens"], "documents_drawn": state["documents"],
         "minutes": round(state["seconds"] / 60, 1), "loss": last["loss"],
         "answer_accuracy": last["answer_accuracy"], "machine": machine, "command": command,
     }  # fmt: skip
@@ -463,6 +463,8 @@ def main(argv: list[str] | None = None) -> int:
 def run(args) -> None:
     """Measure one model and write what was asked for."""
     model, tokenizer = load(args.model)
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
     if args.work:
         record = training_record(args.work, model, args.machine, args.command)
         (args.model / "training.json").write_text(json.dumps(record, indent=1) + "\n")

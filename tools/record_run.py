@@ -11,6 +11,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+from ftlab.run import sha256_of_weights  # noqa: E402
+from ftlab.training.recipe import load_recipe  # noqa: E402
+
 SHOWN = ROOT / "data/recorded/support_triage_nano"
 BEGIN, END = "<!-- result: written by tools/record_run.py -->\n", "<!-- end of result -->\n"
 NAMES = {
@@ -83,6 +87,16 @@ def record(run: Path, out: Path) -> None:
     systems_figure(systems, bar=bar).savefig(out / "result.png", dpi=144, bbox_inches="tight", facecolor="white")
 
 
+def outdated(report: dict) -> str:
+    """What the recorded run was made from that is no longer so; empty when all is."""
+    recipe = load_recipe(ROOT / "recipes/support_triage.yaml")
+    now = {
+        "recipe_sha256": recipe.sha256, "data_sha256": recipe.data_sha256,
+        "model_sha256": sha256_of_weights(recipe.model),
+    }  # fmt: skip
+    return ", ".join(name.removesuffix("_sha256") for name, value in now.items() if report.get(name) != value)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", nargs="?", type=Path)
@@ -95,7 +109,12 @@ def main() -> int:
         if wanted != readme.read_text():
             print("README.md: its result is not the recorded one. Run: python tools/record_run.py RUN")
             return 1
+        if found := outdated(json.loads((SHOWN / "report.json").read_text())):
+            print(f"{SHOWN}: recorded with another {found}: run the recipe again, then this tool")
+            return 1
         return 0
+    if options.run is None or not (options.run / "report.json").exists():
+        parser.error("name the folder of a run, one with a report.json")
     record(options.run, options.out)
     if options.out.resolve() == SHOWN:
         readme.write_text(with_block(readme.read_text(), readme_block(json.loads((SHOWN / "report.json").read_text()))))

@@ -61,7 +61,10 @@ def setup():
     if is_current():
         return
     start = time.monotonic()
+    os.environ.pop("PYTHONPATH", None)  # else pip takes what lies there for installed
     if not runs(venv_python()):
+        if Path(sys.prefix).resolve() == VENV.resolve():
+            sys.exit(f"{VENV} is active and cannot be repaired from inside: `deactivate`, then run the same again.")
         check_disk()
         with step(f"creating .venv (Python {sys.version_info[0]}.{sys.version_info[1]})"):
             shutil.rmtree(VENV, ignore_errors=True)
@@ -124,12 +127,15 @@ def runs(python):
 def remove_half_installed():
     """Delete the records of packages whose files are not all there, so that pip installs them again."""
     code = (
-        "import importlib.metadata as m\n"
+        "import csv, importlib.metadata as m\n"  # not `d.files`: from 3.12 on it leaves out what is missing
         "for d in m.distributions():\n"
-        "    if d.files is None or not all(f.locate().exists() for f in d.files if f.suffix != '.pyc'):\n"
+        "    rows = csv.reader((d.read_text('RECORD') or '').splitlines())\n"
+        "    names = [row[0] for row in rows if row and not row[0].endswith('.pyc')]\n"
+        "    if not names or not all(d.locate_file(name).exists() for name in names):\n"
         "        print(d._path)"
     )
-    listed = subprocess.run([venv_python(), "-c", code], capture_output=True, text=True, check=True).stdout
+    isolated = [venv_python(), "-I", "-c", code]  # neither PYTHONPATH nor the current folder
+    listed = subprocess.run(isolated, capture_output=True, text=True, check=True).stdout
     for path in filter(None, map(str.strip, listed.splitlines())):
         print(f"setup: {Path(path).name} is incomplete, installing it again", flush=True)
         shutil.rmtree(path, ignore_errors=True)

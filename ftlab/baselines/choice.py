@@ -18,7 +18,7 @@ import numpy as np
 from ftlab.baselines.endpoint import Endpoint
 from ftlab.baselines.prompting import Prompt, input_and_answer
 from ftlab.errors import DataError, RecipeError
-from ftlab.evaluation.generation import Generations, check_lengths, end_token_ids
+from ftlab.evaluation.generation import Generations, check_lengths, end_token_ids, positions, prompt_ids
 from ftlab.evaluation.metrics import parse_record
 
 MANY_VALUES = 20  # fewer can be chosen from, however often each occurs
@@ -102,7 +102,7 @@ def choose_records(
                 values = _distinct(values(text) if callable(values) else values, name)
                 record[name], share = _likeliest(cached, record, name, values, list(fields), batch_size)
                 confidence[name].append(share)
-            texts.append(json.dumps(record))
+            texts.append(json.dumps(record, ensure_ascii=False))
             tokens += len(cached.ids)
     return RecordChoices(
         texts=tuple(texts),
@@ -195,7 +195,7 @@ def _likeliest(cached, record: dict, name: str, values: list, names: list[str], 
     if len(values) == 1:
         return values[0], 1.0
     position = names.index(name) + 1
-    tails = [json.dumps(record | {name: value}) for value in values]
+    tails = [json.dumps(record | {name: value}, ensure_ascii=False) for value in values]
     if position < len(names):  # up to the next key, so that a value cannot win as the beginning of a longer one
         tails = [f'{tail[:-1]}, "{_inner(names[position])}' for tail in tails]
     scores = cached.log_probs(tails, ended=position == len(names), batch_size=batch_size)
@@ -204,7 +204,7 @@ def _likeliest(cached, record: dict, name: str, values: list, names: list[str], 
 
 
 def _inner(name: str) -> str:
-    return json.dumps(name)[1:-1]
+    return json.dumps(name, ensure_ascii=False)[1:-1]
 
 
 class _CachedPrompt:
@@ -212,19 +212,20 @@ class _CachedPrompt:
 
     def __init__(self, model, tokenizer, chat: Sequence[dict]):
         import torch
+        from transformers import DynamicCache
 
-        text = tokenizer.apply_chat_template(list(chat), tokenize=False, add_generation_prompt=True)
         self.model, self.tokenizer = model, tokenizer
-        self.ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        self.ids = prompt_ids(tokenizer, chat)
         out = model(torch.tensor([self.ids]).to(model.device), use_cache=True)
-        self.cache, self.first = out.past_key_values, out.logits[:, -1:]
+        kept = out.past_key_values  # on a GPU Unsloth gives plain pairs (keys, values), one a layer
+        self.cache = kept if hasattr(kept, "batch_repeat_interleave") else DynamicCache(kept)
+        self.first = out.logits[:, -1:]
 
     def log_probs(self, texts: Sequence[str], ended: bool, batch_size: int) -> np.ndarray:
         """Log-probability of each text right after the prompt, with the end token where `ended`; shape (texts,)."""
         end = end_token_ids(self.model, self.tokenizer)[:1] if ended else []
         rows = [self.tokenizer(text, add_special_tokens=False)["input_ids"] + end for text in texts]
-        positions = getattr(self.model.config, "max_position_embeddings", None)
-        check_lengths([self.ids], max(map(len, rows)), positions)
+        check_lengths([self.ids], max(map(len, rows)), positions(self.model))
         return np.concatenate([self._scores(rows[at : at + batch_size]) for at in range(0, len(rows), batch_size)])
 
     def _scores(self, rows: list[list[int]]) -> np.ndarray:

@@ -77,6 +77,7 @@ class Candidate:
 
     prompt: Prompt
     field_accuracy: Interval
+    exact_match: Interval
     valid_json: Interval
     tokens_per_call: float
 
@@ -94,7 +95,7 @@ class PromptSearch:
     candidates: tuple[Candidate, ...]
 
     def best(self, kind: str | None = None) -> Prompt:
-        """The prompt with the highest field accuracy, of one kind or of all."""
+        """The first prompt, of one kind or of all."""
         found = [c.prompt for c in self.candidates if kind in (None, c.prompt.kind)]
         if not found:
             raise RecipeError(f"no prompt of kind {kind} was tried: give search_prompts wordings and shots.")
@@ -211,6 +212,7 @@ def try_prompts(
     batch_size: int = 50,
     progress: bool = False,
     confirm: bool = False,
+    metric: str = "field_accuracy",
 ) -> PromptSearch:
     """Score each prompt on `rows` (the validation set: choosing on the test set would flatter the prompt).
 
@@ -221,21 +223,25 @@ def try_prompts(
         chats = [prompt.messages(text) for text in inputs]
         return answer_chats(model, tokenizer, chats, max_new_tokens, batch_size, progress, confirm)
 
-    return rank_prompts(prompts, rows, write)
+    return rank_prompts(prompts, rows, write, metric)
 
 
 def rank_prompts(
-    prompts: Iterable[Prompt], rows: Sequence[dict], answer: Callable[[Prompt, list[str]], Generations]
+    prompts: Iterable[Prompt],
+    rows: Sequence[dict],
+    answer: Callable[[Prompt, list[str]], Generations],
+    metric: str = "field_accuracy",
 ) -> PromptSearch:
-    """Score each prompt by what `answer(prompt, inputs)` gives for the inputs of `rows`."""
+    """Score each prompt by what `answer(prompt, inputs)` gives for the inputs of `rows`; the best by `metric` first."""
     pairs = [input_and_answer(row) for row in rows]
     inputs, references = [text for text, _ in pairs], [right for _, right in pairs]
     candidates = []
     for prompt in prompts:
         out = answer(prompt, inputs)
         summary = score_records(out.texts, references).summary()
-        candidates.append(Candidate(prompt, summary["field_accuracy"], summary["valid_json"], out.tokens_per_call))
-    return PromptSearch(tuple(sorted(candidates, key=lambda c: -c.field_accuracy.value)))
+        levels = [summary[name] for name in ("field_accuracy", "exact_match", "valid_json")]
+        candidates.append(Candidate(prompt, *levels, out.tokens_per_call))
+    return PromptSearch(tuple(sorted(candidates, key=lambda c: -getattr(c, metric).value)))
 
 
 def search_prompts(
@@ -247,14 +253,15 @@ def search_prompts(
     shots: Sequence[int] = (2, 4),
     seeds: Sequence[int] = (0,),
     select: Sequence[str] = SELECT,
+    metric: str = "field_accuracy",
     **settings,
 ) -> PromptSearch:
     """All wordings without examples; then the two best ones with examples, in each number and selection.
 
     Random and balanced examples are drawn once for each seed. `settings` are those of `try_prompts`.
     """
-    zero = try_prompts(model, tokenizer, wordings, rows, **settings)
+    zero = try_prompts(model, tokenizer, wordings, rows, metric=metric, **settings)
     draws = [(k, seed, how) for k in shots for how in select for seed in (seeds if how != "similar" else (0,))]
     few = [with_shots(c.prompt, shot_rows, *draw) for c in zero.candidates[:2] for draw in draws]
     both = (*zero.candidates, *try_prompts(model, tokenizer, few, rows, **settings).candidates)
-    return PromptSearch(tuple(sorted(both, key=lambda c: -c.field_accuracy.value)))
+    return PromptSearch(tuple(sorted(both, key=lambda c: -getattr(c, metric).value)))

@@ -6,6 +6,7 @@ from ftlab.errors import RecipeError
 from ftlab.evaluation.statistics import Comparison
 
 TINY = 1e-9  # rounding of a difference of two means
+FEW = 30  # on fewer examples a bootstrap's interval is too narrow to rule anything out
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,15 @@ def decide_gate(
     |--------------------------------------------|-----------------|----------------------------------------|
     | a probe's delta < -max_probe_loss          | do not ship     | something else got worse               |
     | a rival's delta < 0                        | do not ship     | something simpler does better          |
-    | delta >= g, low > 0                        | ship            | the bar is met, chance is ruled out    |
-    | delta >= g, low <= 0                       | not enough data | the gain may be chance                 |
+    | delta >= g, low > 0 and p < alpha          | ship            | the bar is met, chance is ruled out    |
+    | delta >= g, else                           | not enough data | the gain may be chance                 |
     | no example differs, test does not see g    | not enough data | too few examples to meet a difference  |
-    | delta < g, high < g                        | do not ship     | a gain of g is ruled out               |
-    | delta < g, high >= g, test does not see g  | not enough data | g is neither shown nor ruled out       |
-    | delta < g, high >= g, test sees g          | do not ship     | a fair test, and the bar was missed    |
+    | delta < g, high < g, 30 examples or more   | do not ship     | a gain of g is ruled out               |
+    | delta < g, else, test does not see g       | not enough data | g is neither shown nor ruled out       |
+    | delta < g, else, test sees g               | do not ship     | a fair test, and the bar was missed    |
 
+    On few examples the bootstrap's interval is too narrow, for one example a single point: so "ship" asks for the
+    p-value too, which is exact there, and "ruled out" for 30 examples or a test that sees g.
     The last row is a choice: a test large enough for the bar has had its say; adding examples until a
     near miss passes would be testing until lucky. Probes and rivals count by their point estimates; a probe too
     small to rule out the loss is named in the reasons and does not change the verdict.
@@ -106,12 +109,12 @@ def _judge_gain(seen, bars) -> tuple[str, str]:
     sees = f"the smallest gain that this test finds reliably is {_points(seen.smallest_detectable_gain)}"
     sees_bar = seen.smallest_detectable_gain <= bar + TINY
     if seen.delta >= bar - TINY:
-        if seen.low > 0:
+        if seen.low > 0 and seen.p_value < bars.alpha:
             return "ship", f"{gain}: it is met and chance is ruled out."
         return "not enough data", f"{gain}: it is met, but the gain may be chance; {sees}."
     if seen.disagreement == 0 and not sees_bar:
         return "not enough data", f"{gain}: no example differs, but they are few; {sees}."
-    if seen.high < bar - TINY:
+    if seen.high < bar - TINY and (seen.n >= FEW or sees_bar):
         return "do not ship", f"{gain}: a gain that large is ruled out."
     if not sees_bar:
         return "not enough data", f"{gain}: a gain that large is neither shown nor ruled out; {sees}."
@@ -140,6 +143,8 @@ def _judge_probe(name, probe, allowed) -> tuple[bool, str]:
     if failed:
         doubt = "; the set is small and part of it may be chance" if probe.high >= -allowed else ""
         return True, f"{what}: it got worse{doubt}."
+    if probe.a <= allowed + TINY:
+        return False, f"{what}: it scored {100 * probe.a:.1f} % before training, so it could not show a loss."
     if probe.low < -allowed - TINY:
         return False, f"{what}: it passes, but the set is too small to rule out a larger loss."
     return False, f"{what}: it passes."

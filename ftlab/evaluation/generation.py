@@ -48,9 +48,8 @@ def generate(
     import torch
     from tqdm import tqdm
 
-    prompts = [tokenizer.apply_chat_template(list(chat), tokenize=False, add_generation_prompt=True) for chat in chats]
-    ids = [tokenizer(p, add_special_tokens=False)["input_ids"] for p in prompts]
-    check_lengths(ids, max_new_tokens, getattr(model.config, "max_position_embeddings", None))
+    ids = [prompt_ids(tokenizer, chat) for chat in chats]
+    check_lengths(ids, max_new_tokens, positions(model))
     order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
     end_ids = end_token_ids(model, tokenizer)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end_ids[0]
@@ -90,6 +89,20 @@ def generate(
     )
 
 
+def prompt_ids(tokenizer, chat: Sequence[dict]) -> list[int]:
+    """Tokens up to where the answer begins; a model that can think aloud first (Qwen3) is told not to."""
+    text = tokenizer.apply_chat_template(
+        list(chat), tokenize=False, add_generation_prompt=True, enable_thinking=False
+    )
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def positions(model) -> int | None:
+    """How many tokens the model reads at most; Unsloth's max_seq_length counts, for it cuts longer prompts."""
+    limits = getattr(model.config, "max_position_embeddings", None), getattr(model, "max_seq_length", None)
+    return min((n for n in limits if n), default=None)
+
+
 def end_token_ids(model, tokenizer) -> list[int]:
     """Every token that ends an answer: the tokenizer's and the model's own."""
     configured = getattr(model.generation_config, "eos_token_id", None)
@@ -97,11 +110,11 @@ def end_token_ids(model, tokenizer) -> list[int]:
     return [*dict.fromkeys(i for i in [tokenizer.eos_token_id, *configured] if i is not None)]
 
 
-def check_lengths(ids, max_new_tokens, positions) -> None:
-    """Raise DataError for a prompt (token ids) that leaves no room for its answer; `positions` None: no limit known."""
+def check_lengths(ids, max_new_tokens, limit) -> None:
+    """Raise DataError for a prompt (token ids) that leaves no room for its answer; `limit` None: no limit known."""
     for number, row in enumerate(ids):
-        if positions and len(row) + max_new_tokens > positions:
+        if limit and len(row) + max_new_tokens > limit:
             raise DataError(
                 f"chat {number}: {len(row)} prompt tokens and {max_new_tokens} new ones do not fit into the "
-                f"{positions} positions of the model. Shorten the prompt (fewer examples) or the answer."
+                f"{limit} positions of the model. Shorten the prompt (fewer examples) or the answer."
             )

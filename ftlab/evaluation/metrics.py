@@ -140,6 +140,9 @@ def read_schema(path: str | Path) -> dict:
         raise DataError(f"{path}: no JSON Schema: {error.message} (at {place}); correct it") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not JSON: {error}; correct it, or leave the schema out") from error
+    properties = schema.get("properties", {}) if isinstance(schema, dict) else None
+    if properties is None or not all(isinstance(rule, dict) for rule in properties.values()):
+        raise DataError(f"{path}: must be an object, with an object for each property; correct it")
     return schema
 
 

@@ -80,6 +80,7 @@ class Report:
     prompt_search: Sequence[dict] = ()
     examples: Sequence[dict] = ()
     recipe_sha256: str = ""
+    model_sha256: str | None = None
     data_sha256: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     machine: str = ""
@@ -211,7 +212,7 @@ class Report:
             return ""
         header = ["system", "reaches", f"{_readable(self.candidate)} against it", "examples"]
         rows = [[name, f"{100 * seen.a:.1f} %", _points(seen), str(seen.n)] for name, seen in self.rivals.items()]
-        return _table("Simpler systems, which need no language model", header, rows)
+        return _table("Simpler systems that must not do better", header, rows)
 
     def _parts_html(self):
         by_field = _by_system({name: system.fields for name, system in self.systems.items()})
@@ -275,6 +276,7 @@ class Report:
         rows = [
             ["created", self.created],
             ["recipe (SHA-256)", self.recipe_sha256],
+            ["model (SHA-256)", self.model_sha256 or "not on the disk before the run"],
             ["data (SHA-256)", self.data_sha256],
             ["machine", str(self.machine)],
             ["versions", ", ".join(f"{name} {version}" for name, version in self.versions.items())],

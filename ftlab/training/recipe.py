@@ -206,7 +206,7 @@ SCHEMA = section_rule(
                     "default": {},
                     "propertyNames": text_rule(
                         "the name of a further test set as a text",
-                        pattern=r"^(?!(test|validation|train)$)[A-Za-z0-9._-]+$",
+                        pattern=r"^(?!(test|validation|train|probe)$)[a-z0-9._-]+$",
                     ),
                     "additionalProperties": _file("a further test set (chat JSONL)"),
                 },

@@ -1,6 +1,6 @@
 # ---
 # ftlab:
-#   reads: [data/support_triage/train.jsonl, data/support_triage/validation.jsonl, data/support_triage/test.jsonl, data/models/nano/model.safetensors, data/models/nano/tokenizer.json]
+#   reads: [data/support_triage/train.jsonl, data/support_triage/validation.jsonl, data/support_triage/test.jsonl, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
 #   headline: field accuracy before and after one minute of training
 # ---
 
@@ -69,11 +69,11 @@ from ftlab.models import resolve
 
 MODEL = "nano"  # or "unsloth/Qwen3-4B-Instruct-2507" on a GPU
 
-precision = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[hardware.precision()]
+dtypes = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 model, tokenizer = FastLanguageModel.from_pretrained(
     model_name=resolve(MODEL),
     max_seq_length=1024,
-    dtype=precision,
+    dtype=dtypes[hardware.precision()],
     load_in_4bit=torch.cuda.is_available(),
 )
 print(f"{model.num_parameters():,} parameters")
@@ -121,7 +121,8 @@ dataset["validation"] = dataset["validation"].select(range(60))
 
 
 def as_text(batch):
-    return {"text": [tokenizer.apply_chat_template(chat, tokenize=False) for chat in batch["messages"]]}
+    chats = batch["messages"]
+    return {"text": [tokenizer.apply_chat_template(chat, tokenize=False) for chat in chats]}
 
 
 dataset = dataset.map(as_text, batched=True, remove_columns=dataset["train"].column_names)
@@ -206,9 +207,9 @@ with pd.option_context("display.max_colwidth", None):
     display(table)
 
 # %% [markdown]
-# Compare the last two columns, first the form and then each value. Three tickets show what kinds of errors there are.
-# How frequent they are takes a count over more tickets, and something to compare with: one record, the same for every
-# ticket, with the value of each field that is most frequent in training.
+# Compare the last two columns, first the form and then each value. Three tickets can show what kinds of errors there
+# are. How frequent they are takes a count over more tickets, and something to compare with: one record, the same for
+# every ticket, with the value of each field that is most frequent in training.
 
 # %% tags=["headline"]
 from collections import Counter
@@ -216,41 +217,43 @@ from collections import Counter
 from ftlab.evaluation import score_records
 from ftlab.plots import show, systems_alt, systems_figure
 
-records = [json.loads(chat[2]["content"]) for chat in (r["messages"] for r in train_rows[:600])]
-usual = {field: Counter(record[field] for record in records).most_common(1)[0][0] for field in records[0]}
-answers = {"before": before.texts, "one record for all": [json.dumps(usual)] * len(sample), "after": after.texts}
+records = [json.loads(r["messages"][2]["content"]) for r in train_rows[:600]]
+counts = {field: Counter(record[field] for record in records) for field in records[0]}
+usual = json.dumps({field: count.most_common(1)[0][0] for field, count in counts.items()})
+same = [usual] * len(sample)
+answers = {"before": before.texts, "one record for all": same, "after": after.texts}
 
 references = [r["messages"][2]["content"] for r in sample]
 scores = {name: score_records(texts, references) for name, texts in answers.items()}
 right = {name: score.summary()["field_accuracy"] for name, score in scores.items()}
 show(systems_figure(right), systems_alt(right))
-print(f"{len(sample)} test tickets; valid JSON before: {scores['before'].summary()['valid_json']},", end=" ")
-print(f"after: {scores['after'].summary()['valid_json']}")
+valid = {name: score.summary()["valid_json"] for name, score in scores.items()}
+print(f"{len(sample)} test tickets; valid JSON before: {valid['before']}, after: {valid['after']}")
 print(f"fields right before: {right['before']}, after: {right['after']}")
 
 # %% [markdown]
 # Each dot is the share of fields that are right, and the bar its 95 % [confidence
 # interval](GLOSSARY.md#confidence-interval): where the share may well lie on other tickets of this kind. Where two bars
-# do not overlap, the difference is more than luck. Notebook 07 explains intervals.
+# do not overlap, the difference is hardly luck. Notebook 07 explains intervals.
 #
-# The line in the middle has read no ticket. So it, and not zero, is the least that a fine-tune has to beat. Where does
-# the difference come from?
+# "One record for all" has read no ticket. So it, and not zero, is the least that a fine-tune has to beat. In which
+# fields does the fine-tune beat it?
 
 # %%
 table = {name: scores[name].field_table() for name in ("one record for all", "after")}
 pd.DataFrame(table).map(str)
 
 # %% [markdown]
-# Here is the same for each field. Where the two columns differ clearly, one minute of training has taught the model to
-# read that field in a ticket. Where they do not, it has learned little more than which values exist. What stands in the
-# ticket word for word is easier to learn than a judgement. The next notebooks measure how far a better prompt and more
-# data get.
+# Where `after` is clearly higher, one minute of training has taught the model to find that field in a ticket. Where it
+# is not, the model has learned little more than which values exist. Look whether product and order number, which stand
+# in the ticket word for word, came easier than the four judgements. The next notebooks measure how far a better prompt
+# and more data get.
 #
 # ## What you have seen
 #
 # - Fine-tuning is ordinary training, continued for a short time on examples of one task.
-# - The same cells run on this machine and on a GPU; only `MODEL` changes.
-# - The form of an answer is learned long before its content. Count, and compare with something simple.
+# - The same cells run on this machine and on a GPU; you change only `MODEL`.
+# - Valid JSON is not yet a right record. Count, and compare with something simple.
 # - "Better than before" is no reason to ship yet: a good prompt might do as well, without any training.
 #
 # **Read next:** [03 Measure baselines](03_measure_baselines.ipynb) for the bar that a fine-tune must beat,

@@ -1,6 +1,6 @@
 # ---
 # ftlab:
-#   reads: [data/lessons/*.jsonl, data/models/nano/model.safetensors, data/models/nano/tokenizer.json]
+#   reads: [data/lessons/*.jsonl, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
 #   headline: sixteen kinds of held-out questions, before and after one fine-tune
 # ---
 

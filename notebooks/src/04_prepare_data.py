@@ -1,6 +1,6 @@
 # ---
 # ftlab:
-#   reads: [data/support_triage/raw/*.jsonl, data/support_triage/schema.json, data/support_triage/train.jsonl, data/support_triage/validation.jsonl, data/support_triage/test.jsonl, data/recorded/data_lessons.json, data/recorded/support_triage_nano/report.json, data/prompt_kit/2_draft_examples.md, data/limits/*.csv, data/prices/*.csv, data/models/nano/model.safetensors, data/models/nano/tokenizer.json]
+#   reads: [data/support_triage/raw/*.jsonl, data/support_triage/schema.json, data/support_triage/train.jsonl, data/support_triage/validation.jsonl, data/support_triage/test.jsonl, data/recorded/data_lessons.json, data/recorded/support_triage_nano/report.json, data/prompt_kit/2_draft_examples.md, data/limits/*.csv, data/prices/*.csv, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
 #   headline: what twice as many training rows buy
 # ---
 

@@ -1,6 +1,6 @@
 # ---
 # ftlab:
-#   reads: [data/support_triage/train.jsonl, data/support_triage/validation.jsonl, data/models/nano/model.safetensors, data/models/nano/tokenizer.json]
+#   reads: [data/support_triage/train.jsonl, data/support_triage/validation.jsonl, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
 #   headline: validation loss, first and last
 # ---
 
@@ -10,8 +10,8 @@
 # **Question:** how do I train, watch, interrupt and resume a QLoRA run?
 # **Minutes:** 3 with `nano`. **Hardware:** any for `nano`; a T4 (16 GB) trains models up to 8B with the same cells.
 #
-# This page is made to be copied: real library calls, every setting written out. What you change for your own project
-# stands in the next cell, and nowhere else.
+# This page is made to be copied: real library calls, every setting written out. What you must change for your own
+# project stands in the next cell, and nowhere else.
 
 # %% [markdown]
 # ## Your choices
@@ -20,17 +20,20 @@
 import ftlab  # first: it quiets the libraries below
 
 MODEL = "nano"  # or a hub id such as "unsloth/Qwen3-4B-Instruct-2507" (on a GPU), or a folder
-DATA = {"train": "../data/support_triage/train.jsonl", "validation": "../data/support_triage/validation.jsonl"}
+DATA = {
+    "train": "../data/support_triage/train.jsonl",
+    "validation": "../data/support_triage/validation.jsonl",
+}
 ROWS = {"train": 600, "validation": 60}  # how many examples to take; None for all
-OUTPUT = ftlab.home() / "06_train_with_unsloth"  # checkpoints go here; give every run a folder of its own
-MAX_LENGTH = 512  # tokens in the longest example
-BATCH, ACCUMULATION = (16, 1) if MODEL == "nano" else (2, 8)  # 16 examples a step, at once or in eight parts
+OUTPUT = ftlab.home() / "06_train_with_unsloth"  # a Path, another for each run: checkpoints go here
+MAX_LENGTH = 512  # tokens; what is longer is cut
+BATCH, ACCUMULATION = (16, 1) if MODEL == "nano" else (2, 8)  # both make 16 examples a step
 LEARNING_RATE = 4e-3 if MODEL == "nano" else 2e-4  # so small a model takes larger steps
 
 # %% [markdown]
 # Your own data is two [JSONL](GLOSSARY.md#jsonl) files, each line `{"messages": [{"role": "user", "content": ...},
-# {"role": "assistant", "content": ...}]}`. If you have only one file, `ftlab split` cuts it without
-# [leaks](GLOSSARY.md#leakage); `ftlab check` says what is wrong in it.
+# {"role": "assistant", "content": ...}]}`, with a system message first if you use one. If you have only one file,
+# `ftlab split` cuts it without [leaks](GLOSSARY.md#leakage); `ftlab check` says what is wrong in it.
 
 # %% [markdown]
 # ## Load the model
@@ -47,9 +50,9 @@ DTYPE = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[P
 
 model, tokenizer = FastLanguageModel.from_pretrained(
     model_name=resolve(MODEL),  # says in one sentence what is wrong when the model cannot be had
-    max_seq_length=max(1024, MAX_LENGTH),  # the longest text it will meet, prompt and answer together
+    max_seq_length=max(1024, MAX_LENGTH),  # the longest text it will meet, prompt and answer
     dtype=DTYPE,  # what it computes in
-    load_in_4bit=ON_GPU,  # QLoRA: the frozen base in 4 bits; why not on a CPU is measured below
+    load_in_4bit=ON_GPU,  # QLoRA: the frozen base in 4 bits; the last experiment below weighs it
 )
 print(f"{model.num_parameters():,} parameters, computing in {PRECISION}")
 
@@ -69,9 +72,11 @@ model = FastLanguageModel.get_peft_model(
     r=16,  # rank, the width of the two thin matrices; 8 to 32 is usual
     lora_alpha=32,  # the update is scaled by lora_alpha / r; r or 2 r is usual
     lora_dropout=0.0,  # share of the adapter's inputs left out at random; 0 is fastest
-    target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],  # all linear layers
+    # all linear layers:
+    target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
     bias="none",  # biases stay frozen too
-    use_gradient_checkpointing="unsloth" if ON_GPU else False,  # forget activations and compute them again: less memory
+    # forget activations and compute them again: less memory for more time
+    use_gradient_checkpointing="unsloth" if ON_GPU else False,
     random_state=3407,  # the start of the random half; the other half starts at zero
 )
 model.print_trainable_parameters()
@@ -92,10 +97,12 @@ from ftlab.data import read_chat
 
 chats, dataset = {}, {}
 for part, path in DATA.items():
-    chats[part] = [row["messages"] for row in read_chat(path)]  # a bad line ends here, with its number and field
-    random.Random(3407).shuffle(chats[part])  # a file sorted by class would give a one-sided sample
-    chats[part] = chats[part][: ROWS[part]]
-    texts = [tokenizer.apply_chat_template(chat, tokenize=False) for chat in chats[part]]
+    rows = read_chat(path)  # stops at a bad line, with its number and field
+    random.Random(3407).shuffle(rows)  # a file sorted by class would give a one-sided sample
+    chats[part] = [row["messages"] for row in rows[: ROWS[part]]]
+    print(f"{part}: {len(chats[part])} of {len(rows)} examples")
+    # many templates end with a new line; after that, TRL would add a second end token
+    texts = [tokenizer.apply_chat_template(chat, tokenize=False).rstrip() for chat in chats[part]]
     dataset[part] = Dataset.from_dict({"text": texts})
 print(dataset["train"][0]["text"])
 
@@ -109,16 +116,18 @@ import matplotlib.pyplot as plt
 
 from ftlab.plots import show
 
-lengths = [len(tokenizer(text)["input_ids"]) for text in dataset["train"]["text"]]
+lengths = [len(tokenizer(text)["input_ids"]) for part in dataset.values() for text in part["text"]]
 fig, ax = plt.subplots(figsize=(7, 2.2))
 ax.hist(lengths, bins=30, color="#0072b2")
 ax.set(xlabel="tokens in an example", ylabel="examples")
-show(fig, f"Histogram of example lengths: from {min(lengths)} to {max(lengths)} tokens, {len(lengths)} examples.")
+span = f"from {min(lengths)} to {max(lengths)} tokens"
+show(fig, f"Histogram of the lengths of {len(lengths)} examples, {span}.")
 too_long = sum(n > MAX_LENGTH for n in lengths)
-print(f"longest: {max(lengths)} tokens, so MAX_LENGTH = {MAX_LENGTH} cuts {too_long} of {len(lengths)} examples")
+print(f"{span}: MAX_LENGTH = {MAX_LENGTH} cuts {too_long} of {len(lengths)} examples")
 
 # %% [markdown]
-# An example longer than `MAX_LENGTH` loses its end, and the end is the answer. Look before you train.
+# An example longer than `MAX_LENGTH` loses its end, and the end is the answer. Raise `MAX_LENGTH`, or take such examples
+# out of your file: `ftlab check FILE --model MODEL --max-length 512` names their lines.
 
 # %% [markdown]
 # ## The trainer
@@ -155,7 +164,7 @@ config = SFTConfig(
     save_steps=TWICE_AN_EPOCH,  # a checkpoint
     save_total_limit=2,  # keep the two newest
     seed=3407,  # the order of the examples
-    report_to="none",  # or "trackio" (on this machine), "wandb" (a service): curves that outlive the notebook
+    report_to="none",  # or "trackio" (on this machine), "wandb" (a service): curves that last
     disable_tqdm=True,  # the live plot shows how far it is
 )
 trainer = SFTTrainer(
@@ -166,8 +175,9 @@ trainer = SFTTrainer(
     args=config,
     callbacks=[LivePlot()],  # draws both losses while it trains
 )
-trainer.remove_callback(PrinterCallback)  # no printed lines beside the plot
-print(f"{len(dataset['train'])} examples, {config.num_train_epochs} epochs, {BATCH} x {ACCUMULATION} examples a step")
+trainer.remove_callback(PrinterCallback)  # no printed lines beside the plot; in a script, keep them
+print(f"{len(dataset['train'])} examples, {config.num_train_epochs} epochs,", end=" ")
+print(f"{BATCH} x {ACCUMULATION} examples a step")
 
 # %% [markdown]
 # **Exercise.** How many [optimizer](GLOSSARY.md#optimizer) steps is that? Write `steps(rows, epochs, batch,
@@ -193,7 +203,7 @@ check_steps(steps)
 # ## Loss on the answer only, proved
 #
 # Without a [mask](GLOSSARY.md#label-mask) the model also learns to write tickets. `train_on_responses_only` sets the
-# label of every [token](GLOSSARY.md#token) outside the answer to -100, which the [loss](GLOSSARY.md#loss) ignores. A
+# label of every [token](GLOSSARY.md#token) outside the answers to -100, which the [loss](GLOSSARY.md#loss) ignores. A
 # wrong marker here ruins a run silently, so prove it.
 
 # %%
@@ -202,11 +212,13 @@ from unsloth.chat_templates import train_on_responses_only
 from ftlab.training.preflight import check_masks
 
 trainer = train_on_responses_only(trainer)  # it finds the markers in the chat template
+check_masks(trainer.eval_dataset, chats["validation"], tokenizer)  # or the validation loss misleads
 check_masks(trainer.train_dataset, chats["train"], tokenizer)
 
 # %% [markdown]
-# Bold is trained: the answer and its end token. `check_masks` looked at every example and stops with the first that is
-# otherwise. The end token matters most: a model that never learns to stop goes on for ever.
+# Bold is trained: the answer and its end token. `check_masks` looks at every example, stops at the first that is
+# otherwise, and says why; what you see is the first training example. The end token matters most: a model that never
+# learns to stop goes on for ever.
 
 # %% [markdown]
 # **Exercise.** Write the mask yourself: `labels(input_ids, marker)` returns a copy of the ids in which everything up to
@@ -243,8 +255,10 @@ class PullThePlug(TrainerCallback):
 
 
 trainer.add_callback(PullThePlug())
-stopped = trainer.train()
-trainer.remove_callback(PullThePlug)
+try:
+    stopped = trainer.train()
+finally:  # also when you interrupt this cell yourself
+    trainer.remove_callback(PullThePlug)
 print(f"stopped after {stopped.global_step} of {trainer.state.max_steps} steps")
 
 # %% [markdown]
@@ -266,23 +280,28 @@ print(f"steps done after the newest checkpoint, and therefore lost: {stopped.glo
 # %% [markdown]
 # ## Resume
 #
-# In a new session, run the cells from the top down to the mask, skip the plug, and run this one. On Colab that works only
-# if `OUTPUT` is on a mounted drive: the session's own disk goes with it.
+# In a new session, run the cells from the top down to the mask, skip the plug, and run this one. Do skip it: `train()`
+# without `resume_from_checkpoint` starts at step 0 and soon replaces the checkpoints in `OUTPUT` by its own. On Colab,
+# `OUTPUT` must be on a mounted drive: the session's own disk goes with it.
 
 # %% tags=["headline"]
-result = trainer.train(resume_from_checkpoint=True)  # the checkpoint with the highest number in output_dir
-evals = [(row["step"], float(row["eval_loss"])) for row in trainer.state.log_history if "eval_loss" in row]
+result = trainer.train(resume_from_checkpoint=True)  # from the highest number in output_dir
+log = [row for row in trainer.state.log_history if "eval_loss" in row]
+evals = [(row["step"], float(row["eval_loss"])) for row in log]
 (first_step, first_loss), (last_step, last_loss) = evals[0], evals[-1]
-print(f"{result.global_step} steps; validation loss {first_loss:.3f} at step {first_step}, {last_loss:.3f} at step {last_step}")
+print(f"{result.global_step} steps; validation loss", end=" ")
+print(f"{first_loss:.3f} at step {first_step}, {last_loss:.3f} at step {last_step}")
 
 # %% [markdown]
-# One curve: the second run went on from the checkpoint, with the same [learning rate](GLOSSARY.md#learning-rate) and
-# the same order of examples. Thick is validation loss; while it falls, the model still learns something that holds for
-# tickets outside the training set.
+# One curve: the second run went on where the checkpoint was made, in the [learning
+# rate's](GLOSSARY.md#learning-rate) schedule as well as in the order of examples. Thick is validation loss; while it
+# falls, the model still learns something that holds outside the training set.
 
 # %%
-peak = f"; at most {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB of GPU memory since the start" if ON_GPU else ""
-print(f"this second part: {result.metrics['train_runtime'] / 60:.1f} minutes{peak}")
+print(f"this second part: {result.metrics['train_runtime'] / 60:.1f} minutes")
+if ON_GPU:
+    peak = torch.cuda.max_memory_allocated() / 2**30
+    print(f"at most {peak:.1f} GiB of GPU memory since the start")
 
 # %% [markdown]
 # ## Save, load back, and check that nothing changed
@@ -294,12 +313,13 @@ from ftlab.evaluation.generation import generate
 
 FastLanguageModel.for_inference(model)
 question = [chats["validation"][0][:-1]]
-answer = generate(model, tokenizer, question).texts[0]
+answer = generate(model, tokenizer, question, max_new_tokens=96).texts[0]
 
 adapter = OUTPUT / "adapter"
 model.save_pretrained(adapter)
 tokenizer.save_pretrained(adapter)  # with its chat template
-print(*(f"{file.name}: {file.stat().st_size / 1e6:.1f} MB" for file in sorted(adapter.iterdir())), sep="\n")
+for file in sorted(adapter.iterdir()):
+    print(f"{file.name}: {file.stat().st_size / 1e3:,.0f} kB")
 
 del trainer, model  # as after a restart: nothing is left in memory
 gc.collect()
@@ -313,7 +333,8 @@ model, tokenizer = FastLanguageModel.from_pretrained(
     load_in_4bit=ON_GPU,  # as in training
 )
 FastLanguageModel.for_inference(model)
-assert generate(model, tokenizer, question).texts[0] == answer, "the loaded adapter answers otherwise"
+again = generate(model, tokenizer, question, max_new_tokens=96).texts[0]
+assert again == answer, f"the loaded adapter answers otherwise: {again}"
 print("same answer after loading:", answer)
 
 del model
@@ -322,7 +343,8 @@ torch.cuda.empty_cache()
 
 # %% [markdown]
 # The adapter is the whole product of the training; the [base model](GLOSSARY.md#base-model) stays what it was. The
-# answer belongs to a validation ticket, and one answer proves only that nothing was lost on the way to disk.
+# answer is to the first validation example. That it is the same again says that nothing was lost on the way to disk; it
+# does not say that it is right.
 
 # %% [markdown]
 # ## Train too long on too little
@@ -347,8 +369,9 @@ nano = FastLanguageModel.get_peft_model(
 
 
 def tickets(part, rows):
-    chosen = read_chat(f"../data/support_triage/{part}.jsonl")[:rows]
-    return Dataset.from_dict({"text": [nano_tokenizer.apply_chat_template(r["messages"], tokenize=False) for r in chosen]})
+    chosen = [r["messages"] for r in read_chat(f"../data/support_triage/{part}.jsonl")[:rows]]
+    texts = [nano_tokenizer.apply_chat_template(chat, tokenize=False) for chat in chosen]
+    return Dataset.from_dict({"text": texts})
 
 
 overfit = SFTTrainer(
@@ -380,22 +403,24 @@ overfit = SFTTrainer(
 )
 overfit.remove_callback(PrinterCallback)
 overfit = train_on_responses_only(overfit)
-overfit.train()
+overfit_result = overfit.train()
 
 # %%
 history = overfit.state.log_history
 trained = [float(row["loss"]) for row in history if "loss" in row]
 unseen = {row["step"]: float(row["eval_loss"]) for row in history if "eval_loss" in row}
 best, end = min(unseen, key=unseen.get), max(unseen)
-print(f"the forty tickets:  loss {trained[0]:.2f} at first, {trained[-1]:.2f} at the end")
-print(f"unseen tickets:     lowest {unseen[best]:.2f} at step {best}, {unseen[end]:.2f} at step {end}")
+print(f"the forty tickets: loss {trained[0]:.2f} at first, {trained[-1]:.2f} at the end")
+print(f"unseen tickets: lowest {unseen[best]:.2f} at step {best}, {unseen[end]:.2f} at step {end}")
 rise = unseen[end] / unseen[best] - 1
-print(f"after its lowest point the loss on unseen tickets rose by {rise:.0%}" if rise >= 0.005 else "the loss on unseen tickets did not rise again")
+rose = f"rose by {rise:.0%}" if rise >= 0.005 else "did not rise again"
+print(f"after its lowest point, the loss on unseen tickets {rose}")
 
 # %% [markdown]
-# Where the two curves part, the model goes on learning the forty by heart, and gains nothing for any other ticket. The
-# remedies, best first: more and more varied examples, fewer epochs, and keeping the checkpoint with the lowest validation
-# loss (`load_best_model_at_end=True`).
+# From where the thin curve falls and the thick one does not, the model learns the forty by heart and gains nothing for
+# any other ticket. The remedies, best first: more examples, and more varied ones; fewer epochs; keeping the checkpoint
+# with the lowest validation loss (`load_best_model_at_end=True`, which works in the first trainer because it saves as
+# often as it evaluates).
 
 # %% [markdown]
 # ## QLoRA: the base in four bits
@@ -426,6 +451,7 @@ def seconds_per_step(m):
     return min(times)
 
 
+modules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 loaded = {}
 for name, four_bit in {"16/32-bit": False, "4-bit (NF4)": True}.items():
     base, _ = FastLanguageModel.from_pretrained(
@@ -435,21 +461,23 @@ for name, four_bit in {"16/32-bit": False, "4-bit (NF4)": True}.items():
         base,
         r=16,
         lora_alpha=32,
-        target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+        target_modules=modules,
         use_gradient_checkpointing=False,
         random_state=3407,
     )
 seconds = {name: seconds_per_step(m) for name, m in loaded.items()}
 for name, m in loaded.items():
     print(f"{name}: {weight_bytes(m) / 1e6:.1f} MB of frozen weights, {seconds[name]:.2f} s a step")
-print(f"4-bit takes {seconds['4-bit (NF4)'] / seconds['16/32-bit']:.1f} times as long here")
+embedding = loaded["4-bit (NF4)"].get_input_embeddings().weight
+print(f"in 4 bits, {embedding.nbytes / 1e6:.1f} MB of that is the embedding", end="; ")
+print(f"a step takes {seconds['4-bit (NF4)'] / seconds['16/32-bit']:.1f} times as long here")
 
 # %% [markdown]
 # Four bits save memory, not time: each matrix is unpacked before use, which costs a multiple on one CPU and next to
-# nothing on another. `nano` fits anywhere, so its default on a CPU is LoRA without
-# [quantisation](GLOSSARY.md#quantisation). Only the linear layers shrink. The [embedding](GLOSSARY.md#embedding) stays
-# as it is, and in so small a model that is a large part of what is left. A Qwen3-8B goes from about 15 GiB in 16 bits
-# to under 6, and only so does it fit a 16 GB card together with its training.
+# nothing on another. What a CPU can train in reasonable time fits its memory anyway, so the cells above leave it without
+# [quantisation](GLOSSARY.md#quantisation) there. Only the linear layers shrink. The [embedding](GLOSSARY.md#embedding)
+# stays as it is, and the smaller the model, the larger its share. A Qwen3-8B goes from about 15 GiB in 16 bits to about
+# 6, and only so does it fit a 16 GB card together with its training.
 
 # %% [markdown]
 # ## On a GPU
@@ -457,12 +485,13 @@ print(f"4-bit takes {seconds['4-bit (NF4)'] / seconds['16/32-bit']:.1f} times as
 # The cells above are the GPU cells. What changes follows from `MODEL` and the hardware: 4-bit loading, fp16 or bf16, an
 # 8-bit optimizer, [gradient checkpointing](GLOSSARY.md#gradient-checkpointing), a batch of 2 with 8 accumulation steps,
 # a learning rate of 2e-4 (`nano` takes twenty times as much). Before you rent one, `ftlab memory --model YOUR_MODEL
-# --gpu T4` says whether it fits. If it does not: first halve `MAX_LENGTH` if your examples allow it, then `BATCH` (and
-# double `ACCUMULATION`), then take a smaller model.
+# --gpu T4 --length 512` estimates whether it fits; give it the tokens of your longest example. If it does not: `BATCH` 1
+# and `ACCUMULATION` 16, then leave out the longest examples, then take a smaller model. `MAX_LENGTH` alone saves nothing
+# unless it cuts examples.
 #
 # ## What you have seen
 #
-# - Model, adapter, text, mask, trainer: five steps, each with one thing to check.
+# - Model, adapter, text, trainer, mask: five steps, each with one thing to look at before you train.
 # - Prove the mask and the end token on every example; both faults are silent.
 # - Save checkpoints, and practise the resume before you need it.
 # - Validation loss tells when to stop. Whether the model is *good* is another question.

@@ -63,7 +63,7 @@ SYLLABLES = [
 ]
 SKILLS = ["copy", "reverse", "sort", "sort_numbers", "largest", "smallest", "count", "sum", "difference", "first",
           "last", "repeat_n", "yes_no_mentions"]  # fmt: skip
-HARD_SKILLS = ["reverse", "sort", "sort_numbers", "count", "sum", "difference"]
+HARD_SKILLS = ["copy", "reverse", "sort", "sort_numbers", "sum", "difference", "yes_no_mentions"]
 SENTENCE_BANKS = [("issue", inbox.ISSUES)] * 4 + [("complaint", lexicon.CLINIC), ("mood", inbox.MOODS),
                                                   ("when", inbox.WHEN), ("want", inbox.WANTS)]  # fmt: skip
 KEY_ENDS = ["no", "id", "name", "type", "date", "box", "set", "line", "mark", "one", "two"]
@@ -406,9 +406,21 @@ class World:
         else:
             wordings = [w for w in wordings if "{field}" in w]
         instruction = self.pattern(wordings).format(field=self.pick(FIELD_PHRASES[attribute]))
+        shot = (case.text, self.description(case, attribute))
+        doc = self.chat("describe", instruction[0].upper() + instruction[1:], [shot])
+        turns = list(doc.turns)
+        more = [a for a in case.classes if a != attribute]
+        self.rng.shuffle(more)
+        for other in more[: self.pick([0, 1, 2, 3])]:  # further questions about the same text
+            asked = self.pattern([w for w in lexicon.INSTRUCTIONS["describe"] if "{field}" in w])
+            turns += [("user", asked.format(field=self.pick(FIELD_PHRASES[other]))),
+                      ("assistant", self.description(case, other))]  # fmt: skip
+        return Doc("describe", tuple(turns))
+
+    def description(self, case: Case, attribute: str) -> str:
+        """The class of a text in words: mostly the first of its descriptions, so that there is one answer to learn."""
         descriptions = case.banks[attribute][case.classes[attribute]]["descriptions"]
-        answer = self.pick(descriptions[:3] if self.chance(0.7) else descriptions)
-        return self.chat("describe", instruction[0].upper() + instruction[1:], [(case.text, answer)])
+        return descriptions[0] if self.chance(0.8) else self.pick(descriptions)
 
     def sentence(self, bank: dict, key: str) -> str:
         """One sentence of this class."""
@@ -557,7 +569,7 @@ class World:
         self.rng.shuffle(found)
         context = " ".join(f[3] for f in found)
         qas = []
-        for _ in range(self.pick([1, 1, 2, 3])):
+        for _ in range(self.pick([1, 1, 2, 3, 4])):
             if self.chance(0.75):
                 s, r, v, _ = self.pick(found)
                 answer = v
@@ -681,9 +693,9 @@ class World:
 
 
 MIX = [
-    (0.03, World.text), (0.01, World.sheet), (0.02, World.plain_ticket), (0.17, World.classify), (0.12, World.describe),
-    (0.05, World.same_topic), (0.05, World.which_text), (0.06, World.extract), (0.09, World.json_record),
-    (0.02, World.profile_json), (0.10, World.qa_context), (0.01, World.qa_alone), (0.23, World.skill),
+    (0.03, World.text), (0.01, World.sheet), (0.02, World.plain_ticket), (0.10, World.classify), (0.15, World.describe),
+    (0.02, World.same_topic), (0.03, World.which_text), (0.05, World.extract), (0.05, World.json_record),
+    (0.02, World.profile_json), (0.14, World.qa_context), (0.01, World.qa_alone), (0.33, World.skill),
     (0.02, World.polite), (0.02, World.replies_few_shot_words),
 ]  # fmt: skip
 
