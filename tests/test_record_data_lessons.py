@@ -249,8 +249,8 @@ def test_unusable_input_is_said_in_one_line(tmp_path, capsys):
     assert "'51'" in errors[1]
 
 
-def test_the_bundled_record_is_whole_and_of_the_bundled_nano():
-    """Fails after nano or the data has changed: run tools/record_data_lessons.py --force, then the notebook."""
+def test_the_bundled_record_is_whole_and_of_the_bundled_data():
+    """Fails after the data have changed: run tools/record_data_lessons.py --force, then the notebook."""
     assert tool.main(["--check"]) == 0
     record = json.loads(tool.RECORD.read_text(encoding="utf-8"))
     assert {len(entry["fields_right"]) for entry in record["points"]} == {tool.HELD_OUT}

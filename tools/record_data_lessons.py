@@ -4,7 +4,7 @@
     python tools/record_data_lessons.py --only curve --points 50 100
     python tools/record_data_lessons.py --only cleaning --seeds 5
     python tools/record_data_lessons.py --force                    # begin anew: another nano, other settings
-    python tools/record_data_lessons.py --check                    # exit 1 unless whole and of this nano
+    python tools/record_data_lessons.py --check                    # exit 1 unless whole; says so for another nano
 
 A point is one training and its score. Each is on the disk before the next begins, so run it again to go on.
 Exit: 0 every point asked for is there, 1 some are missing, 2 input that cannot be used.
@@ -303,6 +303,14 @@ def open_record(path: Path, about: dict, force: bool = False) -> dict:
     return record
 
 
+def say_other_nano(path: Path, about: dict) -> dict:
+    """`about` with the model of the record, said where it is another; the notebook says it too."""
+    found = json.loads(path.read_text(encoding="utf-8")).get("identity", {}).get("model_sha256")
+    if found not in (None, about["model_sha256"]):
+        print(f"{path}: recorded with another nano; --force records it anew (20 quiet minutes)", file=sys.stderr)
+    return about | {"model_sha256": found}
+
+
 def point_of(entry: dict) -> Point:
     """The point that an entry of the record is about."""
     return Point(entry["experiment"], entry["name"], entry["seed"])
@@ -378,7 +386,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         held_out = held_out_rows()
         if options.check and not options.out.exists():
             raise DataError(f"{options.out} does not exist: run tools/record_data_lessons.py")
-        record = open_record(options.out, identity(held_out), options.force and not options.check)
+        about = identity(held_out)
+        if options.check:
+            about = say_other_nano(options.out, about)
+        record = open_record(options.out, about, options.force and not options.check)
         left = missing(record, wanted)
         if left and not options.check:
             left = fill(record, options.out, wanted, held_out, options.minutes)

@@ -627,7 +627,8 @@ curve = points[points["experiment"] == "curve"].copy()
 batch = settings["per_device_train_batch_size"]
 print(f"{len(curve)} trainings, at least {settings['min_steps']} steps of {batch} rows, scored on {len(held_out)} tickets")
 bundled = hashlib.sha256(Path("../data/models/nano/model.safetensors").read_bytes()).hexdigest()
-whose = "the bundled nano" if bundled == lessons["identity"]["model_sha256"] else "another nano: record it anew"
+same = bundled == lessons["identity"]["model_sha256"]
+whose = "the bundled nano" if same else "an earlier nano than the bundled one"
 print(f"recorded {lessons['date']} with {whose}, on {lessons['machine']}, {lessons['minutes']} minutes in all")
 
 # %% [markdown]
@@ -803,8 +804,8 @@ print(f"95 % prediction interval for one training: {at['obs_ci_lower']:.1%} to {
 
 # %% [markdown]
 # The diamond is your run. The interval for *one more training* is wider than that of the line: a single training is a
-# single draw. (If yours is outside, look whether the straight line fits the dots at that size at all, and whether you
-# changed the steps.)
+# single draw. (If yours is outside, look whether the straight line fits the dots at that size at all, whether you
+# changed the steps, and whether the record above is of an earlier `nano`: a better base model lifts the whole curve.)
 
 # %% [markdown]
 # ## What was the cleaning worth?
