@@ -247,7 +247,7 @@ def train(args):
         for o, s in zip(optimizers, saved["optimizers"], strict=True):
             o.load_state_dict(s)
         state = saved["state"]
-        state.setdefault("documents", state["buffer"] * 768)
+        state.setdefault("documents", state["buffer"] * 768)  # a state from before they were counted
     if device == "cpu":  # plain matrix products: a quarter faster there than the fused kernel on such short rows
         model.set_attn_implementation("eager")
     bf16 = fast_bf16()

@@ -285,30 +285,28 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def open_record(path: Path, about: dict, force: bool = False) -> dict:
-    """The record so far, or a new one; DataError where the file is about something else and `force` is not given."""
+def open_record(path: Path, about: dict, force: bool = False, check: bool = False) -> dict:
+    """The record so far, or a new one; DataError where the file is about something else and `force` is not given.
+
+    With `check`, another nano is only said: nothing is added to the record then, and notebook 04 says it too.
+    """
     if force or not path.exists():
         return {"identity": about, "points": []}
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         differs = [name for name, value in about.items() if record["identity"].get(name) != value]
         found = [point_of(entry) for entry in record["points"]]
+        its_model = record["identity"]["model_sha256"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: no record of this tool ({error!r}): --force begins anew") from error
-    if differs:
+    if check and differs == ["model_sha256"]:
+        print(f"{path}: recorded with another nano ({its_model[:8]}); --force records it anew", file=sys.stderr)
+    elif differs:
         raise DataError(f"{path}: recorded with another {', '.join(differs)}; its points do not go with new ones: "
                         "--force begins anew")  # fmt: skip
     if len(set(found)) < len(found):
         raise DataError(f"{path}: a point is there twice; take one out, or --force to begin anew")
     return record
-
-
-def say_other_nano(path: Path, about: dict) -> dict:
-    """`about` with the model of the record, said where it is another; the notebook says it too."""
-    found = json.loads(path.read_text(encoding="utf-8")).get("identity", {}).get("model_sha256")
-    if found not in (None, about["model_sha256"]):
-        print(f"{path}: recorded with another nano; --force records it anew (20 quiet minutes)", file=sys.stderr)
-    return about | {"model_sha256": found}
 
 
 def point_of(entry: dict) -> Point:
@@ -386,10 +384,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         held_out = held_out_rows()
         if options.check and not options.out.exists():
             raise DataError(f"{options.out} does not exist: run tools/record_data_lessons.py")
-        about = identity(held_out)
-        if options.check:
-            about = say_other_nano(options.out, about)
-        record = open_record(options.out, about, options.force and not options.check)
+        force = options.force and not options.check
+        record = open_record(options.out, identity(held_out), force, check=options.check)
         left = missing(record, wanted)
         if left and not options.check:
             left = fill(record, options.out, wanted, held_out, options.minutes)

@@ -105,11 +105,11 @@ def main() -> int:
     options = parser.parse_args()
     readme = ROOT / "README.md"
     if options.check:
-        wanted = with_block(readme.read_text(), readme_block(json.loads((SHOWN / "report.json").read_text())))
-        if wanted != readme.read_text():
+        report = json.loads((SHOWN / "report.json").read_text())
+        if with_block(readme.read_text(), readme_block(report)) != readme.read_text():
             print("README.md: its result is not the recorded one. Run: python tools/record_run.py RUN")
             return 1
-        if found := outdated(json.loads((SHOWN / "report.json").read_text())):
+        if found := outdated(report):
             print(f"{SHOWN}: recorded with another {found}: run the recipe again, then this tool")
             return 1
         return 0
