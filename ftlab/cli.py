@@ -205,7 +205,7 @@ def run_doctor(options: argparse.Namespace) -> int:
 
 def run_compare(options: argparse.Namespace) -> int:
     """`ftlab compare`: 0 only when B is better."""
-    from ftlab.evaluation import compare_files
+    from ftlab.evaluation.metrics import compare_files
 
     result = compare_files(options.a, options.b, options.references, metric=options.metric)
     show(result, dataclasses.asdict(result), options.json)
@@ -214,8 +214,8 @@ def run_compare(options: argparse.Namespace) -> int:
 
 def run_check(options: argparse.Namespace) -> int:
     """`ftlab check`: 1 when something was found."""
-    from ftlab.data.check import MAX_LENGTH, check, fix
-    from ftlab.data.schema import jsonl_path, refuse_existing
+    from ftlab.checks.check import MAX_LENGTH, check, fix
+    from ftlab.files import jsonl_path, refuse_existing
 
     if options.max_length is not None and options.model is None:
         raise FtlabError("--max-length counts tokens: name the model that they are counted for (--model nano)")
@@ -241,8 +241,8 @@ def list_changes(repaired) -> list[str]:
 
 def run_split(options: argparse.Namespace) -> int:
     """`ftlab split`: 0 when the parts are written."""
-    from ftlab.data.schema import JSONL_SUFFIXES
     from ftlab.data.splits import split_file
+    from ftlab.files import JSONL_SUFFIXES
 
     parts = read_parts(options.parts)
     if options.file.suffix.lower() not in JSONL_SUFFIXES:
@@ -334,7 +334,7 @@ def load_tokenizer(model: str | None):
     """The tokenizer of a model by name or folder; None without a name."""
     if model is None:
         return None
-    from ftlab.data.check import load_tokenizer
+    from ftlab.checks.check import load_tokenizer
 
     return load_tokenizer(model)
 
@@ -381,8 +381,8 @@ def run_memory(options: argparse.Namespace) -> int:
 
 def run_fit(options: argparse.Namespace) -> int:
     """`ftlab fit`: 1 when no model of the catalogue fits."""
+    from ftlab.checks.tokens import lengths
     from ftlab.costs.time import what_fits
-    from ftlab.data.tokens import lengths
 
     rows, _ = read_rows(options.file)
     counted = lengths(rows, load_tokenizer(options.model))

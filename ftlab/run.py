@@ -12,21 +12,17 @@ from pathlib import Path
 
 import ftlab  # first: it quiets the libraries below
 from ftlab import hardware
-from ftlab.baselines import (
-    Prompt,
-    choose_records,
-    input_and_answer,
-    rank_prompts,
-    read_prompts,
-    record_candidates,
-    search_prompts,
-    train_linear,
-)
-from ftlab.data import assert_no_leak, read_chat
+from ftlab.baselines.choice import choose_records, record_candidates
+from ftlab.baselines.linear import train_linear
+from ftlab.baselines.prompting import Prompt, input_and_answer, rank_prompts, read_prompts, search_prompts
+from ftlab.data.schema import read_chat
+from ftlab.data.splits import assert_no_leak
 from ftlab.errors import DataError, FtlabError, ModelError
-from ftlab.evaluation import Interval, compare, decide_gate, exact_text, parse_record, read_schema, score_records
+from ftlab.evaluation.gate import decide_gate
 from ftlab.evaluation.generation import Generations, generate
+from ftlab.evaluation.metrics import exact_text, parse_record, read_schema, score_records
 from ftlab.evaluation.report import Report, SystemResult, pick_examples
+from ftlab.evaluation.statistics import Interval, compare
 from ftlab.models import resolve
 from ftlab.training.preflight import check_masks
 from ftlab.training.recipe import Recipe, load_recipe

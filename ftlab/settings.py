@@ -1,19 +1,51 @@
-"""A strict reader of YAML settings: what fits a JSON Schema comes back, all else is refused with its place and remedy.
+"""A strict reader of YAML settings: what fits a pydantic model comes back, all else is refused with place and remedy.
 
-The schema of one key is called a rule. Its `description` is the remedy that a message ends with: "write ...".
+A model is a subclass of `Settings`; the `description` of a field is the remedy: "write DESCRIPTION".
 """
 
-import json
-import math
+import typing
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Annotated
 
 import yaml
-from jsonschema import Draft202012Validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from ftlab.errors import FtlabError, RecipeError
+from ftlab.errors import FtlabError, RecipeError, shown
+
+
+def _number(value):
+    """Pydantic takes true for 1 and refuses "1e3" for a whole number; YAML 1.1 reads 4e-3 as a text."""
+    if isinstance(value, bool) or (isinstance(value, int) and abs(value) > 1e18):
+        raise ValueError("no number")
+    if isinstance(value, str):
+        number = float(value)
+        return int(number) if number.is_integer() else number
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+Whole = Annotated[int, BeforeValidator(_number), Field(ge=0, le=10**9)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Settings(BaseModel):
+    """A section of settings: unknown keys are refused, an empty optional key counts as left out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_empty(cls, values):
+        if not isinstance(values, dict):
+            return values
+        optional = {name for name, field in cls.model_fields.items() if not field.is_required()}
+        return {key: value for key, value in values.items() if value is not None or key not in optional}
+
+
+Model = typing.TypeVar("Model", bound=Settings)
 
 
 @dataclass(frozen=True)
@@ -23,7 +55,7 @@ class Place:
     path: Path
     lines: dict[tuple, int]
 
-    def raise_problems(self, problems, error: type[FtlabError] = RecipeError) -> None:
+    def raise_problems(self, problems: Iterable, error: type[FtlabError] = RecipeError) -> None:
         """One error for all (key path, message) pairs, in the order of the file; nothing without any."""
         found = sorted({(self._line(at), ".".join(map(str, at)) or "file", text) for at, text in problems})
         if found:
@@ -34,18 +66,26 @@ class Place:
         return next((self.lines[at[:end]] for end in range(len(at), -1, -1) if at[:end] in self.lines), 1)
 
 
-def read_settings(path: str | Path, schema: dict, what: str = "settings") -> tuple[dict, Place]:
-    """A YAML file that fits a schema, defaults filled in, and where its keys stand; `what` names the content.
+def read_settings(path: str | Path, model: type[Model], what: str) -> tuple[Model, Place]:
+    """A YAML file as a model, and where its keys stand; `what` names the content.
 
     One RecipeError lists everything wrong, each with file, line, key and remedy.
     """
-    content, place = read_yaml(path, schema, what)
-    content = complete(content, schema)
-    place.raise_problems(schema_problems(content, schema))
-    return content, place
+    content, place = read_yaml(path, model, what)
+    found, problems = fit(content, model)
+    place.raise_problems(problems)
+    return found, place
 
 
-def read_yaml(path: str | Path, schema: dict, what: str = "settings") -> tuple[dict, Place]:
+def fit(content: dict, model: type[Model]) -> tuple[Model | None, list[tuple[tuple, str]]]:
+    """The content as a model (None where it does not fit) and a (key path, message with remedy) for each problem."""
+    try:
+        return model.model_validate(content), []
+    except ValidationError as error:
+        return None, [_explain(each, model, content) for each in error.errors()]
+
+
+def read_yaml(path: str | Path, model: type[Settings], what: str) -> tuple[dict, Place]:
     """The sections of a YAML file as they stand there, not yet checked; RecipeError where it is no such file."""
     path = Path(path)
     if path.is_dir():
@@ -63,11 +103,11 @@ def read_yaml(path: str | Path, schema: dict, what: str = "settings") -> tuple[d
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RecipeError(f"{path}: not readable as YAML: {error}; correct or quote that value") from error
     if not isinstance(content, dict):
-        keys = ", ".join(schema["properties"])
+        keys = ", ".join(model.model_fields)
         raise RecipeError(f"{path}: holds no {what}; write `key: value` lines for {keys}")
     place = Place(path, lines)
     place.raise_problems([(at, "stands there twice; delete one") for at in twice])  # which one is meant is not ours
-    return content, place
+    return {str(key): value for key, value in content.items()}, place
 
 
 def read_text(path: Path) -> str:
@@ -80,95 +120,6 @@ def read_text(path: Path) -> str:
         raise RecipeError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
     except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error.strerror}; check the path and its permissions") from error
-
-
-def complete(value, rule: dict):
-    """A copy with defaults filled in, empty optional keys left out, and numbers and days in their own types."""
-    if isinstance(value, dict):
-        known, others = rule.get("properties", {}), rule.get("additionalProperties")
-        others = others if isinstance(others, dict) else {}
-        optional = known.keys() - set(rule.get("required", ()))
-        defaults = {key: known[key]["default"] for key in known if "default" in known[key]}
-        given = {key: each for key, each in value.items() if each is not None or key not in optional}
-        return {key: complete(each, known.get(key, others)) for key, each in (defaults | given).items()}
-    if isinstance(value, list):
-        return [complete(each, rule.get("items", {})) for each in value]
-    if isinstance(value, date):
-        return value.isoformat()
-    if "number" in rule.get("type", ()) or "integer" in rule.get("type", ()):
-        value = _number(value, whole="integer" in rule["type"])
-    if isinstance(value, int) and abs(value) > 1e300:  # thousands of digits cannot be printed
-        return math.inf
-    # to a schema, what is not a number passes every comparison of numbers
-    return ".nan" if isinstance(value, float) and math.isnan(value) else value
-
-
-def schema_problems(content: dict, schema: dict, at: tuple = ()) -> list[tuple[tuple, str]]:
-    """(key path, message with remedy) for all that does not fit; `at` is where the content stands in its file."""
-    validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
-    errors = validator.iter_errors(content)
-    return [((*at, *inner), text) for error in errors for inner, text in _explain(error, schema, at)]
-
-
-def remedy(rule: dict) -> str:
-    """What to write for a key."""
-    return rule.get("description") or f"write it as a section with {', '.join(rule.get('properties', ()))}"
-
-
-def shown(value) -> str:
-    """A value as a message names it, in at most 60 characters."""
-    if value is None:
-        return "empty"
-    if isinstance(value, dict):
-        return "a section"
-    if isinstance(value, list):
-        text = f"[{', '.join(map(shown, value))}]"
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        text = f"{value:.15g}" if abs(value) < 1e300 else "a huge number"
-    else:
-        text = json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def section_rule(required: dict, optional: dict | None = None, **more) -> dict:
-    """The rule of a section with these keys and no others."""
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": required | (optional or {}),
-        "required": list(required),
-    } | more
-
-
-def text_rule(what: str, **more) -> dict:
-    """The rule of a text that is not empty; here and below `what` completes the remedy "write ..."."""
-    return {"type": "string", "minLength": 1, "description": f"write {what}"} | more
-
-
-def number_rule(what: str, **bounds) -> dict:
-    """The rule of a number; `what` says its bounds in words, `bounds` are JSON Schema's (minimum, maximum, ...)."""
-    return {"type": "number", "description": f"write {what}"} | bounds
-
-
-def whole_rule(what: str, minimum: int = 1, maximum: int = 10**9) -> dict:
-    """The rule of a whole number."""
-    described = f"write {what}, a whole number from {minimum}"
-    return {"type": "integer", "description": described, "minimum": minimum, "maximum": maximum}
-
-
-def choice_rule(choices, **more) -> dict:
-    """The rule of one text out of a few."""
-    return {"enum": list(choices), "description": f"write one of {', '.join(choices)}"} | more
-
-
-def flag_rule(question: str, default: bool) -> dict:
-    """The rule of true or false."""
-    return {"type": "boolean", "description": f"write true or false: {question}", "default": default}
-
-
-def day_rule(what: str) -> dict:
-    """The rule of a day, which stays a text."""
-    return {"type": "string", "format": "date", "description": f"write {what} as 2026-11-22"}
 
 
 def _find_lines(node, at, lines, twice):
@@ -191,40 +142,86 @@ def _find_lines(node, at, lines, twice):
             _find_lines(value, (*at, index), lines, twice)
 
 
-def _number(value, whole):
-    """A float, or an int for a whole number; what is no number stays as it is."""
-    if isinstance(value, str):  # to PyYAML, which follows YAML 1.1, 4e-3 is a text
+# --- messages
+
+
+def _explain(error: dict, model, content) -> tuple[tuple, str]:
+    """(path, message with remedy) for one error of pydantic."""
+    at = _in_content(error["loc"], content, error["type"] == "missing")
+    section, field = _fields(model, at)
+    if error["type"] == "extra_forbidden":
+        return at, f"is unknown; {_meant(at, section, model)}"
+    if error["type"] == "missing":
+        return at, f"is missing; {_remedy(field)}"
+    if error["type"] == "value_error" and field is None:
+        return at, str(error["ctx"]["error"])
+    given = _value(content, at)
+    choices = typing.get_args(_inner(field.annotation)) if field and error["type"] == "literal_error" else ()
+    close = get_close_matches(given, choices, n=1) if isinstance(given, str) else []
+    meant = f" (did you mean {close[0]}?)" if close else ""
+    return at, f"is {shown(given)}{meant}; {_remedy(field, error['msg'])}"
+
+
+def _in_content(loc, content, missing) -> tuple:
+    """The part of pydantic's location that is a key path; it adds the names of types that it tried."""
+    at = ()
+    for step in loc:
+        inner = _value(content, at)
+        if isinstance(inner, dict) and (step in inner or missing) or isinstance(inner, list) and isinstance(step, int):
+            at = (*at, step)
+    return at
+
+
+def _value(content, at):
+    for step in at:
         try:
-            value = float(value)
-        except ValueError:
-            return value
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e18:
-        return value
-    return int(value) if whole and value == int(value) else float(value)
+            content = content[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return content
 
 
-def _explain(error, schema, at):
-    """(path, message with remedy) for what jsonschema found."""
-    inner, rule = tuple(error.absolute_path), error.schema
-    if error.validator == "additionalProperties":
-        for key in [key for key in error.instance if key not in rule["properties"]]:
-            yield (*inner, key), f"is unknown; {_meant(key, (*at, *inner), rule['properties'], schema, at)}"
-    elif error.validator == "required":
-        for key in [key for key in error.validator_value if key not in error.instance]:
-            yield (*inner, key), f"is missing; {remedy(rule['properties'][key])}"
-    else:
-        given = error.instance if isinstance(error.instance, str) else ""
-        close = get_close_matches(given, rule.get("enum", ()), n=1)
-        meant = f" (did you mean {close[0]}?)" if close else ""
-        yield inner, f"is {shown(error.instance)}{meant}; {remedy(rule)}"
+def _inner(annotation):
+    """The model or type inside Annotated and Optional."""
+    arguments = [each for each in typing.get_args(annotation) if each is not type(None)]
+    is_optional = len(arguments) < len(typing.get_args(annotation))
+    return _inner(arguments[0]) if is_optional or hasattr(annotation, "__metadata__") else annotation
 
 
-def _meant(key, at, known, schema, root) -> str:
+def _fields(model, at):
+    """The model of the section that holds the key at this path, and the key's field (None where it has none)."""
+    field = None
+    for step in at:
+        if isinstance(model, type) and issubclass(model, Settings):
+            section, field = model, model.model_fields.get(str(step))
+            model = _inner(field.annotation) if field else None
+        elif typing.get_args(model):  # a dict or list of sections
+            section, model = model, _inner(typing.get_args(model)[-1])
+        else:
+            section = model
+    return (section if at else model), field
+
+
+def _remedy(field, message: str = "") -> str:
+    """What to write for a key."""
+    kind = _inner(field.annotation) if field else None
+    if field is not None and field.description:
+        return f"write {field.description}"
+    if isinstance(kind, type) and issubclass(kind, Settings):
+        return f"write it as a section with {', '.join(kind.model_fields)}"
+    if typing.get_origin(kind) is typing.Literal:
+        return f"write one of {', '.join(map(str, typing.get_args(kind)))}"
+    return message[:1].lower() + message[1:]
+
+
+def _meant(at, section, root) -> str:
     """The nearest key of the same section, else the section where the key belongs."""
-    if close := get_close_matches(str(key), known, n=3):
+    known = section.model_fields if hasattr(section, "model_fields") else {}
+    if close := get_close_matches(str(at[-1]), known, n=3):
         return f"did you mean {' or '.join(close)}?"
-    sections = {root: schema} | {(*root, name): rule for name, rule in schema["properties"].items()}
-    for section, rule in sections.items():
-        if key in rule.get("properties", ()) and section != at:
-            return f"put it under {'.'.join(section)}:" if section else "put it at the top level"
+    inner = {name: _inner(field.annotation) for name, field in root.model_fields.items()}
+    sections = {"": root} | {name: kind for name, kind in inner.items() if hasattr(kind, "model_fields")}
+    for name, kind in sections.items():
+        if at[-1] in kind.model_fields and kind is not section:
+            return f"put it under {name}:" if name else "put it at the top level"
     return f"delete it, or use one of {', '.join(known)}"

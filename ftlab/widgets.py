@@ -7,10 +7,11 @@ from datetime import date
 
 import ipywidgets as widgets
 
-from ftlab.costs import CostReport, Scenario, cost, estimate_memory, known_models, what_would_fit
-from ftlab.costs.memory import CHECKPOINTING, METHODS
+from ftlab.checks.review import Review
+from ftlab.costs.assumptions import Scenario
+from ftlab.costs.memory import CHECKPOINTING, METHODS, estimate_memory, known_models, what_would_fit
 from ftlab.costs.plots import curve_alt, curve_figure, memory_alt, memory_figure
-from ftlab.data.review import Review
+from ftlab.costs.scenario import CostReport, cost
 from ftlab.decide import CHOICES, Case, decide, make_case
 from ftlab.errors import DataError, FtlabError
 from ftlab.plots import figure_bundle

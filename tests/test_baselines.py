@@ -12,18 +12,15 @@ from hypothesis import strategies as st
 from test_generation import load_tokenizer, random_model
 
 from ftlab import exercises
-from ftlab.baselines import (
+from ftlab.baselines import prompting
+from ftlab.baselines.choice import choose, choose_records, record_candidates, schema_candidates
+from ftlab.baselines.linear import train_linear
+from ftlab.baselines.prompting import (
     Prompt,
-    choose,
-    choose_records,
     input_and_answer,
-    prompting,
     rank_prompts,
     read_prompts,
-    record_candidates,
-    schema_candidates,
     search_prompts,
-    train_linear,
     try_prompts,
     with_shots,
 )

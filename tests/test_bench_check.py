@@ -10,8 +10,8 @@ try:
 finally:
     sys.path.remove(str(ROOT / "tools"))
 
-from ftlab.data import write_chat  # noqa: E402
-from ftlab.data.check import check  # noqa: E402
+from ftlab.checks.check import check  # noqa: E402
+from ftlab.data.schema import write_chat  # noqa: E402
 
 
 def test_sizes_double_up_to_the_largest():

@@ -12,9 +12,10 @@ from itertools import islice
 import nbformat
 import pytest
 
-from ftlab.costs import cost, read_scenario
-from ftlab.data import read_chat, write_chat
-from ftlab.data.review import Progress, Review
+from ftlab.checks.review import Progress, Review
+from ftlab.costs.assumptions import read_scenario
+from ftlab.costs.scenario import cost
+from ftlab.data.schema import read_chat, write_chat
 from ftlab.decide import APPROACHES, decide, read_case
 from ftlab.models import REPOSITORY
 from ftlab.prompt_kit import NOT_KNOWN, read_kit, slots_from_case
@@ -39,7 +40,7 @@ WIDGETS = {
     ),
     "review_table": (
         "04_prepare_data",
-        "from pathlib import Path\nfrom ftlab.data.review import Review\nfolder = Path()",
+        "from pathlib import Path\nfrom ftlab.checks.review import Review\nfolder = Path()",
     ),
 }
 PATIENCE_MS = 60_000  # every wait is for a state, this is only when to give up

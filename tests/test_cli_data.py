@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from test_data_sources import CUT, ROW, build, damaged
 
 from ftlab import cli
-from ftlab.data import read_chat
+from ftlab.data.schema import read_chat
 from ftlab.models import REPOSITORY
 
 ROWS = 200

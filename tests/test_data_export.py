@@ -13,10 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftlab import models
-from ftlab.data import check_chat
 from ftlab.data import export as module
 from ftlab.data.export import TARGETS, check_for, export, limits, read_export
-from ftlab.data.schema import Row
+from ftlab.data.schema import Row, check_chat
 from ftlab.errors import DataError
 
 TRAIN = models.REPOSITORY / "data" / "support_triage" / "train.jsonl"

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftlab.data import check_chat, read_chat, schema, write_chat
+from ftlab.data import schema
+from ftlab.data.schema import check_chat, read_chat, write_chat
 from ftlab.errors import DataError
 
 GOOD = {"messages": [{"role": "user", "content": "Where is it?"}, {"role": "assistant", "content": "Here."}]}

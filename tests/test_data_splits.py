@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftlab.data import assert_no_leak, split_by_group
+from ftlab.data.splits import assert_no_leak, split_by_group
 from ftlab.errors import DataError
 
 

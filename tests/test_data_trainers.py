@@ -8,8 +8,8 @@ import yaml
 from test_data_export import ANSWER, PAIR, TRAIN, USER, chat, pairs_of, rows_of
 
 from ftlab import models
-from ftlab.data import check_chat
 from ftlab.data.export import export
+from ftlab.data.schema import check_chat
 from ftlab.data.trainers import SETTINGS
 from ftlab.errors import DataError
 

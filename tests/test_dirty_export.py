@@ -15,8 +15,9 @@ import jsonschema
 import py3langid
 import pytest
 
-from ftlab.data import check_chat, schema
-from ftlab.data.check import check as check_all
+from ftlab.checks.check import check as check_all
+from ftlab.data import schema
+from ftlab.data.schema import check_chat
 from ftlab.models import resolve
 
 ROOT = Path(__file__).resolve().parents[1]

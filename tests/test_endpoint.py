@@ -9,9 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from ftlab.baselines import Prompt, choose, search_prompts, try_prompts, with_shots
 from ftlab.baselines import endpoint as module
+from ftlab.baselines.choice import choose
 from ftlab.baselines.endpoint import Endpoint, EndpointAnswers
+from ftlab.baselines.prompting import Prompt, search_prompts, try_prompts, with_shots
 from ftlab.errors import DataError, ModelError, RecipeError
 from ftlab.evaluation.generation import Generations
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ftlab import exercises
-from ftlab.data import check_chat
+from ftlab.data.schema import check_chat
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "data" / "lessons"

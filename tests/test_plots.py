@@ -5,10 +5,11 @@ import io
 import pytest
 
 from ftlab import plots
-from ftlab.costs import Curve, Gpu, estimate_memory
+from ftlab.checks import plots as data_plots
+from ftlab.checks.quality import LabelTable
 from ftlab.costs import plots as costs_plots
-from ftlab.data import plots as data_plots
-from ftlab.data.quality import LabelTable
+from ftlab.costs.memory import Gpu, estimate_memory
+from ftlab.costs.scenario import Curve
 from ftlab.data.schema import Row
 from ftlab.errors import DataError
 from ftlab.evaluation.statistics import Interval

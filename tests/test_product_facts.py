@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ftlab.data import check_chat
+from ftlab.data.schema import check_chat
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "data" / "product_facts"

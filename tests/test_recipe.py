@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftlab.errors import RecipeError
-from ftlab.evaluation import Bars
+from ftlab.evaluation.gate import Bars
 from ftlab.models import REPOSITORY
 from ftlab.training import recipe as module
 from ftlab.training.recipe import Recipe, load_recipe

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftlab.data.plots import learning_curve_alt, learning_curve_figure
+from ftlab.checks.plots import learning_curve_alt, learning_curve_figure
 from ftlab.errors import DataError
-from ftlab.evaluation import wilson
+from ftlab.evaluation.statistics import wilson
 from ftlab.exercises import grade_rows_needed
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))

@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ftlab.data import assert_no_leak, read_chat
+from ftlab.data.schema import read_chat
+from ftlab.data.splits import assert_no_leak
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))

@@ -14,8 +14,10 @@ import pytest
 
 from ftlab import plots
 from ftlab.errors import DataError
-from ftlab.evaluation import Bars, Interval, compare, decide_gate, interval_of, score_records
+from ftlab.evaluation.gate import Bars, decide_gate
+from ftlab.evaluation.metrics import score_records
 from ftlab.evaluation.report import Report, SystemResult, _example_html, _record_rows, pick_examples
+from ftlab.evaluation.statistics import Interval, compare, interval_of
 
 EVIL = "<script>alert('x')</script> & \"quotes\" \ud83d"  # markup, and half of a surrogate pair
 REFERENCES = [{"queue": "billing", "order_id": f"{i:06d}", "product": None} for i in range(40)]

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_generation import load_tokenizer, random_model
 
-from ftlab.baselines import Prompt, retrieval, with_shots
+from ftlab.baselines import retrieval
+from ftlab.baselines.prompting import Prompt, with_shots
 from ftlab.baselines.retrieval import (
     Bm25,
     Chunk,

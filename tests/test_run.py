@@ -13,11 +13,12 @@ import yaml
 from test_generation import load_tokenizer, random_model
 
 from ftlab import run
-from ftlab.baselines import Prompt, prompting, with_shots
-from ftlab.data import read_chat
+from ftlab.baselines import prompting
+from ftlab.baselines.prompting import Prompt, with_shots
+from ftlab.data.schema import read_chat
 from ftlab.errors import DataError, ModelError
-from ftlab.evaluation import compare_files, score_records
 from ftlab.evaluation.generation import Generations
+from ftlab.evaluation.metrics import compare_files, score_records
 from ftlab.models import REPOSITORY
 from ftlab.training.recipe import load_recipe
 

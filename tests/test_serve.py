@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ftlab.baselines.endpoint import Endpoint
-from ftlab.data import read_chat
+from ftlab.data.schema import read_chat
 from ftlab.errors import ModelError
 from ftlab.evaluation.generation import generate
 from ftlab.models import resolve

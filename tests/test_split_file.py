@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ftlab.data import read_chat
+from ftlab.data.schema import read_chat
 from ftlab.data.splits import split_file
 from ftlab.errors import DataError
 

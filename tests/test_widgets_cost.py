@@ -7,7 +7,8 @@ from datetime import date
 import ipywidgets as widgets
 import pytest
 
-from ftlab.costs import cost, read_scenario
+from ftlab.costs.assumptions import read_scenario
+from ftlab.costs.scenario import cost
 from ftlab.models import REPOSITORY
 from ftlab.widgets import CARDS, cost_form
 

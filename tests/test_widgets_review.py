@@ -12,8 +12,8 @@ from pathlib import Path
 import ipywidgets as widgets
 import pytest
 
-from ftlab.data import read_chat, write_chat
-from ftlab.data.review import SHOWN_ROWS, Progress, Review
+from ftlab.checks.review import SHOWN_ROWS, Progress, Review
+from ftlab.data.schema import read_chat, write_chat
 from ftlab.decide import make_case
 from ftlab.prompt_kit import NOT_KNOWN, read_kit, slots_from_case
 from ftlab.widgets import REVIEW_BUTTONS, prompt_kit_form, review_table

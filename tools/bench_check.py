@@ -27,7 +27,7 @@ import psutil
 from make_support_triage import QUEUES, SYSTEM, TicketMaker
 
 from ftlab import hardware
-from ftlab.data import write_chat
+from ftlab.data.schema import write_chat
 from ftlab.errors import FtlabError
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -1,4 +1,4 @@
-"""Time two ways from chat rows to the trainer's rows: TRL's own preparation and ftlab.data.tokens.
+"""Time two ways from chat rows to the trainer's rows: TRL's own preparation and ftlab.checks.tokens.
 
     python tools/bench_tokens.py [--repeat 5] [--data data/support_triage/train.jsonl] [--model nano]
 
@@ -15,8 +15,8 @@ import time
 from functools import partial
 
 import ftlab  # noqa: F401  quiets the libraries, before they are imported
-from ftlab.data import read_chat
-from ftlab.data.tokens import MAX_LENGTH, tokenize_for_training
+from ftlab.checks.tokens import MAX_LENGTH, tokenize_for_training
+from ftlab.data.schema import read_chat
 from ftlab.errors import FtlabError
 from ftlab.models import data_folder, resolve
 

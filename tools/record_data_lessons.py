@@ -39,7 +39,8 @@ from pathlib import Path  # noqa: E402
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from ftlab.data import Row, check_chat, clusters, read_chat  # noqa: E402
+from ftlab.checks.duplicates import clusters  # noqa: E402
+from ftlab.data.schema import Row, check_chat, read_chat  # noqa: E402
 from ftlab.errors import DataError, FtlabError  # noqa: E402
 
 RECORD = ROOT / "data/recorded/data_lessons.json"
@@ -140,7 +141,7 @@ def rows_and_steps(point: Point, train: Sequence[dict], arms: dict[str, list[dic
 
 def held_out_rows() -> list[dict]:
     """The first HELD_OUT validation rows of which the raw export holds no copy, exact or nearly."""
-    from ftlab.data.duplicates import find_leaks
+    from ftlab.checks.duplicates import find_leaks
 
     placed = [Row(row, str(VALIDATION), line) for line, row in enumerate(read_chat(VALIDATION), 1)]
     copied = {finding.line for finding in find_leaks(placed, check_chat(RAW).placed)}
@@ -151,8 +152,8 @@ def clean_export() -> dict[str, list[dict]]:
     """The rows of each arm, by the repairs and decisions of notebook 04 ("curated" before 500 are drawn)."""
     from jsonschema import Draft202012Validator
 
-    from ftlab.data.check import check, fix
-    from ftlab.evaluation import parse_record
+    from ftlab.checks.check import check, fix
+    from ftlab.evaluation.metrics import parse_record
 
     policy = Draft202012Validator(json.loads(SCHEMA.read_text()))
     with tempfile.TemporaryDirectory() as folder:
@@ -256,7 +257,7 @@ def train_and_answer(rows: Sequence[dict], steps: int, seed: int, chats: Sequenc
 
 def fields_right(texts: Sequence[str], references: Sequence[str]) -> str:
     """For each ticket one digit: how many of its fields are right."""
-    from ftlab.evaluation import score_records
+    from ftlab.evaluation.metrics import score_records
 
     names = {len(json.loads(reference)) for reference in references}
     if len(names) != 1 or not 1 <= max(names) <= 9:

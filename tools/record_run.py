@@ -71,7 +71,7 @@ def with_block(readme: str, block: str) -> str:
 def record(run: Path, out: Path) -> None:
     """Copy report.json and predictions/, draw result.png."""
     sys.path.insert(0, str(ROOT))
-    from ftlab.evaluation import Interval
+    from ftlab.evaluation.statistics import Interval
     from ftlab.plots import systems_figure
 
     out.mkdir(parents=True, exist_ok=True)

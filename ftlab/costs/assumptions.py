@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ftlab.data.schema import read_chat
 from ftlab.errors import RecipeError
-from ftlab.settings import (
+from ftlab.settings_old import (
     choice_rule,
     complete,
     day_rule,

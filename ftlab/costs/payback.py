@@ -12,7 +12,7 @@ from pathlib import Path
 from ftlab.costs.assumptions import band_problems, band_rule, certain_rule, draw, share_rule
 from ftlab.costs.options import money
 from ftlab.errors import RecipeError
-from ftlab.settings import read_settings, read_yaml, section_rule, text_rule
+from ftlab.settings_old import read_settings, read_yaml, section_rule, text_rule
 
 WEEKS_PER_MONTH = 365 / 12 / 7
 DRAWS = 1000  # of all bands at once

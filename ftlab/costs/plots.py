@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from ftlab.plots import COLOURS, GREY, readable, refuse_empty
 
 if TYPE_CHECKING:
-    from ftlab.costs import Curve, Memory
+    from ftlab.costs.memory import Memory
+    from ftlab.costs.scenario import Curve
 
 STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))  # lines are told apart without colour too
 PARTS = {  # of a memory bar: label, parts of an estimate

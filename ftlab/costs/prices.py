@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ftlab.errors import DataError
 from ftlab.models import data_folder
-from ftlab.settings import (
+from ftlab.settings_old import (
     Place,
     choice_rule,
     complete,

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 
+from ftlab import files
 from ftlab.data import schema, sources
 from ftlab.data.schema import Finding, Line, Row
 from ftlab.data.sources import name_of
@@ -177,9 +178,9 @@ def convert(path, out: str | Path, to: str, format: str | None = None, force: bo
     `force`), when it is `path` and would lose rows, and when not one row can be written; nothing is written then.
     """
     _known(to)
-    out = schema.jsonl_path(out)
+    out = files.jsonl_path(out)
     own = is_same_file(path, out)
-    schema.refuse_existing(out, force)
+    files.refuse_existing(out, force)
     format = format_of(path, format)
     findings, tally = [], Counter()
 

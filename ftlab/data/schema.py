@@ -7,19 +7,17 @@ an `info` something to know. Lines count from 1 as the file lies on disk.
 import codecs
 import json
 import math
-import os
 import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
 
 from ftlab.errors import DataError
+from ftlab.files import refuse_existing, whole_file
 
 ROLES = ("system", "user", "assistant", "tool")
 ROLE_HINTS = {
@@ -27,7 +25,6 @@ ROLE_HINTS = {
     "developer": "system", "function": "tool",
 }  # fmt: skip
 TEXT_PARTS = ("text", "input_text", "output_text")  # types of the parts of a content that is a list
-JSONL_SUFFIXES = (".jsonl", ".ndjson")
 LONG_LINE_BYTES = 1 << 20  # beyond this a warning
 MAX_LINE_BYTES = 8 << 20  # beyond this an error: the line is skipped in pieces and never held in memory
 MAX_SPREAD_BYTES = 64 << 20  # of one JSON value over many lines; beyond this its lines are judged one by one
@@ -193,39 +190,6 @@ def write_chat(rows: Iterable[dict], path: str | Path, force: bool = False) -> P
 
 
 # --- files
-
-
-def jsonl_path(path: str | Path) -> Path:
-    """The path of a JSONL file that will be written; DataError for a name that says otherwise."""
-    path = Path(path)
-    if path.suffix.lower() not in JSONL_SUFFIXES:
-        raise DataError(f"{path}: only JSONL is written; name the file {path.with_suffix('.jsonl')}")
-    return path
-
-
-def refuse_existing(path: Path, force: bool) -> None:
-    """Raise DataError when the file exists and may not be replaced."""
-    if path.exists() and not force:
-        raise DataError(f"{path} exists already: choose another name, or overwrite with force=True (--force)")
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write into that takes its place only when all is written: no reader ever sees half of it."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        why = "a file has this name" if isinstance(error, FileExistsError) else error.strerror
-        raise DataError(f"{path.parent} cannot be a folder ({why}): choose another place") from error
-    if path.is_dir():
-        raise DataError(f"{path} is a folder: name a file")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def scan_jsonl(path: str | Path) -> Iterator[Line]:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ftlab.data.schema import check_chat, json_container, raise_findings, refuse_existing, write_chat
+from ftlab.data.schema import check_chat, json_container, raise_findings, write_chat
 from ftlab.errors import DataError
+from ftlab.files import refuse_existing
 
 FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}
 
@@ -104,7 +105,7 @@ def split_file(
     row or a field of its JSON answer. Raises DataError with the reason when rows are unusable, a part would stay
     empty, a file exists (unless `force`), or the parts would leak into each other.
     """
-    from ftlab.data.duplicates import clusters
+    from ftlab.checks.duplicates import clusters
 
     if separator and not group:
         raise DataError(f"separator={separator!r} takes names of groups apart: say with group= which key holds them")

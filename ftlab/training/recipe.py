@@ -13,7 +13,7 @@ from pathlib import Path
 from ftlab.evaluation.gate import Bars
 from ftlab.evaluation.metrics import METRICS
 from ftlab.models import REPOSITORY
-from ftlab.settings import (
+from ftlab.settings_old import (
     choice_rule,
     complete,
     number_rule,

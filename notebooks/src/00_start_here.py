@@ -37,7 +37,7 @@ hardware.describe()
 # %%
 import json
 
-from ftlab.data import read_chat
+from ftlab.data.schema import read_chat
 
 FOLDER = "../data/support_triage"  # with train.jsonl, validation.jsonl and test.jsonl
 
@@ -214,7 +214,7 @@ with pd.option_context("display.max_colwidth", None):
 # %% tags=["headline"]
 from collections import Counter
 
-from ftlab.evaluation import score_records
+from ftlab.evaluation.metrics import score_records
 from ftlab.plots import show, systems_alt, systems_figure
 
 records = [json.loads(r["messages"][2]["content"]) for r in train_rows[:600]]

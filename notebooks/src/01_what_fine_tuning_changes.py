@@ -26,7 +26,7 @@ import torch
 from unsloth import FastLanguageModel  # before transformers, which it patches
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from ftlab.data import read_chat
+from ftlab.data.schema import read_chat
 from ftlab.models import resolve
 
 tokenizer = AutoTokenizer.from_pretrained(resolve("nano"))
@@ -248,7 +248,7 @@ print(f"embedding: changed by {100 * change['model.embed_tokens.weight']:.2f} %"
 # %%
 import time
 
-from ftlab.evaluation import wilson
+from ftlab.evaluation.statistics import wilson
 from ftlab.evaluation.generation import generate
 
 heldout = read_chat("../data/lessons/heldout.jsonl")
@@ -368,7 +368,7 @@ print(f"time: QLoRA takes {methods['seconds']['QLoRA'] / methods['seconds']['LoR
 # compare them question by question:
 
 # %%
-from ftlab.evaluation import compare
+from ftlab.evaluation.statistics import compare
 
 for method in ("LoRA", "QLoRA"):
     c = compare(judged["full"], judged[method])

@@ -27,7 +27,7 @@ from pathlib import Path
 import torch
 from unsloth import FastLanguageModel
 
-from ftlab.data import read_chat
+from ftlab.data.schema import read_chat
 from ftlab.models import resolve
 
 MODEL = "nano"  # or "unsloth/Qwen3-4B-Instruct-2507" on a GPU
@@ -45,7 +45,7 @@ validation_rows = read_chat("../data/support_triage/validation.jsonl")
 test_rows = read_chat("../data/support_triage/test.jsonl")
 
 # %%
-from ftlab.baselines import Prompt, input_and_answer, read_prompts
+from ftlab.baselines.prompting import Prompt, input_and_answer, read_prompts
 from ftlab.evaluation.generation import generate
 
 naive = Prompt("naive", "Triage the ticket.")
@@ -66,7 +66,7 @@ print("right:  ", right)
 # cut down to two fields:
 
 # %%
-from ftlab.evaluation import score_records
+from ftlab.evaluation.metrics import score_records
 
 reference = {"queue": "billing", "order_id": None}
 examples = [
@@ -117,7 +117,7 @@ for prompt in wordings[:2]:
     print(prompt, "\n")
 
 # %%
-from ftlab.baselines import try_prompts
+from ftlab.baselines.prompting import try_prompts
 
 few_tickets = validation_rows[:20]
 zero_shot = try_prompts(model, tokenizer, wordings, few_tickets)
@@ -144,7 +144,7 @@ zero_shot
 # one draw: another seed draws other examples and gets another result.
 
 # %%
-from ftlab.baselines import with_shots
+from ftlab.baselines.prompting import with_shots
 
 best_wording = zero_shot.candidates[0].prompt
 candidates = [
@@ -203,7 +203,7 @@ show(
 # judged on the next forty.
 
 # %%
-from ftlab.baselines import choose_records, record_candidates
+from ftlab.baselines.choice import choose_records, record_candidates
 
 schema = json.loads(Path("../data/support_triage/schema.json").read_text())
 fields = record_candidates(schema, train_rows)  # field -> values, or a function ticket -> values
@@ -248,7 +248,7 @@ def by_field(systems):
 by_field({"written freely": free, "chosen": allowed, "always the commonest": blind})
 
 # %%
-from ftlab.evaluation import compare
+from ftlab.evaluation.statistics import compare
 
 
 def in_words(comparison, baseline, candidate):
@@ -290,7 +290,7 @@ print(in_words(constrained, baseline="written freely", candidate="chosen"))
 # the usual way before language models, and it takes seconds.
 
 # %%
-from ftlab.baselines import train_linear
+from ftlab.baselines.linear import train_linear
 
 linear = train_linear(train_rows, schema)
 print(linear)
@@ -343,7 +343,7 @@ for kind, tried in promised.items():
     print(f"  validation {value:.1f} % [{low:.1f}, {high:.1f}], test {on_test[kind]}")
 
 # %%
-from ftlab.evaluation import Bars
+from ftlab.evaluation.gate import Bars
 
 bars = Bars(min_gain=0.05, max_probe_loss=0.02)
 baseline = report["comparison"]["baseline"]  # the best kind of prompt by validation
@@ -404,7 +404,8 @@ with pd.option_context("display.max_colwidth", None):
 # %%
 import numpy as np
 
-from ftlab.evaluation import exact_text, interval_of
+from ftlab.evaluation.metrics import exact_text
+from ftlab.evaluation.statistics import interval_of
 
 questions, right_answers = zip(*map(input_and_answer, fact_test), strict=True)
 told = np.array([name != "never_told" for name in kind])
@@ -845,7 +846,7 @@ print(f"triage, fine-tuned: {tuned}; the bar of {100 * bar:.1f} % is {outcome}")
 print("the other conditions (interval, general questions, linear classifier): see the table below")
 
 # %%
-from ftlab.evaluation import Comparison
+from ftlab.evaluation.statistics import Comparison
 
 contests = {}
 for part in ("test", "hard", "other_shop"):

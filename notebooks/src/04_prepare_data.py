@@ -54,7 +54,7 @@ for number in (7, 9, 71):
 # First the form only: bytes, JSON, roles, turns.
 
 # %%
-from ftlab.data import check_chat
+from ftlab.data.schema import check_chat
 
 form = check_chat(RAW)
 usable = form.placed
@@ -80,7 +80,7 @@ classes.sort_values(ascending=False).loc[severities].to_frame("found")
 # for each kind of finding, with the first example of it.
 
 # %%
-from ftlab.data.check import check
+from ftlab.checks.check import check
 
 report = check(RAW, against=VALIDATION, model=MODEL, max_length=MAX_LENGTH)
 report
@@ -101,8 +101,8 @@ report
 # [tokenizer](GLOSSARY.md#tokenizer):
 
 # %%
-from ftlab.data import lengths
-from ftlab.data.check import load_tokenizer
+from ftlab.checks.tokens import lengths
+from ftlab.checks.check import load_tokenizer
 
 tokenizer = load_tokenizer(MODEL)
 counted = lengths(usable, tokenizer)
@@ -144,7 +144,7 @@ report.trained
 # A label that is rare in training is learned badly. First one field of the export:
 
 # %%
-from ftlab.data import label_table
+from ftlab.checks.quality import label_table
 
 label_table(usable, "urgency")
 
@@ -157,7 +157,7 @@ label_table(usable, "urgency")
 # labels does no harm; choosing anything by its scores would.)
 
 # %%
-from ftlab.data.plots import shares_alt, shares_figure
+from ftlab.checks.plots import shares_alt, shares_figure
 
 test_placed = check_chat(TEST).placed
 for field in ("queue", "urgency"):
@@ -187,8 +187,8 @@ print("rarest in the export:", ", ".join(f"{name} ({products['export'].get(name,
 # A bracket joins two rows whose tickets are nearly the same. The farther apart the two lines, the higher the bracket.
 
 # %%
-from ftlab.data import clusters
-from ftlab.data.plots import repeats_alt, repeats_figure
+from ftlab.checks.duplicates import clusters
+from ftlab.checks.plots import repeats_alt, repeats_figure
 
 groups = clusters(usable)
 show(repeats_figure(groups), repeats_alt(groups))
@@ -237,7 +237,7 @@ with pd.option_context("display.max_colwidth", None):
 # %%
 import re
 
-from ftlab.data import read_chat
+from ftlab.data.schema import read_chat
 
 leaks = [finding for finding in report.findings if finding.code.startswith("leak")]
 near = next(finding for finding in leaks if finding.code == "leak_near")
@@ -288,7 +288,7 @@ with pd.option_context("display.max_colwidth", None):
 # The repair below puts a name in angle brackets in place of each. In one sentence:
 
 # %%
-from ftlab.data.privacy import mask_private
+from ftlab.checks.privacy import mask_private
 
 mask_private("Jo Hale, 4 Mill Lane: refund card 4111 1111 1111 1111, order 195925, or write to jo@hale.internal please.")
 
@@ -326,7 +326,7 @@ check_luhn(luhn)
 # `fix` writes a repaired copy, and lists every change and every row that it leaves out. One change of each kind:
 
 # %%
-from ftlab.data.check import fix
+from ftlab.checks.check import fix
 
 fixed = fix(RAW, OUT / "fixed.jsonl", force=True)
 changes = pd.DataFrame(fixed.changes)
@@ -365,7 +365,7 @@ import json
 
 from jsonschema import Draft202012Validator
 
-from ftlab.evaluation import parse_record
+from ftlab.evaluation.metrics import parse_record
 
 KEEP = {"other_language", "rare_label", "length_outlier", "system_drift", "missing_system"}
 POLICY = Draft202012Validator(json.loads(TEST.with_name("schema.json").read_text()))
@@ -380,7 +380,7 @@ drop |= outside
 print(f"{len(drop)} rows to drop, {len(outside)} of them found only by the label policy")
 
 # %%
-from ftlab.data import write_chat
+from ftlab.data.schema import write_chat
 
 SYSTEM = {"role": "system", "content": "Triage the ticket."}
 
@@ -496,7 +496,7 @@ print(f"{by_agent.sum()} of {len(clean):,} clean rows ({by_agent.sum() / len(cle
 # `alpaca` are common in Axolotl, LLaMA-Factory and published data sets.
 
 # %%
-from ftlab.data import from_messages
+from ftlab.data.formats import from_messages
 from ftlab.errors import DataError
 
 chat = {"messages": clean[0]["messages"]}
@@ -520,7 +520,7 @@ for name in ("messages", "prompt_completion", "sharegpt", "alpaca", "instruction
 # queues get the same shares on both sides: a [stratified split](GLOSSARY.md#stratified-split).
 
 # %%
-from ftlab.data import split_file
+from ftlab.data.splits import split_file
 
 split = split_file(
     OUT / "clean.jsonl",
@@ -539,7 +539,7 @@ split
 # %%
 import random
 
-from ftlab.data.duplicates import find_leaks
+from ftlab.checks.duplicates import find_leaks
 
 
 def at_random(rows):
@@ -641,8 +641,8 @@ print(f"recorded {lessons['date']} with {whose}, on {lessons['machine']}, {lesso
 # %% tags=["headline"]
 import statsmodels.formula.api as smf
 
-from ftlab.data.plots import learning_curve_alt, learning_curve_figure
-from ftlab.evaluation import Interval
+from ftlab.checks.plots import learning_curve_alt, learning_curve_figure
+from ftlab.evaluation.statistics import Interval
 
 curve["doublings"] = np.log2(curve["rows"])
 fit = smf.ols("score ~ doublings", data=curve).fit()
@@ -781,7 +781,7 @@ def fine_tune(rows, steps, seed):
 # %% tags=["allow-stderr"]
 import math
 
-from ftlab.evaluation import score_records
+from ftlab.evaluation.metrics import score_records
 from ftlab.evaluation.generation import generate
 
 LIVE_ROWS, LIVE_SEED = 100, 7  # choose another size; twenty seconds or more
@@ -854,7 +854,7 @@ pd.DataFrame(rows).T
 # ([07](07_evaluate.ipynb#Are-600-tickets-really-600?) explains why).
 
 # %%
-from ftlab.evaluation import clustered_mean
+from ftlab.evaluation.statistics import clustered_mean
 from ftlab.plots import systems_alt, systems_figure
 
 QUEUES = set(json.loads(TEST.with_name("schema.json").read_text())["properties"]["queue"]["enum"])
@@ -961,7 +961,7 @@ show(systems_figure(accuracy), systems_alt(accuracy))
 # [paired comparison](GLOSSARY.md#paired-comparison):
 
 # %%
-from ftlab.evaluation import compare
+from ftlab.evaluation.statistics import compare
 
 for name in other_prompts:
     seen = compare(kept.field_accuracy, drift[name].field_accuracy, metric="field_accuracy")
@@ -1003,7 +1003,7 @@ print(f"{len(request):,} characters, {len(tokenizer(request)['input_ids']):,} to
 # `nano` has to try.
 
 # %% tags=["allow-stderr"]
-from ftlab.data.review import parse_drafts
+from ftlab.checks.review import parse_drafts
 from ftlab.prompt_kit import run_prompt
 
 DRAFTER = None  # {"base_url": "http://localhost:11434/v1", "model": "qwen3:8b"}; "api_key" where one is needed
@@ -1069,7 +1069,7 @@ print(f"wrong, and no check objects: {unseen_wrong}. Only somebody who reads the
 # time and continue tomorrow. (This cell decides a few from the known labels, so that there is something to see here.)
 
 # %%
-from ftlab.data.review import Review
+from ftlab.checks.review import Review
 
 review = Review.open(folder / "drafts.jsonl", folder / "reviewed.jsonl", reviewer="the answer key")
 right_ones, wrong_ones = ([n for n, row in enumerate(known) if is_wrong[row.line] == flag] for flag in (False, True))

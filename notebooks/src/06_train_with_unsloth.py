@@ -93,7 +93,7 @@ import random
 
 from datasets import Dataset
 
-from ftlab.data import read_chat
+from ftlab.data.schema import read_chat
 
 chats, dataset = {}, {}
 for part, path in DATA.items():

@@ -21,7 +21,7 @@
 import json
 from pathlib import Path
 
-from ftlab.data import read_chat
+from ftlab.data.schema import read_chat
 
 RUN = Path("../data/recorded/support_triage_nano")  # or Path("../runs/support_triage")
 
@@ -43,7 +43,7 @@ print(f"recorded {report['created']} on {report['machine']}")
 # ## One number for each system
 
 # %%
-from ftlab.evaluation import score_records
+from ftlab.evaluation.metrics import score_records
 from ftlab.plots import show, systems_alt, systems_figure
 
 schema = json.loads(Path("../data/support_triage/schema.json").read_text())
@@ -76,7 +76,7 @@ pd.DataFrame({system: {m: repr(s.summary()[m]) for m in metrics} for system, s i
 # "Eight of ten were right" sounds good. What might be true of all the tickets that you did not look at?
 
 # %%
-from ftlab.evaluation import wilson
+from ftlab.evaluation.statistics import wilson
 
 for n in (10, 50, 200, 600):
     print(f"{round(0.8 * n):>3} of {n:<3} right: {wilson(round(0.8 * n), n)}")
@@ -130,7 +130,7 @@ counts.reindex(index=order, columns=order, fill_value=0)
 # [McNemar test](GLOSSARY.md#mcnemar-test) looks only at the other two counts.
 
 # %%
-from ftlab.evaluation import compare
+from ftlab.evaluation.statistics import compare
 
 compare(a.exact_match, b.exact_match, metric="exact_match")
 
@@ -174,7 +174,7 @@ print(compare(simple.field_accuracy, b.field_accuracy, metric="field_accuracy"))
 # %%
 import matplotlib.pyplot as plt
 
-from ftlab.evaluation import sample_size
+from ftlab.evaluation.statistics import sample_size
 
 gains = np.array([0.02, 0.03, 0.05, 0.08, 0.10, 0.15])
 fig, ax = plt.subplots(figsize=(7, 3))
@@ -202,7 +202,7 @@ show(
 # data has the same trouble: one customer writes twenty times.
 
 # %%
-from ftlab.evaluation import clustered_mean, interval_of
+from ftlab.evaluation.statistics import clustered_mean, interval_of
 
 queues = schema["properties"]["queue"]["enum"]
 
@@ -439,7 +439,7 @@ print("verdict:", report["gate"]["verdict"])
 # Now the same gate with the first 40 tickets only, without the general questions and without the linear classifier:
 
 # %%
-from ftlab.evaluation import Bars, decide_gate
+from ftlab.evaluation.gate import Bars, decide_gate
 
 first = slice(40)
 on_few = compare(a.field_accuracy[first], b.field_accuracy[first], metric="field_accuracy")

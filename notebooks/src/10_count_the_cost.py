@@ -22,7 +22,7 @@
 # What counts is the card's memory, its [VRAM](GLOSSARY.md#vram).
 
 # %%
-from ftlab.costs import estimate_memory
+from ftlab.costs.memory import estimate_memory
 from ftlab.costs.plots import memory_alt, memory_figure
 from ftlab.plots import show
 
@@ -75,7 +75,7 @@ check_training_gib(training_gib)
 # GB. No row of the data has more than 1,500 tokens (`longest`).
 
 # %%
-from ftlab.costs import what_would_fit
+from ftlab.costs.memory import what_would_fit
 
 what_would_fit(
     MODEL, "lora", gpu="RTX 4090", batch=8, length=4096, longest=1500,
@@ -167,7 +167,8 @@ pd.DataFrame(
 # %%
 from datetime import date
 
-from ftlab.costs import duration, estimate_time, load_prices
+from ftlab.costs.prices import load_prices
+from ftlab.costs.time import duration, estimate_time
 
 TODAY = date(2026, 11, 22)  # the day on which the prices were checked; put date.today() here before you decide
 prices = load_prices()
@@ -233,7 +234,7 @@ import time
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from ftlab.costs import calibrate
+from ftlab.costs.time import calibrate
 from ftlab.models import resolve
 
 nano = AutoConfig.from_pretrained(resolve("nano"))
@@ -302,7 +303,7 @@ import statistics
 
 from transformers import AutoTokenizer
 
-from ftlab.data import read_chat
+from ftlab.data.schema import read_chat
 
 DATA = "../data/support_triage/train.jsonl"
 EPOCHS = 3
@@ -317,7 +318,7 @@ print(f"the longest row has {max(lengths):,} tokens")
 # What do services ask for one training on it?
 
 # %%
-from ftlab.costs import training_charge
+from ftlab.costs.options import training_charge
 
 services = [("openai", "gpt-4.1-mini", None), ("fireworks", "an 8B model", 8), ("google", "gemini-3.5-flash", None)]
 for provider, model, size_b in services:
@@ -331,7 +332,7 @@ for provider, model, size_b in services:
 # train on it yourself, with LoRA where it fits and otherwise QLoRA?
 
 # %%
-from ftlab.costs import what_fits
+from ftlab.costs.time import what_fits
 
 what_fits(lengths, "T4", epochs=EPOCHS)
 
@@ -383,7 +384,8 @@ print(unknown.value_counts().to_string())
 # %%
 from dataclasses import replace
 
-from ftlab.costs import cost, read_scenario
+from ftlab.costs.assumptions import read_scenario
+from ftlab.costs.scenario import cost
 
 hosted = read_scenario("../recipes/costs/support_triage_hosted.yaml")
 own = read_scenario("../recipes/costs/support_triage_own_weights.yaml")
@@ -425,7 +427,7 @@ pd.DataFrame(months).T
 # %%
 import numpy as np
 
-from ftlab.costs import Curve
+from ftlab.costs.scenario import Curve
 from ftlab.costs.plots import curve_alt, curve_figure
 
 DAYS_PER_MONTH = 365 / 12
@@ -442,7 +444,7 @@ print(curve_alt(curve).partition(". ")[2])
 # When has a tuned model paid back what it cost at the start?
 
 # %%
-from ftlab.costs import break_even
+from ftlab.costs.scenario import break_even
 
 
 def how_long(calls_a_day, baseline, candidate):

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftlab.data import check_chat, quality
-from ftlab.data.quality import find_quality_problems, label_fields, label_repairs, label_table
-from ftlab.data.schema import Row
+from ftlab.checks import quality
+from ftlab.checks.quality import find_quality_problems, label_fields, label_repairs, label_table
+from ftlab.data.schema import Row, check_chat
 from ftlab.models import data_folder
 
 QUEUES = ("billing", "logistics", "workshop")

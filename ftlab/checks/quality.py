@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ftlab.data import privacy, schema
+from ftlab.checks import privacy
+from ftlab.data import schema
 from ftlab.data.schema import Finding, Row
 
 NEARLY_ALL = 0.95  # the share of rows that makes a rule of the file

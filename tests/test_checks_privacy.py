@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftlab.data import check_chat, privacy
-from ftlab.data.privacy import find_private, mask_private, spans
-from ftlab.data.schema import Row
+from ftlab.checks import privacy
+from ftlab.checks.privacy import find_private, mask_private, spans
+from ftlab.data.schema import Row, check_chat
 from ftlab.models import data_folder
 
 RANDOM = random.Random(0)

@@ -11,12 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftlab.data import read_chat, write_chat
-from ftlab.data.check import PackedRows, check, fix
-from ftlab.data.duplicates import find_duplicates, find_leaks
-from ftlab.data.privacy import find_private
-from ftlab.data.quality import find_quality_problems
-from ftlab.data.schema import Row
+from ftlab.checks.check import PackedRows, check, fix
+from ftlab.checks.duplicates import find_duplicates, find_leaks
+from ftlab.checks.privacy import find_private
+from ftlab.checks.quality import find_quality_problems
+from ftlab.data.schema import Row, read_chat, write_chat
 from ftlab.errors import DataError, FtlabError, ModelError
 from ftlab.models import data_folder
 
@@ -403,7 +402,7 @@ def test_the_second_process_does_the_search_for_duplicates(tmp_path, monkeypatch
     def refuse(rows):
         raise AssertionError("this process looks for duplicates itself")
 
-    monkeypatch.setattr("ftlab.data.duplicates.find_duplicates", refuse)
+    monkeypatch.setattr("ftlab.checks.duplicates.find_duplicates", refuse)
     assert same(report, check(path, processes=2))
     with pytest.raises(AssertionError):
         check(path)  # a small file: one process
@@ -428,7 +427,7 @@ def test_an_error_here_ends_the_second_process(tmp_path, monkeypatch):
         return begun[-1]
 
     monkeypatch.setattr("subprocess.Popen", noted)
-    monkeypatch.setattr("ftlab.data.privacy.find_private", lambda rows: 1 / 0)
+    monkeypatch.setattr("ftlab.checks.privacy.find_private", lambda rows: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         check(messy(tmp_path), processes=2)
     assert [child.returncode is not None for child in begun] == [True]

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftlab.data import duplicates
-from ftlab.data.duplicates import clusters, duplicates_to_drop, find_duplicates, find_leaks, normalise
+from ftlab.checks import duplicates
+from ftlab.checks.duplicates import clusters, duplicates_to_drop, find_duplicates, find_leaks, normalise
 from ftlab.data.schema import Row, check_chat
 from ftlab.errors import DataError
 

@@ -22,7 +22,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from ftlab.data import formats, privacy, quality, schema, sources
+from ftlab import files
+from ftlab.checks import privacy, quality
+from ftlab.data import formats, schema, sources
 from ftlab.data.schema import Finding, Line, Row
 from ftlab.errors import DataError, FtlabError, ModelError
 from ftlab.hardware import usable_cores
@@ -179,7 +181,7 @@ def check(
     it for MANY_ROWS or more. Raises DataError when there is nothing to check, ModelError without such a
     tokenizer.
     """
-    from ftlab.data import duplicates, tokens
+    from ftlab.checks import duplicates, tokens
 
     if against is not None and formats.is_same_file(path, against):
         raise DataError(f"{path} is compared with itself: name another file, such as the test set (--against)")
@@ -215,7 +217,7 @@ def _duplicates(rows: PackedRows, processes: int | None) -> Iterator[Callable[[]
     The other one is a plain child process: multiprocessing would run a user's script without a main guard again.
     Whatever goes wrong there, the work is done here.
     """
-    from ftlab.data.duplicates import find_duplicates
+    from ftlab.checks.duplicates import find_duplicates
 
     if processes is None:
         processes = 2 if len(rows) >= MANY_ROWS and usable_cores() > 1 else 1
@@ -257,7 +259,7 @@ def _send(rows, stream) -> None:
 
 def _find_duplicates_for_parent() -> None:
     """The other side of `_duplicates`: rows from stdin, findings to stdout."""
-    from ftlab.data.duplicates import find_duplicates
+    from ftlab.checks.duplicates import find_duplicates
 
     rows = PackedRows()
     while (part := pickle.load(sys.stdin.buffer))[0]:
@@ -322,10 +324,10 @@ def fix(path, out: str | Path, format: str | None = None, mask: bool = True, for
     data (`mask`), rows that repeat another. A line without a repair is copied byte for byte. Raises DataError when
     `out` exists (unless `force`), is `path` itself, or when not one row could be written.
     """
-    out = schema.jsonl_path(out)
+    out = files.jsonl_path(out)
     if formats.is_same_file(path, out):
         raise DataError(f"{out} is the file that is read: write the repaired copy under another name")
-    schema.refuse_existing(out, force)
+    files.refuse_existing(out, force)
     records = []
     source = _load(path, format, records)
     dropped = list(source.dropped)
@@ -441,7 +443,7 @@ def _pack_lines(scanned: Iterable[Line], lines: deque) -> Iterator[Line]:
 
 def _raw_lines(path) -> dict[int, bytes]:
     """The lines of a plain JSONL file by number; nothing for other sources."""
-    if not isinstance(path, str | Path) or Path(path).suffix.lower() not in schema.JSONL_SUFFIXES:
+    if not isinstance(path, str | Path) or Path(path).suffix.lower() not in files.JSONL_SUFFIXES:
         return {}
     return {number: raw for number, raw, _ in schema.raw_lines(path)}
 
@@ -534,7 +536,7 @@ def _broken(records) -> Iterator[tuple[_Record, Finding]]:
 
 
 def _repeated(records) -> Iterator[tuple[_Record, Finding]]:
-    from ftlab.data import duplicates
+    from ftlab.checks import duplicates
 
     rows = {id(record.row): record for record in records}
     repeated = duplicates.duplicates_to_drop([record.row for record in records])
@@ -626,7 +628,7 @@ def _repair_across(records: Sequence[_Record]) -> list[_Record]:
 def _write(lines: list[bytes], out: Path, ends_with_newline: bool) -> None:
     """Write the lines, all or nothing."""
     try:
-        with schema.whole_file(out) as file:
+        with files.whole_file(out) as file:
             file.write(b"\n".join(lines) + b"\n" * ends_with_newline)
     except OSError as error:
         raise DataError(f"{out} cannot be written: {error.strerror}; choose another place") from error

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftlab.data import read_chat, tokens
-from ftlab.data.schema import Row
-from ftlab.data.tokens import find_token_problems, lengths, tokenize_for_training, trained_rows
+from ftlab.checks import tokens
+from ftlab.checks.tokens import find_token_problems, lengths, tokenize_for_training, trained_rows
+from ftlab.data.schema import Row, read_chat
 from ftlab.errors import DataError, ModelError
 from ftlab.models import data_folder, resolve
 
@@ -291,7 +291,7 @@ def test_tools_and_tool_calls_are_rendered_with_their_row():
 
 
 def test_a_clean_file_has_no_findings(nano):
-    from ftlab.data import check_chat
+    from ftlab.data.schema import check_chat
 
     assert find_token_problems(check_chat(NANO_TRAIN).placed, nano) == []
     assert find_token_problems([], nano) == []

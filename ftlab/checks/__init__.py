@@ -1,0 +1,1 @@
+"""What is wrong in a training file: schema, quality, duplicates, privacy, tokens, review."""

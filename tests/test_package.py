@@ -1,0 +1,25 @@
+"""The package: importing it loads nothing heavy, and a folder's `__init__` imports nothing at all."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import ftlab
+
+PACKAGE = Path(ftlab.__file__).parent
+
+
+def test_importing_is_light():
+    code = (
+        "import sys, ftlab.data.schema, ftlab.checks.check, ftlab.data.export, ftlab.decide, ftlab.costs.scenario\n"
+        "print(*{'pandas', 'pyarrow', 'datasets', 'torch', 'transformers', 'matplotlib'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_a_folder_imports_nothing_so_that_a_change_makes_stale_only_what_uses_it():
+    for path in PACKAGE.glob("*/__init__.py"):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        assert all(isinstance(node, ast.Expr) for node in body), path
