@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ftlab.errors import FtlabError
+from ftlab.models import load_tokenizer
 
 DONE, NEGATIVE, UNUSABLE = 0, 1, 2
 FORMATS = "messages, instruction, prompt_completion, preference, sharegpt or alpaca"
@@ -328,15 +329,6 @@ def read_rows(path: Path, format: str | None = None, drop: bool = False) -> tupl
     if not (drop and rows):
         raise_findings(errors)
     return rows, errors
-
-
-def load_tokenizer(model: str | None):
-    """The tokenizer of a model by name or folder; None without a name."""
-    if model is None:
-        return None
-    from ftlab.checks.check import load_tokenizer
-
-    return load_tokenizer(model)
 
 
 def run_cost(options: argparse.Namespace) -> int:

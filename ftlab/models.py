@@ -132,6 +132,19 @@ def resolve(name: str | Path) -> str:
     return hub_id
 
 
+def load_tokenizer(model: str | Path | None):
+    """The tokenizer of a model by name or folder, None without a name; ModelError when it cannot be loaded."""
+    if model is None:
+        return None
+    from transformers import AutoTokenizer
+
+    name = resolve(model)
+    try:
+        return AutoTokenizer.from_pretrained(name)
+    except Exception as error:  # the library raises many kinds for a damaged or missing tokenizer
+        raise ModelError(f"{model}: its tokenizer cannot be loaded: {error}; name another model") from error
+
+
 def ask_hub(hub_id: str) -> None:
     """Raise ModelError when the hub does not answer within HUB_SECONDS, or would not hand out `hub_id`.
 

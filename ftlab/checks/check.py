@@ -26,8 +26,9 @@ from ftlab import files
 from ftlab.checks import privacy, quality
 from ftlab.data import formats, schema, sources
 from ftlab.data.schema import Finding, Line, Row
-from ftlab.errors import DataError, FtlabError, ModelError
+from ftlab.errors import DataError
 from ftlab.hardware import usable_cores
+from ftlab.models import load_tokenizer
 
 SEVERITIES = ("error", "warning", "info")  # worst first
 MAX_LENGTH = 1024  # tokens; TRL's own default
@@ -185,7 +186,7 @@ def check(
 
     if against is not None and formats.is_same_file(path, against):
         raise DataError(f"{path} is compared with itself: name another file, such as the test set (--against)")
-    tokenizer = None if model is None else load_tokenizer(model)
+    tokenizer = load_tokenizer(model)
     source = _load(path, format)
     findings, trained, rows = [], None, source.rows
     if rows:
@@ -484,21 +485,6 @@ def _under_source_names(findings, source):
 def _located(change, record, places):
     _, at = places.get(record.row.file, ("", ""))
     return replace(change, field=f"{at}.{change.field}") if at else change
-
-
-def load_tokenizer(model: str | Path):
-    """The tokenizer of a model by name or folder; ModelError with the remedy when it cannot be loaded."""
-    from transformers import AutoTokenizer
-
-    from ftlab import models
-
-    name = models.resolve(model)
-    try:
-        return AutoTokenizer.from_pretrained(name)
-    except FtlabError:
-        raise
-    except Exception as error:  # the library raises many kinds for a damaged or missing tokenizer
-        raise ModelError(f"{model}: its tokenizer cannot be loaded: {error}; name another model") from error
 
 
 # ---- repairs

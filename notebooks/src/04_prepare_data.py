@@ -102,7 +102,7 @@ report
 
 # %%
 from ftlab.checks.tokens import lengths
-from ftlab.checks.check import load_tokenizer
+from ftlab.models import load_tokenizer
 
 tokenizer = load_tokenizer(MODEL)
 counted = lengths(usable, tokenizer)
