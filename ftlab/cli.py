@@ -16,6 +16,7 @@ from ftlab.errors import FtlabError
 from ftlab.models import load_tokenizer
 
 DONE, NEGATIVE, UNUSABLE = 0, 1, 2
+# as in data.formats and data.export; written out here so that --help loads neither (a test compares)
 FORMATS = "messages, instruction, prompt_completion, preference, sharegpt or alpaca"
 TARGETS = (
     "openai, openai_dpo, azure, azure_dpo, gemini, gemini_preference, bedrock_nova, together, together_dpo, "
@@ -48,54 +49,49 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    doctor = add_command(
-        commands, "doctor", run_doctor, "what this machine has and what will run on it", "ftlab doctor --json"
-    )
-    doctor.add_argument(
-        "--folder", type=Path, default=Path(), help="where free disk is measured (default: here)"
-    )
-
-    compare = add_command(
-        commands,
-        "compare",
-        run_compare,
-        "is system B better than system A on the same cases?",
-        "ftlab compare prompt.jsonl fine_tuned.jsonl --references test.jsonl --json",
-    )
-    compare.add_argument("a", type=Path, metavar="A.jsonl", help='lines {"id", "prediction"} of the baseline')
-    compare.add_argument(
-        "b", type=Path, metavar="B.jsonl", help='lines {"id", "prediction"} of the candidate'
-    )
-    compare.add_argument(
-        "--references", type=Path, required=True, metavar="R.jsonl",
-        help='lines {"id", "reference"}, or chat rows with an id'
-    )
-    compare.add_argument("--metric", default="exact_match", help="score of a case (default: exact_match)")
+    doctor = add_command(commands, cmd_doctor, "what this machine has and what will run on it", "ftlab doctor --json")
+    doctor.add_argument("--folder", type=Path, default=Path(), help="where free disk is measured (default: here)")
 
     add_data_commands(commands)
     add_cost_commands(commands)
 
     decide = add_command(
-        commands, "decide", run_decide, "prompt, retrieve or fine-tune? ranked advice for one case",
+        commands, cmd_decide, "prompt, retrieve or fine-tune? ranked advice for one case",
         "ftlab decide recipes/cases/support_triage.yaml",
     )  # fmt: skip
     decide.add_argument("case", type=Path, metavar="CASE.yaml", help="the case: task, wants and what is known")
 
-    run = add_command(
-        commands, "run", run_recipe, "train and judge one recipe", "ftlab run recipes/support_triage.yaml"
-    )
-    run.add_argument("recipe", type=Path, metavar="RECIPE.yaml")
-    run.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder for the results (default: under FTLAB_HOME)"
-    )
+    run = add_command(commands, cmd_run, "train and judge one recipe", "ftlab run recipes/support_triage.yaml")
+    run.add_argument("recipe", type=Path, metavar="RECIPE.yaml", help="needs name, model and data")
+    run.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (default: under FTLAB_HOME)")
     run.add_argument("--force", action="store_true", help="replace what is in the folder")
+
+    plan = add_command(
+        commands, cmd_plan, "how many test cases show a gain? by McNemar's paired test",
+        "ftlab plan --gain 0.05 --disagreement 0.10 --power 0.8 --json",
+    )  # fmt: skip
+    plan.add_argument("--gain", type=float, required=True, metavar="D", help="the smallest gain that matters (0.05)")
+    plan.add_argument("--disagreement", type=float, required=True, metavar="P",
+                      help="share of cases that exactly one of the two systems gets right (0.10)")  # fmt: skip
+    plan.add_argument("--power", type=float, default=0.8, help="the chance to find that gain (default: %(default)s)")
+    plan.add_argument("--alpha", type=float, default=0.05, help="the share of false alarms (default: %(default)s)")
+
+    compare = add_command(
+        commands, cmd_compare, "is system B better than system A on the same cases?",
+        "ftlab compare prompt.jsonl fine_tuned.jsonl --references test.jsonl --json",
+    )  # fmt: skip
+    compare.add_argument("a", type=Path, metavar="A.jsonl", help='lines {"id", "prediction"} of the baseline')
+    compare.add_argument("b", type=Path, metavar="B.jsonl", help='lines {"id", "prediction"} of the candidate')
+    compare.add_argument("--references", type=Path, required=True, metavar="R.jsonl",
+                         help='lines {"id", "reference"}, or chat rows')  # fmt: skip
+    compare.add_argument("--metric", default="exact_match", help="score of a case (default: %(default)s)")
     return parser
 
 
 def add_data_commands(commands) -> None:
     """check, split, convert, export."""
     check = add_command(
-        commands, "check", run_check, "what is wrong in a training file, and a repaired copy",
+        commands, cmd_check, "what is wrong in a training file, and a repaired copy",
         "ftlab check tickets.jsonl --against test.jsonl --model nano --fix clean.jsonl",
     )  # fmt: skip
     check.add_argument("file", type=Path, metavar="FILE", help="JSONL, JSON, CSV, Parquet or a saved dataset")
@@ -108,7 +104,7 @@ def add_data_commands(commands) -> None:
     check.add_argument("--force", action="store_true", help="with --fix: replace OUT")
 
     split = add_command(
-        commands, "split", run_split, "train and test parts that share no group and no near duplicate",
+        commands, cmd_split, "train and test parts that share no group and no near duplicate",
         "ftlab split clean.jsonl --group customer --stratify queue --out parts",
     )  # fmt: skip
     split.add_argument("file", type=Path, metavar="FILE.jsonl", help="chat JSONL; convert other formats first")
@@ -121,7 +117,7 @@ def add_data_commands(commands) -> None:
     split.add_argument("--force", action="store_true", help="replace the files in DIR")
 
     convert = add_command(
-        commands, "convert", run_convert, "from one training format to another, without loss or with a reason",
+        commands, cmd_convert, "from one training format to another, without loss or with a reason",
         "ftlab convert alpaca.json --to messages --out chats.jsonl",
     )  # fmt: skip
     convert.add_argument("file", type=Path, metavar="FILE")
@@ -131,7 +127,7 @@ def add_data_commands(commands) -> None:
     convert.add_argument("--force", action="store_true", help="replace OUT")
 
     export = add_command(
-        commands, "export", run_export, "the files that a service or a trainer takes, checked by its own rules",
+        commands, cmd_export, "the files that a service or a trainer takes, checked by its own rules",
         "ftlab export clean.jsonl --to openai --out upload",
     )  # fmt: skip
     export.add_argument("file", type=Path, metavar="FILE")
@@ -149,7 +145,7 @@ def add_data_commands(commands) -> None:
 def add_cost_commands(commands) -> None:
     """cost, memory, fit."""
     cost = add_command(
-        commands, "cost", run_cost, "what each option costs, and after how many calls training pays back",
+        commands, cmd_cost, "what each option costs, and after how many calls training pays back",
         "ftlab cost recipes/costs/support_triage_hosted.yaml",
     )  # fmt: skip
     cost.add_argument("scenario", type=Path, metavar="SCENARIO.yaml")
@@ -157,7 +153,7 @@ def add_cost_commands(commands) -> None:
     cost.add_argument("--model", default="nano", metavar="M", help="whose tokenizer counts `tokens_from` (an estimate)")
 
     memory = add_command(
-        commands, "memory", run_memory, "does it fit?", "ftlab memory --model unsloth/Qwen3-8B --gpu T4 --json"
+        commands, cmd_memory, "does it fit?", "ftlab memory --model unsloth/Qwen3-8B --gpu T4 --json"
     )
     memory.add_argument("--model", required=True, metavar="M", help="hub id of the catalogue, folder or config.json")
     memory.add_argument("--method", default="qlora", help="full, lora, qlora, dpo_lora, ... (default: qlora)")
@@ -171,7 +167,7 @@ def add_cost_commands(commands) -> None:
     memory.add_argument("--longest", type=int, metavar="L", help="tokens of your longest row: no shorter length helps")
 
     fit = add_command(
-        commands, "fit", run_fit, "which models fit a GPU on this data, and how long they take",
+        commands, cmd_fit, "which models fit a GPU on this data, and how long they take",
         "ftlab fit data/support_triage/train.jsonl --gpu T4",
     )  # fmt: skip
     fit.add_argument("file", type=Path, metavar="FILE.jsonl")
@@ -181,10 +177,10 @@ def add_cost_commands(commands) -> None:
     fit.add_argument("--model", default="nano", metavar="M", help="whose tokenizer counts (default: nano)")
 
 
-def add_command(commands, name: str, function, summary: str, example: str) -> argparse.ArgumentParser:
-    """One subcommand with --json and an example in its help."""
+def add_command(commands, function, summary: str, example: str) -> argparse.ArgumentParser:
+    """The subcommand of a function cmd_NAME, with --json and an example in its help."""
     command = commands.add_parser(
-        name,
+        function.__name__.removeprefix("cmd_"),
         help=summary,
         description=summary[0].upper() + summary[1:] + ".",
         epilog=f"example:\n  {example}",
@@ -195,25 +191,36 @@ def add_command(commands, name: str, function, summary: str, example: str) -> ar
     return command
 
 
-def run_doctor(options: argparse.Namespace) -> int:
+def cmd_doctor(options: argparse.Namespace) -> int:
     """`ftlab doctor`: 1 when a library the course needs is missing."""
     from ftlab import hardware
 
     machine = hardware.describe(options.folder)
-    show(machine, dataclasses.asdict(machine), options.json)
+    print_result(machine, dataclasses.asdict(machine), options.json)
     return NEGATIVE if "missing" in machine.versions.values() else DONE
 
 
-def run_compare(options: argparse.Namespace) -> int:
+def cmd_compare(options: argparse.Namespace) -> int:
     """`ftlab compare`: 0 only when B is better."""
     from ftlab.evaluation.metrics import compare_files
 
     result = compare_files(options.a, options.b, options.references, metric=options.metric)
-    show(result, dataclasses.asdict(result), options.json)
+    print_result(result, dataclasses.asdict(result), options.json)
     return DONE if result.verdict == "better" else NEGATIVE
 
 
-def run_check(options: argparse.Namespace) -> int:
+def cmd_plan(options: argparse.Namespace) -> int:
+    """`ftlab plan`: 0 with the number of paired cases."""
+    from ftlab.evaluation.statistics import sample_size
+
+    n = sample_size(options.gain, options.disagreement, options.power, options.alpha)
+    text = (f"{n:,} cases, answered by both systems, find a gain of {100 * options.gain:g} points with "
+            f"{100 * options.power:g} % power, if exactly one of the two is right on {100 * options.disagreement:g} %")
+    print_result(text, {"n": n}, options.json)
+    return DONE
+
+
+def cmd_check(options: argparse.Namespace) -> int:
     """`ftlab check`: 1 when something was found."""
     from ftlab.checks.check import MAX_LENGTH, check, fix
     from ftlab.files import jsonl_path, refuse_existing
@@ -226,11 +233,11 @@ def run_check(options: argparse.Namespace) -> int:
     report = check(options.file, options.against, options.model, max_length, options.format)
     text = f"{report}\nevery finding by itself: --json" if len(report.findings) > len(report.counts) else report
     if options.fix is None:
-        show(text, report.to_dict(), options.json)
+        print_result(text, report.to_dict(), options.json)
     else:
         repaired = fix(options.file, options.fix, options.format, not options.keep_private, options.force)
         text = "\n".join([f"{text}\n", *list_changes(repaired)])
-        show(text, report.to_dict() | {"fix": repaired.to_dict()}, options.json)
+        print_result(text, report.to_dict() | {"fix": repaired.to_dict()}, options.json)
     return NEGATIVE if report.findings else DONE
 
 
@@ -240,7 +247,7 @@ def list_changes(repaired) -> list[str]:
     return [head, *map(str, repaired.changes), *(f"left out: {row}" for row in repaired.dropped)]
 
 
-def run_split(options: argparse.Namespace) -> int:
+def cmd_split(options: argparse.Namespace) -> int:
     """`ftlab split`: 0 when the parts are written."""
     from ftlab.data.splits import split_file
     from ftlab.files import JSONL_SUFFIXES
@@ -254,7 +261,7 @@ def run_split(options: argparse.Namespace) -> int:
         options.file, options.out, options.group, options.stratify, parts, options.seed, options.separator,
         options.force,
     )  # fmt: skip
-    show(report, report.to_dict(), options.json)
+    print_result(report, report.to_dict(), options.json)
     return DONE
 
 
@@ -279,16 +286,16 @@ def refuse_input(path: Path, outputs: list[Path]) -> None:
             raise FtlabError(f"{output} is the file that is read: choose another folder with --out")
 
 
-def run_convert(options: argparse.Namespace) -> int:
+def cmd_convert(options: argparse.Namespace) -> int:
     """`ftlab convert`: 1 when a row could not be written."""
     from ftlab.data.formats import convert
 
     report = convert(options.file, options.out, options.to, options.format, options.force)
-    show(report, report.to_dict(), options.json)
+    print_result(report, report.to_dict(), options.json)
     return NEGATIVE if report.rows_with_error else DONE
 
 
-def run_export(options: argparse.Namespace) -> int:
+def cmd_export(options: argparse.Namespace) -> int:
     """`ftlab export`: 1 when rows were left out."""
     from ftlab.data.export import export
 
@@ -309,7 +316,7 @@ def run_export(options: argparse.Namespace) -> int:
         validation=validation, drop=options.drop, bom=options.bom, settings=settings,
     )  # fmt: skip
     report = dataclasses.replace(report, dropped=unread + unread_too + report.dropped)
-    show(report, report.to_dict(), options.json)
+    print_result(report, report.to_dict(), options.json)
     return NEGATIVE if report.dropped else DONE
 
 
@@ -331,14 +338,14 @@ def read_rows(path: Path, format: str | None = None, drop: bool = False) -> tupl
     return rows, errors
 
 
-def run_cost(options: argparse.Namespace) -> int:
+def cmd_cost(options: argparse.Namespace) -> int:
     """`ftlab cost`: 1 when training never pays back; also for a workflow with people in the loop."""
     from ftlab.costs.payback import is_workflow, read_workflow, report_payback
     from ftlab.costs.scenario import cost, read_scenario
 
     if is_workflow(options.scenario):
         workflow = report_payback(read_workflow(options.scenario))
-        show(workflow, workflow.to_dict(), options.json)
+        print_result(workflow, workflow.to_dict(), options.json)
         return NEGATIVE if workflow.payback.verdict == "never" else DONE
 
     def count_tokens(text):
@@ -349,11 +356,11 @@ def run_cost(options: argparse.Namespace) -> int:
     tokenizer = None
     report = cost(read_scenario(options.scenario, count_tokens), options.today)
     as_dict = report.to_dict()
-    show(report, as_dict, options.json)
+    print_result(report, as_dict, options.json)
     return NEGATIVE if as_dict["break_even"] == "never" else DONE
 
 
-def run_memory(options: argparse.Namespace) -> int:
+def cmd_memory(options: argparse.Namespace) -> int:
     """`ftlab memory`: 1 when it does not fit the GPU named."""
     from ftlab.costs.memory import estimate_memory, what_would_fit
 
@@ -364,14 +371,14 @@ def run_memory(options: argparse.Namespace) -> int:
     memory = estimate_memory(options.model, options.method, **settings)
     as_dict = memory.to_dict()
     if memory.fits is not False:
-        show(memory, as_dict, options.json)
+        print_result(memory, as_dict, options.json)
         return DONE
     remedies = what_would_fit(options.model, options.method, longest=options.longest, **settings)
-    show(f"{memory!r}\n\n{remedies!r}", as_dict | {"would_fit": remedies.to_dict()}, options.json)
+    print_result(f"{memory!r}\n\n{remedies!r}", as_dict | {"would_fit": remedies.to_dict()}, options.json)
     return NEGATIVE
 
 
-def run_fit(options: argparse.Namespace) -> int:
+def cmd_fit(options: argparse.Namespace) -> int:
     """`ftlab fit`: 1 when no model of the catalogue fits."""
     from ftlab.checks.tokens import lengths
     from ftlab.costs.time import what_fits
@@ -379,29 +386,29 @@ def run_fit(options: argparse.Namespace) -> int:
     rows, _ = read_rows(options.file)
     counted = lengths(rows, load_tokenizer(options.model))
     table = what_fits(counted.total, options.gpu, epochs=options.epochs, max_length=options.max_length)
-    show(table, table.to_dict(), options.json)
+    print_result(table, table.to_dict(), options.json)
     return DONE if any(fit.fits for fit in table.fits) else NEGATIVE
 
 
-def run_decide(options: argparse.Namespace) -> int:
+def cmd_decide(options: argparse.Namespace) -> int:
     """`ftlab decide`: 0 whatever the advice is."""
     from ftlab.decide import decide, read_case
 
     decision = decide(read_case(options.case))
-    show(decision, decision.to_dict(), options.json)
+    print_result(decision, decision.to_dict(), options.json)
     return DONE
 
 
-def run_recipe(options: argparse.Namespace) -> int:
+def cmd_run(options: argparse.Namespace) -> int:
     """`ftlab run`: 0 only when the gate says "ship"."""
     from ftlab.run import run_recipe
 
     report = run_recipe(options.recipe, out=options.out, force=options.force, progress=not options.json)
-    show(report, report.to_json_dict(), options.json)
+    print_result(report, report.to_json_dict(), options.json)
     return DONE if report.verdict == "ship" else NEGATIVE
 
 
-def show(result: object, as_dict: dict, as_json: bool) -> None:
+def print_result(result: object, as_dict: dict, as_json: bool) -> None:
     """Print a result for a person, or for a machine."""
     print(json.dumps(as_dict, ensure_ascii=False, indent=2) if as_json else result)
 

@@ -11,7 +11,8 @@ import pytest
 from ftlab import cli
 from ftlab.errors import DataError
 
-COMMANDS = ["doctor", "compare", "check", "split", "convert", "export", "cost", "memory", "fit", "decide", "run"]
+COMMANDS = ["doctor", "compare", "check", "split", "convert", "export", "cost", "memory", "fit", "decide",
+            "run", "plan"]  # fmt: skip
 COMPARE = ["compare", "a.jsonl", "b.jsonl", "--references", "r.jsonl"]
 
 
@@ -69,10 +70,34 @@ def test_compare_exit_code_follows_the_verdict(monkeypatch, capsys, verdict, cod
         calls.append((str(a), str(b), str(references), metric))
         return Comparison(verdict)
 
-    replace_module(monkeypatch, "ftlab.evaluation", compare_files=compare_files)
+    replace_module(monkeypatch, "ftlab.evaluation.metrics", compare_files=compare_files)
     assert cli.main([*COMPARE, "--metric", "field_accuracy", "--json"]) == code
     assert json.loads(capsys.readouterr().out) == {"verdict": verdict, "delta": 0.1}
     assert calls == [("a.jsonl", "b.jsonl", "r.jsonl", "field_accuracy")]
+
+
+def test_formats_and_targets_in_the_help_are_those_of_the_code():
+    from ftlab.data.export import TARGETS
+    from ftlab.data.formats import FORMATS
+
+    for text, known in ((cli.FORMATS, FORMATS), (cli.TARGETS, TARGETS)):
+        assert text.replace(" or ", ", ").split(", ") == list(known)
+
+
+def test_plan_says_how_many_cases(capsys):
+    assert cli.main(["plan", "--gain", "0.05", "--disagreement", "0.10", "--power", "0.8", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"n": 312}
+    assert cli.main(["plan", "--gain", "0.05", "--disagreement", "0.1", "--alpha", "0.01"]) == 0
+    assert capsys.readouterr().out.startswith("465 cases")
+    assert cli.main(["plan", "--gain", "5", "--disagreement", "0.1"]) == 2
+    assert "give fractions with 0 < gain <= disagreement <= 1" in capsys.readouterr().err
+
+
+def test_no_command_has_the_name_of_a_function_that_it_calls():
+    own = {name for name, value in vars(cli).items() if getattr(value, "__module__", "") == "ftlab.cli"}
+    commands = cli.build_parser()._subparsers._group_actions[0].choices
+    assert {f"cmd_{name}" for name in commands} <= own
+    assert not own & set(commands)
 
 
 @pytest.mark.parametrize(("verdict", "code"), [("ship", 0), ("do not ship", 1), ("not enough data", 1)])
@@ -103,7 +128,7 @@ def test_unusable_input_is_exit_2_with_one_line(monkeypatch, capsys, error, mess
     def compare_files(a, b, references, metric):
         raise error
 
-    replace_module(monkeypatch, "ftlab.evaluation", compare_files=compare_files)
+    replace_module(monkeypatch, "ftlab.evaluation.metrics", compare_files=compare_files)
     assert cli.main(COMPARE) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -118,7 +143,7 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch):
     def compare_files(a, b, references, metric):
         raise ZeroDivisionError
 
-    replace_module(monkeypatch, "ftlab.evaluation", compare_files=compare_files)
+    replace_module(monkeypatch, "ftlab.evaluation.metrics", compare_files=compare_files)
     with pytest.raises(ZeroDivisionError):
         cli.main(COMPARE)
 
