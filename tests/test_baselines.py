@@ -1,5 +1,5 @@
 """The prompt search, with a stand-in for the model whose answers depend on the prompt in a known way; constrained
-choice, on a tiny model with random weights, against the probabilities written out; the exercises of the notebook."""
+choice, on a tiny model with random weights, against the probabilities written out."""
 
 import json
 import math
@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_generation import load_tokenizer, random_model
 
-from ftlab import exercises
 from ftlab.baselines import prompting
 from ftlab.baselines.choice import choose, choose_records, record_candidates, schema_candidates
 from ftlab.baselines.linear import train_linear
@@ -541,65 +540,3 @@ def test_what_a_linear_model_cannot_learn_is_refused():
     ):
         with pytest.raises(DataError, match=message):
             train_linear(rows)
-
-
-# ---- the exercises of notebook 03 ----------------------------------------------------------------------------
-
-
-def recall(found, wanted, k):
-    shares = [len(set(need) & set(ids[:k])) / len(set(need)) for ids, need in zip(found, wanted, strict=True) if need]
-    return sum(shares) / len(shares)
-
-
-def hallucination_rate(answers, references):
-    unknown = [a for a, r in zip(answers, references, strict=True) if r == "I do not know."]
-    return sum(answer != "I do not know." for answer in unknown) / len(unknown)
-
-
-SOLUTIONS = {exercises.grade_recall_at_k: recall, exercises.grade_hallucination_rate: hallucination_rate}
-
-
-@pytest.mark.parametrize(("grade", "solution"), SOLUTIONS.items())
-def test_an_exercise_knows_its_solution_and_a_blank(grade, solution):
-    assert grade(solution).status == "solved"
-    assert grade(lambda *args: None).status == "not solved yet"
-
-
-@pytest.mark.parametrize(
-    ("grade", "wrong", "hint"),
-    [
-        (exercises.grade_recall_at_k, lambda f, w, k: recall(f, w, 99), "all hits"),
-        (
-            exercises.grade_recall_at_k,
-            lambda f, w, k: sum(bool(set(n) & set(i[:k])) for i, n in zip(f, w, strict=True) if n) / sum(map(bool, w)),
-            "any",
-        ),
-        (
-            exercises.grade_recall_at_k,
-            lambda f, w, k: sum(len(set(n) & set(i[:k])) / max(1, len(n)) for i, n in zip(f, w, strict=True)) / len(w),
-            "need nothing",
-        ),
-        (
-            exercises.grade_recall_at_k,
-            lambda f, w, k: (
-                sum(len(set(n) & set(i[:k])) / k for i, n in zip(f, w, strict=True) if n) / sum(map(bool, w))
-            ),
-            "precision",
-        ),
-        (exercises.grade_hallucination_rate, lambda a, r: 1 - hallucination_rate(a, r), "admits"),
-        (
-            exercises.grade_hallucination_rate,
-            lambda a, r: sum(x != y for x, y in zip(a, r, strict=True)) / len(a),
-            "wrong answers",
-        ),
-        (
-            exercises.grade_hallucination_rate,
-            lambda a, r: hallucination_rate(a, r) * r.count("I do not know.") / len(r),
-            "all questions",
-        ),
-    ],
-)
-def test_an_exercise_recognises_a_common_mistake(grade, wrong, hint):
-    result = grade(wrong)
-    assert result.status == "wrong"
-    assert hint in result.message.split("Looks as if")[1]

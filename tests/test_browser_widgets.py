@@ -19,7 +19,7 @@ from ftlab.data.schema import read_chat, write_chat
 from ftlab.decide import APPROACHES, decide, read_case
 from ftlab.models import REPOSITORY
 from ftlab.prompt_kit import NOT_KNOWN, read_kit, slots_from_case
-from ftlab.widgets import decision_form, form_case
+from ftlab.widgets.decision import decision_form, form_case
 
 sys.path.insert(0, str(REPOSITORY / "tools"))
 
@@ -35,7 +35,7 @@ WIDGETS = {
     "prompt_kit_form": ("02_decide", f"from ftlab.decide import read_case\nmy_case = read_case({str(CASE)!r})"),
     "cost_form": (
         "10_count_the_cost",
-        "from datetime import date\nfrom ftlab.costs import read_scenario\n"
+        "from datetime import date\nfrom ftlab.costs.assumptions import read_scenario\n"
         f"support, TODAY = read_scenario({str(SCENARIO)!r}), {TODAY!r}".replace("datetime.date", "date"),
     ),
     "review_table": (

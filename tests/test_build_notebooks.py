@@ -50,9 +50,9 @@ def built(tmp_path_factory):
     shutil.copytree(ROOT / "tests/fixtures/notebooks", root / "notebooks")
     (root / "data").mkdir()
     (root / "data/numbers.txt").write_text("1\n2\n3\n4\n")
-    for name in ("__init__.py", "exercises.py", "plots.py", "errors.py"):
-        (root / "ftlab").mkdir(exist_ok=True)
-        shutil.copy(ROOT / "ftlab" / name, root / "ftlab" / name)
+    for name in ("__init__", "exercises/__init__", "exercises/engine", "exercises/train", "plots", "errors"):
+        (root / f"ftlab/{name}.py").parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / f"ftlab/{name}.py", root / f"ftlab/{name}.py")
     (root / "ftlab/unused.py").write_text("")
     assert bn.main([], root) == 0
     return root
@@ -251,7 +251,7 @@ def test_a_failing_cell_is_named_with_its_source_line_and_nothing_is_written(tmp
 
 def test_a_wrong_solution_fails_the_build_of_the_solutions_only(tmp_path, capsys):
     cells = (
-        INTRO + '# %% tags=["exercise"]\nfrom ftlab.exercises import check_steps\n\n\n'
+        INTRO + '# %% tags=["exercise"]\nfrom ftlab.exercises.train import check_steps\n\n\n'
         "def steps(rows, epochs, batch, accumulation):\n    # solution\n    return rows\n    # end solution\n"
         "\n\ncheck_steps(steps)\n"
     )

@@ -2,17 +2,14 @@
 
 import ast
 import json
-import math
 import re
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from ftlab import exercises
 from ftlab.data.schema import check_chat
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -322,33 +319,6 @@ def test_too_few_customers_stop_the_tool(monkeypatch):
     monkeypatch.setitem(tool.STYLE_FRAMES, "train", [("late", "Always the same.")])
     with pytest.raises(SystemExit, match="only 1 different"):
         tool.preference_rows("train")
-
-
-def dpo_loss(chosen, rejected, chosen_0, rejected_0, beta):
-    return float(np.log(1 + np.exp(-beta * ((chosen - chosen_0) - (rejected - rejected_0)))))
-
-
-def test_exercise_on_the_dpo_loss():
-    assert exercises.grade_dpo_loss(dpo_loss).status == "solved"
-    assert exercises.grade_dpo_loss(lambda *_: None).status == "not solved yet"
-
-
-@pytest.mark.parametrize(
-    ("fn", "hint"),
-    [
-        (lambda c, r, c0, r0, b: dpo_loss(c, r, 0, 0, b), "frozen model out"),
-        (lambda c, r, c0, r0, b: dpo_loss(r, c, r0, c0, b), "sign is turned"),
-        (lambda *args: -dpo_loss(*args), "never below 0"),
-        (lambda c, r, c0, r0, b: dpo_loss(c, r, c0, r0, 1), "beta out"),
-        (lambda c, r, c0, r0, b: b * (c - c0 - r + r0), "stopped at the margin"),
-        (lambda *args: math.exp(-dpo_loss(*args)), "stopped at the sigmoid"),
-        (lambda c, r, c0, r0, b: dpo_loss(c, 0, c0, 0, b), "chosen draft only"),
-    ],
-)
-def test_exercise_on_the_dpo_loss_names_the_mistake(fn, hint):
-    result = exercises.grade_dpo_loss(fn)
-    assert result.status == "wrong"
-    assert hint in result.message
 
 
 # ---- the scoring in the notebook --------------------------------------------------------------------------------

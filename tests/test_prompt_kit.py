@@ -20,7 +20,7 @@ from ftlab.evaluation.gate import Bars
 from ftlab.evaluation.statistics import sample_size
 from ftlab.prompt_kit import NOT_KNOWN, KitPrompt, Slot, read_kit, read_prompt, run_prompt, slots_from_case
 from ftlab.training.recipe import Training
-from ftlab.widgets import decision_form, form_case
+from ftlab.widgets.decision import decision_form, form_case
 
 CASES = sorted((Path(__file__).resolve().parent.parent / "recipes/cases").glob("*.yaml"))
 KIT = read_kit()

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from ftlab.checks.plots import learning_curve_alt, learning_curve_figure
 from ftlab.errors import DataError
 from ftlab.evaluation.statistics import wilson
-from ftlab.exercises import grade_rows_needed
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 import record_data_lessons as tool  # noqa: E402
@@ -295,32 +294,3 @@ def test_the_sentence_of_the_curve_holds_its_numbers():
     assert "prompt without training stands at 20.0 % [" in alt
     assert alt.endswith("This run: 35.0% with 100 rows.")
     assert "This run" not in learning_curve_alt(SCORES)
-
-
-# --- the exercise of the curve
-
-
-def rows_needed(target, rows, score, per_doubling):
-    if target <= score:
-        return rows
-    return rows * 2 ** ((target - score) / per_doubling) if per_doubling > 0 else math.inf
-
-
-def test_rows_needed_is_solved_by_the_solution_and_by_nothing_blank():
-    assert grade_rows_needed(rows_needed).status == "solved"
-    assert grade_rows_needed(lambda *_: ...).status == "not solved yet"
-
-
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        (lambda t, r, s, d: rows_needed(t, r, s, d) - r, "how many more"),
-        (lambda t, r, s, d: r * (1 + (t - s) / d) if d > 0 and t > s else rows_needed(t, r, s, d), "doubles all rows"),
-        (lambda t, r, s, d: r * 2 ** ((t - s) / d), "ask first"),
-        (lambda t, r, s, d: r * math.exp((t - s) / d) if d > 0 and t > s else rows_needed(t, r, s, d), "powers of e"),
-    ],
-)
-def test_rows_needed_names_the_mistake(wrong, said):
-    result = grade_rows_needed(wrong)
-    assert result.status == "wrong"
-    assert said in result.message

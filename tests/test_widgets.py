@@ -7,7 +7,7 @@ import pytest
 
 from ftlab.decide import decide, make_case
 from ftlab.errors import DataError
-from ftlab.widgets import _number, decision_form
+from ftlab.widgets.decision import _number, decision_form
 
 CASE = make_case({"task": "label mails", "wants": ["format"], "examples": 3000, "example_quality": "excellent",
                   "prompt_accuracy": 0.7, "target_accuracy": 0.9, "maintainer": True})  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 from ftlab.costs.assumptions import read_scenario
 from ftlab.costs.scenario import cost
 from ftlab.models import REPOSITORY
-from ftlab.widgets import CARDS, cost_form
+from ftlab.widgets.cost import CARDS, cost_form
 
 TODAY = date(2026, 11, 22)
 COSTS = REPOSITORY / "recipes" / "costs"

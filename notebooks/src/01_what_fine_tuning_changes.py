@@ -217,7 +217,7 @@ def relative_change(before, after):
 
 
 # %%
-from ftlab.exercises import check_relative_change
+from ftlab.exercises.what_changes import check_relative_change
 
 check_relative_change(relative_change)
 
@@ -893,7 +893,7 @@ def dpo_loss(chosen, rejected, chosen_0, rejected_0, beta):
 
 
 # %%
-from ftlab.exercises import check_dpo_loss
+from ftlab.exercises.what_changes import check_dpo_loss
 
 check_dpo_loss(dpo_loss)
 

@@ -56,7 +56,7 @@ decision
 # notebook. On a page such as GitHub's you do not see it; the table above is what it shows at the start.)
 
 # %%
-from ftlab.widgets import decision_form
+from ftlab.widgets.decision import decision_form
 
 form = decision_form(case)
 form
@@ -70,7 +70,7 @@ from dataclasses import asdict
 
 import yaml
 
-from ftlab.widgets import form_case
+from ftlab.widgets.decision import form_case
 
 my_case = form_case(form)
 print(yaml.safe_dump(asdict(my_case), sort_keys=False))
@@ -192,7 +192,7 @@ print(prompt)
 # for the next prompt. Nothing is sent. (It too needs a running notebook; without one, use the files.)
 
 # %%
-from ftlab.widgets import prompt_kit_form
+from ftlab.widgets.prompts import prompt_kit_form
 
 prompt_kit_form(my_case)
 
@@ -359,7 +359,7 @@ def break_even(one_time_usd, usd_per_call_prompted, usd_per_call_tuned):
 
 
 # %%
-from ftlab.exercises import check_break_even
+from ftlab.exercises.decide import check_break_even
 
 check_break_even(break_even)
 

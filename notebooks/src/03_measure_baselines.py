@@ -99,7 +99,7 @@ def field_accuracy(prediction, reference):
 
 
 # %%
-from ftlab.exercises import check_field_accuracy
+from ftlab.exercises.baselines import check_field_accuracy
 
 check_field_accuracy(field_accuracy)
 
@@ -531,7 +531,7 @@ def recall(found, wanted, k):
 
 
 # %%
-from ftlab.exercises import check_recall_at_k
+from ftlab.exercises.baselines import check_recall_at_k
 
 check_recall_at_k(recall)
 
@@ -732,7 +732,7 @@ def hallucination_rate(answers, references):
 
 
 # %%
-from ftlab.exercises import check_hallucination_rate
+from ftlab.exercises.baselines import check_hallucination_rate
 
 check_hallucination_rate(hallucination_rate)
 

@@ -268,7 +268,7 @@ def is_leak(train_text, test_text):
 
 
 # %%
-from ftlab.exercises import check_is_leak
+from ftlab.exercises.prepare_data import check_is_leak
 
 check_is_leak(is_leak)
 
@@ -316,7 +316,7 @@ def luhn(digits):
 
 
 # %%
-from ftlab.exercises import check_luhn
+from ftlab.exercises.prepare_data import check_luhn
 
 check_luhn(luhn)
 
@@ -706,7 +706,7 @@ def rows_needed(target, rows, score, per_doubling):
 
 
 # %%
-from ftlab.exercises import check_rows_needed
+from ftlab.exercises.prepare_data import check_rows_needed
 
 check_rows_needed(rows_needed)
 
@@ -1086,7 +1086,7 @@ for number in sorted(right_ones[:2] + wrong_ones[:2]):
 review
 
 # %%
-from ftlab.widgets import review_table
+from ftlab.widgets.review import review_table
 
 review_table(Review.open(folder / "drafts.jsonl", folder / "reviewed.jsonl", reviewer="you"))
 

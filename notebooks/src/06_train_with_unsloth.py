@@ -195,7 +195,7 @@ def steps(rows, epochs, batch, accumulation):
 
 
 # %%
-from ftlab.exercises import check_steps
+from ftlab.exercises.train import check_steps
 
 check_steps(steps)
 
@@ -235,7 +235,7 @@ def labels(input_ids, marker):
 
 
 # %%
-from ftlab.exercises import check_response_mask
+from ftlab.exercises.train import check_response_mask
 
 check_response_mask(labels)
 

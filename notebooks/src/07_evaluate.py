@@ -102,7 +102,7 @@ def wilson_interval(successes, n):
 
 
 # %%
-from ftlab.exercises import check_wilson
+from ftlab.exercises.evaluate import check_wilson
 
 check_wilson(wilson_interval)
 

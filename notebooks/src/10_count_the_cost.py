@@ -59,7 +59,7 @@ def training_gib(frozen, bytes_per_frozen, trainable):
 
 
 # %%
-from ftlab.exercises import check_training_gib
+from ftlab.exercises.cost import check_training_gib
 
 check_training_gib(training_gib)
 
@@ -491,7 +491,7 @@ def payback_months(one_time_usd, calls_per_month, usd_per_call_before, usd_per_c
 
 
 # %%
-from ftlab.exercises import check_payback_months
+from ftlab.exercises.cost import check_payback_months
 
 check_payback_months(payback_months)
 
@@ -761,7 +761,7 @@ show(
 # kernel runs, as on GitHub, the controls are not shown.)
 
 # %%
-from ftlab.widgets import cost_form
+from ftlab.widgets.cost import cost_form
 
 cost_form(support, TODAY)
 
