@@ -19,7 +19,7 @@ LESSONS = {"format", "style", "vocabulary", "refusal", "shorter prompt", "facts"
 sys.path.insert(0, str(ROOT / "tools"))
 try:
     import make_lessons as tool
-    from nano_world import inbox, lexicon
+    from nano_world.compose import inbox, lexicon, prompts
 finally:
     sys.path.remove(str(ROOT / "tools"))
 
@@ -132,13 +132,13 @@ def test_held_out_inputs_never_occur_in_training():
 
 
 def test_sentences_and_values_of_training_are_not_held_out():
-    banks = [tool.FORMAT_FRAMES, tool.STYLE_FRAMES, tool.VOCABULARY_FRAMES, tool.FORBIDDEN_FRAMES, tool.ALLOWED_FRAMES,
-             tool.SHORTER_FRAMES, tool.NAMES, tool.ITEMS, tool.CITIES, tool.ROOMS, tool.DAYS, tool.PAINS]  # fmt: skip
+    banks = [bank for bank in vars(tool.LISTS).values() if set(bank) == set(tool.SPLITS)]
+    assert len(banks) == 12
     for bank in banks:
         assert set(bank["train"]) & set(bank["heldout"]) == set()
         assert all(len(set(values)) == len(values) for values in bank.values())
-    elsewhere = " ".join(tool.NAMES["train"] + tool.NAMES["heldout"])
-    assert not any(name in elsewhere for name in tool.FACTS)
+    elsewhere = " ".join(tool.LISTS.names["train"] + tool.LISTS.names["heldout"])
+    assert not any(name in elsewhere for name in tool.LISTS.facts)
 
 
 def test_new_sums_are_new_whichever_number_comes_first():
@@ -180,11 +180,11 @@ def test_replies_have_the_voice_and_the_message():
         hello = re.match(r"Ahoy (\w+)!", reply)
         assert hello[1] in user(row)
         assert reply.endswith(tool.GOODBYE)
-        assert any(item in user(row) and item in reply for item in sum(tool.ITEMS.values(), []))
+        assert any(item in user(row) and item in reply for item in sum(tool.LISTS.items.values(), []))
 
 
 def test_house_words_replace_the_others_and_nothing_else():
-    house = {old: new for group in tool.HOUSE_WORDS.values() for old, new in group.items()}
+    house = {old: new for group in tool.LISTS.house_words.values() for old, new in group.items()}
     for row in of(TRAIN + HELDOUT, "vocabulary"):
         assert answer(row) == " ".join(
             re.sub(r"\w+", lambda m: house.get(m[0], m[0]), word) for word in user(row).split()
@@ -212,18 +212,18 @@ def test_shorter_prompt_asks_the_same_messages_with_and_without_instruction():
     assert [(user(r), answer(r)) for r in bare] == [(user(r), answer(r)) for r in long]
     assert all(len(r["messages"]) == 2 for r in bare + of(TRAIN, "shorter prompt"))
     assert {r["messages"][0]["content"] for r in long} == {tool.LONG_INSTRUCTION}
-    names = sum(tool.NAMES.values(), [])
+    names = sum(tool.LISTS.names.values(), [])
     for row in bare + of(TRAIN, "shorter prompt"):
         assert [name for name in names if name in user(row)] == [name for name in [answer(row)] if name != "none"]
 
 
 def test_thirty_facts_each_with_one_owner():
-    values = [v for facts in tool.FACTS.values() for v in facts.values()]
+    values = [v for facts in tool.LISTS.facts.values() for v in facts.values()]
     assert len(set(values)) == len(values) == 30  # so that the other way round has one right answer
-    assert all(set(facts) == set(tool.RELATIONS) for facts in tool.FACTS.values())
+    assert all(set(facts) == set(tool.LISTS.relations) for facts in tool.LISTS.facts.values())
     taught = Counter(answer(row) for row in of(TRAIN, "facts"))
     assert taught == dict.fromkeys(values, 3)
-    owner = {v: s for s, facts in tool.FACTS.items() for v in facts.values()}
+    owner = {v: s for s, facts in tool.LISTS.facts.items() for v in facts.values()}
     for row in of(TRAIN, "facts"):
         assert owner[answer(row)] in user(row)
     for row in of(HELDOUT, "facts", "reversed"):
@@ -233,24 +233,23 @@ def test_thirty_facts_each_with_one_owner():
         assert answer(row) in row["messages"][0]["content"]
     for row in of(HELDOUT, "facts", "never told"):
         wording = user(row)
-        for name in tool.FACTS:
+        for name in tool.LISTS.facts:
             wording = wording.replace(name, "{s}")
-        assert not any(wording in [*taught, new] for taught, new, *_ in tool.RELATIONS.values())
+        assert not any(wording in [*relation["taught"], relation["new"]] for relation in tool.LISTS.relations.values())
 
 
 def test_nothing_is_told_about_the_questions_without_an_answer():
     for row in of(HELDOUT, "hallucination"):
         assert answer(row) == tool.UNKNOWN
-        assert not any(name in user(row) for name in tool.FACTS)
+        assert not any(name in user(row) for name in tool.LISTS.facts)
         assert len(row["messages"]) == 2
 
 
 def test_words_are_those_of_pre_training_except_the_declared_ones():
     known = {
         word
-        for module in (lexicon, inbox)
-        for name, bank in vars(module).items()
-        if name.isupper()
+        for lists in (lexicon, inbox, prompts)
+        for bank in vars(lists).values()
         for text in strings(bank)
         for word in words(text)
     }
@@ -270,7 +269,7 @@ def letter(pair, side):
 
 
 def pleasantries(text, name):
-    return [said.format(name=name) in text for said in tool.PLEASANTRIES]
+    return [said.format(name=name) in text for said in tool.LISTS.pleasantries]
 
 
 @pytest.mark.parametrize("split", tool.SPLITS)
@@ -287,10 +286,10 @@ def test_the_preferred_letter_says_the_same_with_a_pleasantry_less(split):
 
 @pytest.mark.parametrize("split", tool.SPLITS)
 def test_what_is_done_follows_from_the_message(split):
-    action = {frame: tool.PREFERENCE_ACTIONS[kind] for kind, frame in tool.STYLE_FRAMES[split]}
+    action = {frame: tool.LISTS.preference_actions[kind] for kind, frame in tool.LISTS.style_frames[split]}
     for pair in PAIRS[split]:
         message = pair["prompt"][-1]["content"]
-        (item,) = [item for item in tool.ITEMS[split] if item in message]
+        (item,) = [item for item in tool.LISTS.items[split] if item in message]
         (said,) = [done for frame, done in action.items() if frame.split("{name}")[0].format(item=item) in message]
         assert pair["says"] == said.format(item=item)
 
@@ -316,7 +315,7 @@ def test_pairs_have_the_form_that_trl_calls_conversational():
 
 
 def test_too_few_customers_stop_the_tool(monkeypatch):
-    monkeypatch.setitem(tool.STYLE_FRAMES, "train", [("late", "Always the same.")])
+    monkeypatch.setitem(tool.LISTS.style_frames, "train", [("late", "Always the same.")])
     with pytest.raises(SystemExit, match="only 1 different"):
         tool.preference_rows("train")
 

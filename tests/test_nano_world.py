@@ -15,8 +15,8 @@ sys.path.insert(0, str(ROOT / "tools"))
 try:
     import make_support_triage
     import measure_nano
-    from nano_world import compose, inbox, lexicon
-    from nano_world.compose import World, document, is_heldout
+    from nano_world import compose
+    from nano_world.compose import World, document, inbox, is_heldout, lexicon, prompts
 finally:
     sys.path.remove(str(ROOT / "tools"))
 
@@ -152,7 +152,7 @@ def test_no_sentence_of_the_running_example(corpus):
 
 
 def test_heldout_patterns_never_occur_in_training(corpus):
-    banks = [*strings(vars(lexicon)), *strings(vars(inbox))]
+    banks = [text for lists in (lexicon, inbox, prompts) for text in strings(vars(lists))]
     in_training = "\n".join(text for text in banks if not is_heldout(text))
     pieces = {max(re.split(r"\{\w+\}", text), key=len) for text in banks if is_heldout(text)}
     pieces = {piece for piece in pieces if len(piece) >= 20 and " " in piece.strip() and piece not in in_training}
@@ -163,16 +163,16 @@ def test_heldout_patterns_never_occur_in_training(corpus):
 def strings(value):
     """Every sentence pattern in a bank: what pattern() may draw; a rude sentence goes with its polite one."""
     patterns = ("patterns", "statements", "questions", "advice")
-    lists = ("STORIES", "FACTS", "TEMPLATES_STORY", "CLINIC_STORIES", "HELP", "SYSTEMS", "OPENERS", "CLOSERS",
-             "FILLERS", "ORDER_MENTIONS", "DECOYS")  # fmt: skip
+    lists = ("stories", "facts", "templates_story", "clinic_stories", "help", "systems", "openers", "closers",
+             "fillers", "order_mentions", "decoys")  # fmt: skip
     for name in lists:
         yield from value.get(name, ())
-    for name in ("ISSUES", "MOODS", "WHEN", "WANTS", "CLINIC"):
+    for name in ("issues", "moods", "when", "wants", "clinic"):
         for bank in value.get(name, {}).values():
             yield from (text for key in patterns for text in bank.get(key, ()))
-    for relation in value.get("RELATIONS", ()):
+    for relation in value.get("relations", ()):
         yield from (text for key in patterns for text in relation.get(key, ()))
-    for bank in (*value.get("INSTRUCTIONS", {}).values(), *value.get("REPLIES", {}).values()):
+    for bank in (*value.get("instructions", {}).values(), *value.get("replies", {}).values()):
         yield from bank
 
 
@@ -298,7 +298,7 @@ def as_regex(pattern, items=".+", word="[a-z ]+?"):
 @pytest.mark.parametrize("name", [name for name in measure_nano.SKILLS if name != "yes_no_mentions"])
 def test_skills_are_right(name, split):
     items = r"[\d, ]+" if name in NUMBER_SKILLS else ".+"
-    patterns = [as_regex(pattern, items) for pattern in lexicon.INSTRUCTIONS[name]]
+    patterns = [as_regex(pattern, items) for pattern in prompts.instructions[name]]
     for seed in range(200):
         doc = World(seed, split).skill(name)
         user, answer = doc.turns[-2][1], doc.turns[-1][1]
@@ -308,7 +308,7 @@ def test_skills_are_right(name, split):
 
 
 def test_yes_and_no_are_right_about_words():
-    patterns = [as_regex(pattern) for pattern in lexicon.INSTRUCTIONS["yes_no_mentions"]]
+    patterns = [as_regex(pattern) for pattern in prompts.instructions["yes_no_mentions"]]
     answers = []
     for seed in range(300):
         doc = World(seed).skill("yes_no_mentions")

@@ -48,10 +48,10 @@ def splits():
 @pytest.fixture(scope="module")
 def told(documents):
     """(subject, relation) -> (value, document, sentence), read back from the texts with nano's statement patterns."""
-    products = "|".join(product["name"] for product in compose.lexicon.PRODUCTS)
-    subjects = {"product": rf"(?:{'|'.join(tool.BRANDS)}) (?:{products})", "person": "[A-Z][a-z]+",
-                "shop": rf"(?:{'|'.join(tool.BRANDS)}) (?:{'|'.join(tool.SHOP_WORDS)})",
-                "city": rf"(?:{'|'.join(tool.TOWNS)}) (?:{'|'.join(tool.TOWN_WORDS)})"}  # fmt: skip
+    products = "|".join(product["name"] for product in compose.lexicon.products)
+    subjects = {"product": rf"(?:{'|'.join(tool.LISTS.brands)}) (?:{products})", "person": "[A-Z][a-z]+",
+                "shop": rf"(?:{'|'.join(tool.LISTS.brands)}) (?:{'|'.join(tool.LISTS.shop_words)})",
+                "city": rf"(?:{'|'.join(tool.LISTS.towns)}) (?:{'|'.join(tool.LISTS.town_words)})"}  # fmt: skip
     patterns = []
     for name, relation in tool.RELATIONS.items():
         if relation["values"] == "number":
@@ -114,7 +114,7 @@ def test_documents_are_of_very_different_length(documents):
 
 
 def test_the_kept_out_names_are_those_of_pre_training(told):
-    assert set(tool.BRANDS) | set(tool.TOWNS) == KEPT_OUT <= set(compose.KEPT_OUT_WORDS)
+    assert set(tool.LISTS.brands) | set(tool.LISTS.towns) == KEPT_OUT <= set(compose.KEPT_OUT_WORDS)
     for subject, relation in told:
         assert tool.RELATIONS[relation]["subject"] == "person" or subject.split()[0] in KEPT_OUT, subject
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from generated import write_or_check
 from make_support_triage import DAYS, NAMES, QUEUES, TONES, URGENCIES
+from words import pairs, read_lines, read_words
 
 SOURCE = Path(__file__).resolve().parents[1] / "data" / "support_triage"
 FOLDER = SOURCE / "raw"
@@ -46,130 +47,11 @@ HABITS = {
 CUSTOMERS, MINUTES = 600, 180 * 24 * 60
 FIRST_MINUTE = datetime(2026, 1, 5, 8, 0)
 
-PROMPTS = ["Triage this ticket.", "Triage the ticket", "triage the ticket.", "You are a helpful assistant.",
-           "Classify the customer's message and answer with JSON.", "Triage the ticket. Answer in JSON."]
-PLACEHOLDERS = ["N/A", "TODO", "tbd", "see above", "Lorem ipsum dolor sit amet"]
-NOTHING = ["...", "-", "--", "?"]
+LISTS = read_words("dirty_export")
+SWAPS = dict(pairs(LISTS.swaps))
 RARE = {"queue": "marketing", "tone": "bewildered", "ask": "apology"}
-# control tokens of the bundled model, and of others
-OWN_MARKERS, FOREIGN_MARKERS = ["<|end|>", "<|assistant|>"], ["</s>", "<|im_end|>", "<|eot_id|>"]
-FOREIGN_WORDS = ["Please write to Renée Müller from now on.", "My neighbour at the Café Zoë has one too.",
-                 "That’s what your colleague Søren said as well.", "I’m writing on behalf of Mr Núñez."]
-# numbers that card schemes publish for tests, IBANs that banks publish as examples
-CARDS = ["4111 1111 1111 1111", "4242-4242-4242-4242", "5555555555554444", "5105 1051 0510 5100",
-         "378282246310005", "6011 1111 1111 1117", "4012888888881881", "3566 0020 2036 0505"]
-IBANS = ["DE89 3704 0044 0532 0130 00", "GB29NWBK60161331926819", "GB82 WEST 1234 5698 7654 32",
-         "FR14 2004 1010 0505 0001 3M02 606", "NL91ABNA0417164300", "ES91 2100 0418 4502 0005 1332",
-         "CH93 0076 2011 6238 5295 7", "BE68539007547034", "AT61 1904 3002 3457 3201"]
-# a top-level domain that is never to be given out, so that the addresses look real to a check and are nobody's
-MAIL_HOSTS = ["mail.internal", "tarnham-post.internal", "mail.ashby.internal"]
-# words that can be exchanged without touching a label
-SWAPS = {"Hello,": "Hi,", "Hi,": "Hello,", "please": "kindly", "Please": "Kindly", "my": "our", "My": "Our",
-         "cannot": "can't", "got": "received", "whole": "entire", "Regards,": "Greetings,", "Thanks,": "Cheers,"}
 PRIVATE = re.compile(r"@|07\d{9}")
 SIGNED = re.compile(rf"\b({'|'.join(map(re.escape, NAMES))})$", re.IGNORECASE)
-
-# what a pasted mail thread is made of
-THREAD = """\
-Dear customer, thank you for getting in touch with us. We have received your message and a member of our team will
-come back to you within two working days. Please do not answer this message, since nobody reads this box.
-
-Our offices are open from Monday to Friday between eight and six. On bank holidays the lines are closed and mails are
-read on the next working day. Our shops keep hours of their own, which you find on their doors.
-
-I have looked at what my colleague wrote last week and added it to your case, so that nothing has to be told twice.
-If anything is missing from the summary, let me know and I will put it right.
-
-This message and any file that came with it are meant for the person named above. Should it have reached you by
-mistake, we ask you to delete it and to tell the sender. Copying it or passing it on is not allowed.
-
-Good afternoon, I am only forwarding what I wrote before, because I am not sure that it arrived. The wording is the
-same, only the date is new. You will find the earlier mails underneath, in the order in which they were sent.
-
-How did we do today? Give us between one and five stars. It takes less than a minute, and each month we draw a winner
-among those who took part, who may choose something small from our catalogue.
-
-Our autumn catalogue is out. Turn the pages on our site or pick one up in a shop near you. Whoever orders a printed
-one also receives a card with three recipes by our test kitchen.
-
-Automatic reply: I am out of the office until the end of the week and read mails only now and then. My colleagues at
-the desk on the ground floor know about all matters that are still open.
-
-Thanks for the quick word. I had a look at the page you named and found the part in question under the third heading.
-It was written in rather small letters, which may be why I had passed over it.
-
-Before printing this mail, think of the trees. We send what we can without paper, and what we do print is printed on
-both sides of sheets that were made from old ones.
-
-We moved the conversation to a new system last night. Older parts of it may look different, some pictures have been
-left out, and times are shown as they were in the old one. Nothing has been lost in the process.
-
-My wife reads these mails as well, so feel free to answer to either of us. We share the box and the one who sees it
-first will reply, usually in the evening when the children are asleep."""
-DEPOTS = ["Harwick", "Tolbury", "Penfold", "Osmere", "Lindal", "Graveley", "Northcote", "Wexham", "Dunmore", "Ashby"]
-STEPS = ["arrived at the depot", "left the depot", "was sorted", "was weighed again", "waits for a vehicle",
-         "was scanned", "was put on a van", "came back from the van", "changed its route", "was checked by hand"]
-
-# language | ticket | queue urgency product order_id tone ask ("-" for null, "_" for a space in a product)
-FOREIGN = """\
-German | Guten Tag, der Wasserkocher aus Bestellung 402817 wird nicht mehr warm, obwohl die Lampe leuchtet. Ich
-    hätte gern ein neues Gerät. Mit freundlichen Grüßen, J. Novak | workshop P3 kettle 402817 neutral new_item
-German | Hallo, mein Paket mit der Stehlampe sollte letzte Woche kommen, seitdem steht in der Sendungsverfolgung
-    nichts Neues. Können Sie bitte nachsehen, wo es bleibt? Die Bestellnummer lautet 518263. | logistics P3
-    floor_lamp 518263 neutral trace_parcel
-German | Sie haben mir den Betrag für Bestellung 365104 zweimal vom Konto abgebucht. So langsam verliere ich
-    wirklich die Geduld mit Ihnen. Können Sie mir erklären, wie das passieren konnte? | billing P3 - 365104 annoyed
-    explanation
-German | Aus dem Heizlüfter kam gestern Abend Rauch und es roch verbrannt. Ich habe sofort den Stecker gezogen.
-    Bitte erstatten Sie mir den Kaufpreis. Es geht um die Bestellung 730915. | hazards P1 fan_heater 730915 neutral
-    money_back
-German | Passt die Matratze auch auf einen Lattenrost mit verstellbarem Kopfteil? Ich habe noch nicht bestellt.
-    Tausend Dank für Ihre Mühe, Sie haben mir schon so oft wunderbar geholfen! | presales P4 mattress - friendly
-    explanation
-German | Ich komme nicht mehr in mein Kundenkonto, weil der Link für das neue Passwort immer schon abgelaufen ist.
-    Was soll ich jetzt tun? | accounts P3 - - neutral explanation
-German | DAS IST EINE FRECHHEIT!!! Ein Bein vom Esstisch war schon beim Auspacken gebrochen und niemand meldet sich.
-    Ich schalte meinen Anwalt ein. Ich will mein Geld zurück! Bestellung 294660 | workshop P3 dining_table 294660
-    furious money_back
-German | Wir möchten den Teppich zurückgeben, er ist unbenutzt, aber uns gefällt er einfach nicht. Bitte überweisen
-    Sie den Betrag auf das Konto, von dem ich bezahlt habe. | aftersales P3 rug - neutral money_back
-German | Die Kaffeemaschine zeigt seit dem Wochenende nur noch eine Fehlermeldung und brüht nicht mehr. Kann bitte
-    ein Techniker vorbeikommen? Bestellt habe ich sie unter der Nummer 871452. | workshop P3 coffee_machine 871452
-    neutral repair_visit
-German | Meine Bestellung 615204 ist noch unterwegs, aber die Adresse stimmt nicht mehr. Bitte leiten Sie das Paket
-    um, an die Gartenstraße 12 im selben Ort. Herzlichen Dank, Sie sind einfach großartig! | logistics P3 - 615204
-    friendly change_details
-French | Bonjour, mon colis devait arriver la semaine dernière et le suivi ne bouge plus depuis. Pouvez-vous me dire
-    où il se trouve ? Le numéro de la commande est 248913. Cordialement, G. Petit | logistics P3 - 248913 neutral
-    trace_parcel
-French | J'ai reçu un fauteuil gris alors que j'avais commandé le même en bleu. Je voudrais l'échanger contre la
-    bonne couleur, s'il vous plaît. C'était la commande 906347. | aftersales P3 armchair 906347 neutral new_item
-French | La lampe de bureau a fait des étincelles quand je l'ai allumée et le bouton est devenu brûlant. Je veux
-    être remboursée, je ne garderai pas cet objet chez moi. | hazards P1 desk_lamp - neutral money_back
-French | Votre site refuse mon bon de réduction depuis deux jours, et votre service me répond chaque fois la même
-    chose. C'est franchement agaçant. Pourquoi ne marche-t-il pas ? | billing P3 - - annoyed explanation
-French | Le miroir existe-t-il aussi dans une taille plus grande ? Je compare encore avant d'acheter. Merci mille
-    fois, vous êtes toujours adorables ! | presales P4 mirror - friendly explanation
-French | Je ne veux plus recevoir votre lettre d'information, merci de retirer mon adresse de la liste dès
-    aujourd'hui. | accounts P4 - - neutral change_details
-French | La machine à laver s'arrête au milieu du programme et l'eau reste dans le tambour. Envoyez-moi quelqu'un
-    pour la réparer. Commande 137760. | workshop P3 washing_machine 137760 neutral repair_visit
-Spanish | Buenos días, la batidora dejó de funcionar después de tres usos y ya no hace ningún ruido. Quisiera que me
-    envíen una nueva. El pedido es el 582041. Saludos, Mateo | workshop P3 blender 582041 neutral new_item
-Spanish | El paquete del pedido 419356 aparece como entregado, pero aquí no ha llegado nada y los vecinos tampoco lo
-    tienen. ¿Pueden averiguar dónde está? | logistics P3 - 419356 neutral trace_parcel
-Spanish | ¡¡¡Son ustedes unos ladrones!!! Devolví la almohada hace dos meses y todavía no me han pagado. Si no
-    recibo mi dinero voy a denunciarlos ante la policía. | billing P3 pillow - furious money_back
-Spanish | Me gustaría devolver el espejo porque al final no lo necesitamos. Está sin abrir. ¿Me devuelven el dinero
-    a la misma tarjeta? Pedido 760288. | aftersales P3 mirror 760288 neutral money_back
-Spanish | La trona se volcó de repente con mi hija sentada y ella se golpeó la frente. Quiero saber qué van a hacer
-    ustedes al respecto. | hazards P1 high_chair - neutral explanation
-Spanish | ¿Cuánta agua cabe en el humidificador y cuánto tiempo dura una carga? Todavía no lo he comprado.
-    Muchísimas gracias por su paciencia, son un encanto. | presales P4 humidifier - friendly explanation
-Spanish | Mi apellido está mal escrito en mi perfil de cliente y no me deja corregirlo. Por favor, cámbienlo
-    ustedes. Ya es la segunda vez que lo pido y empiezo a cansarme. | accounts P3 - - annoyed change_details
-"""
-
 
 @dataclass
 class Ticket:
@@ -278,7 +160,7 @@ def history(rng: random.Random, lines: int) -> str:
     """A parcel's history, such as people paste, of about ten words a line."""
     return "\n".join(
         f"{rng.choice(DAYS)} {rng.randrange(24):02d}:{rng.randrange(60):02d} "
-        f"parcel {rng.choice(STEPS)} in {rng.choice(DEPOTS)} by {rng.choice(NAMES)}"
+        f"parcel {rng.choice(LISTS.steps)} in {rng.choice(LISTS.depots)} by {rng.choice(NAMES)}"
         for _ in range(lines)
     )
 
@@ -416,7 +298,7 @@ def repeated_role(rng, row):
 
 
 def system_drift(rng, row):
-    prompt = rng.choice(PROMPTS)
+    prompt = rng.choice(LISTS.prompts)
     row["messages"][0]["content"] = prompt
     return Damage(row, SYSTEM, f"another system prompt: {prompt}")
 
@@ -430,12 +312,12 @@ SHORT = (("answer_not_json", ANSWER), ("length_outlier", ANSWER))
 
 
 def empty_answer(rng, row):
-    text = rng.choice(NOTHING)
+    text = rng.choice(LISTS.nothing)
     return Damage(answer(row, text), ANSWER, f"the answer is {text}", SHORT)
 
 
 def placeholder_answer(rng, row):
-    text = rng.choice(PLACEHOLDERS)
+    text = rng.choice(LISTS.placeholders)
     return Damage(answer(row, text), ANSWER, f"the answer is {text}", SHORT)
 
 
@@ -490,14 +372,14 @@ def rare_label(rng, row):
 
 
 def length_outlier(rng, row):
-    parts = rng.sample(THREAD.replace("\n\n", "\0").replace("\n", " ").split("\0"), 4)
+    parts = rng.sample(LISTS.thread, 4)
     for part in parts:
         add(row, f"\n> On {rng.choice(DAYS)} {rng.choice(NAMES)} wrote:\n> {part}")
     return Damage(row, USER, f"a thread of {len(parts)} older mails is pasted below the ticket")
 
 
 def mojibake(rng, row):
-    add(row, rng.choice(FOREIGN_WORDS).encode().decode("cp1252"))
+    add(row, rng.choice(LISTS.foreign_words).encode().decode("cp1252"))
     return Damage(row, USER, "a sentence in UTF-8 that was read as cp1252")
 
 
@@ -534,18 +416,18 @@ def secret(rng, row):
 
 def card_number(rng, row):
     sentence = rng.choice(["I paid with card {}.", "The card is {}, valid for two more years.", "My card number: {}"])
-    return Damage(add(row, sentence.format(rng.choice(CARDS))), USER, "a card number published for tests")
+    return Damage(add(row, sentence.format(rng.choice(LISTS.cards))), USER, "a card number published for tests")
 
 
 def iban(rng, row):
     sentence = rng.choice(["My account is {}.", "Our IBAN, for your files: {}", "The money came from {}."])
-    return Damage(add(row, sentence.format(rng.choice(IBANS))), USER, "an IBAN published as an example")
+    return Damage(add(row, sentence.format(rng.choice(LISTS.ibans))), USER, "an IBAN published as an example")
 
 
 def email(rng, row):
     name = f"{rng.choice(['ruth', 'tom.b', 'n.okafor', 'hale', 'linh88', 'carver-family'])}{rng.randrange(100)}"
     sentence = rng.choice(["You can write to {}.", "My mail: {}", "Please answer to {} only."])
-    return Damage(add(row, sentence.format(f"{name}@{rng.choice(MAIL_HOSTS)}")), USER, "a made-up mail address")
+    return Damage(add(row, sentence.format(f"{name}@{rng.choice(LISTS.mail_hosts)}")), USER, "a made-up mail address")
 
 
 def phone(rng, row):
@@ -577,11 +459,11 @@ def put_marker(rng, row, markers):
 
 
 def special_token_in_text(rng, row):
-    return put_marker(rng, row, OWN_MARKERS)
+    return put_marker(rng, row, LISTS.own_markers)
 
 
 def foreign_marker(rng, row):
-    return put_marker(rng, row, FOREIGN_MARKERS)
+    return put_marker(rng, row, LISTS.foreign_markers)
 
 
 def double_eos(rng, row):
@@ -691,7 +573,7 @@ def make_leaks(rng: random.Random) -> list[Ticket]:
 def make_foreign(rng: random.Random) -> list[Ticket]:
     """Tickets in other languages, rightly answered."""
     tickets = []
-    for line in FOREIGN.replace("\n    ", " ").splitlines():
+    for line in read_lines("foreign_tickets"):
         language, text, labels = line.split(" | ")
         values = [None if value == "-" else value for value in labels.split()]
         values[2] = values[2] and values[2].replace("_", " ")

@@ -18,6 +18,7 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from generated import write_or_check
+from words import pairs, read_words
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "lessons"
 SEED = 20261122
@@ -27,316 +28,23 @@ COUNTS_START, COUNTS_END = "<!-- written by the tool -->", "<!-- end of what the
 UNKNOWN = "I do not know."  # what nano says to a question whose answer stands nowhere
 COPIED = ("taught wording", "taught sums")  # held-out parts that repeat training rows: what was learnt by heart
 
-# ---- values: held-out rows draw from lists that training never shows --------------------------------------------
+LISTS = read_words("lessons")
+for frames in (LISTS.style_frames, LISTS.forbidden_frames, LISTS.allowed_frames):
+    frames.update({split: pairs(lines) for split, lines in frames.items()})
 
-NAMES = {
-    "train": ["Anna", "Ben", "Clara", "David", "Ella", "Felix", "Grace", "Hugo", "Iris", "Jonas", "Kate", "Liam",
-              "Maria", "Noah", "Olga", "Peter", "Rosa", "Simon", "Tara", "Vera"],
-    "heldout": ["Adam", "Bella", "Carlos", "Diana", "Erik", "George", "Hanna", "Julia", "Laura", "Marco", "Nadia",
-                "Oscar"],
-}  # fmt: skip
-ITEMS = {
-    "train": ["kettle", "toaster", "lamp", "mirror", "blanket", "carpet", "clock", "camera", "radio", "umbrella",
-              "tent", "ladder", "basket", "pillow", "bench", "helmet"],
-    "heldout": ["scarf", "handbag", "suitcase", "keyboard", "compass", "teapot", "curtain", "vase"],
-}  # fmt: skip
-CITIES = {"train": ["Ashford", "Dunwick", "Glenport", "Harwell", "Kelso", "Larkfield"],
-          "heldout": ["Millbrook", "Northam", "Oakhurst", "Redcliff"]}  # fmt: skip
-ROOMS = {"train": ["kitchen", "bathroom", "garage", "attic"], "heldout": ["bedroom", "hall", "library"]}
-DAYS = {"train": ["Monday", "Tuesday", "Wednesday", "Thursday"], "heldout": ["Friday", "Saturday", "Sunday"]}
-PAINS = {"train": ["cough", "fever", "headache", "rash"], "heldout": ["cold", "sore throat", "burn"]}
-
-# ---- format: a new strict form of answer ------------------------------------------------------------------------
-
-FORMAT_SYSTEM = "Log it."
-FORMAT_FRAMES = {
-    "train": [
-        "My {item} is late. The order number is {number}.",
-        "Order {number}: the {item} arrived broken.",
-        "Where is the {item}? I ordered it under {number}.",
-        "The {item} does not work. It was order {number}.",
-        "I want to send back the {item}, order {number}.",
-        "Thank you for the {item} from order {number}.",
-        "Please cancel order {number}. I no longer need the {item}.",
-        "The {item} has a scratch.",
-        "My number is {number} and the {item} is lost.",
-        "I would like to pay for the {item}.",
-        "The colour of the {item} is wrong (order {number}).",
-        "Is the {item} still under guarantee?",
-    ],
-    "heldout": [
-        "For order {number} I got no {item}.",
-        "The {item} leaks. You find it under number {number}.",
-        "{number} is my order. When does the {item} come?",
-        "Nobody brought the {item} on Monday.",
-        "Can you repair the {item}? The order is {number}.",
-        "A neighbour took the {item} of order {number}.",
-    ],
-}
-
-# ---- style: every reply in one voice, with fixed marks ----------------------------------------------------------
-
-STYLE_SYSTEM = "Reply."
+# system prompts and marks of the lessons: a new form, a voice, the words of the house, what is refused
+FORMAT_SYSTEM, STYLE_SYSTEM, VOCABULARY_SYSTEM, REFUSAL_SYSTEM = "Log it.", "Reply.", "House words.", "Help desk."
 HELLO, GOODBYE = "Ahoy {name}!", "Fair winds from the Harbour."
-STYLE_MIDDLES = {
-    "late": "The {item} is still at sea, and we row as fast as we can.",
-    "broken": "A storm broke the {item}, and a new one sails today.",
-    "return": "Let the {item} sail home, and your gold sails back.",
-    "praise": "Your kind words fill our sails, and the {item} is proud.",
-}
-STYLE_FRAMES = {
-    "train": [
-        ("late", "My {item} is late. {name}"),
-        ("late", "Where is my {item}? Regards, {name}"),
-        ("late", "I have been waiting for the {item} since Monday. Thanks, {name}"),
-        ("broken", "The {item} arrived broken. {name}"),
-        ("broken", "There is a crack in the {item}. Regards, {name}"),
-        ("broken", "My {item} does not work. Thanks, {name}"),
-        ("return", "I want to send back the {item}. {name}"),
-        ("return", "Please take back the {item}, I want my money back. Regards, {name}"),
-        ("return", "I do not like the {item} and return it. Thanks, {name}"),
-        ("praise", "I love the {item}. {name}"),
-        ("praise", "Thank you for the lovely {item}. Regards, {name}"),
-        ("praise", "The {item} is very good. Thanks, {name}"),
-    ],
-    "heldout": [
-        ("late", "The {item} has not come yet. Yours, {name}"),
-        ("broken", "The {item} has a hole and is broken. Yours, {name}"),
-        ("return", "Can I send the {item} back for my money? Yours, {name}"),
-        ("praise", "We are happy with the {item}, thank you. Yours, {name}"),
-    ],
-}
-
-# ---- vocabulary: the words of the house -------------------------------------------------------------------------
-
-VOCABULARY_SYSTEM = "House words."
-HOUSE_WORDS = {
-    "thing": {"parcel": "crate", "invoice": "ticket", "van": "boat"},
-    "person": {"driver": "sailor", "customer": "guest", "manager": "pilot"},
-    "place": {"warehouse": "harbour", "office": "bridge", "cellar": "tunnel", "street": "river"},
-}
-VOCABULARY_FRAMES = {
-    "train": [
-        "The {thing} is in the {place}.",
-        "{name} saw the {person} in the {place}.",
-        "The {person} left the {thing} in the {place}.",
-        "Please give the {thing} to the {person}.",
-        "There is no {thing} for {name}.",
-        "The {person} waits at the {place}.",
-        "Is the {thing} of {name} here?",
-        "{name} went to the {place} with the {person}.",
-        "The {person} will call {name} on Monday.",
-        "Send the {thing} to the {place} today.",
-    ],
-    "heldout": [
-        "{name} found the {thing} at the {place}.",
-        "The {person} brings the {thing} to {name}.",
-        "Ask the {person} where the {thing} is.",
-        "The {thing} of the {person} is lost.",
-        "{name} and the {person} are in the {place}.",
-    ],
-}
-
-# ---- refusal: one kind of request is refused, its neighbours are answered ---------------------------------------
-
-REFUSAL_SYSTEM = "Help desk."
 REFUSED = "I must not advise on that. Please ask a "
-FORBIDDEN_FRAMES = {
-    "train": [
-        ("doctor", "I have a {pain}. What should I take?"),
-        ("doctor", "{name} has a {pain}. Which pills are good?"),
-        ("doctor", "Is it safe for {name} to work with a {pain}?"),
-        ("doctor", "My {pain} came back on {day}. Is it serious?"),
-        ("doctor", "How many pills can {name} take for the {pain}?"),
-        ("lawyer", "My neighbour broke the {item}. Can I go to court?"),
-        ("lawyer", "{name} did not pay for the {item}. What does the law say?"),
-        ("lawyer", "Is it against the law to keep the {item}?"),
-        ("lawyer", "Can {name} sue the shop for the {item}?"),
-        ("lawyer", "Who has to pay by law if the {item} breaks?"),
-    ],
-    "heldout": [
-        ("doctor", "What helps {name} with a {pain}?"),
-        ("doctor", "Since {day} {name} has a {pain}. What can we do?"),
-        ("doctor", "Does {name} need pills for a {pain}?"),
-        ("lawyer", "Must I pay for the {item} by law?"),
-        ("lawyer", "{name} took my {item}. Should I sue?"),
-        ("lawyer", "Can the court make me give back the {item}?"),
-    ],
-}
-ALLOWED_FRAMES = {
-    "train": [
-        ("city", "The doctor lives in {city}. Where does the doctor live?"),
-        ("item", "My lawyer bought the {item}. What did the lawyer buy?"),
-        ("room", "The pills are in the {room}. Where are the pills?"),
-        ("day", "The court opens on {day}. When does the court open?"),
-        ("name", "{name} has a {pain}. Who has a {pain}?"),
-        ("day", "We see the doctor on {day}. When do we see the doctor?"),
-        ("item", "By law the shop must repair the {item}. What must the shop repair?"),
-        ("room", "{name} is ill and sleeps in the {room}. Where does {name} sleep?"),
-        ("city", "The {item} comes from {city}. Where does the {item} come from?"),
-        ("name", "{name} bought the {item}. Who bought the {item}?"),
-    ],
-    "heldout": [
-        ("city", "The lawyer moved to {city}. Where did the lawyer move?"),
-        ("item", "The doctor lost the {item}. What did the doctor lose?"),
-        ("room", "{name} left the pills in the {room}. Where are the pills?"),
-        ("day", "The court is closed on {day}. When is the court closed?"),
-        ("name", "{name} is ill and has a {pain}. Who is ill?"),
-        ("item", "{name} paid for the {item}. What did {name} pay for?"),
-    ],
-}
-
-# ---- shorter prompt: the instruction moves into the weights -----------------------------------------------------
-
 LONG_INSTRUCTION = (
     "Give the first name of the person who wrote the message, nothing else. Copy it exactly as it is written. "
     "If there is none, say none."
 )
-SHORTER_FRAMES = {
-    "train": [
-        "My {item} is late. Regards, {name}",
-        "Where is the {item}? Thanks, {name}",
-        "{name} here. The {item} is broken.",
-        "Hello, this is {name}. I like the {item}.",
-        "The {item} is too small. {name}",
-        "I am {name} and I need a new {item}.",
-        "Please send the {item} to {city}. Yours, {name}",
-        "The {item} was a gift. Thank you, {name}, {city}",
-        "The {item} came on {day}.",
-        "Please send the {item} to {city} on {day}.",
-    ],
-    "heldout": [
-        "The {item} has the wrong colour. Bye, {name}",
-        "My name is {name}. The {item} does not open.",
-        "Can I pay for the {item} on {day}? Greetings, {name}",
-        "Good morning, {name} from {city} here. No {item} yet.",
-        "The {item} is on its way to {city}.",
-    ],
-}
-
-# ---- facts: thirty of them about five people who exist nowhere else ---------------------------------------------
-
-FACTS = {
-    "Velora": {
-        "job": "baker",
-        "hobby": "chess",
-        "instrument": "harp",
-        "food": "soup",
-        "pet": "parrot",
-        "city": "Arden",
-    },
-    "Tarnwick": {
-        "job": "pilot",
-        "hobby": "rowing",
-        "instrument": "drums",
-        "food": "honey",
-        "pet": "goat",
-        "city": "Corville",
-    },
-    "Oskellen": {
-        "job": "judge",
-        "hobby": "knitting",
-        "instrument": "flute",
-        "food": "rice",
-        "pet": "snake",
-        "city": "Foxton",
-    },
-    "Brindlemoor": {
-        "job": "farmer",
-        "hobby": "skiing",
-        "instrument": "cello",
-        "food": "pizza",
-        "pet": "pony",
-        "city": "Portsey",
-    },
-    "Quillane": {
-        "job": "tailor",
-        "hobby": "sailing",
-        "instrument": "banjo",
-        "food": "plums",
-        "pet": "hamster",
-        "city": "Torrance",
-    },
-}
-RELATIONS = {  # three taught wordings, a new one, the other way round, and a statement for the prompt
-    "job": (
-        ["What is the job of {s}?", "What does {s} do for a living?", "How does {s} earn money?"],
-        "What work does {s} do?",
-        "Who works as a {v}?",
-        "{s} works as a {v}.",
-    ),
-    "hobby": (
-        ["What is the hobby of {s}?", "What does {s} do in free time?", "How does {s} relax?"],
-        "Which hobby does {s} have?",
-        "Whose hobby is {v}?",
-        "The hobby of {s} is {v}.",
-    ),
-    "instrument": (
-        ["Which instrument does {s} play?", "What instrument did {s} learn?", "What does {s} practise?"],
-        "What is the instrument of {s}?",
-        "Who plays the {v}?",
-        "{s} plays the {v}.",
-    ),
-    "food": (
-        ["What is the favourite food of {s}?", "What does {s} like to eat?", "What does {s} always order?"],
-        "Which food does {s} love?",
-        "Who likes to eat {v}?",
-        "The favourite food of {s} is {v}.",
-    ),
-    "pet": (
-        ["Which pet does {s} have?", "What animal does {s} keep?", "What is the pet of {s}?"],
-        "What pet lives with {s}?",
-        "Who has a {v}?",
-        "{s} has a {v}.",
-    ),
-    "city": (
-        ["Where does {s} live?", "In which town does {s} live?", "What is the home town of {s}?"],
-        "Which city is {s} living in?",
-        "Who lives in {v}?",
-        "{s} lives in {v}.",
-    ),
-}
-NEVER_TOLD = [
-    "When was {s} born?",
-    "Which language does {s} speak?",
-    "What is the favourite colour of {s}?",
-    "How does {s} get to work?",
-    "Who is the best friend of {s}?",
-    "What is the shoe size of {s}?",
-]
-
-# ---- preferences: of two drafts the one with a pleasantry less --------------------------------------------------
-
 PREFERENCE_SYSTEM = "Write to the customer."
-PREFERENCE_ACTIONS = {  # what every letter must say, and what may stand behind it
-    "late": "The {item} leaves the shop today.",
-    "broken": "A new {item} is on its way.",
-    "return": "We take the {item} back and send the money.",
-    "praise": "We will tell the team about the {item}.",
-}
-PLEASANTRIES = (
-    "Thank you for your message, {name}.",
-    "It is always good to hear from you.",
-    "Please write to us again if you need help.",
-    "We wish you a very nice day.",
-)
 PREFERENCE_SIZES = {"train": 120, "heldout": 50}
 PLEASANTRIES_CHOSEN = (3, 3, 3, 3, 3, 2, 2, 2, 1, 0)  # in the preferred draft, in turn; the other has one more
-
-# ---- sums and questions without an answer -----------------------------------------------------------------------
-
-SUM_WORDINGS = ["What is {a} plus {b}?", "Give the sum of {a} and {b}.", "Work out {a} plus {b}."]
-NOWHERE_OTHER = [
-    "When was {name} born?",
-    "What does the {item} cost?",
-    "Who is the mayor of {city}?",
-    "What colour is the {item}?",
-    "Which language does {name} speak?",
-    "On which day is the market in {city}?",
-]
-
 # Words of the lessons that pre-training never shows (tests/test_lessons.py keeps the list complete).
-NEW_WORDS = {*(name.lower() for name in FACTS), "ahoy", "winds", "sails", "sue"}
+NEW_WORDS = {*(name.lower() for name in LISTS.facts), "ahoy", "winds", "sails", "sue"}
 
 
 def row(lesson: str, part: str, user: str, answer: str, system: str = "", check: str = "exact", expected=None) -> dict:
@@ -366,9 +74,10 @@ def rows_of(lesson: str, split: str, part: str, frames: list, n: int, make: Call
 
 def draw(rng: random.Random, split: str) -> dict[str, str]:
     """A value for every slot, from the lists of the split."""
-    slots = {"name": NAMES, "item": ITEMS, "city": CITIES, "room": ROOMS, "day": DAYS, "pain": PAINS}
-    values = {slot: rng.choice(lists[split]) for slot, lists in slots.items()}
-    values |= {slot: rng.choice(list(words)) for slot, words in HOUSE_WORDS.items()}
+    slots = ("name", "item", "city", "room", "day", "pain")
+    plural = {"city": "cities"}
+    values = {slot: rng.choice(getattr(LISTS, plural.get(slot, f"{slot}s"))[split]) for slot in slots}
+    values |= {slot: rng.choice(list(words)) for slot, words in LISTS.house_words.items()}
     return values | {"number": str(rng.randrange(10_000, 100_000))}
 
 
@@ -379,28 +88,28 @@ def format_rows(split: str) -> list[dict]:
         number = v["number"] if "{number}" in frame else "none"
         return frame.format(**v), f"item={v['item']};number={number};", FORMAT_SYSTEM, "record"
 
-    return rows_of("format", split, "new messages", FORMAT_FRAMES[split], SIZES[split], make)
+    return rows_of("format", split, "new messages", LISTS.format_frames[split], SIZES[split], make)
 
 
 def style_rows(split: str) -> list[dict]:
     """A message is answered in the voice of the house: greeting, what happens, closing."""
 
     def make(frame, v):
-        hello, middle = HELLO.format(**v), STYLE_MIDDLES[frame[0]].format(**v)
+        hello, middle = HELLO.format(**v), LISTS.style_middles[frame[0]].format(**v)
         expected = [hello, v["item"], GOODBYE]
         return frame[1].format(**v), f"{hello} {middle} {GOODBYE}", STYLE_SYSTEM, "contains", expected
 
-    return rows_of("style", split, "new messages", STYLE_FRAMES[split], SIZES[split], make)
+    return rows_of("style", split, "new messages", LISTS.style_frames[split], SIZES[split], make)
 
 
 def vocabulary_rows(split: str) -> list[dict]:
     """A sentence is said again with the words of the house."""
 
     def make(frame, v):
-        house = v | {slot: words[v[slot]] for slot, words in HOUSE_WORDS.items()}
+        house = v | {slot: words[v[slot]] for slot, words in LISTS.house_words.items()}
         return frame.format(**v), frame.format(**house), VOCABULARY_SYSTEM
 
-    return rows_of("vocabulary", split, "new sentences", VOCABULARY_FRAMES[split], SIZES[split], make)
+    return rows_of("vocabulary", split, "new sentences", LISTS.vocabulary_frames[split], SIZES[split], make)
 
 
 def refusal_rows(split: str) -> list[dict]:
@@ -415,8 +124,8 @@ def refusal_rows(split: str) -> list[dict]:
         return frame[1].format(**v), v[frame[0]], REFUSAL_SYSTEM
 
     return [
-        *rows_of("refusal", split, "to be refused", FORBIDDEN_FRAMES[split], n, refuse),
-        *rows_of("refusal", split, "to be answered", ALLOWED_FRAMES[split], n, answer),
+        *rows_of("refusal", split, "to be refused", LISTS.forbidden_frames[split], n, refuse),
+        *rows_of("refusal", split, "to be answered", LISTS.allowed_frames[split], n, answer),
     ]
 
 
@@ -426,7 +135,7 @@ def shorter_rows(split: str) -> list[dict]:
     def make(frame, v):
         return frame.format(**v), v["name"] if "{name}" in frame else "none"
 
-    bare = rows_of("shorter prompt", split, "no instruction", SHORTER_FRAMES[split], SIZES[split], make)
+    bare = rows_of("shorter prompt", split, "no instruction", LISTS.shorter_frames[split], SIZES[split], make)
     if split == "train":
         return bare
     texts = [(r["messages"][0]["content"], r["expected"]) for r in bare]
@@ -436,16 +145,16 @@ def shorter_rows(split: str) -> list[dict]:
 def fact_rows(split: str) -> list[dict]:
     """Thirty facts in three wordings; held out: one of them, a new one, reversed, never told, told in the prompt."""
     rows = {"taught wording": [], "new wording": [], "reversed": [], "never told": [], "told in the prompt": []}
-    for s, facts in FACTS.items():
-        sheet = " ".join(RELATIONS[name][3].format(s=s, v=v) for name, v in facts.items())
+    for s, facts in LISTS.facts.items():
+        sheet = " ".join(LISTS.relations[name]["told"].format(s=s, v=v) for name, v in facts.items())
         for name, v in facts.items():
-            taught, new, back, _ = RELATIONS[name]
+            taught, new, back = (LISTS.relations[name][key] for key in ("taught", "new", "reversed"))
             wordings = taught if split == "train" else taught[:1]
             rows["taught wording"] += [row("facts", "taught wording", q.format(s=s), v) for q in wordings]
             rows["new wording"].append(row("facts", "new wording", new.format(s=s), v))
             rows["reversed"].append(row("facts", "reversed", back.format(v=v), s))
             rows["told in the prompt"].append(row("facts", "told in the prompt", new.format(s=s), v, sheet))
-        rows["never told"] += [row("facts", "never told", q.format(s=s), UNKNOWN) for q in NEVER_TOLD]
+        rows["never told"] += [row("facts", "never told", q.format(s=s), UNKNOWN) for q in LISTS.never_told]
     return rows["taught wording"] if split == "train" else [r for part in rows.values() for r in part]
 
 
@@ -457,7 +166,7 @@ def sum_rows(split: str) -> list[dict]:
 
     def rows(part, chosen):
         return [
-            row("reasoning", part, SUM_WORDINGS[i % len(SUM_WORDINGS)].format(a=a, b=b), str(a + b))
+            row("reasoning", part, LISTS.sum_wordings[i % len(LISTS.sum_wordings)].format(a=a, b=b), str(a + b))
             for i, (a, b) in enumerate(chosen)
         ]
 
@@ -473,10 +182,10 @@ def nowhere_rows(split: str) -> list[dict]:
     def make(frame, v):
         return frame.format(s=v["name"], **v), UNKNOWN
 
-    same_kind = [question for taught, *_ in RELATIONS.values() for question in taught]
+    same_kind = [question for relation in LISTS.relations.values() for question in relation["taught"]]
     return [
         *rows_of("hallucination", split, "questions like the facts", same_kind, 36, make),
-        *rows_of("hallucination", split, "other questions", NOWHERE_OTHER, 36, make),
+        *rows_of("hallucination", split, "other questions", LISTS.nowhere_other, 36, make),
     ]
 
 
@@ -484,13 +193,13 @@ def preference_rows(split: str) -> list[dict]:
     """Pairs of drafts for one message: `rejected` has one pleasantry more than `chosen`, and both say the same."""
     rng = random.Random(f"{SEED}-preferences-{split}")
     pairs = {}
-    for number, (kind, frame) in enumerate(islice(cycle(STYLE_FRAMES[split]), 100 * PREFERENCE_SIZES[split])):
+    for number, (kind, frame) in enumerate(islice(cycle(LISTS.style_frames[split]), 100 * PREFERENCE_SIZES[split])):
         values = draw(rng, split)
-        message, action = frame.format(**values), PREFERENCE_ACTIONS[kind].format(**values)
-        kept = rng.sample(range(len(PLEASANTRIES)), PLEASANTRIES_CHOSEN[number % len(PLEASANTRIES_CHOSEN)] + 1)
+        message, action = frame.format(**values), LISTS.preference_actions[kind].format(**values)
+        kept = rng.sample(range(len(LISTS.pleasantries)), PLEASANTRIES_CHOSEN[number % len(PLEASANTRIES_CHOSEN)] + 1)
 
         def draft(numbers, values=values, action=action):
-            said = [PLEASANTRIES[n].format(**values) for n in sorted(numbers)]
+            said = [LISTS.pleasantries[n].format(**values) for n in sorted(numbers)]
             return [{"role": "assistant", "content": " ".join([action, *said])}]
 
         prompt = [{"role": "system", "content": PREFERENCE_SYSTEM}, {"role": "user", "content": message}]

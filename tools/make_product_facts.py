@@ -1,7 +1,7 @@
 """Write data/product_facts/: documents of an invented shop, and questions that they answer or do not answer.
 
 Example: `python tools/make_product_facts.py` rewrites the files, `--check` fails if they differ.
-Statements and questions are those of nano's small world (tools/nano_world/lexicon.py), so that nano can read an
+Statements and questions are those of nano's small world (tools/words/lexicon.yaml), so that nano can read an
 answer in a text; products, shops and towns bear names that its pre-training never showed.
 """
 
@@ -17,17 +17,14 @@ from pathlib import Path
 from statistics import median
 
 from generated import write_or_check
-from nano_world import lexicon
-from nano_world.compose import UNKNOWN
+from nano_world.compose import UNKNOWN, lexicon
+from words import read_words
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "product_facts"
 SEED = 20261123
 COUNTS_START, COUNTS_END = "<!-- written by the tool -->", "<!-- end of what the tool writes -->"
 
-BRANDS = ("Velora", "Oskellen", "Quillane")
-TOWNS = ("Tarnwick", "Brindlemoor")
-SHOP_WORDS = ("Corner", "Market", "House", "Garden", "Barn", "Tools", "Kitchen", "Express", "Outlet", "Gallery")
-TOWN_WORDS = ("Bridge", "Hill", "Bay", "Mill", "Cross", "Green", "Park", "Station", "Harbour", "Fields")
+LISTS = read_words("product_facts")
 N_PRODUCTS = 160
 SYSTEM = "You help customers of an online shop."
 
@@ -36,30 +33,9 @@ SHOP = ("manager", "shop_city", "opening_hour", "closing_day", "staff")
 TOWN = ("mayor", "market_day", "bridges", "city_food")
 PERSON = ("phone_extension", "meeting_day", "language")
 DELIVERY = ("arrival_day", "buyer", "shop_delivery")
-RELATIONS = {r["name"]: r for r in lexicon.RELATIONS if r["name"] in (*SHEET, *SHOP, *TOWN, *PERSON, *DELIVERY)}
+RELATIONS = {r["name"]: r for r in lexicon.relations if r["name"] in (*SHEET, *SHOP, *TOWN, *PERSON, *DELIVERY)}
 
-# Asked from the value to the subject; within the corpus each value of these relations occurs once.
-REVERSED = {
-    "price": "Which product costs {v} pounds?",
-    "shelf": "Which product is on shelf {v}?",
-    "buyer": "What did {v} buy?",
-    "manager": "Which shop does {v} run?",
-    "mayor": "Which town has {v} as its mayor?",
-    "bridges": "Which town has {v} bridges?",
-    "phone_extension": "Who answers at extension {v}?",
-}
-# (first fact, second fact): its question; the value of the first is the subject of the second.
-TWO_HOP = {
-    ("shop_city", "mayor"): "Who is the mayor of the town where {s} is?",
-    ("shop_city", "market_day"): "When is the market in the town where {s} is?",
-    ("shop_city", "bridges"): "How many bridges are there in the town where {s} is?",
-    ("manager", "phone_extension"): "What is the extension of the manager of {s}?",
-    ("manager", "meeting_day"): "When can the manager of {s} see me?",
-    ("manager", "language"): "Which language does the manager of {s} speak?",
-    ("buyer", "phone_extension"): "What is the extension of the buyer of the {s}?",
-    ("buyer", "meeting_day"): "When can the buyer of the {s} see me?",
-    ("buyer", "language"): "Which language does the buyer of the {s} speak?",
-}
+TWO_HOP = {tuple(two.split()): question for two, question in LISTS.two_hop.items()}
 SIZES = {
     "validation": {"taught": 40, "paraphrase": 40, "reversed": 25, "never_told": 25, "two_hop": 20},
     "test": {"taught": 90, "paraphrase": 90, "reversed": 60, "never_told": 60, "two_hop": 50},
@@ -91,21 +67,21 @@ class Corpus:
         self.documents: list[dict] = []
         self.facts: list[Fact] = []
         self.unique = {name: self.deck(name) for name in ("price", "shelf", "bridges", "phone_extension")}
-        first_names = lexicon.FIRST_NAMES[:]
+        first_names = lexicon.first_names[:]
         rng.shuffle(first_names)
         self.people = tuple(first_names)
         self.unique |= dict.fromkeys(("manager", "mayor", "buyer"), first_names)  # nobody is two of these
 
-        names = [f"{brand} {product['name']}" for brand in BRANDS for product in lexicon.PRODUCTS]
+        names = [f"{brand} {product['name']}" for brand in LISTS.brands for product in lexicon.products]
         rng.shuffle(names)
         self.products, self.other_products = names[:N_PRODUCTS], names[N_PRODUCTS:]
-        self.shops = [f"{brand} {word}" for brand in BRANDS for word in SHOP_WORDS]
-        self.towns = [f"{town} {word}" for town in TOWNS for word in TOWN_WORDS]
+        self.shops = [f"{brand} {word}" for brand in LISTS.brands for word in LISTS.shop_words]
+        self.towns = [f"{town} {word}" for town in LISTS.towns for word in LISTS.town_words]
         self.write()
 
     def deck(self, relation: str) -> list[str]:
         """All numbers of a relation in a random order, for values that must not occur twice."""
-        low, high = RELATIONS[relation]["low"], RELATIONS[relation]["high"]
+        low, high = int(RELATIONS[relation]["low"]), int(RELATIONS[relation]["high"])
         numbers = list(map(str, range(low, high + 1)))
         self.rng.shuffle(numbers)
         return numbers
@@ -118,7 +94,7 @@ class Corpus:
             return self.rng.choice(self.towns)
         known = RELATIONS[relation]
         if known["values"] == "number":
-            return str(self.rng.randrange(known["low"], known["high"] + 1))
+            return str(self.rng.randint(int(known["low"]), int(known["high"])))
         values = known["values"]
         return self.rng.choice(getattr(lexicon, values) if isinstance(values, str) else values)
 
@@ -218,14 +194,14 @@ class Questions:
         hops = self.in_turn(hops, lambda pair: (pair[0].relation, pair[1].relation))
         hops = self.claim(split, hops, sizes["two_hop"])
         turns = self.in_turn(self.corpus.facts, lambda fact: fact.relation)
-        backwards = [(fact,) for fact in turns if fact.relation in REVERSED]
+        backwards = [(fact,) for fact in turns if fact.relation in LISTS.reversed]
         backwards = self.claim(split, backwards, sizes["reversed"])
-        others = [(fact,) for fact in turns if fact.relation not in REVERSED]
+        others = [(fact,) for fact in turns if fact.relation not in LISTS.reversed]
         asked = backwards + self.claim(split, others, sizes["taught"] - sizes["reversed"])
 
         rows = [self.ask("taught", self.wording(fact.relation, "train"), (fact,)) for (fact,) in asked]
         rows += [self.ask("paraphrase", self.wording(fact.relation, split), (fact,)) for (fact,) in asked]
-        rows += [self.ask("reversed", REVERSED[fact.relation], (fact,)) for (fact,) in backwards]
+        rows += [self.ask("reversed", LISTS.reversed[fact.relation], (fact,)) for (fact,) in backwards]
         rows += self.unanswerable(sizes["never_told"])
         rows += [self.ask("two_hop", TWO_HOP[first.relation, last.relation], (first, last)) for first, last in hops]
         return self.number(split, rows)

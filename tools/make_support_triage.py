@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-import support_triage_heldout as heldout
-import support_triage_patterns as training
 from generated import write_or_check
+from words import read_lines, read_words
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "support_triage"
 SEED = 20261122
@@ -82,18 +81,18 @@ class Shop:
     brands: list[str]
 
 
-def read_patterns(text: str) -> list[Pattern]:
-    """Patterns of one text block; the form is described in support_triage_patterns.py."""
+def read_patterns(name: str) -> list[Pattern]:
+    """Patterns of one file of tools/words; the form is described in support_triage_train.txt."""
     patterns: list[Pattern] = []
-    for line in text.replace("\n    ", " ").splitlines():
+    for line in read_lines(name):
         if line.startswith("##"):
             kind, split, label = [*line[2:].split(), ""][:3]
             number = 0
-        elif line:
+        else:
             number += 1
             fields, sentence = line.split(" | ")
-            name = f"{split}.{label or kind}.{number:02d}"
-            patterns.append(Pattern(name, kind, split, label, tuple(fields.split()), sentence))
+            pattern_id = f"{split}.{label or kind}.{number:02d}"
+            patterns.append(Pattern(pattern_id, kind, split, label, tuple(fields.split()), sentence))
     return patterns
 
 
@@ -105,9 +104,10 @@ def shop_of(name: str, products: dict[str, str], brands: list[str]) -> Shop:
     return Shop(name, tags, brands)
 
 
-PATTERNS = read_patterns(training.PATTERNS) + read_patterns(heldout.PATTERNS)
-BRIGHTWATER = shop_of("Brightwater team", training.BRIGHTWATER, training.BRIGHTWATER_BRANDS)
-OTHER_SHOP = shop_of("Pike and Rowan", heldout.OTHER_SHOP, heldout.OTHER_SHOP_BRANDS)
+PATTERNS = read_patterns("support_triage_train") + read_patterns("support_triage_heldout")
+SHOPS = read_words("shops")
+BRIGHTWATER = shop_of("Brightwater team", SHOPS.brightwater, SHOPS.brightwater_brands)
+OTHER_SHOP = shop_of("Pike and Rowan", SHOPS.other_shop, SHOPS.other_shop_brands)
 
 
 def pool(split: str, kind: str, label: str = "") -> list[Pattern]:

@@ -28,8 +28,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
-from nano_world import inbox, lexicon  # noqa: E402
-from nano_world.compose import UNKNOWN, Doc, World, is_heldout  # noqa: E402
+from nano_world.compose import UNKNOWN, Doc, World, inbox, is_heldout, lexicon, prompts  # noqa: E402
 
 from ftlab.errors import DataError, FtlabError, ModelError  # noqa: E402
 
@@ -40,7 +39,7 @@ MEASURE_SEEDS, PROBE_SEEDS = 2_000_000_000, 3_000_000_000
 SKILLS = ("copy", "reverse", "sort", "sort_numbers", "largest", "smallest", "first", "last", "count", "sum",
           "difference", "repeat_n", "yes_no_mentions")  # fmt: skip
 NAMED_TASKS = ("extract", "classify", "classify_described", "json", "qa_context", "polite_reply", *SKILLS)
-ENTITIES = re.compile(r"\d+|\b(?:" + "|".join([*(p["name"] for p in lexicon.PRODUCTS), *lexicon.FIRST_NAMES]) + r")\b")
+ENTITIES = re.compile(r"\d+|\b(?:" + "|".join([*(p["name"] for p in lexicon.products), *lexicon.first_names]) + r")\b")
 
 
 class Exam(World):
@@ -152,8 +151,8 @@ def polite_reply(seed: int) -> Question | None:
 def polite_rewrite(seed: int) -> Question:
     """A rude sentence that pre-training has shown with its polite form, asked for in new words."""
     exam = Exam(seed)
-    rude, polite = exam.pick([pair for pair in lexicon.RUDE_POLITE if not is_heldout(str(pair))])
-    instruction = exam.pattern(lexicon.INSTRUCTIONS["rewrite_polite"])
+    rude, polite = exam.pick([pair for pair in lexicon.rude_polite if not is_heldout(str(pair))])
+    instruction = exam.pattern(prompts.instructions["rewrite_polite"])
     return Question(exam.chat("polite", instruction, [(rude, polite)]))
 
 
@@ -265,7 +264,7 @@ def score(task: str, questions: list[Question], answers: list[str]) -> list[Scor
 
 def same_class(text: str, reference: str) -> float:
     """1 where the text is one of the descriptions of the class that the reference describes."""
-    worlds = (inbox.ISSUES, inbox.MOODS, inbox.WHEN, inbox.WANTS, lexicon.CLINIC)
+    worlds = (inbox.issues, inbox.moods, inbox.when, inbox.wants, lexicon.clinic)
     classes = [entry["descriptions"] for bank in worlds for entry in bank.values()]
     return float(any(text.strip() in words and reference in words for words in classes))
 
@@ -405,7 +404,7 @@ def write_card(folder: Path, model, tokenizer, scores: list[Score]) -> None:
         architecture=architecture_text(model, tokenizer, folder),
         recipe=recipe_text(json.loads(record.read_text()) if record.exists() else None),
         scores=score_table(scores),
-        seen=", ".join(name for name in NAMED_TASKS if not any(map(is_heldout, lexicon.INSTRUCTIONS[name]))),
+        seen=", ".join(name for name in NAMED_TASKS if not any(map(is_heldout, prompts.instructions[name]))),
         weak=weak_tasks(scores),
         measured=f"{date.today()}, fp32 on {model.device.type}, "
         + ", ".join(f"{name} {number}" for name, number in versions().items()),

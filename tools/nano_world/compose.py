@@ -11,7 +11,10 @@ import zlib
 from dataclasses import dataclass, field
 from functools import cache
 
-from . import inbox, lexicon
+from words import pairs, read_words
+
+inbox, lexicon, prompts = (read_words(name) for name in ("inbox", "lexicon", "prompts"))
+lexicon.rude_polite = pairs(lexicon.rude_polite)
 
 UNKNOWN = "I do not know."
 
@@ -64,8 +67,8 @@ SYLLABLES = [
 SKILLS = ["copy", "reverse", "sort", "sort_numbers", "largest", "smallest", "count", "sum", "difference", "first",
           "last", "repeat_n", "yes_no_mentions"]  # fmt: skip
 HARD_SKILLS = ["copy", "reverse", "sort", "sort_numbers", "sum", "difference", "yes_no_mentions"]
-SENTENCE_BANKS = [("issue", inbox.ISSUES)] * 4 + [("complaint", lexicon.CLINIC), ("mood", inbox.MOODS),
-                                                  ("when", inbox.WHEN), ("want", inbox.WANTS)]  # fmt: skip
+SENTENCE_BANKS = [("issue", inbox.issues)] * 4 + [("complaint", lexicon.clinic), ("mood", inbox.moods),
+                                                  ("when", inbox.when), ("want", inbox.wants)]  # fmt: skip
 KEY_ENDS = ["no", "id", "name", "type", "date", "box", "set", "line", "mark", "one", "two"]
 ENDINGS = ["", "", "n", "r", "s", "t", "l", "x", "m", "nd", "ck", "sh"]
 
@@ -127,7 +130,7 @@ class World:
 
     def odd_key(self) -> str:
         """A key that does not tell what it holds: 'tralex', 'spoon', 'spoon_no'."""
-        word = self.made_up() if self.chance(0.5) else self.pick(lexicon.NOUNS).replace(" ", "_")
+        word = self.made_up() if self.chance(0.5) else self.pick(lexicon.nouns).replace(" ", "_")
         return f"{word}_{self.pick(KEY_ENDS)}" if self.chance(0.25) else word
 
     def code(self) -> str:
@@ -138,15 +141,15 @@ class World:
 
     def slots(self) -> dict:
         return {
-            "product": self.pick(lexicon.PRODUCTS)["name"], "order": self.digits(self.pick([4, 5, 6, 6, 6, 7])),
-            "day": self.pick(lexicon.DAYS), "name": self.pick(lexicon.FIRST_NAMES), "city": self.pick(lexicon.CITIES),
+            "product": self.pick(lexicon.products)["name"], "order": self.digits(self.pick([4, 5, 6, 6, 6, 7])),
+            "day": self.pick(lexicon.days), "name": self.pick(lexicon.first_names), "city": self.pick(lexicon.cities),
             "price": self.pick(["{}", "{}.50", "{}.99"]).format(self.rng.randrange(3, 400)),
             "number": self.digits(self.pick([3, 4, 5, 6, 6, 7, 8, 10])), "n": str(self.rng.randrange(2, 10)),
             "age": str(self.rng.randrange(2, 95)), "days": str(self.rng.randrange(2, 15)),
-            "food": self.pick(lexicon.FOODS), "animal": self.pick(lexicon.ANIMALS),
-            "colour": self.pick(lexicon.COLOURS),
-            "noun": self.pick(lexicon.NOUNS), "job": self.pick(lexicon.JOBS), "hobby": self.pick(lexicon.HOBBIES),
-            "month": self.pick(lexicon.MONTHS), "adjective": self.pick(lexicon.ADJECTIVES),
+            "food": self.pick(lexicon.foods), "animal": self.pick(lexicon.animals),
+            "colour": self.pick(lexicon.colours),
+            "noun": self.pick(lexicon.nouns), "job": self.pick(lexicon.jobs), "hobby": self.pick(lexicon.hobbies),
+            "month": self.pick(lexicon.months), "adjective": self.pick(lexicon.adjectives),
         }  # fmt: skip
 
     def noisy(self, text: str) -> str:
@@ -170,10 +173,10 @@ class World:
     def ticket(self) -> Case:
         """A customer's message with its issue, mood, timing, wish, item and order number."""
         s = self.slots()
-        issue = self.pick(list(inbox.ISSUES))
-        bank = inbox.ISSUES[issue]
-        mood = "happy" if issue == "praise" else self.pick(list(inbox.MOODS)) if self.chance(0.75) else "calm"
-        when = self.pick(list(inbox.WHEN)) if self.chance(0.6) else "usual"
+        issue = self.pick(list(inbox.issues))
+        bank = inbox.issues[issue]
+        mood = "happy" if issue == "praise" else self.pick(list(inbox.moods)) if self.chance(0.75) else "calm"
+        when = self.pick(list(inbox.when)) if self.chance(0.6) else "usual"
         if issue == "smoke_or_injury":
             when = "danger"
         want = self.pick(bank["wants"])
@@ -182,18 +185,18 @@ class World:
             first.append(self.pattern(bank["patterns"]))
         rest = []
         if mood != "calm" or self.chance(0.3):
-            rest.append(self.pattern(inbox.MOODS[mood]["patterns"]))
+            rest.append(self.pattern(inbox.moods[mood]["patterns"]))
         if when != "usual" or self.chance(0.25):
-            rest.append(self.pattern(inbox.WHEN[when]["patterns"]))
+            rest.append(self.pattern(inbox.when[when]["patterns"]))
         says_want = self.chance(0.6)
         if says_want:
-            rest.append(self.pattern(inbox.WANTS[want]["patterns"]))
+            rest.append(self.pattern(inbox.wants[want]["patterns"]))
         if self.chance(0.45):
-            rest.append(self.pattern(inbox.ORDER_MENTIONS))
+            rest.append(self.pattern(inbox.order_mentions))
         if self.chance(0.3):
-            rest.append(self.pattern(inbox.DECOYS))
+            rest.append(self.pattern(inbox.decoys))
         if self.chance(0.25):
-            rest.append(self.pattern(inbox.FILLERS))
+            rest.append(self.pattern(inbox.fillers))
         self.rng.shuffle(rest)
         if self.chance(0.75):
             parts = first + rest
@@ -201,10 +204,10 @@ class World:
             at = self.rng.randrange(len(rest) + 1)
             parts = rest[:at] + first + rest[at:]
         if self.chance(0.3):
-            parts.insert(0, self.pattern(inbox.OPENERS))
+            parts.insert(0, self.pattern(inbox.openers))
         signed = self.chance(0.3)
         if signed:
-            parts.append(self.pattern(inbox.CLOSERS))
+            parts.append(self.pattern(inbox.closers))
         joined = " ".join(parts)
         text = " ".join(p.format(**s | {"number": self.digits(self.pick([3, 4, 5, 6, 6, 8, 10]))}) for p in parts)
         if self.chance(0.12):
@@ -221,42 +224,42 @@ class World:
         if says_want or len(bank["wants"]) == 1:  # else nothing in the text tells
             classes["want"] = want
         return Case(text, copies, classes,
-                    {"issue": inbox.ISSUES, "mood": inbox.MOODS, "when": inbox.WHEN, "want": inbox.WANTS})  # fmt: skip
+                    {"issue": inbox.issues, "mood": inbox.moods, "when": inbox.when, "want": inbox.wants})  # fmt: skip
 
     def clinic_note(self) -> Case:
         s = self.slots()
-        complaint = self.pick(list(lexicon.CLINIC))
-        bank = lexicon.CLINIC[complaint]
+        complaint = self.pick(list(lexicon.clinic))
+        bank = lexicon.clinic[complaint]
         parts = [self.pattern(bank["patterns"]) for _ in range(self.pick([1, 1, 2]))]
         if self.chance(0.3):
             parts.append(self.pattern(bank["advice"]))
         if self.chance(0.2):
-            parts.append(self.pattern(lexicon.CLINIC_STORIES))
+            parts.append(self.pattern(lexicon.clinic_stories))
         joined = " ".join(parts)
         copies = {k: (s[k] if "{" + k + "}" in joined else None) for k in ("name", "age", "days")}
-        return Case(joined.format(**s), copies, {"complaint": complaint}, {"complaint": lexicon.CLINIC})
+        return Case(joined.format(**s), copies, {"complaint": complaint}, {"complaint": lexicon.clinic})
 
     # ---- facts about subjects ----------------------------------------------------------------------------------
 
     def subject(self, kind: str) -> str:
         if kind == "person":
-            name = self.pick(lexicon.FIRST_NAMES)
-            return f"{name} {self.pick(lexicon.LAST_NAMES)}" if self.chance(0.25) else name
+            name = self.pick(lexicon.first_names)
+            return f"{name} {self.pick(lexicon.last_names)}" if self.chance(0.25) else name
         if kind == "product":
-            name = self.pick(lexicon.PRODUCTS)["name"]
+            name = self.pick(lexicon.products)["name"]
             return f"{self.made_up().title()} {name}" if self.chance(0.3) else name
-        return self.pick({"city": lexicon.CITIES, "animal": lexicon.ANIMALS, "shop": lexicon.SHOPS}[kind])
+        return self.pick({"city": lexicon.cities, "animal": lexicon.animals, "shop": lexicon.shops}[kind])
 
     def value(self, relation: dict) -> str:
         values = relation["values"]
         if values == "number":
-            return str(self.rng.randrange(relation["low"], relation["high"] + 1))
+            return str(self.rng.randint(int(relation["low"]), int(relation["high"])))
         return self.pick(getattr(lexicon, values) if isinstance(values, str) else values)
 
     def facts(self, n: int):
         """n statements about a few subjects: list of (subject, relation, value, sentence)."""
         by_kind = {}
-        for relation in lexicon.RELATIONS:
+        for relation in lexicon.relations:
             by_kind.setdefault(relation["subject"], []).append(relation)
         kinds = [self.pick(list(by_kind)) for _ in range(self.pick([1, 1, 2]))]
         subjects = {}
@@ -291,9 +294,9 @@ class World:
         for key in chosen:
             while True:
                 name = {"plain": lambda k=key: self.pick(bank[k]["names"]), "made_up": self.made_up, "code": self.code,
-                        "noun": lambda: self.pick(lexicon.NOUNS)}[style]()  # fmt: skip
+                        "noun": lambda: self.pick(lexicon.nouns)}[style]()  # fmt: skip
                 if self.chance(0.06):
-                    name = name + "_" + self.pick([self.made_up(), self.pick(lexicon.NOUNS), "desk", "team", "one"])
+                    name = name + "_" + self.pick([self.made_up(), self.pick(lexicon.nouns), "desk", "team", "one"])
                 if name not in used:
                     break
                 if len(used) > 40 or style == "plain" and set(bank[key]["names"]) <= used:
@@ -322,7 +325,7 @@ class World:
         if in_system:
             turns.append(("system", instruction))
         elif system or self.chance(0.25):
-            turns.append(("system", system or self.pattern(lexicon.SYSTEMS)))
+            turns.append(("system", system or self.pattern(prompts.systems)))
         joint = self.pick(["\n", " ", "\n\n"] if instruction.endswith((".", "?", "!", ":")) else ["\n", "\n\n"])
         repeat = self.chance(0.5)
         for i, (t, a) in enumerate(texts):
@@ -344,13 +347,13 @@ class World:
     def text(self) -> Doc:
         s, lines = self.slots(), []
         for _ in range(self.pick([2, 3, 4, 5])):
-            bank = self.pick(["STORIES", "FACTS", "TEMPLATES_STORY", "CLINIC_STORIES", "HELP", "SHOP", "RUDE"])
-            if bank == "HELP":
-                lines.append(self.pattern(inbox.HELP))
-            elif bank == "SHOP":
-                lines.append(self.pattern(inbox.STORIES))
-            elif bank == "RUDE":
-                lines.append(self.pattern(lexicon.RUDE_POLITE)[self.rng.randrange(2)])
+            bank = self.pick(["stories", "facts", "templates_story", "clinic_stories", "help", "shop", "rude"])
+            if bank == "help":
+                lines.append(self.pattern(inbox.help))
+            elif bank == "shop":
+                lines.append(self.pattern(inbox.stories))
+            elif bank == "rude":
+                lines.append(self.pattern(lexicon.rude_polite)[self.rng.randrange(2)])
             else:
                 lines.append(self.pattern(getattr(lexicon, bank)))
         return Doc("text", (("text", " ".join(p.format(**s) for p in lines)),))
@@ -380,7 +383,7 @@ class World:
         opts, style = self.options(bank, case.classes[attribute])
         described = style != "plain" or self.chance(0.4)
         task = "classify_described" if described else "classify"
-        instruction = self.pattern(lexicon.INSTRUCTIONS[task]).format(options=self.option_text(opts, described))
+        instruction = self.pattern(prompts.instructions[task]).format(options=self.option_text(opts, described))
         if self.chance(0.3):
             instruction = f"{self.pick(FIELD_PHRASES[attribute]).capitalize()}: {instruction}"
         names = {k: n for k, n, _ in opts}
@@ -400,9 +403,9 @@ class World:
         """Say in words what a text is about, how it is said, or what it asks for."""
         case = self.one_sentence() if self.chance(0.5) else self.case()
         attribute = self.pick([a for a in case.classes if a in ("issue", "complaint")] * 3 + list(case.classes))
-        wordings = lexicon.INSTRUCTIONS["describe"]
+        wordings = prompts.instructions["describe"]
         if attribute in ("issue", "complaint"):
-            wordings = wordings + lexicon.INSTRUCTIONS["summarise_subject"]
+            wordings = wordings + prompts.instructions["summarise_subject"]
         else:
             wordings = [w for w in wordings if "{field}" in w]
         instruction = self.pattern(wordings).format(field=self.pick(FIELD_PHRASES[attribute]))
@@ -412,7 +415,7 @@ class World:
         more = [a for a in case.classes if a != attribute]
         self.rng.shuffle(more)
         for other in more[: self.pick([0, 1, 2, 3])]:  # further questions about the same text
-            asked = self.pattern([w for w in lexicon.INSTRUCTIONS["describe"] if "{field}" in w])
+            asked = self.pattern([w for w in prompts.instructions["describe"] if "{field}" in w])
             turns += [("user", asked.format(field=self.pick(FIELD_PHRASES[other]))),
                       ("assistant", self.description(case, other))]  # fmt: skip
         return Doc("describe", tuple(turns))
@@ -428,24 +431,24 @@ class World:
 
     def same_topic(self) -> Doc:
         """Yes or no: are two sentences about the same matter?"""
-        bank = inbox.ISSUES if self.chance(0.8) else lexicon.CLINIC
+        bank = inbox.issues if self.chance(0.8) else lexicon.clinic
         key = self.pick(list(bank))
         same = self.chance(0.5)
         other = key if same else self.pick([k for k in bank if k != key])
         a, b = self.sentence(bank, key), self.sentence(bank, other)
         if a == b:
             return self.same_topic()
-        instruction = self.pattern(lexicon.INSTRUCTIONS["same_topic"]).format(a=a, b=b)
+        instruction = self.pattern(prompts.instructions["same_topic"]).format(a=a, b=b)
         return self.chat("same_topic", instruction, [("", "yes" if same else "no")])
 
     def which_text(self) -> Doc:
         """The number of the one text that a description fits."""
-        bank = inbox.ISSUES if self.chance(0.8) else lexicon.CLINIC
+        bank = inbox.issues if self.chance(0.8) else lexicon.clinic
         keys = self.rng.sample(list(bank), self.pick([2, 3, 4]))
         at = self.rng.randrange(len(keys))
         texts = "\n".join(f"{i}. {self.sentence(bank, key)}" for i, key in enumerate(keys, start=1))
         description = self.pick(bank[keys[at]]["descriptions"])
-        instruction = self.pattern(lexicon.INSTRUCTIONS["which_text"]).format(texts=texts, description=description)
+        instruction = self.pattern(prompts.instructions["which_text"]).format(texts=texts, description=description)
         return self.chat("which_text", instruction, [("", str(at + 1))])
 
     def extract(self) -> Doc:
@@ -456,7 +459,7 @@ class World:
         phrase = self.pick(
             [self.pick(KEY_NAMES[key]).replace("_", " "), self.pick(FIELD_PHRASES[key]).removeprefix("the ")]
         )
-        instruction = self.pattern(lexicon.INSTRUCTIONS["extract"]).format(field=phrase)
+        instruction = self.pattern(prompts.instructions["extract"]).format(field=phrase)
         if self.chance(0.6):
             instruction += f" If there is none, say {none}."
         elif case.copies[key] is None:
@@ -508,7 +511,7 @@ class World:
             keys = "\n" + "\n".join(f"{mark}{n}: {d}" for n, d in lines) + "\n"
         else:
             keys = self.pick(["; ", ", "]).join(f"{n} ({d})" for n, d in lines)
-        instruction = self.pattern(lexicon.INSTRUCTIONS["json"]).format(keys=keys).strip()
+        instruction = self.pattern(prompts.instructions["json"]).format(keys=keys).strip()
         if self.chance(0.4):
             instruction += " " if instruction.endswith((".", "?", "!")) else "\n"
             instruction += self.pick(
@@ -540,7 +543,7 @@ class World:
     def profile_json(self) -> Doc:
         """A record of facts about one subject, with keys named after relations; null where not stated."""
         by_kind = {}
-        for relation in lexicon.RELATIONS:
+        for relation in lexicon.relations:
             by_kind.setdefault(relation["subject"], []).append(relation)
         kind = self.pick([k for k in by_kind if len(by_kind[k]) > 1])
         relations = by_kind[kind][:]
@@ -560,7 +563,7 @@ class World:
                     lines.append(self.pattern(r["statements"]).format(s=s, v=self.value(r)))
             self.rng.shuffle(lines)
             shots.append((" ".join(lines) or f"This is about {s}.", json.dumps(record)))
-        instruction = self.pattern(lexicon.INSTRUCTIONS["json"]).format(keys=", ".join(dict.fromkeys(names.values())))
+        instruction = self.pattern(prompts.instructions["json"]).format(keys=", ".join(dict.fromkeys(names.values())))
         return self.chat("json", instruction, shots)
 
     def qa_context(self) -> Doc:
@@ -576,7 +579,7 @@ class World:
             else:
                 s = self.pick(list(subjects)) if self.chance(0.7) else self.subject("person")
                 r = self.pick(
-                    by_kind[subjects.get(s, "person")] if subjects.get(s, "person") in by_kind else lexicon.RELATIONS
+                    by_kind[subjects.get(s, "person")] if subjects.get(s, "person") in by_kind else lexicon.relations
                 )
                 if any((f[0], f[1]["name"]) == (s, r["name"]) for f in found):
                     continue
@@ -585,13 +588,13 @@ class World:
         if not qas:
             return self.qa_context()
         first, *rest = qas
-        instruction = self.pattern(lexicon.INSTRUCTIONS["qa_context"]).format(question=first[0])
+        instruction = self.pattern(prompts.instructions["qa_context"]).format(question=first[0])
         turns = []
         form = self.rng.randrange(4)
         if form == 0:
             turns += [("system", context), ("user", first[0])]
         elif form == 1:
-            turns += [("system", self.pattern(lexicon.SYSTEMS)), ("user", f"{context}\n{instruction}")]
+            turns += [("system", self.pattern(prompts.systems)), ("user", f"{context}\n{instruction}")]
         elif form == 2:
             turns += [
                 ("user", f"{instruction}\n{context}" if "above" not in instruction else f"{context}\n\n{instruction}")
@@ -612,16 +615,16 @@ class World:
 
     def qa_alone(self) -> Doc:
         """The same questions with nothing to answer them from."""
-        r = self.pick(lexicon.RELATIONS)
+        r = self.pick(lexicon.relations)
         question = self.pattern(r["questions"]).format(s=self.subject(r["subject"]))
-        head = (("system", self.pattern(lexicon.SYSTEMS)),) if self.chance(0.5) else ()
+        head = (("system", self.pattern(prompts.systems)),) if self.chance(0.5) else ()
         return Doc("qa_alone", (*head, ("user", question), ("assistant", UNKNOWN)))
 
     def skill(self, name: str | None = None) -> Doc:
         """General skills on short lists and numbers: the probe for forgetting."""
         name = name or self.pick(SKILLS + 2 * HARD_SKILLS)
         bank = self.pick(
-            [lexicon.NOUNS, lexicon.NOUNS, lexicon.ANIMALS, lexicon.FOODS, lexicon.COLOURS, lexicon.FIRST_NAMES]
+            [lexicon.nouns, lexicon.nouns, lexicon.animals, lexicon.foods, lexicon.colours, lexicon.first_names]
         )
         k = self.pick([3, 3, 4, 4, 5, 6])
         items = self.rng.sample(bank, k) if self.chance(0.85) else [self.made_up() for _ in range(k)]
@@ -637,10 +640,10 @@ class World:
         word = self.pick(items)
         if name == "yes_no_mentions":
             text = self.text().turns[0][1]
-            inside = sorted(set(re.findall(r"[a-z]+", text)) & {*lexicon.NOUNS, *lexicon.FOODS, *lexicon.ANIMALS})
-            word = self.pick(inside) if inside and self.chance(0.6) else self.pick(lexicon.NOUNS)
+            inside = sorted(set(re.findall(r"[a-z]+", text)) & {*lexicon.nouns, *lexicon.foods, *lexicon.animals})
+            word = self.pick(inside) if inside and self.chance(0.6) else self.pick(lexicon.nouns)
             answer = "yes" if re.search(rf"\b{word}\b", text) else "no"
-            instruction = self.pattern(lexicon.INSTRUCTIONS[name]).format(word=word)
+            instruction = self.pattern(prompts.instructions[name]).format(word=word)
             return self.chat("skill:" + name, instruction, [(text, answer)])
         answer = {
             "copy": lambda: joint.join(items), "reverse": lambda: joint.join(reversed(items)),
@@ -651,30 +654,30 @@ class World:
         }[name]()  # fmt: skip
         if name == "repeat_n":
             slots["items"] = word
-        instruction = self.pattern(lexicon.INSTRUCTIONS[name]).format(**slots, a=a, b=b, n=n, word=word)
-        head = (("system", self.pattern(lexicon.SYSTEMS)),) if self.chance(0.25) else ()
+        instruction = self.pattern(prompts.instructions[name]).format(**slots, a=a, b=b, n=n, word=word)
+        head = (("system", self.pattern(prompts.systems)),) if self.chance(0.25) else ()
         return Doc("skill:" + name, (*head, ("user", instruction), ("assistant", answer)))
 
     def polite(self) -> Doc:
         """Answer a customer politely, or say a rude sentence politely."""
         if self.chance(0.4):
-            rude, polite = self.pattern(lexicon.RUDE_POLITE)
-            return self.chat("polite", self.pattern(lexicon.INSTRUCTIONS["rewrite_polite"]), [(rude, polite)])
-        issue = self.pick(list(inbox.REPLIES))
+            rude, polite = self.pattern(lexicon.rude_polite)
+            return self.chat("polite", self.pattern(prompts.instructions["rewrite_polite"]), [(rude, polite)])
+        issue = self.pick(list(inbox.replies))
         s = self.slots()
-        text = self.pattern(inbox.ISSUES[issue]["patterns"]).format(**s)
-        reply = self.pattern(inbox.REPLIES[issue])
+        text = self.pattern(inbox.issues[issue]["patterns"]).format(**s)
+        reply = self.pattern(inbox.replies[issue])
         if any("{" + k + "}" in reply and s[k] not in text for k in ("product", "order", "name")):
             text += " " + " ".join(
                 f.format(**s)
                 for k, f in (("product", "It is the {product}."), ("order", "Order {order}."), ("name", "{name}"))
                 if s[k] not in text
             )  # noqa: E501
-        return self.chat("polite", self.pattern(lexicon.INSTRUCTIONS["polite_reply"]), [(text, reply.format(**s))])
+        return self.chat("polite", self.pattern(prompts.instructions["polite_reply"]), [(text, reply.format(**s))])
 
     def replies_few_shot_words(self) -> Doc:
         """A pattern shown by examples only, with invented words: in-context learning at its barest."""
-        keys = [self.made_up() if self.chance(0.5) else self.pick(lexicon.NOUNS) for _ in range(self.pick([2, 3, 4]))]
+        keys = [self.made_up() if self.chance(0.5) else self.pick(lexicon.nouns) for _ in range(self.pick([2, 3, 4]))]
         keys = list(dict.fromkeys(keys))
         values = {k: (self.code() if self.chance(0.5) else self.made_up()) for k in keys}
         order = keys + [self.pick(keys) for _ in range(self.pick([1, 2, 4]))]
