@@ -25,7 +25,7 @@ test: setup ## unit tests (ARGS="-k name" chooses)
 course: setup ## build and run every notebook
 	@$(PY) tools/build_notebooks.py --run-all
 
-check: setup ## lint, notebooks fresh, links, coverage map, data as generated
+check: setup ## lint, notebooks fresh, links, coverage map, data as generated, figures
 	@$(PY) -m ruff check .
 	@$(PY) tools/build_notebooks.py --check
 	@$(PY) tools/check.py

@@ -12,6 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
 import build_notebooks as bn  # noqa: E402
+from notebook_freshness import imported_files  # noqa: E402
+from notebook_outputs import WIDGET_STATE, WIDGET_VIEW  # noqa: E402
+from notebook_source import cell_id  # noqa: E402
 
 HEADER = "# ---\n# ftlab:\n#   reads: []\n# ---\n\n"
 INTRO = "# %% [markdown]\n# # Title\n# **Question:** why? **Minutes:** 1. **Hardware:** any.\n\n"
@@ -50,9 +53,9 @@ def built(tmp_path_factory):
     shutil.copytree(ROOT / "tests/fixtures/notebooks", root / "notebooks")
     (root / "data").mkdir()
     (root / "data/numbers.txt").write_text("1\n2\n3\n4\n")
-    for name in ("__init__", "exercises/__init__", "exercises/engine", "exercises/train", "plots", "errors"):
-        (root / f"ftlab/{name}.py").parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / f"ftlab/{name}.py", root / f"ftlab/{name}.py")
+    for path in imported_files(next((ROOT / "tests/fixtures/notebooks/src").glob("*.py")), ROOT):
+        (root / path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, root / path.relative_to(ROOT))
     (root / "ftlab/unused.py").write_text("")
     assert bn.main([], root) == 0
     return root
@@ -103,8 +106,8 @@ def test_outputs_are_tidy(built):
 def test_widgets_keep_a_state_that_their_view_finds(built):
     notebook = read(built)
     view = cell_with(notebook, "IntSlider").outputs[0].data
-    state = notebook.metadata.widgets[bn.WIDGET_STATE]["state"]
-    model = state[view[bn.WIDGET_VIEW]["model_id"]]
+    state = notebook.metadata.widgets[WIDGET_STATE]["state"]
+    model = state[view[WIDGET_VIEW]["model_id"]]
     assert model["model_name"] == "VBoxModel"
     assert all(child.removeprefix("IPY_MODEL_") in state for child in model["state"]["children"])
     assert view["text/plain"] == "Run this cell to see its controls."
@@ -127,8 +130,8 @@ def test_a_rebuild_gives_the_same_file(course):
 
 def test_cell_ids_change_only_with_their_own_text():
     one, two = {}, {}
-    first = [bn.cell_id(text, one) for text in ("a", "b", "a")]
-    second = [bn.cell_id(text, two) for text in ("a", "new", "b", "a")]
+    first = [cell_id(text, one) for text in ("a", "b", "a")]
+    second = [cell_id(text, two) for text in ("a", "new", "b", "a")]
     assert second[:1] + second[2:] == first
     assert len(set(first)) == 3
 
@@ -186,11 +189,46 @@ def test_imports_are_followed_through_packages_relative_names_and_functions(tmp_
         (tmp_path / name).write_text(text)
     source = tmp_path / "source.py"
     source.write_text("import json\nimport ftlab.a as a\n")
-    names = [path.relative_to(tmp_path / "ftlab").as_posix() for path in bn.imported_files(source, tmp_path)]
+    names = [path.relative_to(tmp_path / "ftlab").as_posix() for path in imported_files(source, tmp_path)]
     assert names == ["__init__.py", "a.py", "data/__init__.py", "data/schema.py", "data/split.py"]
     source.write_text("# !ftlab check train.jsonl\n")
-    names = [path.name for path in bn.imported_files(source, tmp_path)]
+    names = [path.name for path in imported_files(source, tmp_path)]
     assert names == ["__init__.py", "cli.py"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reached"),
+    [
+        ("import ftlab\n", []),
+        ("from ftlab import home\n", []),
+        ("from ftlab import a\n", ["a", "b"]),
+        ("import ftlab.b\n", ["b"]),
+        ("def later():\n    from ftlab import b\n", ["b"]),
+        ("from ftlab.c import something\n", ["b", "c"]),
+    ],
+)
+def test_only_what_runs_is_followed(tmp_path, text, reached):
+    """The package's own file drags in nothing, nor do imports for type checkers only, which change no output."""
+    (tmp_path / "ftlab").mkdir()
+    for name, content in {
+        "__init__": "def home(): ...\n",
+        "a": "import typing\n\nif typing.TYPE_CHECKING:\n    from ftlab import c\nelse:\n    from . import b\n",
+        "b": "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    import ftlab.c\n",
+        "c": "from ftlab.b import something\n",
+    }.items():
+        (tmp_path / f"ftlab/{name}.py").write_text(content)
+    source = tmp_path / "source.py"
+    source.write_text(text)
+    assert [path.stem for path in imported_files(source, tmp_path)] == ["__init__", *reached]
+
+
+def test_the_table_says_what_a_change_in_each_module_makes_stale(course, capsys):
+    (course / "ftlab/unused.py").write_text("x = 1\n")
+    assert bn.main(["--stale-by-module"], course) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    assert ["1", "ftlab/plots.py", "00"] in lines
+    assert ["0", "ftlab/unused.py"] in lines
+    assert lines[-1][0] == str(sum(int(line[0]) for line in lines[:-1]))
 
 
 # ---- running
@@ -347,7 +385,7 @@ def test_a_notebook_that_is_too_big_in_sum_is_found():
 
 
 def test_progress_bars_go_and_streams_join():
-    bar = {bn.WIDGET_VIEW: {"model_id": "a"}, "text/plain": "  0%|          | 0/10 [00:00<?, ?it/s]"}
+    bar = {WIDGET_VIEW: {"model_id": "a"}, "text/plain": "  0%|          | 0/10 [00:00<?, ?it/s]"}
     html = {"text/html": "<div><progress value='3' max='4'></progress> [4/4] <table>5.2</table></div>"}
     cell = code_cell(
         stream("a\n"),
@@ -358,7 +396,7 @@ def test_progress_bars_go_and_streams_join():
     )
     notebook = notebook_of(cell)
     notebook.metadata["widgets"] = {
-        bn.WIDGET_STATE: {"state": {"a": {"model_name": "HBoxModel", "state": {}}}}
+        WIDGET_STATE: {"state": {"a": {"model_name": "HBoxModel", "state": {}}}}
     }
     bn.tidy(notebook)
     assert [output.get("text") for output in cell.outputs] == ["a\n", "2/2\nb\n", None]

@@ -1,4 +1,4 @@
-"""Checks of the repository as a whole: links, the coverage map, names that must not be in a file.
+"""Checks of the repository as a whole: links, the coverage map, names that must not be in a file; and its size.
 
     .venv/bin/python tools/check.py
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import jupytext
+from figures import figures
 from markdown_it import MarkdownIt
 from mdit_py_plugins.anchors import anchors_plugin
 
@@ -42,7 +43,8 @@ MARKDOWN = MarkdownIt("commonmark").enable("table").use(anchors_plugin, max_leve
 
 
 def main() -> int:
-    """Print every finding; 1 when there is one."""
+    """Print the figures, then every finding; 1 when there is one."""
+    print("\n".join(figures(ROOT)))
     findings = [*broken_links(ROOT), *coverage_gaps(ROOT), *forbidden_names(ROOT)]
     for finding in findings:
         print(finding)
