@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftlab.checks import duplicates
-from ftlab.checks.duplicates import clusters, duplicates_to_drop, find_duplicates, find_leaks, normalise
+from ftlab.checks.duplicates import duplicates_to_drop, find_duplicates, find_leaks
 from ftlab.data.schema import Row, check_chat
+from ftlab.data.similar import clusters, normalise
 from ftlab.errors import DataError
 
 ROOT = Path(__file__).parents[1]
@@ -606,7 +607,8 @@ def test_nothing_is_found_in_nothing():
 
 SCRIPT = """
 import sys
-from ftlab.data import duplicates, schema
+from ftlab.checks import duplicates
+from ftlab.data import schema
 assert not {"torch", "transformers", "pandas", "matplotlib", "rensa"} & set(sys.modules), "heavy import"
 rows = schema.check_chat("data/support_triage/validation.jsonl").placed
 print(*duplicates.find_duplicates(rows, threshold=0.6), sep="\\n")

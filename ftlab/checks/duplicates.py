@@ -9,9 +9,8 @@ Of each row a hash of its words and its signature are kept, about 1 kB; its text
 
 import json
 import re
-import unicodedata
 from array import array
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -23,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ftlab.data.schema import Finding, Row, content_field, finding
+from ftlab.data.similar import normalise, split_words
 from ftlab.errors import DataError
 
 NUM_PERM = 128  # slots of a MinHash signature
@@ -61,23 +61,12 @@ CODES = {
     ),
 }
 
-INVISIBLE = dict.fromkeys([0xAD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF])  # soft hyphen, zero-width characters
 # a word; a Chinese or Japanese character counts as one, for those scripts have no spaces
 WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
-ASCII_WORD = re.compile(r"[a-z0-9]+")  # the same for ASCII in lower case, twice as fast
 LONG_NUMBER = re.compile(r"\d{5}")  # an order, a customer or a telephone number: names a case, says nothing about it
 DIGIT = re.compile(r"\d")
 ODD = np.uint64(0x9E3779B97F4A7C15)
 MASK = np.uint64(0x5851F42D4C957F2E)  # stands for any masked word
-
-
-def normalise(text: str, fold_case: bool = True) -> str:
-    """Text as it is compared: Unicode NFKC, no invisible characters, single spaces and, as asked, no letter case."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text).translate(INVISIBLE)
-    spaced = " ".join(text.split())
-    text = text if spaced == text else spaced  # mostly the same: then no second copy is kept
-    return text.casefold() if fold_case else text
 
 
 def find_duplicates(rows: Sequence[Row], threshold: float = 0.8) -> list[Finding]:
@@ -106,19 +95,6 @@ def duplicates_to_drop(rows: Sequence[Row]) -> list[Row]:
     """The rows that are an earlier row letter for letter; what else looks alike is for a person to decide."""
     first = {}
     return [row for index, row in enumerate(rows) if first.setdefault(_key(row.data), index) != index]
-
-
-def clusters(rows: Sequence[Row], threshold: float = 0.8) -> list[list[Row]]:
-    """Groups of two or more rows with similar inputs, largest first; a row joins an earlier one it resembles."""
-    _check(threshold)
-    chats = _Chats(rows)
-    root, kept = chats.first, chats.kept
-    for here, (there, _) in sorted(_nearest(chats.words, None, threshold).items()):
-        root[kept[here]] = root[kept[there]]
-    groups = defaultdict(list)
-    for index, row in enumerate(rows):
-        groups[int(root[root[index]])].append(row)
-    return sorted((group for group in groups.values() if len(group) > 1), key=len, reverse=True)
 
 
 def find_leaks(rows: Sequence[Row], against: Sequence[Row], threshold: float = 0.8, ngram: int = 13) -> list[Finding]:
@@ -436,7 +412,7 @@ def _what_differs(here, there):
 
 
 def _split(text: str) -> list[str]:
-    return (ASCII_WORD if text.isascii() else WORD).findall(text.casefold())
+    return split_words(text)
 
 
 class _Hashes(dict):

@@ -105,7 +105,7 @@ def split_file(
     row or a field of its JSON answer. Raises DataError with the reason when rows are unusable, a part would stay
     empty, a file exists (unless `force`), or the parts would leak into each other.
     """
-    from ftlab.checks.duplicates import clusters
+    from ftlab.data.similar import clusters
 
     if separator and not group:
         raise DataError(f"separator={separator!r} takes names of groups apart: say with group= which key holds them")

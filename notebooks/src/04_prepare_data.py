@@ -187,7 +187,7 @@ print("rarest in the export:", ", ".join(f"{name} ({products['export'].get(name,
 # A bracket joins two rows whose tickets are nearly the same. The farther apart the two lines, the higher the bracket.
 
 # %%
-from ftlab.checks.duplicates import clusters
+from ftlab.data.similar import clusters
 from ftlab.checks.plots import repeats_alt, repeats_figure
 
 groups = clusters(usable)
