@@ -340,8 +340,9 @@ def read_rows(path: Path, format: str | None = None, drop: bool = False) -> tupl
 
 def cmd_cost(options: argparse.Namespace) -> int:
     """`ftlab cost`: 1 when training never pays back; also for a workflow with people in the loop."""
+    from ftlab.costs.assumptions import read_scenario
     from ftlab.costs.payback import is_workflow, read_workflow, report_payback
-    from ftlab.costs.scenario import cost, read_scenario
+    from ftlab.costs.scenario import cost
 
     if is_workflow(options.scenario):
         workflow = report_payback(read_workflow(options.scenario))

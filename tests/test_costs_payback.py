@@ -168,11 +168,11 @@ def test_elasticities_are_what_a_small_change_does():
 def test_bands_are_weeks_at_both_ends():
     workflow = read_workflow(MEDICAL)
     for band in weeks_bands(workflow):
-        assert band.weeks_at_low == payback(replace(workflow, **{band.assumption: band.low})).weeks
+        assert band.at_low == payback(replace(workflow, **{band.assumption: band.low})).weeks
     widths = [band.width for band in weeks_bands(workflow)]
     assert widths == sorted(widths, reverse=True)
     never = weeks_bands(replace(workflow, bands={"usd_per_error": (10, 1e5)}))[0]
-    assert never.weeks_at_high == math.inf
+    assert never.at_high == math.inf
 
 
 def test_by_threshold_uses_the_measured_share_and_accuracy():

@@ -13,7 +13,6 @@ from ftlab.costs.prices import (
     NEAR_DAYS,
     OLD_DAYS,
     TOKENS,
-    GpuRow,
     Price,
     PriceBook,
     PriceRow,
@@ -30,6 +29,11 @@ BOOK = load_prices()
 @pytest.fixture
 def book():
     return BOOK
+
+
+def price_row(**more):
+    """A price of one dollar for training."""
+    return PriceRow(provider="p", model="m", what="training", unit=TOKENS, usd=1.0, **more)
 
 
 def test_tables_hold_no_two_rows_for_one_offer_and_every_price_has_source_and_date(book):
@@ -87,7 +91,7 @@ def test_a_sum_scales_with_the_currency(one, two, rate):
 
 
 def test_warnings_come_with_age_and_with_retirement():
-    row = PriceRow("p", "m", "training", TOKENS, 1.0, source_date=TODAY, model_retires=TODAY + timedelta(1000))
+    row = price_row(source_date=TODAY, model_retires=TODAY + timedelta(1000))
     assert row.price(TODAY).warnings == ()
     assert row.price(TODAY + timedelta(OLD_DAYS)).warnings == ()
     (old,) = row.price(TODAY + timedelta(OLD_DAYS + 1)).warnings
@@ -99,7 +103,7 @@ def test_warnings_come_with_age_and_with_retirement():
 
 
 def test_what_has_no_date_or_is_only_a_lead_says_so(book):
-    assert "no date" in PriceRow("p", "m", "training", TOKENS, 1.0).price(TODAY).warnings[0]
+    assert "no date" in price_row().price(TODAY).warnings[0]
     assert "nobody has confirmed" in book.gpu("aws", "T4", TODAY).warnings[0]
 
 
@@ -284,5 +288,4 @@ def test_any_text_as_own_prices_is_read_or_refused_with_its_name(tmp_path_factor
 def test_a_book_shows_its_size_and_a_table(book):
     assert "unknown" in repr(book)
     assert "gpt-4.1-mini" in book._repr_html_()
-    assert GpuRow("a", "b", 1, None).usd_per_gpu_hour is None
     assert "0 prices" in repr(PriceBook((), ()))

@@ -54,7 +54,7 @@ def test_it_starts_with_the_answer_for_the_scenario(form, report):
     assert repr(report.break_even) in shown
     for warning in report.warnings:
         assert warning in shown
-    for row in report._rows():
+    for row in report.rows():
         assert all(cell in shown for cell in row)
 
 
@@ -74,7 +74,7 @@ def test_a_slider_is_its_assumption(form, report, description, value, name):
     control(form, description).value = value
     expected = report.at({name: value})
     assert repr(expected.break_even) in texts(form)
-    assert all(cell in texts(form) for row in expected._rows() for cell in row)
+    assert all(cell in texts(form) for row in expected.rows() for cell in row)
 
 
 def test_sliders_wait_until_they_are_let_go_and_name_what_they_move(form):

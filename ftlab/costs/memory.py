@@ -5,16 +5,15 @@ backward pass through a layer, when the activations of that layer are. The large
 Constants that were fitted are named where they stand; data/recorded/memory_rows.csv says on which rows.
 """
 
-import csv
 import json
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 
-from ftlab.errors import DataError, ModelError, RecipeError
+from ftlab.costs.cards import CONTEXT_GIB, Gpu, find_gpu, read_hardware
+from ftlab.errors import ModelError, RecipeError
 from ftlab.models import CATALOGUE, ask_hub, data_folder, is_hub_id, is_offline, offline_reason
 
 GIB = 2**30
@@ -50,22 +49,7 @@ EVAL_LOGIT_BYTES = 10
 FUSED_BUDGET_GIB, FUSED_BUDGET_BYTES = 4.0, 16
 
 FRAGMENTATION = 0.08  # fitted: of what comes and goes, the share that the allocator holds on top of the peak
-CONTEXT_GIB = 0.75  # CUDA context where gpus.csv has no measured value; reports go from 0.14 (T4) to 1.4
 LIBRARIES_GIB = 1.5  # host memory of Python with torch, transformers and Unsloth loaded
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """One card: memory in GiB (`usable_gib` as PyTorch sees it), dense 16-bit TFLOP/s, GB/s, watts."""
-
-    name: str
-    vram_gib: float
-    usable_gib: float
-    context_gib: float
-    tflops: float
-    bandwidth_gbs: float
-    watts: float
-    utilisation: float | None  # share of `tflops` reached in a measured run; None where nobody measured
 
 
 @dataclass(frozen=True)
@@ -561,25 +545,6 @@ def logit_bytes(count: int, logits: str, training: bool, free_gib: float | None)
     return size if pieces <= 1 else size / (4 * math.ceil(pieces / 4))
 
 
-def find_gpu(gpu) -> Gpu:
-    """The card of data/hardware/gpus.csv that a name means ("T4", "NVIDIA A100-SXM4-40GB"); a Gpu stays as it is.
-
-    Raises RecipeError with the known names. A name that fits several cards means the one with the least memory.
-    """
-    if isinstance(gpu, Gpu):
-        return gpu
-    known = sorted(_gpus(), key=lambda card: (card.vram_gib, card.name))
-    asked = _words(str(gpu))
-    for card in known:  # a longer name, as the driver spells it
-        if _words(card.name) <= asked or "".join(card.name.lower().split()) == str(gpu).lower():
-            return card
-    for card in known:  # a shorter one
-        if asked and asked <= _words(card.name):
-            return card
-    names = ", ".join(card.name for card in known)
-    raise RecipeError(f"gpu: {gpu!r} is not in data/hardware/gpus.csv. Known: {names}. Or pass a Gpu(...).")
-
-
 def known_models() -> list[Architecture]:
     """The catalogue's models that have sizes in architectures.csv, the smallest first."""
     names = {model.name for model in CATALOGUE}
@@ -709,48 +674,21 @@ def _real_parameters(config, name: str) -> int:
     return sum(weight.numel() for weight in model.parameters())
 
 
-def _words(name: str) -> set[str]:
-    return set(re.findall(r"[a-z0-9]+", name.lower()))
-
-
-def _read_csv(name: str) -> list[dict]:
-    path = data_folder() / "hardware" / name
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: check out the whole repository, or set FTLAB_DATA") from error
-
-
-@cache
-def _gpus() -> tuple[Gpu, ...]:
-    numbers = [field.name for field in fields(Gpu) if field.name not in ("name", "context_gib", "utilisation")]
-    return tuple(
-        Gpu(
-            name=row["name"],
-            context_gib=float(row["context_gib"] or CONTEXT_GIB),
-            utilisation=float(row["utilisation"]) if row["utilisation"] else None,
-            **{name: float(row[name]) for name in numbers},
-        )
-        for row in _read_csv("gpus.csv")
-    )
-
-
 @cache
 def _table() -> dict[str, Architecture]:
     """The catalogue's architectures by name, as in data/hardware/architectures.csv."""
     text = ("name", "model_type")
-    sizes = [field.name for field in fields(Architecture) if field.name in _read_csv("architectures.csv")[0]]
+    sizes = [field.name for field in fields(Architecture) if field.name in read_hardware("architectures.csv")[0]]
     return {
         row["name"]: Architecture(
             **{name: row[name] if name in text else int(row[name]) for name in sizes if name != "tie_word_embeddings"},
             tie_word_embeddings=row["tie_word_embeddings"] == "true",
             skipped=float(row["skipped_b"]) * 1e9,
         )
-        for row in _read_csv("architectures.csv")
+        for row in read_hardware("architectures.csv")
     }
 
 
 @cache
 def _hub_ids() -> tuple[str, ...]:
-    return tuple(row["hub_id"] for row in _read_csv("architectures.csv"))
+    return tuple(row["hub_id"] for row in read_hardware("architectures.csv"))

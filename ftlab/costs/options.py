@@ -7,11 +7,11 @@ import math
 from dataclasses import dataclass, field
 from datetime import date
 
-from ftlab.costs.assumptions import DAYS_PER_MONTH, HOURS_PER_MONTH, KINDS
+from ftlab.costs.assumptions import DAYS_PER_MONTH
+from ftlab.costs.keys import HOURS_PER_MONTH
 from ftlab.costs.prices import CALL, CHARACTERS, GPU_HOUR, HOUR, MONTH, PriceBook, date_warnings
 from ftlab.errors import DataError, RecipeError
 
-TUNED_KINDS = KINDS[3:]
 Known = float | None  # dollars; None when a price in it is unknown
 
 
@@ -156,178 +156,179 @@ def money(usd: Known, digits: int = 2) -> str:
 def option_cost(name: str, content: dict, prices: PriceBook, today: date) -> OptionCost:
     """One option of a scenario's content in which every band is one number."""
     option = content["options"][name]
-    bill = _Bill(option, content, prices, today)
-    run = bill.services()
-    bill.people(run)
-    lumps = bill.migration(run)
+    ask = _Quotes(prices, today)
+    parts = {"one_time": {}, "monthly": {}, "per_call": {}}
+    if "provider" in option:
+        parts["per_call"]["model"] = _model_call(option, content, ask)
+    of_kind = {"rag": _retrieval, "tuned_hosted": _hosted, "tuned_self_hosted": _rented, "own_gpu": _own_machine}
+    run = 0.0  # dollars of one training run
+    if option["kind"] in of_kind:
+        more, run = of_kind[option["kind"]](option, content, ask)
+        parts = {when: parts[when] | more.get(when, {}) for when in parts}
+    factor = option["price_factor"]
+    parts = {when: {part: _times(usd, factor) for part, usd in each.items()} for when, each in parts.items()}
+    people = _people(option, content["labour"], ask, _times(run, factor))
+    parts = {when: parts[when] | people[when] for when in parts}
+    lumps = _migration(option, content["horizon_months"], ask, _times(run, factor), parts["one_time"])
     left_out = [part for part in ("labelling", "evaluation", "retraining") if part not in option]
-    if option["kind"] in TUNED_KINDS and left_out:
-        bill.notes.append(f"{', '.join(left_out)} not counted: the file gives no such section")
-    parts = (bill.one_time, bill.monthly, bill.per_call)
-    return OptionCost(name, option["kind"], *parts, content["calls_per_month"], lumps, tuple(dict.fromkeys(bill.notes)))
+    if option["kind"].startswith(("tuned", "own")) and left_out and "one_time_usd" not in option:
+        ask.notes.append(f"{', '.join(left_out)} not counted: the file gives no such section")
+    notes = tuple(dict.fromkeys(ask.notes))
+    return OptionCost(name, option["kind"], **parts, calls_per_month=content["calls_per_month"], lumps=lumps,
+                      warnings=notes)  # fmt: skip
 
 
 @dataclass
-class _Bill:
-    """One option while it is added up: dollars by part, and the notes that become its warnings."""
+class _Quotes:
+    """The prices as of a day, and the notes that come with those that were asked for."""
 
-    option: dict
-    content: dict
     prices: PriceBook
     today: date
-    one_time: dict[str, Known] = field(default_factory=dict)
-    monthly: dict[str, Known] = field(default_factory=dict)
-    per_call: dict[str, Known] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def services(self) -> Known:
-        """Everything but people, times `price_factor`; returns the dollars of one training run."""
-        run, factor = 0.0, self.option["price_factor"]
-        if "provider" in self.option:
-            self.per_call["model"] = self.model_call()
-        if self.option["kind"] == "rag":
-            self.retrieval()
-        if self.option["kind"] == "tuned_hosted":
-            run = self.hosted()
-        if self.option["kind"] == "tuned_self_hosted":
-            run = self.rented()
-        if self.option["kind"] == "own_gpu":
-            run = self.own_machine()
-        for parts in (self.one_time, self.monthly, self.per_call):
-            parts.update({part: _times(usd, factor) for part, usd in parts.items()})
-        return _times(run, factor)
+    def note(self, priced):
+        """The same price or charge; its warnings are kept."""
+        self.notes += priced.warnings
+        return priced
 
-    def call_usd(self, service, input_tokens, output_tokens=0, cached=0, written=0, **settings) -> Known:
+    def call(self, service, input_tokens, output_tokens=0, cached=0, written=0, **settings) -> Known:
         """Dollars of one call; `service` is a section with a provider and a model."""
         tokens = (input_tokens, output_tokens, cached, written)
         price = self.prices.call(service["provider"], service["model"], *tokens, **settings, today=self.today)
-        self.notes += price.warnings
-        return price.usd(1, CALL)
+        return self.note(price).usd(1, CALL)
 
-    def model_call(self) -> Known:
-        """Mean dollars of one call: with the fixed prompt from the cache, and without."""
-        option, content = self.option, self.content
-        fixed = option["prompt_tokens"] + option.get("example_tokens", 0)
-        asked = fixed + option.get("context_tokens", 0) + content["input_tokens"]
-        hits, minimum = option["cache_hit_rate"], option["cache_minimum_tokens"]
-        if hits and fixed < minimum:
-            short = f"a fixed prompt of {fixed:g} tokens is under the {minimum:g}"
-            self.notes.append(f"{short} from which prompts are cached")
-            hits = 0
-        settings = {"tuned": option["kind"] == "tuned_hosted", "batch": option["batch"]}
-        calls = []
-        for share, cache in ((hits, {"cached": fixed}), (1 - hits, {"written": fixed if hits else 0})):
-            if share > 0:
-                usd = self.call_usd(option, asked, content["output_tokens"], **cache, **settings)
-                calls.append(_times(usd, share))
-        return _sum(calls)
-
-    def retrieval(self):
-        """Embedding every query and, at the start and again, all documents; searching and storing."""
-        retrieval = self.option["retrieval"]
-        self.per_call["query embedding"] = self.call_usd(retrieval, self.content["input_tokens"])
-        self.per_call["search"] = retrieval["usd_per_search"]
-        # documents are embedded in many small calls, so the price of one token is that of a short call
-        index = _times(self.call_usd(retrieval, 1000), retrieval["index_tokens"] / 1000)
-        self.one_time["index"] = index
-        self.monthly["index again"] = _times(index, retrieval["reindexings_per_month"])
-        self.monthly["index store"] = retrieval["store_usd_per_month"]
-
-    def hosted(self) -> Known:
-        """Training by the service's rule, hosting and storage; returns the dollars of one run."""
-        provider, model, hosting = self.option["provider"], self.option["model"], self.option["hosting"]
-        terms = {key: value for key, value in self.option["training"].items() if key != "runs"}
-        job = training_charge(self.prices, provider, model, today=self.today, **terms)
-        self.notes += job.warnings
-        self.one_time["training"] = _times(job.usd, self.option["training"]["runs"])
-        self.rent("hosting", hosting, tier=hosting["tier"])
-        if self.prices.find(provider, model, "storage") is not None:
-            self.rent("storage", hosting)
-        return job.usd
-
-    def rent(self, part, hosting, **selection):
-        """What a service takes for keeping a model, by the hour or by the month."""
-        provider, model = self.option["provider"], self.option["model"]
-        price = self.prices.price(provider, model, part, self.today, **selection)
-        self.notes += price.warnings
+    def rent(self, option, part, **selection) -> Known:
+        """Dollars a month for what a service keeps, billed by the hour or by the month."""
+        provider, model, hosting = option["provider"], option["model"], option["hosting"]
+        price = self.note(self.prices.price(provider, model, part, self.today, **selection))
         if price.amount is not None and price.unit not in (HOUR, MONTH):
             raise DataError(f"{provider} {model}: {part} has the unit {price.unit}; write hour or month")
         quantity = hosting["replicas"] * (hosting["hours_per_month"] if price.unit == HOUR else 1)
-        self.monthly[part] = price.usd(quantity, price.unit)
+        return price.usd(quantity, price.unit)
 
-    def rented(self) -> Known:
-        """Training and serving on rented GPUs, idle hours and failed runs included; returns the dollars of one run."""
-        training, serving, calls = self.option["training"], self.option["serving"], self.content["calls_per_month"]
+
+def _model_call(option, content, ask) -> Known:
+    """Mean dollars of one call: with the fixed prompt from the cache, and without."""
+    fixed = option["prompt_tokens"] + option.get("example_tokens", 0)
+    asked = fixed + option.get("context_tokens", 0) + content["input_tokens"]
+    hits, minimum = option["cache_hit_rate"], option["cache_minimum_tokens"]
+    if hits and fixed < minimum:
+        short = f"a fixed prompt of {fixed:g} tokens is under the {minimum:g}"
+        ask.notes.append(f"{short} from which prompts are cached")
+        hits = 0
+    settings = {"tuned": option["kind"] == "tuned_hosted", "batch": option["batch"]}
+    calls = []
+    for share, cache in ((hits, {"cached": fixed}), (1 - hits, {"written": fixed if hits else 0})):
+        if share > 0:
+            calls.append(_times(ask.call(option, asked, content["output_tokens"], **cache, **settings), share))
+    return _sum(calls)
+
+
+def _retrieval(option, content, ask):
+    """Embedding every query and, at the start and again, all documents; searching and storing."""
+    retrieval = option["retrieval"]
+    per_call = {
+        "query embedding": ask.call(retrieval, content["input_tokens"]),
+        "search": retrieval["usd_per_search"],
+    }
+    # documents are embedded in many small calls, so the price of one token is that of a short call
+    index = _times(ask.call(retrieval, 1000), retrieval["index_tokens"] / 1000)
+    monthly = {
+        "index again": _times(index, retrieval["reindexings_per_month"]),
+        "index store": retrieval["store_usd_per_month"],
+    }
+    return {"one_time": {"index": index}, "monthly": monthly, "per_call": per_call}, 0.0
+
+
+def _hosted(option, content, ask):
+    """Training by the service's rule, hosting and storage."""
+    provider, model = option["provider"], option["model"]
+    monthly = {"hosting": ask.rent(option, "hosting", tier=option["hosting"]["tier"])}
+    if ask.prices.find(provider, model, "storage") is not None:
+        monthly["storage"] = ask.rent(option, "storage")
+    if "training" not in option:
+        return {"monthly": monthly}, 0.0
+    terms = {key: value for key, value in option["training"].items() if key != "runs"}
+    job = ask.note(training_charge(ask.prices, provider, model, today=ask.today, **terms))
+    return {"one_time": {"training": _times(job.usd, option["training"]["runs"])}, "monthly": monthly}, job.usd
+
+
+def _rented(option, content, ask):
+    """Training and serving on rented GPUs, idle hours and failed runs included."""
+    serving, calls = option["serving"], content["calls_per_month"]
+    one_time, monthly, per_call, planned = {}, {}, {}, 0.0
+    if training := option.get("training"):
         wanted = {key: training[key] for key in ("cloud", "gpu", "hours", "gpus", "minimum_hours")}
-        run = gpu_charge(self.prices, **wanted, today=self.today)
-        hour = gpu_charge(self.prices, serving["cloud"], serving["gpu"], 1, serving["gpus"], today=self.today)
-        self.notes += run.warnings + hour.warnings
+        run = ask.note(gpu_charge(ask.prices, **wanted, today=ask.today))
         planned = _times(run.usd, 1 + training["failed_share"])
-        self.one_time["training"] = _times(planned, training["runs"])
-        busy = calls / serving["calls_per_hour"]
-        needed = busy / serving["utilisation"]
-        if serving["always_on"]:
-            rented = max(1, math.ceil(needed / HOURS_PER_MONTH)) * HOURS_PER_MONTH
-            self.monthly["GPU at work"] = _times(hour.usd, busy)
-            self.monthly["GPU idle"] = _times(hour.usd, rented - busy)
-        else:
-            self.per_call["GPU at work"] = _times(hour.usd, busy / calls)
-            self.per_call["GPU idle"] = _times(hour.usd, (needed - busy) / calls)
-            short = max(0.0, serving["minimum_hours"] - needed)
-            self.monthly["GPU, up to the shortest rent"] = _times(hour.usd, short)
-        return planned
+        one_time["training"] = _times(planned, training["runs"])
+    hour = ask.note(gpu_charge(ask.prices, serving["cloud"], serving["gpu"], 1, serving["gpus"], today=ask.today)).usd
+    busy = calls / serving["calls_per_hour"]
+    needed = busy / serving["utilisation"]
+    if serving["always_on"]:
+        rented = max(1, math.ceil(needed / HOURS_PER_MONTH)) * HOURS_PER_MONTH
+        monthly |= {"GPU at work": _times(hour, busy), "GPU idle": _times(hour, rented - busy)}
+    else:
+        per_call |= {"GPU at work": _times(hour, busy / calls), "GPU idle": _times(hour, (needed - busy) / calls)}
+        monthly["GPU, up to the shortest rent"] = _times(hour, max(0.0, serving["minimum_hours"] - needed))
+    return {"one_time": one_time, "monthly": monthly, "per_call": per_call}, planned
 
-    def own_machine(self) -> Known:
-        """A machine of one's own: its price, and its power all day long; returns the dollars of one run (power)."""
-        option, training = self.option, self.option["training"]
-        capacity = option["calls_per_hour"] * option["utilisation"] * HOURS_PER_MONTH
-        machines = max(1, math.ceil(self.content["calls_per_month"] / capacity))
-        hour = option["watts"] / 1000 * option["usd_per_kwh"]
+
+def _own_machine(option, content, ask):
+    """A machine of one's own: its price, and its power all day long; a run costs its power."""
+    capacity = option["calls_per_hour"] * option["utilisation"] * HOURS_PER_MONTH
+    machines = max(1, math.ceil(content["calls_per_month"] / capacity))
+    hour = option["watts"] / 1000 * option["usd_per_kwh"]
+    one_time, run = {"machines": machines * option["machine_usd"]}, 0.0
+    if training := option.get("training"):
         run = training["hours"] * hour * (1 + training["failed_share"])
-        self.one_time["machines"] = machines * option["machine_usd"]
-        self.one_time["training"] = run * training["runs"]
-        self.monthly["power"] = machines * hour * HOURS_PER_MONTH
-        return run
+        one_time["training"] = run * training["runs"]
+    return {"one_time": one_time, "monthly": {"power": machines * hour * HOURS_PER_MONTH}}, run
 
-    def people(self, run):
-        """Experts and engineers, the drafts that experts correct, and retraining, which takes one `run` each time."""
-        option, labour = self.option, self.content["labour"]
-        expert, engineer = labour["expert_usd_per_hour"], labour["engineer_usd_per_hour"]
-        if "drafting" in option:
-            drafting = option["drafting"]
-            draft = self.call_usd(drafting, drafting["prompt_tokens"], drafting["output_tokens"])
-            self.one_time["drafting"] = _times(draft, drafting["rows"])
-        for part in ("labelling", "evaluation"):
-            if part in option:
-                self.one_time[part] = option[part]["rows"] * option[part]["minutes_per_row"] / 60 * expert
-        if "setup" in option:
-            self.one_time["setup"] = option["setup"]["engineer_hours"] * engineer
-        if "review" in option:
-            self.per_call["review"] = option["review"]["share"] * option["review"]["minutes"] / 60 * expert
-        if "retraining" in option:
-            again = option["retraining"]
-            labels = again["rows"] * again["minutes_per_row"] / 60 * expert
-            self.monthly["retraining"] = _times(run, again["per_quarter"] / 3)
-            self.monthly["new labels"] = again["per_quarter"] / 3 * labels
-        if "maintenance" in option:
-            self.monthly["maintenance"] = option["maintenance"]["engineer_hours_per_month"] * engineer
 
-    def migration(self, run) -> tuple:
-        """What the model's retirement inside the horizon forces: by default one training run and one evaluation."""
-        option = self.option
-        retires, ends = self.prices.dates(option.get("provider", ""), option.get("model", ""))
-        retires = date.fromisoformat(option["retires"]) if "retires" in option else retires
-        if retires is None:
-            return ()
-        model = f"{option['provider']} {option['model']}" if "provider" in option else "the model"
-        self.notes += date_warnings(model, retires, ends if option["kind"] == "tuned_hosted" else None, self.today)
-        month = (retires - self.today).days / DAYS_PER_MONTH
-        if not 0 < month <= self.content["horizon_months"]:
-            return ()
-        usd = option.get("migration_usd", _sum([run, self.one_time.get("evaluation", 0.0)]))
-        reason = f"{model} retires after {month:.1f} months and forces a migration for {money(usd)}"
-        self.notes.append(reason if usd != 0 else f"{reason}: it is never free, write migration_usd")
-        return ((month, usd, reason),)
+def _people(option, labour, ask, run) -> dict[str, dict[str, Known]]:
+    """The one sum given, experts and engineers, drafts that experts correct, and retraining with one `run` each."""
+    expert, engineer = labour["expert_usd_per_hour"], labour["engineer_usd_per_hour"]
+    one_time, monthly, per_call = {}, {}, {}
+    if "one_time_usd" in option:
+        one_time["in one sum"] = option["one_time_usd"]
+    if drafting := option.get("drafting"):
+        draft = ask.call(drafting, drafting["prompt_tokens"], drafting["output_tokens"])
+        one_time["drafting"] = _times(draft, drafting["rows"])
+    for part in ("labelling", "evaluation"):
+        if part in option:
+            one_time[part] = option[part]["rows"] * option[part]["minutes_per_row"] / 60 * expert
+    if "setup" in option:
+        one_time["setup"] = option["setup"]["engineer_hours"] * engineer
+    if "review" in option:
+        per_call["review"] = option["review"]["share"] * option["review"]["minutes"] / 60 * expert
+    if again := option.get("retraining"):
+        labels = again["rows"] * again["minutes_per_row"] / 60 * expert
+        monthly["retraining"] = _times(run, again["per_quarter"] / 3)
+        monthly["new labels"] = again["per_quarter"] / 3 * labels
+    if "maintenance" in option:
+        monthly["maintenance"] = option["maintenance"]["engineer_hours_per_month"] * engineer
+    return {"one_time": one_time, "monthly": monthly, "per_call": per_call}
+
+
+def _migration(option, horizon, ask, run, one_time) -> tuple:
+    """What the model's retirement inside the horizon forces: by default one training run and one evaluation."""
+    retires, ends = ask.prices.dates(option.get("provider", ""), option.get("model", ""))
+    retires = date.fromisoformat(option["retires"]) if "retires" in option else retires
+    if retires is None:
+        return ()
+    model = f"{option['provider']} {option['model']}" if "provider" in option else "the model"
+    ask.notes += date_warnings(model, retires, ends if option["kind"] == "tuned_hosted" else None, ask.today)
+    month = (retires - ask.today).days / DAYS_PER_MONTH
+    if not 0 < month <= horizon:
+        return ()
+    again = [run, one_time.get("evaluation", 0.0)]
+    if "training" not in option:  # then all of the one sum
+        again.append(one_time.get("in one sum", 0.0))
+    usd = option.get("migration_usd", _sum(again))
+    reason = f"{model} retires after {month:.1f} months and forces a migration for {money(usd)}"
+    ask.notes.append(reason if usd != 0 else f"{reason}: it is never free, write migration_usd")
+    return ((month, usd, reason),)
 
 
 def _needed(value, name, provider) -> float:

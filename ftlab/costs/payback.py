@@ -5,14 +5,18 @@ The money is in the people: months = one-time dollars / (dollars a month before 
 
 import math
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Annotated, get_type_hints
 
-from ftlab.costs.assumptions import band_problems, band_rule, certain_rule, draw, share_rule
+from pydantic import Field, create_model
+
+from ftlab.costs.keys import Amount, Positive, Share, amount, certain, share, text
 from ftlab.costs.options import money
+from ftlab.costs.uncertainty import Band, Swing, band, check_draws, draw, swings
 from ftlab.errors import RecipeError
-from ftlab.settings_old import read_settings, read_yaml, section_rule, text_rule
+from ftlab.settings import Number, Settings, Text, read_settings, read_yaml
 
 WEEKS_PER_MONTH = 365 / 12 / 7
 DRAWS = 1000  # of all bands at once
@@ -29,25 +33,25 @@ class Workflow:
     """
 
     name: str
-    cases_per_month: float
-    minutes_per_review: float
-    minutes_per_correction: float
-    usd_per_hour: float
-    accuracy_before: float
-    accuracy_after: float
-    accuracy_automatic: float
-    review_share_before: float
-    review_share_after: float
-    usd_per_error: float
-    inference_usd_per_case: float
-    inference_factor: float
-    training_usd: float
-    labels: float
-    usd_per_label: float
-    usd_per_new_label: float
-    evaluation_usd: float
-    setup_usd: float
-    upkeep_usd_per_month: float
+    cases_per_month: Annotated[float, Positive, "how many cases a month"]
+    minutes_per_review: Annotated[float, Amount, "a person's minutes to read one answer"]
+    minutes_per_correction: Annotated[float, Amount, "the further minutes when the answer is wrong"]
+    usd_per_hour: Annotated[float, Amount, "what an hour of that person costs in dollars"]
+    accuracy_before: Annotated[float, Share, "the accuracy over all cases before training"]
+    accuracy_after: Annotated[float, Share, "the accuracy over all cases after training"]
+    accuracy_automatic: Annotated[float, Share, "the accuracy on the cases nobody reads after training"]
+    review_share_before: Annotated[float, Share, "the share of cases a person reads before"]
+    review_share_after: Annotated[float, Share, "the share of cases a person reads after"]
+    usd_per_error: Annotated[float, Amount, "what an error that nobody saw costs in dollars"]
+    inference_usd_per_case: Annotated[float, Amount, "what the model's answer costs before, in dollars"]
+    inference_factor: Annotated[float, Amount, "what it costs after, as a multiple (1.08: 8 % dearer)"]
+    training_usd: Annotated[float, Amount, "what the training costs in dollars"]
+    labels: Annotated[float, Amount, "how many labelled cases the training needs"]
+    usd_per_label: Annotated[float, Amount, "what one label costs you in dollars"]
+    usd_per_new_label: Annotated[float, Amount, "what one label costs when a person has to write it"]
+    evaluation_usd: Annotated[float, Amount, "what the test set and its reading cost in dollars"]
+    setup_usd: Annotated[float, Amount, "what building it in costs in dollars"]
+    upkeep_usd_per_month: Annotated[float, Amount, "what watching and retraining cost a month in dollars"]
     source: str = ""
     published_weeks: float | None = None
     ours: tuple[str, ...] = ()
@@ -57,15 +61,40 @@ class Workflow:
         lines = [f"Workflow({self.name}; {self.source})"]
         for name in NUMBERS:
             low, high = self.bands.get(name, (None, None))
-            band = "" if low is None else f"  [{low:g} .. {high:g}]"
+            ends = "" if low is None else f"  [{low:g} .. {high:g}]"
             origin = "  ours, not published" if name in self.ours else ""
-            lines.append(f"  {name:<24}{getattr(self, name):>10,g}{band}{origin}")
+            lines.append(f"  {name:<24}{getattr(self, name):>10,g}{ends}{origin}")
         return "\n".join(lines)
 
 
-NUMBERS = tuple(each.name for each in fields(Workflow) if each.type is float)
+# The file says of each of these numbers, once, that it is published or ours.
+_HINTS = {name: hint.__metadata__ for name, hint in get_type_hints(Workflow, include_extras=True).items()
+          if hasattr(hint, "__metadata__")}  # fmt: skip
+NUMBERS = tuple(_HINTS)
 ACCURACIES = ("accuracy_before", "accuracy_after", "accuracy_automatic")
 SHARES = ("review_share_before", "review_share_after")
+Ours = create_model(
+    "Ours",
+    __base__=Settings,
+    **{name: (kind | None, (share if kind is Share else amount)(what, None)) for name, (kind, what) in _HINTS.items()},
+)
+
+
+class Published(Ours):
+    """What the source gives."""
+
+    payback_weeks: Number | None = certain("the published payback in weeks", None)
+    training_hours: Number | None = certain("the published hours of training", None)
+
+
+class WorkflowFile(Settings):
+    """The top level of the file."""
+
+    name: Text = text("a short name")
+    task: Text | None = text("in a few words what the workflow does", None)
+    source: Text = text("where the published numbers come from")
+    ours: Ours
+    published: Published = Field(Published())
 
 
 @dataclass(frozen=True)
@@ -157,29 +186,9 @@ class Elasticity:
 
 
 @dataclass(frozen=True)
-class WeeksBand:
-    """Payback in weeks at the low and the high end of one assumption; infinity is never, NaN cannot be."""
-
-    assumption: str
-    low: float
-    high: float
-    weeks_at_low: float
-    weeks_at_high: float
-
-    @property
-    def width(self) -> float:
-        """Weeks between the two ends; 0 where an end cannot be or both are never."""
-        width = abs(self.weeks_at_high - self.weeks_at_low)
-        return 0.0 if math.isnan(width) else width
-
-
-@dataclass(frozen=True)
-class WeeksSpread:
+class WeeksSpread(Band):
     """Payback in weeks when every band is drawn at once: 10 %, 50 % and 90 % lie below; infinity is never."""
 
-    low: float
-    middle: float
-    high: float
     share_never: float
     share_within: float | None  # of the draws, as soon as published; None where no weeks were published
     draws: int
@@ -198,12 +207,13 @@ class PaybackReport:
     payback: Payback
     with_new_labels: Payback
     spread: WeeksSpread
-    bands: tuple[WeeksBand, ...]
+    bands: tuple[Swing, ...]
     elasticities: tuple[Elasticity, ...]
 
     def to_dict(self) -> dict:
         """Ready for JSON; weeks of infinity are "never", impossible ones null."""
-        bands = [asdict(each) for each in self.bands]
+        bands = [{"assumption": each.assumption, "low": each.low, "high": each.high, "weeks_at_low": each.at_low,
+                  "weeks_at_high": each.at_high} for each in self.bands]  # fmt: skip
         return {
             "workflow": self.workflow.name,
             "published_weeks": self.workflow.published_weeks,
@@ -218,7 +228,7 @@ class PaybackReport:
         lines = [repr(self.workflow), repr(self.payback), f"labels paid for: {self.with_new_labels}", repr(self.spread)]
         lines.append("weeks at both ends of each band, widest first:")
         for each in self.bands:
-            ends = f"{_weeks(each.weeks_at_low)} .. {_weeks(each.weeks_at_high)}"
+            ends = f"{_weeks(each.at_low)} .. {_weeks(each.at_high)}"
             lines.append(f"  {each.assumption} {each.low:g}..{each.high:g}: {ends}")
         strong = [each for each in self.elasticities if each.elasticity][:3]
         carried = ", ".join(f"{each.assumption} ({each.elasticity:+.2f})" for each in strong)
@@ -237,25 +247,24 @@ class ThresholdPayback:
 
 def read_workflow(path: str | Path) -> Workflow:
     """Read a workflow; each number stands once, under `published:` (with a source) or under `ours:`."""
-    content, place = read_settings(path, SCHEMA, "workflow assumptions")
-    published, ours = content["published"], content["ours"]
+    content, place = read_settings(path, WorkflowFile, "workflow assumptions")
+    published, ours = (each.model_dump(exclude_none=True) for each in (content.published, content.ours))
     problems = []
     for name in NUMBERS:
         if name not in published and name not in ours:
             problems.append(((name,), "is missing; write it under published: if a source gives it, else under ours:"))
         if name in published and name in ours:
             problems.append((("ours", name), "stands under published: too; keep one"))
-    place.raise_problems([*problems, *band_problems(content)])
+    place.raise_problems(problems)
     given = published | ours
-    likely = {name: given[name][1] if isinstance(given[name], list) else given[name] for name in NUMBERS}
-    bands = {name: (given[name][0], given[name][2]) for name in NUMBERS if isinstance(given[name], list)}
+    bands = {name: given[name] for name in NUMBERS if isinstance(given[name], list)}
     workflow = Workflow(
-        content["name"],
-        **likely,
-        source=content["source"],
+        content.name,
+        **{name: bands[name][1] if name in bands else given[name] for name in NUMBERS},
+        source=content.source,
         published_weeks=published.get("payback_weeks"),
         ours=tuple(name for name in NUMBERS if name in ours),
-        bands=bands,
+        bands={name: (low, high) for name, (low, _, high) in bands.items()},
     )
     place.raise_problems(_impossible(workflow))
     return workflow
@@ -302,19 +311,14 @@ def elasticities(workflow: Workflow, step: float = 0.01) -> tuple[Elasticity, ..
     return tuple(sorted(found, key=lambda each: -abs(each.elasticity or 0.0)))
 
 
-def weeks_bands(workflow: Workflow) -> tuple[WeeksBand, ...]:
+def weeks_bands(workflow: Workflow) -> tuple[Swing, ...]:
     """Payback in weeks with each banded assumption at its low and its high end, widest first."""
-    found = []
-    for name, (low, high) in workflow.bands.items():
-        weeks = [_months(replace(workflow, **{name: end})) * WEEKS_PER_MONTH for end in (low, high)]
-        found.append(WeeksBand(name, low, high, *weeks))
-    return tuple(sorted(found, key=lambda each: -each.width))
+    return swings(workflow.bands, lambda name, end: _months(replace(workflow, **{name: end})) * WEEKS_PER_MONTH)
 
 
 def weeks_spread(workflow: Workflow, draws: int = DRAWS, seed: int = 0) -> WeeksSpread:
-    """The payback when every band is drawn at once (see `assumptions.draw`); what cannot be is drawn again."""
-    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
-        raise RecipeError(f"draws: {draws!r} must be a whole number of at least 1")
+    """The payback when every band is drawn at once (see `uncertainty.draw`); what cannot be is drawn again."""
+    check_draws(draws)
     dice, weeks = random.Random(seed), []
     for _ in range(100 * draws):
         drawn = {name: draw(dice, low, getattr(workflow, name), high) for name, (low, high) in workflow.bands.items()}
@@ -324,11 +328,10 @@ def weeks_spread(workflow: Workflow, draws: int = DRAWS, seed: int = 0) -> Weeks
             break
     else:
         raise RecipeError(f"{workflow.name}: the bands leave next to no possible case; narrow accuracy_automatic")
-    weeks.sort()
-    low, middle, high = (weeks[round(share * (draws - 1))] for share in (0.1, 0.5, 0.9))
     told = workflow.published_weeks
     within = None if told is None else sum(each <= told for each in weeks) / draws
-    return WeeksSpread(low, middle, high, sum(map(math.isinf, weeks)) / draws, within, draws)
+    return WeeksSpread(**asdict(band(weeks)), share_never=sum(map(math.isinf, weeks)) / draws, share_within=within,
+                       draws=draws)  # fmt: skip
 
 
 def report_payback(workflow: Workflow) -> PaybackReport:
@@ -340,7 +343,7 @@ def report_payback(workflow: Workflow) -> PaybackReport:
 def is_workflow(path: str | Path) -> bool:
     """Whether a file is a workflow for `read_workflow`; else read it as a scenario, which says what is wrong in it."""
     try:
-        return "ours" in read_yaml(path, SCHEMA)[0]
+        return "ours" in read_yaml(path, WorkflowFile, "workflow assumptions")[0]
     except RecipeError:
         return False
 
@@ -394,7 +397,7 @@ def _month(workflow, read, caught, slipped, inference_factor, upkeep) -> Month:
     )
 
 
-def _impossible(workflow):
+def _impossible(workflow) -> Iterator[tuple[tuple, str]]:
     """The wrong answers after training must fit: no more than all cases read, no fewer than none."""
     share, tolerance = workflow.review_share_after, 1e-9
     caught = (1 - workflow.accuracy_after) - (1 - share) * (1 - workflow.accuracy_automatic)
@@ -422,45 +425,3 @@ def _finite(values: dict) -> dict:
     """Numbers that JSON can hold: infinity as "never", NaN as null."""
     floats = {name: each for name, each in values.items() if isinstance(each, float) and not math.isfinite(each)}
     return values | {name: None if math.isnan(each) else "never" for name, each in floats.items()}
-
-
-_RULES = {
-    "cases_per_month": band_rule("how many cases a month", above=0),
-    "minutes_per_review": band_rule("a person's minutes to read one answer"),
-    "minutes_per_correction": band_rule("the further minutes when the answer is wrong"),
-    "usd_per_hour": band_rule("what an hour of that person costs in dollars"),
-    "accuracy_before": share_rule("the accuracy over all cases before training"),
-    "accuracy_after": share_rule("the accuracy over all cases after training"),
-    "accuracy_automatic": share_rule("the accuracy on the cases nobody reads after training"),
-    "review_share_before": share_rule("the share of cases a person reads before"),
-    "review_share_after": share_rule("the share of cases a person reads after"),
-    "usd_per_error": band_rule("what an error that nobody saw costs in dollars"),
-    "inference_usd_per_case": band_rule("what the model's answer costs before, in dollars"),
-    "inference_factor": band_rule("what it costs after, as a multiple (1.08: 8 % dearer)"),
-    "training_usd": band_rule("what the training costs in dollars"),
-    "labels": band_rule("how many labelled cases the training needs"),
-    "usd_per_label": band_rule("what one label costs you in dollars"),
-    "usd_per_new_label": band_rule("what one label costs when a person has to write it"),
-    "evaluation_usd": band_rule("what the test set and its reading cost in dollars"),
-    "setup_usd": band_rule("what building it in costs in dollars"),
-    "upkeep_usd_per_month": band_rule("what watching and retraining cost a month in dollars"),
-}
-SCHEMA = section_rule(
-    {
-        "name": text_rule("a short name"),
-        "source": text_rule("where the published numbers come from"),
-        "ours": section_rule({}, _RULES),
-    },
-    {
-        "task": text_rule("in a few words what the workflow does"),
-        "published": section_rule(
-            {},
-            _RULES
-            | {
-                "payback_weeks": certain_rule("the published payback in weeks"),
-                "training_hours": certain_rule("the published hours of training"),
-            },
-            default={},
-        ),
-    },
-)

@@ -13,31 +13,21 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Annotated, Literal
 
+from pydantic import Field
+
+from ftlab.costs.cards import gpu_name
 from ftlab.errors import DataError
 from ftlab.models import data_folder
-from ftlab.settings_old import (
-    Place,
-    choice_rule,
-    complete,
-    day_rule,
-    number_rule,
-    read_settings,
-    read_text,
-    schema_problems,
-    section_rule,
-    text_rule,
-    whole_rule,
-)
+from ftlab.settings import Number, Place, Settings, Text, Whole, fit, read_settings, read_text
 
 OLD_DAYS = 90  # a price older than this brings a warning
 NEAR_DAYS = 180  # a model that retires within so many days brings a warning
 TOKENS, CHARACTERS, HOUR, MONTH, CALL, GPU_HOUR = "1M tokens", "1M characters", "hour", "month", "call", "GPU hour"
-UNITS = (TOKENS, CHARACTERS, HOUR, MONTH)  # in our tables
 BASE = ("input", "cached_input", "output")  # only in a learner's file: instead of genai-prices
 TUNED = ("tuned_input", "tuned_cached_input", "tuned_output")
-WHATS = ("training", *TUNED, "hosting", "storage", *BASE)
-CONFIDENCE = ("H", "M", "L")
+REMEDY = "give it in a prices file, named under prices: at the top of the scenario"
 
 
 @dataclass(frozen=True)
@@ -88,72 +78,108 @@ class Price:
         return f"Price({amount} per {self.unit}; {self.source or 'no source'})"
 
 
-@dataclass(frozen=True)
-class PriceRow:
+USD = Field(None, ge=0, le=1e12, description="a number from 0, or leave it empty when it is not known")
+Cell = Annotated[str, Field(description="it as a text, in quotes when it looks like a number")]
+
+
+def _day(what: str):
+    return Field(None, description=f"{what} as 2026-11-22")
+
+
+class _Sourced(Settings):
+    """Where a figure comes from, in both tables."""
+
+    region: Cell = ""
+    source: Cell = ""
+    source_url: Cell = ""
+    source_date: date | None = _day("the day of the price")
+    confidence: Literal["H", "M", "L", ""] = ""
+
+    def origin(self) -> str:
+        """Source and day, as a price shows them."""
+        day = self.source_date and self.source_date.isoformat()
+        return ", ".join(filter(None, (self.source or self.source_url, day)))
+
+    def doubts(self, name: str, usd: float | None, today: date) -> tuple[str, ...]:
+        """What to know of the figure: unknown, old, without a date, or not confirmed."""
+        if usd is None:
+            return (f"{name}: price unknown (not found); {REMEDY}",)
+        found = []
+        if self.source_date is None:
+            found.append(f"{name}: the price has no date; check it")
+        elif (age := (today - self.source_date).days) > OLD_DAYS:
+            found.append(f"{name}: the price is {age} days old ({self.source_date}); check it at the provider")
+        if self.confidence == "L":
+            found.append(f"{name}: the price is a lead nobody has confirmed (confidence L); check it at the provider")
+        return tuple(found)
+
+
+class PriceRow(_Sourced):
     """One row of training.csv; `usd` is per `unit`, None when not found."""
 
-    provider: str
-    model: str
-    what: str
-    unit: str
-    usd: float | None = None
-    method: str = ""
-    max_billion: float | None = None
-    tier: str = ""
-    region: str = ""
-    currency: str = "USD"
-    source: str = ""
-    source_url: str = ""
-    source_date: date | None = None
-    confidence: str = ""
-    model_retires: date | None = None
-    training_ends: date | None = None
-    note: str = ""
+    provider: Text = Field(description="the provider, such as openai")
+    model: Text = Field(description="the model's name at the provider, or * for every model")
+    what: Literal[("training", *TUNED, "hosting", "storage", *BASE)]
+    unit: Literal[TOKENS, CHARACTERS, HOUR, MONTH]
+    usd: Number | None = USD
+    method: Cell = ""
+    max_billion: Number | None = Field(None, ge=0, le=1e12, description="the largest size in billions of parameters")
+    tier: Cell = ""
+    currency: Cell = "USD"
+    model_retires: date | None = _day("the day on which the model retires")
+    training_ends: date | None = _day("the day on which its training ends")
+    note: Cell = ""
 
     @property
     def key(self) -> tuple:
         """What makes two rows the same offer."""
         return self.provider, self.model, self.max_billion, self.what, self.method, self.tier, self.region
 
+    @property
+    def limit(self) -> float:
+        """The largest size of its class, in billions of parameters."""
+        return math.inf if self.max_billion is None else self.max_billion
+
     def price(self, today: date) -> Price:
         """The price with its warnings, as seen on `today`."""
-        name = f"{self.provider} {self.model} {self.what.replace('_', ' ')}".replace(" * ", " ")
-        warnings = _row_warnings(name, self, self.usd, today)
+        model = f"{self.provider} {self.model}"
+        warnings = self.doubts(f"{model} {self.what.replace('_', ' ')}".replace(" * ", " "), self.usd, today)
         ends = self.training_ends if self.what == "training" else None
-        warnings += date_warnings(f"{self.provider} {self.model}", self.model_retires, ends, today)
+        warnings += date_warnings(model, self.model_retires, ends, today)
         if ends and self.note:  # who may still train, and how
-            warnings += (f"{self.provider} {self.model} {self.what}: {self.note}".replace(" * ", " "),)
-        return Price(self.usd, self.unit, self.currency, _source(self), warnings)
+            warnings += (f"{model} {self.what}: {self.note}".replace(" * ", " "),)
+        return Price(self.usd, self.unit, self.currency, self.origin(), warnings)
 
 
-@dataclass(frozen=True)
-class GpuRow:
+class GpuRow(_Sourced):
     """One row of gpus.csv: dollars for one GPU and one hour; `gpus` are rented at once under this name."""
 
-    cloud: str
-    gpu: str
-    gpus: int = 1
-    usd_per_gpu_hour: float | None = None
-    sku: str = ""
-    region: str = ""
-    source: str = ""
-    source_url: str = ""
-    source_date: date | None = None
-    confidence: str = ""
+    cloud: Text = Field(description="the cloud, such as aws")
+    gpu: Text = Field(description="the GPU, such as H100")
+    gpus: Whole = Field(1, ge=1, description="how many are rented at once, a whole number from 1")
+    usd_per_gpu_hour: Number | None = USD
+    sku: Cell = ""
 
     @property
     def key(self) -> tuple:
         """What makes two rows the same offer."""
-        return self.cloud, self.gpu, self.region
+        return self.cloud, gpu_name(self.gpu), self.region
 
     def price(self, today: date) -> Price:
         """The price of one GPU and one hour with its warnings, as seen on `today`."""
         name = f"{self.cloud} {self.gpu}"
-        warnings = _row_warnings(name, self, self.usd_per_gpu_hour, today)
+        warnings = self.doubts(name, self.usd_per_gpu_hour, today)
         if self.gpus > 1:
             machine = self.sku or "one machine"
             warnings += (f"{name}: rented only {self.gpus} at once ({machine}); a price for one GPU",)
-        return Price(self.usd_per_gpu_hour, GPU_HOUR, source=_source(self), warnings=warnings)
+        return Price(self.usd_per_gpu_hour, GPU_HOUR, source=self.origin(), warnings=warnings)
+
+
+class OwnPrices(Settings):
+    """A learner's YAML file."""
+
+    prices: list[PriceRow] = Field([], description="a list of rows, `- {column: value, column: value}`")
+    gpus: list[GpuRow] = Field([], description="a list of rows, `- {column: value, column: value}`")
 
 
 @dataclass(frozen=True, repr=False)
@@ -177,12 +203,10 @@ class PriceBook:
         wanted = (provider, what, method, tier, region)
         offered = [row for row in self.rows if (row.provider, row.what, row.method, row.tier, row.region) == wanted]
         named = next((row for row in offered if row.model == base_name(model)), None)
-        if named is not None:
-            return named
         every = [row for row in offered if row.model == "*"]
-        if size_b is None and any(row.max_billion is not None for row in every):
-            return None  # a size class cannot be guessed
-        return min((row for row in every if _limit(row) >= (size_b or 0)), key=_limit, default=None)
+        if named is not None or size_b is None and any(row.max_billion is not None for row in every):
+            return named  # a size class cannot be guessed
+        return min((row for row in every if row.limit >= (size_b or 0)), key=lambda row: row.limit, default=None)
 
     def price(self, provider: str, model: str, what: str, today: date | None = None, **selection) -> Price:
         """The price of `what` (training, hosting, ...); unknown, with the reason as a warning, when no row fits."""
@@ -192,7 +216,7 @@ class PriceBook:
         chosen = " ".join(f"{key} {value}" for key, value in selection.items() if value not in ("", None))
         name = f"{provider} {model} {what.replace('_', ' ')} {chosen}".rstrip()
         reason = self._why_none(provider, what, selection.get("size_b"))
-        return Price(None, TOKENS, warnings=(f"{name}: no such price ({reason}); give it in a prices file",))
+        return Price(None, TOKENS, warnings=(f"{name}: no such price ({reason}); {REMEDY}",))
 
     def _why_none(self, provider, what, size_b) -> str:
         """What there is instead of a price that was not found."""
@@ -200,19 +224,18 @@ class PriceBook:
         if any(row.max_billion is not None for row in same):
             if size_b is None:
                 return "give size_b, the model's size in billions of parameters"
-            return f"the largest class ends at {max(map(_limit, same)):g} billion parameters"
+            return f"the largest class ends at {max(row.limit for row in same):g} billion parameters"
         if known := sorted({row.model for row in same if row.model != "*"}):
             return f"known models: {', '.join(known)}"
         return f"providers: {', '.join(sorted({row.provider for row in self.rows}))}"
 
     def gpu(self, cloud: str, gpu: str, today: date | None = None, region: str = "") -> Price:
-        """The rent of one GPU for one hour."""
-        row = next((row for row in self.gpus if row.key == (cloud, gpu, region)), None)
+        """The rent of one GPU for one hour; `gpu` in any spelling that `find_gpu` knows."""
+        row = next((row for row in self.gpus if row.key == (cloud, gpu_name(gpu), region)), None)
         if row is not None:
             return row.price(today or date.today())
         known = ", ".join(f"{row.cloud} {row.gpu}" for row in self.gpus)
-        warning = f"{cloud} {gpu}: no such GPU price; give it in a prices file (known: {known})"
-        return Price(None, GPU_HOUR, warnings=(warning,))
+        return Price(None, GPU_HOUR, warnings=(f"{cloud} {gpu}: no such GPU price; {REMEDY} (known: {known})",))
 
     def dates(self, provider: str, model: str) -> tuple[date | None, date | None]:
         """The days on which a model retires and on which its training ends; None where no day is known."""
@@ -241,25 +264,24 @@ class PriceBook:
         if min(cached_tokens, written_tokens, output_tokens) < 0 or cached_tokens + written_tokens > input_tokens:
             cached = f"{cached_tokens:g} cached and {written_tokens:g} written"
             raise DataError(f"{cached} tokens must be part of the {input_tokens:g} input tokens; none may be negative")
+        if tuned or self.find(provider, model, "input") or self.find(provider, model, "output"):
+            counts = (input_tokens - cached_tokens, cached_tokens, output_tokens)
+            return self._listed_call(provider, model, TUNED if tuned else BASE, counts, batch, today)
         usage = {
             "input_tokens": input_tokens,
             "cache_read_tokens": cached_tokens,
             "cache_write_tokens": written_tokens,
             "output_tokens": output_tokens,
         }
-        if tuned or self.find(provider, model, "input") or self.find(provider, model, "output"):
-            return self._listed_call(provider, model, TUNED if tuned else BASE, usage, batch, today)
         return _library_call(provider, model, usage, batch, today)
 
-    def _listed_call(self, provider, model, whats, usage, batch, today):
+    def _listed_call(self, provider, model, whats, counts, batch, today):
         """A call by our tables, which know no batch prices and none for writing into the cache."""
         fresh, cached, out = (self.price(provider, model, what, today) for what in whats)
-        cached_tokens = usage["cache_read_tokens"]
         if cached.amount is None and fresh.amount is not None:
-            cached = replace(fresh, warnings=(_full_price(provider, model),) if cached_tokens else ())
+            cached = replace(fresh, warnings=(_full_price(provider, model),) if counts[1] else ())
         notes = ("no batch price in the table: the standard price is counted",) if batch else ()
         total = Price(0.0, TOKENS, fresh.currency, warnings=notes)
-        counts = (usage["input_tokens"] - cached_tokens, cached_tokens, usage["output_tokens"])
         for tokens, price in zip(counts, (fresh, cached, out), strict=True):
             if tokens:
                 total = total + price * (tokens / 1e6)
@@ -272,11 +294,8 @@ class PriceBook:
     def _repr_html_(self):
         import pandas as pd
 
-        shown = [
-            (row.provider, row.model, row.what, row.method, row.unit, row.usd, row.source_date, row.confidence)
-            for row in self.rows
-        ]
-        columns = ["provider", "model", "what", "method", "unit", "usd", "date", "confidence"]
+        columns = ["provider", "model", "what", "method", "unit", "usd", "source_date", "confidence"]
+        shown = [[getattr(row, column) for column in columns] for row in self.rows]
         return pd.DataFrame(shown, columns=columns).to_html(index=False, na_rep="unknown")
 
 
@@ -284,9 +303,11 @@ def load_prices(overrides: str | Path | None = None) -> PriceBook:
     """The tables of data/prices, with the rows of a CSV or YAML file of the learner over them."""
     folder = data_folder() / "prices"
     rows = [*_csv_rows(folder / "training.csv"), *_csv_rows(folder / "gpus.csv")]
-    if overrides is not None:
-        path = Path(overrides)
-        rows += _csv_rows(path) if path.suffix.lower() == ".csv" else _yaml_rows(path)
+    if overrides is not None and Path(overrides).suffix.lower() == ".csv":
+        rows += _csv_rows(Path(overrides))
+    elif overrides is not None:
+        own, _ = read_settings(overrides, OwnPrices, "prices")
+        rows += own.prices + own.gpus
     latest = {row.key: row for row in rows}.values()  # a later row takes the place of an earlier one
     prices = tuple(row for row in latest if isinstance(row, PriceRow))
     return PriceBook(prices, tuple(row for row in latest if isinstance(row, GpuRow)))
@@ -323,13 +344,13 @@ def _library_call(provider, model, usage, batch, today):
     try:
         found = calc_price(counts, model, **asked, price_context={"processing": "batch"} if batch else None)
     except LookupError:
-        warning = f"{name}: not in {source}{_near(provider, model)}; correct it or give it in a prices file"
+        warning = f"{name}: not in {source}{_near(provider, model)}; correct it, or {REMEDY}"
         return Price(None, CALL, source=source, warnings=(warning,))
     prices, notes = found.model_price, []
     used = [kind for kind in ("input", "output") if usage[f"{kind}_tokens"]]
     missing = [kind for kind in used if getattr(prices, f"{kind}_mtok") is None]
     if missing:
-        note = f"{name}: {source} has no price for {' and '.join(missing)} tokens; give it in a prices file"
+        note = f"{name}: {source} has no price for {' and '.join(missing)} tokens; {REMEDY}"
         return Price(None, CALL, source=source, warnings=(note,))
     if usage["cache_read_tokens"] and prices.cache_read_mtok is None:
         notes.append(_full_price(provider, model))
@@ -355,88 +376,19 @@ def _full_price(provider, model):
     return f"{provider} {model}: no price for cached input; the full price is counted"
 
 
-def _row_warnings(name, row, usd, today) -> tuple[str, ...]:
-    """What to know of one price in a table: unknown, old, without a date, or not confirmed."""
-    if usd is None:
-        return (f"{name}: price unknown (not found); give it in a prices file",)
-    found = []
-    if row.source_date is None:
-        found.append(f"{name}: the price has no date; check it")
-    elif (age := (today - row.source_date).days) > OLD_DAYS:
-        found.append(f"{name}: the price is {age} days old ({row.source_date}); check it at the provider")
-    if row.confidence == "L":
-        found.append(f"{name}: the price is a lead nobody has confirmed (confidence L); check it at the provider")
-    return tuple(found)
-
-
-def _limit(row):
-    return math.inf if row.max_billion is None else row.max_billion
-
-
-def _source(row):
-    return ", ".join(filter(None, (row.source or row.source_url, row.source_date and row.source_date.isoformat())))
-
-
-# the tables
-
-
-_DAYS = ("source_date", "model_retires", "training_ends")
-_USD = number_rule("a number from 0, or leave it empty when it is not known", minimum=0, maximum=1e12)
-_TEXT = {"type": "string", "description": "write it as a text, in quotes when it looks like a number"}
-_SOURCE = {
-    "region": _TEXT,
-    "source": _TEXT,
-    "source_url": _TEXT,
-    "source_date": day_rule("the day of the price"),
-    "confidence": choice_rule(CONFIDENCE),
-}
-PRICE_RULE = section_rule(
-    {
-        "provider": text_rule("the provider, such as openai"),
-        "model": text_rule("the model's name at the provider, or * for every model"),
-        "what": choice_rule(WHATS),
-        "unit": choice_rule(UNITS),
-    },
-    {
-        "usd": _USD,
-        "max_billion": number_rule("the largest size in billions of parameters", minimum=0, maximum=1e12),
-        "model_retires": day_rule("the day on which the model retires"),
-        "training_ends": day_rule("the day on which its training ends"),
-        **dict.fromkeys(("method", "tier", "currency", "note"), _TEXT),
-        **_SOURCE,
-    },
-)
-GPU_RULE = section_rule(
-    {"cloud": text_rule("the cloud, such as aws"), "gpu": text_rule("the GPU, such as H100")},
-    {"gpus": whole_rule("how many are rented at once"), "usd_per_gpu_hour": _USD, "sku": _TEXT, **_SOURCE},
-)
-_LIST = {"type": "array", "default": [], "description": "write a list of rows, `- {column: value, column: value}`"}
-OWN_PRICES = section_rule({}, {"prices": _LIST | {"items": PRICE_RULE}, "gpus": _LIST | {"items": GPU_RULE}})
-
-
-def _csv_rows(path) -> Iterator[PriceRow | GpuRow]:
+def _csv_rows(path: Path) -> Iterator[PriceRow | GpuRow]:
     """The rows of one table; DataError names file, line, column and remedy."""
     reader = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
     try:
         if not reader.fieldnames:
             raise DataError(f"{path} is empty: its first line names the columns")
-        rule = GPU_RULE if "gpu" in reader.fieldnames else PRICE_RULE
+        kind = GpuRow if "gpu" in reader.fieldnames else PriceRow
         for cells in reader:
-            place = Place(path, {(): reader.line_num})
             if None in cells:
                 raise DataError(f"{path}:{reader.line_num}: more cells than columns; put a text with a comma in quotes")
-            row = complete({column: cell.strip() for column, cell in cells.items() if cell and cell.strip()}, rule)
-            place.raise_problems(schema_problems(row, rule), DataError)
-            yield _row(row)
+            given = {column: cell.strip() for column, cell in cells.items() if cell and cell.strip()}
+            row, problems = fit(given, kind)
+            Place(path, {(): reader.line_num}).raise_problems(problems, DataError)
+            yield row
     except csv.Error as error:
         raise DataError(f"{path}:{reader.line_num}: not CSV: {error}; close every quote") from error
-
-
-def _yaml_rows(path) -> list[PriceRow | GpuRow]:
-    content, _ = read_settings(path, OWN_PRICES, "prices")
-    return [_row(row) for row in content["prices"] + content["gpus"]]
-
-
-def _row(values) -> PriceRow | GpuRow:
-    days = {column: date.fromisoformat(values[column]) for column in _DAYS if column in values}
-    return (GpuRow if "gpu" in values else PriceRow)(**values | days)

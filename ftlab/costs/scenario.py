@@ -12,45 +12,13 @@ from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import cached_property
 
-from ftlab.costs.assumptions import (
-    HOURS_PER_MONTH,
-    KINDS,
-    Assumption,
-    Scenario,
-    TokenCount,
-    draw,
-    measure_tokens,
-    read_scenario,
-)
-from ftlab.costs.options import Charge, Known, OptionCost, gpu_charge, money, option_cost, training_charge
+from ftlab.costs.assumptions import Scenario
+from ftlab.costs.options import Known, OptionCost, money, option_cost
 from ftlab.costs.prices import PriceBook, load_prices
+from ftlab.costs.uncertainty import Band, Swing, band, check_draws, draw, swings
 from ftlab.errors import RecipeError
 
 DRAWS = 100  # of all bands at once, for the bands that every report shows
-
-__all__ = [
-    "HOURS_PER_MONTH",
-    "KINDS",
-    "Assumption",
-    "Band",
-    "BreakEven",
-    "Charge",
-    "CostReport",
-    "Curve",
-    "OptionCost",
-    "SavingBand",
-    "Scenario",
-    "Swing",
-    "TokenCount",
-    "Tornado",
-    "break_even",
-    "cost",
-    "gpu_charge",
-    "measure_tokens",
-    "money",
-    "read_scenario",
-    "training_charge",
-]
 
 
 @dataclass(frozen=True)
@@ -87,27 +55,9 @@ class Curve:
         return _html(zip(self.calls, *amounts, strict=True), [self.axis, *self.usd])
 
 
-@dataclass(frozen=True)
-class Swing:
-    """What one assumption does to the saving: dollars over the horizon at its low and at its high end."""
-
-    assumption: str
-    low: float
-    high: float
-    saving_at_low: Known
-    saving_at_high: Known
-    flips: bool
-
-    @property
-    def width(self) -> float:
-        """Dollars between the two ends; 0 when unknown."""
-        known = self.saving_at_low is not None and self.saving_at_high is not None
-        return abs(self.saving_at_high - self.saving_at_low) if known else 0.0
-
-
 @dataclass(frozen=True, repr=False)
 class Tornado:
-    """The swings of all bands, widest first, around the saving with every assumption at its likely value."""
+    """The saving in dollars over the horizon at both ends of each band, widest first, around that at likely values."""
 
     saving: Known
     swings: tuple[Swing, ...]
@@ -115,12 +65,29 @@ class Tornado:
     @property
     def flips(self) -> tuple[str, ...]:
         """The assumptions that alone can turn the answer round."""
-        return tuple(swing.assumption for swing in self.swings if swing.flips)
+        known = [each for each in self.swings if None not in (self.saving, each.at_low, each.at_high)]
+        return tuple(
+            each.assumption for each in known if {each.at_low > 0, each.at_high > 0} != {self.saving > 0}
+        )
+
+    def to_dict(self) -> list[dict]:
+        """Ready for JSON."""
+        return [
+            {
+                "assumption": each.assumption,
+                "low": each.low,
+                "high": each.high,
+                "saving_at_low": each.at_low,
+                "saving_at_high": each.at_high,
+                "flips": each.assumption in self.flips,
+            }
+            for each in self.swings
+        ]
 
     def _rows(self):
         return [
-            (each.assumption, f"{each.low:,g}", f"{each.high:,g}", money(each.saving_at_low),
-             money(each.saving_at_high), "flips the answer" if each.flips else "")
+            (each.assumption, f"{each.low:,g}", f"{each.high:,g}", money(each.at_low), money(each.at_high),
+             "flips the answer" if each.assumption in self.flips else "")
             for each in self.swings
         ]  # fmt: skip
 
@@ -132,15 +99,6 @@ class Tornado:
 
     def _repr_html_(self):
         return _html(self._rows(), ["assumption", "low", "high", "saving at low", "saving at high", ""])
-
-
-@dataclass(frozen=True)
-class Band:
-    """10 %, 50 % and 90 % of the draws lie below these numbers; None where a price is unknown."""
-
-    low: Known
-    middle: Known
-    high: Known
 
 
 @dataclass(frozen=True)
@@ -204,21 +162,7 @@ class CostReport:
             for warning in option.warnings:
                 names.setdefault(warning, []).append(option.name)
         found = [f"{', '.join(options)}: {warning}" for warning, options in names.items()]
-        return tuple(dict.fromkeys(found + self._break_even_warnings()))
-
-    def _break_even_warnings(self):
-        months, horizon = self.break_even.months, self.scenario.content["horizon_months"]
-        if months is None:
-            return []
-        found = []
-        if months > horizon:
-            found.append(f"the break-even comes after {months:,.1f} months, the horizon ends at {horizon:g}")
-        for month, _, reason in self.candidate.lumps:
-            if month <= months:
-                found.append(f"{reason}, before the break-even: it is paid in the break-even")
-            elif self.candidate.total_usd(month) > self.baseline.total_usd(month):
-                found.append(f"{reason}, after the break-even, and puts the candidate behind again for a while")
-        return found
+        return tuple(dict.fromkeys(found + _break_even_warnings(self)))
 
     def npv(self, name: str) -> Known:
         """Present value of all that an option costs over the horizon, in dollars."""
@@ -231,22 +175,6 @@ class CostReport:
         totals = {each.name: tuple(each.total_usd(n / each.calls_per_month) for n in grid) for each in self.options}
         return Curve("calls", grid, totals)
 
-    @cached_property
-    def _drawn(self):
-        """The report at DRAWS values of all bands at once."""
-        return self._draw(self.scenario.bands, DRAWS if self.scenario.bands else 1, seed=0)
-
-    @property
-    def worth_bands(self) -> dict[str, Band]:
-        """By option: the spread of its present value when all bands of the scenario are drawn at once."""
-        return {each.name: _band([report.npv(each.name) for report in self._drawn]) for each in self.options}
-
-    @property
-    def months_band(self) -> Band:
-        """The spread of the months until the break-even; infinity is never."""
-        found = [report.break_even for report in self._drawn]
-        return _band([{"never": math.inf, "unknown": None}.get(even.verdict, even.months) for even in found])
-
     def volume_curve(self, calls_per_month_grid: Iterable[float]) -> Curve:
         """Present value of each option over the horizon, were there so many calls a month."""
         grid = tuple(calls_per_month_grid)
@@ -258,37 +186,47 @@ class CostReport:
         """The same scenario with some assumptions, by name, at other values and certain; the other bands stay."""
         return cost(self.scenario.at(values), self.today, self.prices)
 
-    def _bands(self):
-        """The bands that can touch the comparison: not those of other options."""
-        others = [f"options.{o.name}." for o in self.options if o.name not in (self.baseline.name, self.candidate.name)]
-        return [band for band in self.scenario.bands if not band.name.startswith(tuple(others))]
-
     def tornado(self) -> Tornado:
         """Each band of the two options compared at its low and its high end, the others at their likely values."""
-        saving, swings = self.saving_usd, []
-        for each in self._bands():
-            ends = [self.at({each.name: value}).saving_usd for value in (each.low, each.high)]
-            known = None not in (saving, *ends)
-            flips = known and any((end > 0) != (saving > 0) for end in ends)
-            swings.append(Swing(each.name, each.low, each.high, *ends, flips))
-        return Tornado(saving, tuple(sorted(swings, key=lambda swing: -swing.width)))
+        ends = {each.name: (each.low, each.high) for each in self._bands()}
+        return Tornado(self.saving_usd, swings(ends, lambda name, value: self.at({name: value}).saving_usd))
+
+    @property
+    def worth_bands(self) -> dict[str, Band]:
+        """By option: the spread of its present value when all bands of the scenario are drawn at once."""
+        return {each.name: band(report.npv(each.name) for report in self._drawn) for each in self.options}
+
+    @property
+    def months_band(self) -> Band:
+        """The spread of the months until the break-even; infinity is never."""
+        found = [report.break_even for report in self._drawn]
+        return band({"never": math.inf, "unknown": None}.get(even.verdict, even.months) for even in found)
 
     def saving_band(self, draws: int = 300, seed: int = 0) -> SavingBand:
-        """The spread of the saving when all bands of the two options are drawn at once (see `assumptions.draw`)."""
-        if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
-            raise RecipeError(f"draws: {draws!r} must be a whole number of at least 1")
+        """The spread of the saving when all bands of the two options are drawn at once."""
+        check_draws(draws)
         return _saving_band(self._draw(self._bands(), draws, seed))
+
+    @cached_property
+    def _drawn(self):
+        """The report at DRAWS values of all bands at once."""
+        return self._draw(self.scenario.bands, DRAWS if self.scenario.bands else 1, seed=0)
 
     def _draw(self, bands, draws, seed):
         """The report at `draws` values of the bands."""
         dice = random.Random(seed)
         return [
-            self.at({band.name: draw(dice, band.low, band.likely, band.high) for band in bands}) for _ in range(draws)
+            self.at({each.name: draw(dice, each.low, each.likely, each.high) for each in bands}) for _ in range(draws)
         ]
+
+    def _bands(self):
+        """The bands that can touch the comparison: not those of other options."""
+        others = [f"options.{o.name}." for o in self.options if o.name not in (self.baseline.name, self.candidate.name)]
+        return [each for each in self.scenario.bands if not each.name.startswith(tuple(others))]
 
     def to_dict(self) -> dict:
         """The contract of `ftlab cost --json`; unknown amounts are null."""
-        worth = {name: {"likely": self.npv(name)} | asdict(band) for name, band in self.worth_bands.items()}
+        worth = {name: {"likely": self.npv(name)} | asdict(each) for name, each in self.worth_bands.items()}
         months = {name: "never" if at == math.inf else at for name, at in asdict(self.months_band).items()}
         return {
             "scenario": self.scenario.name,
@@ -299,40 +237,23 @@ class CostReport:
             "break_even_months": months,
             "saving_usd": self.saving_usd,
             "saving_band": asdict(_saving_band(self._drawn)),
-            "tornado": [asdict(swing) for swing in self.tornado().swings],
+            "tornado": self.tornado().to_dict(),
             "assumptions": [asdict(each) for each in self.scenario.assumptions],
             "warnings": list(self.warnings),
         }
 
-    def _rows(self):
-        return [
+    def rows(self) -> list[tuple[str, ...]]:
+        """The table that is printed: a heading, then a line for each option."""
+        worth = f"worth today, {self.scenario.content['horizon_months']:g} months"
+        heading = ("option", "one-time", "fixed a month", "per call", "all a month", worth, "8 of 10 draws")
+        return [heading] + [
             (each.name, money(each.one_time_usd), money(each.monthly_usd), money(each.usd_per_call, 6),
              money(each.monthly_total_usd), money(self.npv(each.name)), _span(self.worth_bands[each.name]))
             for each in self.options
         ]  # fmt: skip
 
-    def _headings(self):
-        horizon = self.scenario.content["horizon_months"]
-        worth = f"worth today, {horizon:g} months"
-        return ["option", "one-time", "fixed a month", "per call", "all a month", worth, "8 of 10 draws"]
-
-    def _answer(self):
-        """The break-even with its band, and what can turn it round."""
-        lines = [f"{self.candidate.name} against {self.baseline.name}: {self.break_even}"]
-        if self.break_even.verdict == "unknown" or not self._bands():
-            return lines
-        ends = (self.months_band.low, self.months_band.high)
-        months = " to ".join("never" if at == math.inf else f"{at:,.1f}" for at in ends)
-        saving = _saving_band(self._drawn)
-        lines.append(f"all bands drawn at once: months to the break-even {months}, saving {_span(saving)}, "
-                     f"cheaper in {saving.share_positive:.0%} of the draws")  # fmt: skip
-        flips = self.tornado().flips
-        lines.append(f"alone enough to turn the answer round: {', '.join(flips) or 'no single band'}")
-        return lines
-
     def __repr__(self):
-        rows = [self._headings(), *self._rows()]
-        first, *more = self._answer()
+        rows, (first, *more) = self.rows(), _answer(self)
         lines = [f"CostReport({self.scenario.name}, {self.today}; {first})"]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
@@ -344,9 +265,10 @@ class CostReport:
     def _repr_html_(self):
         from html import escape
 
-        answer = "".join(f"<p>{escape(line)}</p>" for line in self._answer())
+        answer = "".join(f"<p>{escape(line)}</p>" for line in _answer(self))
         notes = "".join(f"<li>{escape(warning)}</li>" for warning in self.warnings)
-        return f"{_html(self._rows(), self._headings())}{answer}<ul>{notes}</ul>"
+        heading, *rows = self.rows()
+        return f"{_html(rows, heading)}{answer}<ul>{notes}</ul>"
 
 
 def cost(scenario: Scenario, today: date | None = None, prices: PriceBook | None = None) -> CostReport:
@@ -363,10 +285,9 @@ def break_even(baseline: OptionCost, candidate: OptionCost) -> BreakEven:
 
     "never" exactly when the candidate saves nothing a month; forced migrations are paid when they fall due.
     """
-    amounts = [option.monthly_total_usd for option in (baseline, candidate)]
-    amounts += [option.one_time_usd for option in (baseline, candidate)]
-    amounts += [usd for option in (baseline, candidate) for _, usd, _ in option.lumps]
-    if None in amounts:
+    both = (baseline, candidate)
+    amounts = [each for option in both for each in (option.monthly_total_usd, option.one_time_usd)]
+    if None in amounts + [usd for option in both for _, usd, _ in option.lumps]:
         return BreakEven("unknown", reason="a price is missing; see the warnings")
     saving = baseline.monthly_total_usd - candidate.monthly_total_usd
     if saving <= 0:
@@ -384,26 +305,47 @@ def break_even(baseline: OptionCost, candidate: OptionCost) -> BreakEven:
     return BreakEven("break-even", months * candidate.calls_per_month, months)
 
 
-def _band(draws) -> Band:
-    """10 %, 50 % and 90 % of the draws, each the value of one draw; None where one of them is unknown."""
-    if None in draws:
-        return Band(None, None, None)
-    draws = sorted(draws)
-    return Band(*(draws[round(share * (len(draws) - 1))] for share in (0.1, 0.5, 0.9)))
+def _break_even_warnings(report) -> list[str]:
+    """A break-even past the horizon, and migrations before and after it."""
+    months, horizon = report.break_even.months, report.scenario.content["horizon_months"]
+    if months is None:
+        return []
+    found = []
+    if months > horizon:
+        found.append(f"the break-even comes after {months:,.1f} months, the horizon ends at {horizon:g}")
+    for month, _, reason in report.candidate.lumps:
+        if month <= months:
+            found.append(f"{reason}, before the break-even: it is paid in the break-even")
+        elif report.candidate.total_usd(month) > report.baseline.total_usd(month):
+            found.append(f"{reason}, after the break-even, and puts the candidate behind again for a while")
+    return found
+
+
+def _answer(report) -> list[str]:
+    """The break-even with its band, and what can turn it round."""
+    lines = [f"{report.candidate.name} against {report.baseline.name}: {report.break_even}"]
+    if report.break_even.verdict == "unknown" or not report._bands():
+        return lines
+    spread, saving = report.months_band, _saving_band(report._drawn)
+    months = " to ".join("never" if at == math.inf else f"{at:,.1f}" for at in (spread.low, spread.high))
+    lines.append(f"all bands drawn at once: months to the break-even {months}, saving {_span(saving)}, "
+                 f"cheaper in {saving.share_positive:.0%} of the draws")  # fmt: skip
+    flips = report.tornado().flips
+    lines.append(f"alone enough to turn the answer round: {', '.join(flips) or 'no single band'}")
+    return lines
 
 
 def _saving_band(reports) -> SavingBand:
     """The spread of the saving over reports at drawn values."""
     savings = [report.saving_usd for report in reports]
-    if None in savings:
-        return SavingBand(None, None, None, None, len(savings))
-    band, positive = _band(savings), sum(saving > 0 for saving in savings) / len(savings)
-    return SavingBand(band.low, band.middle, band.high, positive, len(savings))
+    spread = band(savings)
+    positive = None if None in savings else sum(saving > 0 for saving in savings) / len(savings)
+    return SavingBand(spread.low, spread.middle, spread.high, positive, len(savings))
 
 
-def _span(band) -> str:
+def _span(spread) -> str:
     """The low and the high end of a band in dollars."""
-    return "unknown" if band.low is None else f"{money(band.low)} to {money(band.high)}"
+    return "unknown" if spread.low is None else f"{money(spread.low)} to {money(spread.high)}"
 
 
 def _html(rows, columns) -> str:

@@ -533,9 +533,9 @@ tornado = own_report.tornado()
 top = tornado.swings[:9]
 fig, ax = plt.subplots(figsize=(6, 3.6))
 for row, swing in enumerate(top):
-    colour = "#D55E00" if swing.flips else "#0072B2"
-    ax.barh(row, swing.saving_at_high - swing.saving_at_low, left=swing.saving_at_low, color=colour, height=0.65)
-    ends = sorted([(swing.saving_at_low, swing.low), (swing.saving_at_high, swing.high)])
+    colour = "#D55E00" if swing.assumption in tornado.flips else "#0072B2"
+    ax.barh(row, swing.at_high - swing.at_low, left=swing.at_low, color=colour, height=0.65)
+    ends = sorted([(swing.at_low, swing.low), (swing.at_high, swing.high)])
     for (usd, value), side in zip(ends, ("right", "left"), strict=True):
         ax.annotate(f" {value:,.6g} " if value < 1e4 else f" {value:,.0f} ", (usd, row), ha=side, va="center", fontsize=8)
 ax.set_yticks(range(len(top)), [swing.assumption.removeprefix("options.").replace("_", " ") for swing in top])
@@ -641,8 +641,8 @@ print(workflow)
 bands = [band for band in weeks_bands(workflow) if band.width > 0.2]
 fig, ax = plt.subplots(figsize=(6, 3.4))
 for row, band in enumerate(bands):
-    ax.plot([band.weeks_at_low, band.weeks_at_high], [row, row], color="#0072B2", lw=7, solid_capstyle="butt")
-    ends = sorted([(band.weeks_at_low, band.low), (band.weeks_at_high, band.high)])
+    ax.plot([band.at_low, band.at_high], [row, row], color="#0072B2", lw=7, solid_capstyle="butt")
+    ends = sorted([(band.at_low, band.low), (band.at_high, band.high)])
     for (weeks, value), side in zip(ends, ("right", "left"), strict=True):
         ax.annotate(f" {value:g} ", (weeks, row), ha=side, va="center", fontsize=8)
 ax.axvline(workflow.published_weeks, color="#D55E00", ls="--")
@@ -654,9 +654,9 @@ widest = bands[0]
 show(
     fig,
     f"Bars of the payback in weeks at both ends of each assumption. The widest: {widest.assumption}, "
-    f"{widest.weeks_at_low:.1f} weeks at {widest.low:g} and {widest.weeks_at_high:.1f} at {widest.high:g}.",
+    f"{widest.at_low:.1f} weeks at {widest.low:g} and {widest.at_high:.1f} at {widest.high:g}.",
 )
-doubled = [b for b in bands if max(b.weeks_at_low, b.weeks_at_high) >= 2 * workflow.published_weeks]
+doubled = [b for b in bands if max(b.at_low, b.at_high) >= 2 * workflow.published_weeks]
 print("alone enough to double the six weeks:", ", ".join(b.assumption.replace("_", " ") for b in doubled) or "none")
 
 # %% [markdown]
