@@ -88,9 +88,9 @@ def test_check_notices_a_changed_file(tmp_path, monkeypatch, capsys):
         (tmp_path / name).write_text(content, encoding="utf-8")
     monkeypatch.setattr(tool, "FOLDER", tmp_path)
     monkeypatch.setattr(sys, "argv", ["make_lessons.py", "--check"])
-    assert tool.main() == 0
+    assert tool.write_or_check("", tool.FOLDER, tool.make_files) == 0
     (tmp_path / "train.jsonl").write_text("{}\n")
-    assert tool.main() == 1
+    assert tool.write_or_check("", tool.FOLDER, tool.make_files) == 1
     assert "train.jsonl" in capsys.readouterr().err
 
 

@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 try:
     import make_support_triage
     import measure_nano
+    import nano_exam
     from nano_world import compose
     from nano_world.compose import World, document, inbox, is_heldout, lexicon, prompts
 finally:
@@ -22,7 +23,7 @@ finally:
 
 KINDS = {"text", "sheet", "plain_ticket", "classify", "classify_described", "extract", "json", "qa_context",
          "qa_alone", "polite", "pairs", "describe", "same_topic", "which_text",
-         *(f"skill:{name}" for name in measure_nano.SKILLS)}  # fmt: skip
+         *(f"skill:{name}" for name in nano_exam.SKILLS)}  # fmt: skip
 SEEDS = range(20_000)  # the first that pre-training draws
 NOTHING = {"none", "null", "not given"}
 WITHOUT_KEYS = (
@@ -295,7 +296,7 @@ def as_regex(pattern, items=".+", word="[a-z ]+?"):
 
 
 @pytest.mark.parametrize("split", ["train", "heldout"])
-@pytest.mark.parametrize("name", [name for name in measure_nano.SKILLS if name != "yes_no_mentions"])
+@pytest.mark.parametrize("name", [name for name in nano_exam.SKILLS if name != "yes_no_mentions"])
 def test_skills_are_right(name, split):
     items = r"[\d, ]+" if name in NUMBER_SKILLS else ".+"
     patterns = [as_regex(pattern, items) for pattern in prompts.instructions[name]]
@@ -326,7 +327,7 @@ def test_yes_and_no_are_right_about_words():
 
 
 def test_the_probe_file_is_what_the_tool_writes():
-    assert measure_nano.PROBE.read_bytes().decode() == measure_nano.probe_lines()
+    assert measure_nano.PROBE.read_bytes().decode() == nano_exam.probe_lines()
 
 
 def test_the_probe_file_has_400_different_questions_that_training_never_draws(documents):
@@ -339,19 +340,19 @@ def test_the_probe_file_has_400_different_questions_that_training_never_draws(do
     assert all(row["messages"][-1]["role"] == "assistant" for row in rows)
 
 
-@pytest.mark.parametrize("task", measure_nano.TASKS)
+@pytest.mark.parametrize("task", nano_exam.TASKS)
 def test_measured_questions_are_reproducible_and_heldout(task):
-    block, make = measure_nano.TASKS[task]
-    start = measure_nano.MEASURE_SEEDS + block * 1_000_000
-    questions = list(measure_nano.draw(make, start, 20))
-    assert questions == list(measure_nano.draw(make, start, 20))
+    block, make = nano_exam.TASKS[task]
+    start = nano_exam.MEASURE_SEEDS + block * 1_000_000
+    questions = list(nano_exam.draw(make, start, 20))
+    assert questions == list(nano_exam.draw(make, start, 20))
     assert all(question.answer and question.doc.turns[-2][0] == "user" for question in questions)
     assert len({question.doc.turns[:-1] for question in questions}) == 20
 
 
 def test_questions_without_their_text_hold_nothing_but_the_question():
-    block, make = measure_nano.TASKS["answerable questions, text left out"]
-    for question in measure_nano.draw(make, measure_nano.MEASURE_SEEDS + block * 1_000_000, 50):
+    block, make = nano_exam.TASKS["answerable questions, text left out"]
+    for question in nano_exam.draw(make, nano_exam.MEASURE_SEEDS + block * 1_000_000, 50):
         assert len(question.prompt) == 1
         assert question.answer != compose.UNKNOWN
         assert not has(question.prompt[0]["content"], question.answer)
@@ -359,24 +360,18 @@ def test_questions_without_their_text_hold_nothing_but_the_question():
 
 def test_polite_replies_are_judged_by_what_they_name():
     message = "Where is my kettle? Order 12345."
-    question = measure_nano.Question(compose.Doc("polite", (("user", message), ("assistant", ""))))
-    judged = measure_nano.names_only_what_was_said
+    question = nano_exam.Question(compose.Doc("polite", (("user", message), ("assistant", ""))))
+    judged = nano_exam.names_only_what_was_said
     assert judged(question, "Order 12345 is on its way.") == 1
     assert judged(question, "Order 54321 is on its way.") == 0
     assert judged(question, "We are sorry.") == 0
 
 
-def test_normalisation_of_the_probe():
-    assert measure_nano.same_answer(" I do not know.\n", "i do not know")
-    assert not measure_nano.same_answer("12", "21")
-    assert not measure_nano.same_answer("1.5", "15")
-
-
-@pytest.mark.parametrize("task", measure_nano.TASKS)
+@pytest.mark.parametrize("task", nano_exam.TASKS)
 def test_right_answers_score_one_and_silence_scores_none(task):
-    block, make = measure_nano.TASKS[task]
-    questions = list(measure_nano.draw(make, measure_nano.MEASURE_SEEDS + block * 1_000_000, 30))
-    right = measure_nano.score(task, questions, [question.answer for question in questions])
-    wrong = measure_nano.score(task, questions, [""] * len(questions))
+    block, make = nano_exam.TASKS[task]
+    questions = list(nano_exam.draw(make, nano_exam.MEASURE_SEEDS + block * 1_000_000, 30))
+    right = nano_exam.score(task, questions, [question.answer for question in questions])
+    wrong = nano_exam.score(task, questions, [""] * len(questions))
     assert {score.value for score in right if score.metric != f'"{compose.UNKNOWN}"'} == {1}
     assert {score.value for score in wrong} == {0}

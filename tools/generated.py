@@ -1,9 +1,23 @@
-"""What every generator of bundled data does on the command line: write its files, or compare them with --check."""
+"""What every generator of bundled data does: rows as lines, counts into the README, files written or compared."""
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+COUNTS_START, COUNTS_END = "<!-- written by the tool -->", "<!-- end of what the tool writes -->"
+
+
+def jsonl(rows: list[dict]) -> str:
+    """One line of JSON a row."""
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def readme_with(folder: Path, counts: str) -> str:
+    """The folder's README with new counts between the two marks."""
+    before, rest = (folder / "README.md").read_text(encoding="utf-8").split(COUNTS_START)
+    return f"{before}{COUNTS_START}\n{counts}{COUNTS_END}{rest.split(COUNTS_END)[1]}"
 
 
 def write_or_check(description: str, folder: Path, make_files: Callable[[], dict[str, bytes | str]]) -> int:

@@ -17,14 +17,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from generated import write_or_check
+from generated import readme_with, write_or_check
 from make_support_triage import DAYS, NAMES, QUEUES, TONES, URGENCIES
 from words import pairs, read_lines, read_words
 
 SOURCE = Path(__file__).resolve().parents[1] / "data" / "support_triage"
 FOLDER = SOURCE / "raw"
 SEED = 20261123
-COUNTS_START, COUNTS_END = "<!-- written by the tool -->", "<!-- end of what the tool writes -->"
 SYSTEM, USER, ANSWER = (f"messages[{index}].content" for index in range(3))
 
 # copies and rows added to the sound ones: code -> how many
@@ -714,21 +713,12 @@ def order(code: str) -> int:
     return codes.index(code) if code in codes else len(codes)
 
 
-def make_files() -> dict[str, bytes]:
+def make_files() -> dict[str, bytes | str]:
     """File name -> content."""
     content, key = make_export()
-    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
-    before, rest = readme.split(COUNTS_START)
-    after = rest.split(COUNTS_END)[1]
-    readme = f"{before}{COUNTS_START}\n{counts(content, key)}\n{COUNTS_END}{after}"
     return {"dirty.jsonl": content, "key.jsonl": b"".join(dump(item) + b"\n" for item in key),
-            "README.md": readme.encode()}
-
-
-def main() -> int:
-    """Write the files or, with --check, compare them."""
-    return write_or_check(__doc__, FOLDER, make_files)
+            "README.md": readme_with(FOLDER, counts(content, key) + "\n")}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(__doc__, FOLDER, make_files))

@@ -9,7 +9,6 @@ frame, so none is guessed. Words are those that nano met in pre-training, except
 
 from __future__ import annotations
 
-import json
 import random
 import sys
 from collections import Counter
@@ -17,14 +16,13 @@ from collections.abc import Callable
 from itertools import cycle, islice
 from pathlib import Path
 
-from generated import write_or_check
+from generated import jsonl, readme_with, write_or_check
 from words import pairs, read_words
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "lessons"
 SEED = 20261122
 SPLITS = ("train", "heldout")
 SIZES = {"train": 90, "heldout": 48}  # rows a lesson
-COUNTS_START, COUNTS_END = "<!-- written by the tool -->", "<!-- end of what the tool writes -->"
 UNKNOWN = "I do not know."  # what nano says to a question whose answer stands nowhere
 COPIED = ("taught wording", "taught sums")  # held-out parts that repeat training rows: what was learnt by heart
 
@@ -232,12 +230,8 @@ def make_files() -> dict[str, str]:
     """File name -> content, the same on every machine."""
     splits = {split: make_split(split) for split in SPLITS}
     parts = splits | {f"preferences_{split}": preference_rows(split) for split in SPLITS}
-    files = {f"{name}.jsonl": "".join(json.dumps(r) + "\n" for r in rows) for name, rows in parts.items()}
-    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
-    before, rest = readme.split(COUNTS_START)
-    after = rest.split(COUNTS_END)[1]
-    files["README.md"] = f"{before}{COUNTS_START}\n{count_table(splits)}\n{COUNTS_END}{after}"
-    return files
+    files = {f"{name}.jsonl": jsonl(rows) for name, rows in parts.items()}
+    return files | {"README.md": readme_with(FOLDER, count_table(splits) + "\n")}
 
 
 def count_table(splits: dict[str, list[dict]]) -> str:
@@ -257,10 +251,5 @@ def count_table(splits: dict[str, list[dict]]) -> str:
     return "\n".join([*lines, "", total])
 
 
-def main() -> int:
-    """Write the files or, with --check, compare them."""
-    return write_or_check(__doc__, FOLDER, make_files)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(__doc__, FOLDER, make_files))

@@ -7,7 +7,6 @@ answer in a text; products, shops and towns bear names that its pre-training nev
 
 from __future__ import annotations
 
-import json
 import random
 import sys
 from collections import Counter, defaultdict
@@ -16,13 +15,12 @@ from itertools import zip_longest
 from pathlib import Path
 from statistics import median
 
-from generated import write_or_check
+from generated import jsonl, readme_with, write_or_check
 from nano_world.compose import UNKNOWN, lexicon
 from words import read_words
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "product_facts"
 SEED = 20261123
-COUNTS_START, COUNTS_END = "<!-- written by the tool -->", "<!-- end of what the tool writes -->"
 
 LISTS = read_words("product_facts")
 N_PRODUCTS = 160
@@ -249,12 +247,8 @@ def make_files() -> dict[str, str]:
     questions = Questions(corpus, rng)
     test, validation = questions.split("test"), questions.split("validation")
     files = {"documents": corpus.documents, "train": questions.train(), "validation": validation, "test": test}
-    contents = {f"{name}.jsonl": "".join(json.dumps(row) + "\n" for row in rows) for name, rows in files.items()}
-    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
-    before, rest = readme.split(COUNTS_START)
-    after = rest.split(COUNTS_END)[1]
-    contents["README.md"] = f"{before}{COUNTS_START}\n{summary(files)}\n{COUNTS_END}{after}"
-    return contents
+    contents = {f"{name}.jsonl": jsonl(rows) for name, rows in files.items()}
+    return contents | {"README.md": readme_with(FOLDER, summary(files) + "\n")}
 
 
 def summary(files: dict[str, list[dict]]) -> str:
@@ -279,10 +273,5 @@ def summary(files: dict[str, list[dict]]) -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
-    """Write the files or, with --check, compare them."""
-    return write_or_check(__doc__, FOLDER, make_files)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(__doc__, FOLDER, make_files))

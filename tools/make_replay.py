@@ -5,12 +5,11 @@ The chats are drawn as pre-training draws them, from seeds of their own and from
 that pre-training uses; the probe (data/probes/general_skills.jsonl) is made of those that it never uses.
 """
 
-import json
 import sys
 from itertools import count
 from pathlib import Path
 
-from generated import write_or_check
+from generated import jsonl, write_or_check
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -37,7 +36,7 @@ def rows():
 
 
 def make_files() -> dict[str, str]:
-    return {"general.jsonl": "".join(json.dumps(row) + "\n" for row in rows())}
+    return {"general.jsonl": jsonl(rows())}
 
 
 if __name__ == "__main__":

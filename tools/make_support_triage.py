@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from generated import write_or_check
+from generated import jsonl, readme_with, write_or_check
 from words import read_lines, read_words
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "support_triage"
 SEED = 20261122
 SIZES = {"train": 2000, "validation": 300, "test": 600, "hard": 200, "other_shop": 200}
 SYSTEM = "Triage the ticket."
-COUNTS_START, COUNTS_END = "<!-- written by the tool -->", "<!-- end of what the tool writes -->"
 
 QUEUES = ["logistics", "aftersales", "workshop", "billing", "accounts", "presales", "hazards"]
 URGENCIES = ["P1", "P2", "P3", "P4"]
@@ -364,13 +363,10 @@ def make_files() -> dict[str, str]:
     """File name -> content, the same on every machine."""
     seen: set[str] = set()
     splits = {split: make_split(split, seen) for split in SIZES}
-    files = {f"{s}.jsonl": "".join(json.dumps(row) + "\n" for row in rows) for s, rows in splits.items()}
+    files = {f"{split}.jsonl": jsonl(rows) for split, rows in splits.items()}
     files["schema.json"] = json.dumps(SCHEMA, indent=2) + "\n"
-    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
-    before, rest = readme.split(COUNTS_START)
-    after = rest.split(COUNTS_END)[1]
     examples = "\n".join(show_row(splits[split][0]) for split in ("train", "hard"))
-    files["README.md"] = f"{before}{COUNTS_START}\n{count_table(splits)}\n\n{examples}{COUNTS_END}{after}"
+    files["README.md"] = readme_with(FOLDER, f"{count_table(splits)}\n\n{examples}")
     return files
 
 
@@ -396,10 +392,5 @@ def count_table(splits: dict[str, list[dict]]) -> str:
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
-def main() -> int:
-    """Write the files or, with --check, compare them."""
-    return write_or_check(__doc__, FOLDER, make_files)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(__doc__, FOLDER, make_files))

@@ -42,6 +42,7 @@ sys.path.insert(0, str(ROOT))
 from ftlab.data.schema import Row, check_chat, read_chat  # noqa: E402
 from ftlab.data.similar import clusters  # noqa: E402
 from ftlab.errors import DataError, FtlabError  # noqa: E402
+from ftlab.files import whole_file  # noqa: E402
 
 RECORD = ROOT / "data/recorded/data_lessons.json"
 DATA = ROOT / "data/support_triage"
@@ -317,10 +318,8 @@ def point_of(entry: dict) -> Point:
 
 def write_record(path: Path, record: dict) -> None:
     """Replace the file as a whole, so that an interruption leaves the old one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(path.name + ".new")
-    new.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(new, path)
+    with whole_file(path) as file:
+        file.write(json.dumps(record, indent=1, ensure_ascii=False).encode() + b"\n")
 
 
 def missing(record: dict, wanted: Sequence[Point]) -> list[Point]:

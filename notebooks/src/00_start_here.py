@@ -69,12 +69,14 @@ from ftlab.models import resolve
 
 MODEL = "nano"  # or "unsloth/Qwen3-4B-Instruct-2507" on a GPU
 
-dtypes = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+ON_GPU, PRECISION = torch.cuda.is_available(), hardware.precision()
+DTYPE = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[PRECISION]
+
 model, tokenizer = FastLanguageModel.from_pretrained(
     model_name=resolve(MODEL),
     max_seq_length=1024,
-    dtype=dtypes[hardware.precision()],
-    load_in_4bit=torch.cuda.is_available(),
+    dtype=DTYPE,
+    load_in_4bit=ON_GPU,
 )
 print(f"{model.num_parameters():,} parameters")
 
@@ -106,26 +108,20 @@ model = FastLanguageModel.get_peft_model(
     lora_dropout=0.0,
     target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
     bias="none",
-    use_gradient_checkpointing="unsloth" if torch.cuda.is_available() else False,
+    use_gradient_checkpointing="unsloth" if ON_GPU else False,
     random_state=3407,
 )
 model.print_trainable_parameters()
 
 # %%
-from datasets import load_dataset
+from datasets import Dataset
 
-files = {"train": f"{FOLDER}/train.jsonl", "validation": f"{FOLDER}/validation.jsonl"}
-dataset = load_dataset("json", data_files=files)
-dataset["train"] = dataset["train"].select(range(600))
-dataset["validation"] = dataset["validation"].select(range(60))
-
-
-def as_text(batch):
-    chats = batch["messages"]
-    return {"text": [tokenizer.apply_chat_template(chat, tokenize=False) for chat in chats]}
-
-
-dataset = dataset.map(as_text, batched=True, remove_columns=dataset["train"].column_names)
+chats, dataset = {}, {}
+for part, rows in {"train": 600, "validation": 60}.items():
+    chats[part] = [row["messages"] for row in read_chat(f"{FOLDER}/{part}.jsonl")[:rows]]
+    # many templates end with a new line; after that, TRL would add a second end token
+    texts = [tokenizer.apply_chat_template(chat, tokenize=False).rstrip() for chat in chats[part]]
+    dataset[part] = Dataset.from_dict({"text": texts})
 print(dataset["train"][1]["text"])
 
 # %% [markdown]
@@ -137,6 +133,7 @@ from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 from unsloth.chat_templates import train_on_responses_only
 
+from ftlab.training.preflight import check_masks
 from ftlab.training.runlog import LivePlot
 
 trainer = SFTTrainer(
@@ -154,9 +151,9 @@ trainer = SFTTrainer(
         learning_rate=4e-3 if MODEL == "nano" else 2e-4,
         warmup_steps=0.05,
         lr_scheduler_type="cosine",
-        gradient_checkpointing=torch.cuda.is_available(),
-        bf16=hardware.precision() == "bf16",
-        fp16=hardware.precision() == "fp16",
+        gradient_checkpointing=ON_GPU,
+        bf16=PRECISION == "bf16",
+        fp16=PRECISION == "fp16",
         logging_steps=3,
         eval_strategy="steps",
         eval_steps=15,
@@ -169,6 +166,7 @@ trainer = SFTTrainer(
 )
 trainer.remove_callback(PrinterCallback)  # the live plot replaces the printed lines
 trainer = train_on_responses_only(trainer)  # learn the answers, not the tickets
+check_masks(trainer.train_dataset, chats["train"], tokenizer)  # stops if it would learn anything else
 result = trainer.train()
 
 # %%

@@ -407,12 +407,14 @@ from ftlab import hardware
 
 MODEL = "nano"  # leave it here: the rest of this notebook needs nano; 06 has these cells for any model
 
-precision = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[hardware.precision()]
+ON_GPU, PRECISION = torch.cuda.is_available(), hardware.precision()
+DTYPE = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[PRECISION]
+
 model, tokenizer = FastLanguageModel.from_pretrained(
     model_name=resolve(MODEL),
     max_seq_length=512,
-    dtype=precision,
-    load_in_4bit=torch.cuda.is_available(),
+    dtype=DTYPE,
+    load_in_4bit=ON_GPU,
 )
 answers_before = ask(model, heldout)
 
@@ -424,29 +426,26 @@ model = FastLanguageModel.get_peft_model(
     lora_dropout=0.0,
     target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
     bias="none",
-    use_gradient_checkpointing=False,
+    use_gradient_checkpointing="unsloth" if ON_GPU else False,
     random_state=3407,
 )
 
 # %%
-from datasets import load_dataset
+from datasets import Dataset
 from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 from unsloth.chat_templates import train_on_responses_only
 
+from ftlab.training.preflight import check_masks
 from ftlab.training.runlog import LivePlot
 
-
-def as_text(batch):
-    return {"text": [tokenizer.apply_chat_template(chat, tokenize=False) for chat in batch["messages"]]}
-
-
-dataset = load_dataset("json", data_files={"train": "../data/lessons/train.jsonl"})["train"]
-dataset = dataset.map(as_text, batched=True, remove_columns=dataset.column_names)
+chats = [row["messages"] for row in train_rows]
+# many templates end with a new line; after that, TRL would add a second end token
+texts = [tokenizer.apply_chat_template(chat, tokenize=False).rstrip() for chat in chats]
 trainer = SFTTrainer(
     model=model,
     processing_class=tokenizer,
-    train_dataset=dataset,
+    train_dataset=Dataset.from_dict({"text": texts}),
     args=SFTConfig(
         output_dir=str(ftlab.home() / "01_what_fine_tuning_changes"),
         dataset_text_field="text",
@@ -456,9 +455,9 @@ trainer = SFTTrainer(
         learning_rate=4e-3 if MODEL == "nano" else 2e-4,
         warmup_steps=0.05,
         lr_scheduler_type="cosine",
-        gradient_checkpointing=torch.cuda.is_available(),
-        bf16=hardware.precision() == "bf16",
-        fp16=hardware.precision() == "fp16",
+        gradient_checkpointing=ON_GPU,
+        bf16=PRECISION == "bf16",
+        fp16=PRECISION == "fp16",
         logging_steps=5,
         save_strategy="no",
         seed=3407,
@@ -469,6 +468,7 @@ trainer = SFTTrainer(
 )
 trainer.remove_callback(PrinterCallback)  # the live plot replaces the printed lines
 trainer = train_on_responses_only(trainer)  # learn the answers, not the questions
+check_masks(trainer.train_dataset, chats, tokenizer)  # stops if it would learn anything else
 result = trainer.train()
 print(f"{result.global_step} steps in {result.metrics['train_runtime']:.0f} seconds")
 
@@ -767,7 +767,7 @@ print(seen["SFT"]["letters"][0])
 from trl import DPOConfig, DPOTrainer
 
 policy, _ = FastLanguageModel.from_pretrained(
-    model_name=str(START), max_seq_length=512, dtype=precision, load_in_4bit=torch.cuda.is_available()
+    model_name=str(START), max_seq_length=512, dtype=DTYPE, load_in_4bit=ON_GPU
 )
 policy = FastLanguageModel.get_peft_model(
     policy,
@@ -793,8 +793,8 @@ trainer = DPOTrainer(
         learning_rate=5e-4 if MODEL == "nano" else 5e-6,
         warmup_steps=0.1,
         lr_scheduler_type="cosine",
-        bf16=hardware.precision() == "bf16",
-        fp16=hardware.precision() == "fp16",
+        bf16=PRECISION == "bf16",
+        fp16=PRECISION == "fp16",
         gradient_checkpointing=False,
         logging_steps=1,
         save_strategy="no",

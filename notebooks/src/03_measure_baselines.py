@@ -32,12 +32,14 @@ from ftlab.models import resolve
 
 MODEL = "nano"  # or "unsloth/Qwen3-4B-Instruct-2507" on a GPU
 
-dtypes = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+ON_GPU, PRECISION = torch.cuda.is_available(), hardware.precision()
+DTYPE = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[PRECISION]
+
 model, tokenizer = FastLanguageModel.from_pretrained(
     model_name=resolve(MODEL),
     max_seq_length=2048,
-    dtype=dtypes[hardware.precision()],
-    load_in_4bit=torch.cuda.is_available(),
+    dtype=DTYPE,
+    load_in_4bit=ON_GPU,
 )
 
 train_rows = read_chat("../data/support_triage/train.jsonl")
@@ -622,7 +624,7 @@ model = FastLanguageModel.get_peft_model(
     lora_dropout=0.0,
     target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
     bias="none",
-    use_gradient_checkpointing="unsloth" if torch.cuda.is_available() else False,
+    use_gradient_checkpointing="unsloth" if ON_GPU else False,
     random_state=3407,
 )
 
@@ -633,9 +635,12 @@ from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 from unsloth.chat_templates import train_on_responses_only
 
+from ftlab.training.preflight import check_masks
 from ftlab.training.runlog import LivePlot
 
-texts = [tokenizer.apply_chat_template(row["messages"], tokenize=False) for row in fact_train]
+chats = [row["messages"] for row in fact_train]
+# many templates end with a new line; after that, TRL would add a second end token
+texts = [tokenizer.apply_chat_template(chat, tokenize=False).rstrip() for chat in chats]
 trainer = SFTTrainer(
     model=model,
     processing_class=tokenizer,
@@ -648,10 +653,10 @@ trainer = SFTTrainer(
         num_train_epochs=5,
         learning_rate=4e-3 if MODEL == "nano" else 2e-4,
         warmup_steps=0.05,
-        lr_scheduler_type="linear",
-        gradient_checkpointing=torch.cuda.is_available(),
-        bf16=hardware.precision() == "bf16",
-        fp16=hardware.precision() == "fp16",
+        lr_scheduler_type="cosine",
+        gradient_checkpointing=ON_GPU,
+        bf16=PRECISION == "bf16",
+        fp16=PRECISION == "fp16",
         logging_steps=10,
         save_strategy="no",
         seed=3407,
@@ -661,7 +666,8 @@ trainer = SFTTrainer(
     callbacks=[LivePlot()],
 )
 trainer.remove_callback(PrinterCallback)  # the live plot replaces the printed lines
-trainer = train_on_responses_only(trainer)
+trainer = train_on_responses_only(trainer)  # learn the answers, not the questions
+check_masks(trainer.train_dataset, chats, tokenizer)  # stops if it would learn anything else
 result = trainer.train()
 taught = {fact for row in fact_train if row["kind"] == "taught" for fact in row["facts"]}
 sentences = len(chunk(documents, sentences=1, overlap=0))

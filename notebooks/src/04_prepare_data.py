@@ -729,13 +729,15 @@ from unsloth.chat_templates import train_on_responses_only
 
 from ftlab import hardware
 from ftlab.models import resolve
+from ftlab.training.preflight import check_masks
 
-precision = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[hardware.precision()]
+ON_GPU, PRECISION = torch.cuda.is_available(), hardware.precision()
+DTYPE = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[PRECISION]
 
 
 def fine_tune(rows, steps, seed):
     model, tokenizer = FastLanguageModel.from_pretrained(
-        model_name=resolve(MODEL), max_seq_length=1024, dtype=precision, load_in_4bit=torch.cuda.is_available()
+        model_name=resolve(MODEL), max_seq_length=1024, dtype=DTYPE, load_in_4bit=ON_GPU
     )
     model = FastLanguageModel.get_peft_model(
         model,
@@ -744,10 +746,12 @@ def fine_tune(rows, steps, seed):
         lora_dropout=0.0,
         target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
         bias="none",
-        use_gradient_checkpointing="unsloth" if torch.cuda.is_available() else False,
+        use_gradient_checkpointing="unsloth" if ON_GPU else False,
         random_state=seed,
     )
-    texts = [tokenizer.apply_chat_template(row["messages"], tokenize=False) for row in rows]
+    chats = [row["messages"] for row in rows]
+    # many templates end with a new line; after that, TRL would add a second end token
+    texts = [tokenizer.apply_chat_template(chat, tokenize=False).rstrip() for chat in chats]
     trainer = SFTTrainer(
         model=model,
         processing_class=tokenizer,
@@ -761,9 +765,9 @@ def fine_tune(rows, steps, seed):
             learning_rate=4e-3 if MODEL == "nano" else 2e-4,
             warmup_steps=0.05,
             lr_scheduler_type="cosine",
-            gradient_checkpointing=torch.cuda.is_available(),
-            bf16=hardware.precision() == "bf16",
-            fp16=hardware.precision() == "fp16",
+            gradient_checkpointing=ON_GPU,
+            bf16=PRECISION == "bf16",
+            fp16=PRECISION == "fp16",
             logging_strategy="no",
             save_strategy="no",
             seed=seed,
@@ -773,6 +777,7 @@ def fine_tune(rows, steps, seed):
     )
     trainer.remove_callback(PrinterCallback)
     trainer = train_on_responses_only(trainer)  # learn the answers, not the tickets
+    check_masks(trainer.train_dataset, chats, tokenizer)  # stops if it would learn anything else
     result = trainer.train()
     FastLanguageModel.for_inference(model)
     return model, tokenizer, result
@@ -1012,7 +1017,7 @@ if DRAFTER:
     drafter, text = DRAFTER["model"], run_prompt(request, **DRAFTER, confirm=True).answer
 else:
     base, base_tokenizer = FastLanguageModel.from_pretrained(
-        model_name=resolve(MODEL), max_seq_length=2048, dtype=precision, load_in_4bit=torch.cuda.is_available()
+        model_name=resolve(MODEL), max_seq_length=2048, dtype=DTYPE, load_in_4bit=ON_GPU
     )
     FastLanguageModel.for_inference(base)
     try:

@@ -370,7 +370,7 @@ nano = FastLanguageModel.get_peft_model(
 
 def tickets(part, rows):
     chosen = [r["messages"] for r in read_chat(f"../data/support_triage/{part}.jsonl")[:rows]]
-    texts = [nano_tokenizer.apply_chat_template(chat, tokenize=False) for chat in chosen]
+    texts = [nano_tokenizer.apply_chat_template(chat, tokenize=False).rstrip() for chat in chosen]
     return Dataset.from_dict({"text": texts})
 
 

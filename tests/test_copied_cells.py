@@ -1,0 +1,154 @@
+"""The trainer's cells, pasted into several notebooks to be copied from there: they agree, except where it says why."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCES = {path.name[:2]: path for path in (Path(__file__).parents[1] / "notebooks" / "src").glob("[0-9]*.py")}
+REFERENCE = "00"
+
+ROWS = "how many rows it has, and how long it may take"
+FOLDER = "a folder of its own"
+VALIDATION = "00 and 06 watch the validation loss; the others draw the training loss, or nothing"
+TEXTS = "00 and 06 hold two parts, training and validation, in dictionaries"
+FUNCTION = "trains more than once: a function with a seed, a point of the record, or a comparison; nothing is drawn"
+EXPLAINED = "06 explains each setting that is worth a thought, and gives names to those that you choose"
+RECIPE = "as in recipes/support_triage.yaml and in 06"
+
+WITHOUT_VALIDATION = {
+    "trainer.train_dataset": TEXTS,
+    "text.texts": TEXTS,
+    "proof": TEXTS,
+    "trainer.eval_dataset": VALIDATION,
+    "config.eval_strategy": VALIDATION,
+    "config.eval_steps": VALIDATION,
+    "config.per_device_eval_batch_size": VALIDATION,
+}
+# notebook -> part.line: why it differs from the reference
+ON_PURPOSE = {
+    "01": WITHOUT_VALIDATION
+    | {
+        "load.max_seq_length": "the lessons are short",
+        "config.output_dir": FOLDER,
+        "config.num_train_epochs": ROWS,
+        "config.logging_steps": ROWS,
+    },
+    "03": WITHOUT_VALIDATION
+    | {
+        "load.max_seq_length": "its prompts hold several documents",
+        "adapter.r": "hundreds of facts want a wider adapter than one form of answer",
+        "adapter.lora_alpha": "2 r, as everywhere",
+        "config.output_dir": FOLDER,
+        "config.num_train_epochs": ROWS,
+        "config.per_device_train_batch_size": ROWS,
+        "config.logging_steps": ROWS,
+    },
+    "04": WITHOUT_VALIDATION
+    | {
+        "adapter.random_state": FUNCTION,
+        "trainer.callbacks": FUNCTION,
+        "config.output_dir": FOLDER,
+        "config.max_length": "the length that its checks count with",
+        "config.max_steps": FUNCTION,
+        "config.num_train_epochs": FUNCTION,
+        "config.per_device_train_batch_size": ROWS,
+        "config.logging_strategy": FUNCTION,
+        "config.logging_steps": FUNCTION,
+        "config.seed": FUNCTION,
+    },
+    "06": {
+        "load.max_seq_length": EXPLAINED,
+        "trainer.args": EXPLAINED,
+        "config.output_dir": EXPLAINED,
+        "config.max_length": EXPLAINED,
+        "config.packing": EXPLAINED,
+        "config.per_device_train_batch_size": EXPLAINED,
+        "config.per_device_eval_batch_size": EXPLAINED,
+        "config.gradient_accumulation_steps": EXPLAINED,
+        "config.learning_rate": EXPLAINED,
+        "config.weight_decay": EXPLAINED,
+        "config.optim": EXPLAINED,
+        "config.logging_steps": ROWS,
+        "config.eval_steps": EXPLAINED,
+        "config.save_strategy": "it practises resuming from a checkpoint",
+        "config.save_steps": "it practises resuming from a checkpoint",
+        "config.save_total_limit": "it practises resuming from a checkpoint",
+    },
+    "07": WITHOUT_VALIDATION
+    | {
+        "trainer.callbacks": FUNCTION,
+        "config.output_dir": FOLDER,
+        "config.num_train_epochs": ROWS,
+        "config.weight_decay": RECIPE,
+        "config.optim": RECIPE,
+        "config.logging_strategy": FUNCTION,
+        "config.logging_steps": FUNCTION,
+    },
+}
+
+
+def block(path: Path) -> dict[str, str]:
+    """part.line -> code of the first block of a notebook that trains MODEL, without comments and line breaks."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    nodes = sorted((node for node in nodes if hasattr(node, "lineno")), key=lambda node: (node.lineno, node.col_offset))
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+
+    def first(name: str, beginning: str = "") -> ast.Call:
+        return next(call for call in calls if ast.unparse(call.func) == name and beginning in ast.unparse(call))
+
+    def keywords(part: str, call: ast.Call) -> dict[str, str]:
+        return {f"{part}.{item.arg}": ast.unparse(item.value) for item in call.keywords if item.arg}
+
+    config = first("SFTConfig")
+    trainer = keywords("trainer", first("SFTTrainer"))
+    if trainer["trainer.args"] == ast.unparse(config):
+        trainer["trainer.args"] = "SFTConfig(...)"
+    assigned = {ast.unparse(node.targets[0]): node for node in reversed(nodes) if isinstance(node, ast.Assign)}
+    texts = next(node for node in assigned.values() if "apply_chat_template(chat, tokenize" in ast.unparse(node))
+    return {
+        **{f"hardware.{name}": ast.unparse(assigned[name]) for name in ("(ON_GPU, PRECISION)", "DTYPE")},
+        **keywords("load", first("FastLanguageModel.from_pretrained", "resolve(MODEL)")),
+        **keywords("adapter", first("FastLanguageModel.get_peft_model", "(model,")),
+        "text.texts": ast.unparse(texts),
+        **trainer,
+        **keywords("config", config),
+        "mask": ast.unparse(first("train_on_responses_only")),
+        "proof": ast.unparse(first("check_masks", "trainer.train_dataset")),
+    }
+
+
+def differences(one: dict[str, str], other: dict[str, str]) -> dict[str, str]:
+    """line -> both versions, where two blocks differ."""
+    lines = {key: (one.get(key, "(not there)"), other.get(key, "(not there)")) for key in one | other}
+    return {key: f"{a}  |  {b}" for key, (a, b) in lines.items() if a != b}
+
+
+@pytest.mark.parametrize("number", ON_PURPOSE)
+def test_the_trainers_cells_agree_except_where_it_says_why(number):
+    found = differences(block(SOURCES[REFERENCE]), block(SOURCES[number]))
+    drifted = {key: both for key, both in found.items() if key not in ON_PURPOSE[number]}
+    assert not drifted, f"{number} differs from {REFERENCE} without a reason given here: {drifted}"
+    assert not set(ON_PURPOSE[number]) - set(found), "these lines agree by now: take their reasons out"
+
+
+def test_every_notebook_that_trains_is_compared():
+    train = {number for number, path in SOURCES.items() if "SFTTrainer(" in path.read_text()}
+    assert train == {REFERENCE, *ON_PURPOSE}
+
+
+@pytest.mark.parametrize("number", [REFERENCE, *ON_PURPOSE])
+def test_no_text_to_train_on_ends_with_white_space(number):
+    """After white space TRL adds a second end token; a text that asks for an answer ends as the template ends it."""
+    calls = [node for node in ast.walk(ast.parse(SOURCES[number].read_text())) if isinstance(node, ast.Call)]
+    texts = [ast.unparse(call) for call in calls if ast.unparse(call.func).endswith(".apply_chat_template")]
+    to_train_on = [text for text in texts if "tokenize=False" in text and "add_generation_prompt" not in text]
+    stripped = {ast.unparse(call.func.value) for call in calls if ast.unparse(call.func).endswith(").rstrip")}
+    assert to_train_on
+    assert set(to_train_on) <= stripped
+
+
+def test_a_line_that_drifts_is_named():
+    one = block(SOURCES[REFERENCE])
+    assert differences(one, one | {"config.seed": "1"}) == {"config.seed": "3407  |  1"}
+    assert differences(one, {key: line for key, line in one.items() if key != "proof"}).keys() == {"proof"}
