@@ -19,7 +19,7 @@ LESSONS = {"format", "style", "vocabulary", "refusal", "shorter prompt", "facts"
 sys.path.insert(0, str(ROOT / "tools"))
 try:
     import make_lessons as tool
-    from nano_world.compose import inbox, lexicon, prompts
+    from nano_world.texts import inbox, lexicon, prompts
 finally:
     sys.path.remove(str(ROOT / "tools"))
 

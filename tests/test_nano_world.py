@@ -16,8 +16,9 @@ try:
     import make_support_triage
     import measure_nano
     import nano_exam
-    from nano_world import compose
-    from nano_world.compose import World, document, inbox, is_heldout, lexicon, prompts
+    from nano_world import texts
+    from nano_world.compose import World, document
+    from nano_world.texts import inbox, is_heldout, lexicon, prompts
 finally:
     sys.path.remove(str(ROOT / "tools"))
 
@@ -118,7 +119,7 @@ def test_chats_end_with_an_answer_and_are_ascii(documents, corpus):
 
 
 def test_no_kept_out_word(corpus):
-    alternatives = "|".join(map(re.escape, compose.KEPT_OUT_WORDS))
+    alternatives = "|".join(map(re.escape, texts.KEPT_OUT_WORDS))
     found = re.findall(rf"(?<![a-z0-9])({alternatives})(?![a-z0-9])", corpus, flags=re.IGNORECASE)
     assert not found
 
@@ -127,15 +128,15 @@ def test_no_kept_out_key(documents):
     for doc in documents:
         if doc.kind == "json":
             for _, _, answer in asked(doc):
-                assert not set(json.loads(answer)) & set(compose.KEPT_OUT_KEYS), doc
+                assert not set(json.loads(answer)) & set(texts.KEPT_OUT_KEYS), doc
 
 
 def test_the_kept_out_lists_cover_the_running_example():
     schema = json.loads((ROOT / "data" / "support_triage" / "schema.json").read_text())
-    assert set(schema["properties"]) == set(compose.KEPT_OUT_KEYS)
+    assert set(schema["properties"]) == set(texts.KEPT_OUT_KEYS)
     labels = {label for field in schema["properties"].values() for label in field.get("enum", ())}
     assert labels, "the schema lists the labels"
-    assert labels <= set(compose.KEPT_OUT_WORDS)
+    assert labels <= set(texts.KEPT_OUT_WORDS)
 
 
 def test_no_sentence_of_the_running_example(corpus):
@@ -235,10 +236,10 @@ def test_profile_records_copy_or_say_null():
 
 def test_answers_from_a_text_stand_in_it(documents):
     answers = [(before, answer) for doc in documents if doc.kind == "qa_context" for before, _, answer in asked(doc)]
-    unknown = [answer for _, answer in answers if answer == compose.UNKNOWN]
-    assert all(has(before, answer) for before, answer in answers if answer != compose.UNKNOWN)
+    unknown = [answer for _, answer in answers if answer == texts.UNKNOWN]
+    assert all(has(before, answer) for before, answer in answers if answer != texts.UNKNOWN)
     assert 0.1 < len(unknown) / len(answers) < 0.5
-    assert all(doc.turns[-1][1] == compose.UNKNOWN for doc in documents if doc.kind == "qa_alone")
+    assert all(doc.turns[-1][1] == texts.UNKNOWN for doc in documents if doc.kind == "qa_alone")
 
 
 def test_pairs_are_continued_as_they_began(documents):
@@ -354,13 +355,13 @@ def test_questions_without_their_text_hold_nothing_but_the_question():
     block, make = nano_exam.TASKS["answerable questions, text left out"]
     for question in nano_exam.draw(make, nano_exam.MEASURE_SEEDS + block * 1_000_000, 50):
         assert len(question.prompt) == 1
-        assert question.answer != compose.UNKNOWN
+        assert question.answer != texts.UNKNOWN
         assert not has(question.prompt[0]["content"], question.answer)
 
 
 def test_polite_replies_are_judged_by_what_they_name():
     message = "Where is my kettle? Order 12345."
-    question = nano_exam.Question(compose.Doc("polite", (("user", message), ("assistant", ""))))
+    question = nano_exam.Question(texts.Doc("polite", (("user", message), ("assistant", ""))))
     judged = nano_exam.names_only_what_was_said
     assert judged(question, "Order 12345 is on its way.") == 1
     assert judged(question, "Order 54321 is on its way.") == 0
@@ -373,5 +374,5 @@ def test_right_answers_score_one_and_silence_scores_none(task):
     questions = list(nano_exam.draw(make, nano_exam.MEASURE_SEEDS + block * 1_000_000, 30))
     right = nano_exam.score(task, questions, [question.answer for question in questions])
     wrong = nano_exam.score(task, questions, [""] * len(questions))
-    assert {score.value for score in right if score.metric != f'"{compose.UNKNOWN}"'} == {1}
+    assert {score.value for score in right if score.metric != f'"{texts.UNKNOWN}"'} == {1}
     assert {score.value for score in wrong} == {0}

@@ -17,7 +17,7 @@ FOLDER = ROOT / "data" / "product_facts"
 sys.path.insert(0, str(ROOT / "tools"))
 try:
     import make_product_facts as tool
-    from nano_world import compose
+    from nano_world import texts
 finally:
     sys.path.remove(str(ROOT / "tools"))
 
@@ -48,7 +48,7 @@ def splits():
 @pytest.fixture(scope="module")
 def told(documents):
     """(subject, relation) -> (value, document, sentence), read back from the texts with nano's statement patterns."""
-    products = "|".join(product["name"] for product in compose.lexicon.products)
+    products = "|".join(product["name"] for product in texts.lexicon.products)
     subjects = {"product": rf"(?:{'|'.join(tool.LISTS.brands)}) (?:{products})", "person": "[A-Z][a-z]+",
                 "shop": rf"(?:{'|'.join(tool.LISTS.brands)}) (?:{'|'.join(tool.LISTS.shop_words)})",
                 "city": rf"(?:{'|'.join(tool.LISTS.towns)}) (?:{'|'.join(tool.LISTS.town_words)})"}  # fmt: skip
@@ -60,7 +60,7 @@ def told(documents):
             value = subjects["city"]
         else:
             values = relation["values"]
-            values = getattr(compose.lexicon, values) if isinstance(values, str) else values
+            values = getattr(texts.lexicon, values) if isinstance(values, str) else values
             value = "|".join(map(re.escape, values))
         for statement in relation["statements"]:
             pattern = re.escape(statement).replace(r"\{s\}", f"(?P<s>{subjects[relation['subject']]})", 1)
@@ -114,7 +114,7 @@ def test_documents_are_of_very_different_length(documents):
 
 
 def test_the_kept_out_names_are_those_of_pre_training(told):
-    assert set(tool.LISTS.brands) | set(tool.LISTS.towns) == KEPT_OUT <= set(compose.KEPT_OUT_WORDS)
+    assert set(tool.LISTS.brands) | set(tool.LISTS.towns) == KEPT_OUT <= set(texts.KEPT_OUT_WORDS)
     for subject, relation in told:
         assert tool.RELATIONS[relation]["subject"] == "person" or subject.split()[0] in KEPT_OUT, subject
 
@@ -148,7 +148,7 @@ def test_what_was_never_told_stands_nowhere(splits, told):
     pairs = [facts(row)[0] for row in never]
     assert len(set(pairs)) == len(pairs)
     assert not set(pairs) & set(told)
-    assert {answer(row) for row in never} == {"I do not know."} == {compose.UNKNOWN}
+    assert {answer(row) for row in never} == {"I do not know."} == {texts.UNKNOWN}
     known = {subject for subject, _ in told}
     for split in SPLITS:  # near-misses and strangers
         asked = [facts(row)[0][0] for row in splits[split] if row["kind"] == "never_told"]

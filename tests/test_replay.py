@@ -12,8 +12,8 @@ from ftlab.data.splits import assert_no_leak
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 try:
-    from nano_world import compose
-    from nano_world.compose import prompts
+    from nano_world import texts
+    from nano_world.texts import prompts
 finally:
     sys.path.remove(str(ROOT / "tools"))
 
@@ -29,16 +29,16 @@ def test_many_kinds_none_more_than_two_in_five():
 
 
 def test_nothing_of_the_running_example():
-    words = "|".join(map(re.escape, compose.KEPT_OUT_WORDS))
+    words = "|".join(map(re.escape, texts.KEPT_OUT_WORDS))
     assert not re.findall(rf"(?<![a-z0-9])({words})(?![a-z0-9])", TEXT, flags=re.IGNORECASE)
 
 
 def test_no_question_of_the_probe_and_no_wording_kept_for_it():
     assert_no_leak(ROWS, read_chat(ROOT / "data" / "probes" / "general_skills.jsonl"))
-    kept = [w for wordings in prompts.instructions.values() for w in wordings if compose.is_heldout(w)]
+    kept = [w for wordings in prompts.instructions.values() for w in wordings if texts.is_heldout(w)]
     pieces = {max(re.split(r"\{\w+\}", wording), key=len) for wording in kept}
     pieces = {piece for piece in pieces if len(piece) >= 25}
-    used = [w for wordings in prompts.instructions.values() for w in wordings if not compose.is_heldout(w)]
+    used = [w for wordings in prompts.instructions.values() for w in wordings if not texts.is_heldout(w)]
     pieces = {piece for piece in pieces if not any(piece in wording for wording in used)}
     assert len(pieces) > 30
     assert not {piece for piece in pieces if piece in TEXT}

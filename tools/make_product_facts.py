@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 
 from generated import jsonl, readme_with, write_or_check
-from nano_world.compose import UNKNOWN, lexicon
+from nano_world.texts import UNKNOWN, lexicon
 from words import read_words
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "product_facts"

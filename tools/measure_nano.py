@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 from nano_exam import MEASURE_SEEDS, SKILLS, TASKS, Question, Score, as_messages, draw, probe_lines, score  # noqa: E402
-from nano_world.compose import is_heldout, prompts  # noqa: E402
+from nano_world.texts import is_heldout, prompts  # noqa: E402
 
 from ftlab.errors import FtlabError, ModelError  # noqa: E402
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from generated import jsonl
-from nano_world.compose import UNKNOWN, Doc, World, inbox, is_heldout, lexicon, prompts
+from nano_world.compose import World
+from nano_world.texts import UNKNOWN, Doc, inbox, is_heldout, lexicon, prompts
 
 from ftlab.errors import DataError
 

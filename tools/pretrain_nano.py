@@ -225,89 +225,34 @@ def fast_bf16() -> bool:
 
 
 def train(args):
+    """Train until `args.tokens`, or for `args.stop_after` minutes; go on where an earlier call stopped."""
     work = Path(args.work)
     work.mkdir(parents=True, exist_ok=True)
     if not (work / "tokenizer").exists():
         train_tokenizer().save_pretrained(work / "tokenizer")
     tokenizer = Tokenizer.from_file(str(work / "tokenizer" / "tokenizer.json"))
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = new_model(args.seed).to(device)
-    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
-    rest = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
-    muon = torch.optim.Muon(matrices, lr=0.02, weight_decay=0.02, momentum=0.95)
-    adam = torch.optim.AdamW(rest, lr=4e-3, betas=(0.9, 0.97), weight_decay=0.0)
-    optimizers = (muon, adam)
-    for o in optimizers:
-        for g in o.param_groups:
-            g["base_lr"] = g["lr"]
-    state = {"step": 0, "tokens": 0, "buffer": 0, "documents": 0, "seconds": 0.0}
-    if (work / "last.pt").exists():
-        saved = torch.load(work / "last.pt", weights_only=False, map_location="cpu")
-        model.load_state_dict(saved["model"])
-        for o, s in zip(optimizers, saved["optimizers"], strict=True):
-            o.load_state_dict(s)
-        state = saved["state"]
-        state.setdefault("documents", state["buffer"] * 768)  # a state from before they were counted
-    if device == "cpu":  # plain matrix products: a quarter faster there than the fused kernel on such short rows
-        model.set_attn_implementation("eager")
+    model, optimizers, state = start(work, args.seed, device)
     bf16 = fast_bf16()
     body = torch.compile(model.model, dynamic=True) if args.compile else model.model
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {device}, bf16 {bf16}, from {state}", flush=True)
-    log = (work / "curve.jsonl").open("a")
     first = state["step"]
     begin = shown = time.perf_counter()
     t0 = begin - state["seconds"]
     sums = dict.fromkeys(["loss", "weight", "right", "answers", "copies_right", "copies"], 0)
     size = BUFFER * max(1, args.tokens_per_step // 8192)  # so that a buffer is many steps, and little of one is padding
     made = batches(args.seed, state, args.tokens_per_step, tokenizer, size, args.workers)
-    for last_of_buffer, ids, weights, chats, copies in made:
+    for last_of_buffer, *batch in made:
         progress = state["tokens"] / args.tokens
         if progress >= 1 or (args.stop_after and time.perf_counter() - begin > args.stop_after * 60):
             break
         factor = min(1.0, (state["step"] - first + 1) / 50, max(0.02, (1 - progress) / 0.5))
-        for o in optimizers:
-            for g in o.param_groups:
-                g["lr"] = g["base_lr"] * factor
-        ids, weights = ids.to(device), weights.to(device)
-        with torch.autocast(device, torch.bfloat16, enabled=bf16):
-            hidden = body(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
-            target, w = ids[:, 1:], weights[:, 1:]
-            keep = w > 0
-            logits = model.lm_head(hidden[keep])
-        loss_each = F.cross_entropy(logits.float(), target[keep], reduction="none")
-        w = w[keep]
-        loss = (loss_each * w).sum() / w.sum()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(rest, 1.0)
-        for o in optimizers:
-            o.step()
-            o.zero_grad(set_to_none=True)
-        with torch.no_grad():
-            copied = copies.to(device).expand_as(keep)[keep]
-            answer = chats.to(device).expand_as(keep)[keep] & (w > WEIGHT["user"])
-            right = logits.argmax(-1) == target[keep]
-            sums["right"] += int(right[answer].sum())
-            sums["answers"] += int(answer.sum())
-            sums["copies_right"] += int(right[copied].sum())
-            sums["copies"] += int(copied.sum())
-            sums["loss"] += float((loss_each * w).sum())
-            sums["weight"] += float(w.sum())
+        state["tokens"] += step(model, body, optimizers, [part.to(device) for part in batch], bf16, factor, sums)
         state["step"] += 1
-        state["tokens"] += int(keep.sum())
         if state["step"] % 50 == 0:
             now = time.perf_counter()
             state["seconds"] = now - t0
-            row = {
-                "step": state["step"],
-                "tokens": state["tokens"],
-                "minutes": round(state["seconds"] / 60, 2),
-                "loss": round(sums["loss"] / sums["weight"], 4),
-                "answer_accuracy": round(sums["right"] / max(1, sums["answers"]), 4),
-                "copying_accuracy": round(sums["copies_right"] / max(1, sums["copies"]), 4),
-                "seconds_per_step": round((now - shown) / 50, 3),
-            }
-            print(json.dumps(row), file=log, flush=True)
-            print(row, flush=True)
+            write_row(work / "curve.jsonl", state, sums, (now - shown) / 50)
             shown, sums = now, dict.fromkeys(sums, 0)
         if last_of_buffer:
             state["buffer"] += 1
@@ -316,6 +261,75 @@ def train(args):
                 save(work, model, optimizers, state)
     state["seconds"] = time.perf_counter() - t0
     save(work, model, optimizers, state)
+
+
+def start(work, seed, device):
+    """Model, optimizers (Muon for the matrices, AdamW for the rest) and counters: new, or as last saved."""
+    model = new_model(seed).to(device)
+    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+    rest = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+    muon = torch.optim.Muon(matrices, lr=0.02, weight_decay=0.02, momentum=0.95)
+    adam = torch.optim.AdamW(rest, lr=4e-3, betas=(0.9, 0.97), weight_decay=0.0)
+    for group in (*muon.param_groups, *adam.param_groups):
+        group["base_lr"] = group["lr"]
+    state = {"step": 0, "tokens": 0, "buffer": 0, "documents": 0, "seconds": 0.0}
+    if (work / "last.pt").exists():
+        saved = torch.load(work / "last.pt", weights_only=False, map_location="cpu")
+        model.load_state_dict(saved["model"])
+        for optimizer, its_state in zip((muon, adam), saved["optimizers"], strict=True):
+            optimizer.load_state_dict(its_state)
+        state = saved["state"]
+        state.setdefault("documents", state["buffer"] * 768)  # a state from before they were counted
+    if device == "cpu":  # plain matrix products: a quarter faster there than the fused kernel on such short rows
+        model.set_attn_implementation("eager")
+    return model, (muon, adam), state
+
+
+def step(model, body, optimizers, batch, bf16, factor, sums):
+    """One optimizer step at `factor` of the learning rates, counted in `sums`; how many tokens carried loss."""
+    ids, weights, chats, copies = batch
+    with torch.autocast(ids.device.type, torch.bfloat16, enabled=bf16):
+        hidden = body(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
+        target, w = ids[:, 1:], weights[:, 1:]
+        keep = w > 0
+        logits = model.lm_head(hidden[keep])
+    loss_each = F.cross_entropy(logits.float(), target[keep], reduction="none")
+    w = w[keep]
+    loss = (loss_each * w).sum() / w.sum()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_([p for group in optimizers[1].param_groups for p in group["params"]], 1.0)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["base_lr"] * factor
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    with torch.no_grad():
+        copied = copies.expand_as(keep)[keep]
+        answer = chats.expand_as(keep)[keep] & (w > WEIGHT["user"])
+        right = logits.argmax(-1) == target[keep]
+        sums["right"] += int(right[answer].sum())
+        sums["answers"] += int(answer.sum())
+        sums["copies_right"] += int(right[copied].sum())
+        sums["copies"] += int(copied.sum())
+        sums["loss"] += float((loss_each * w).sum())
+        sums["weight"] += float(w.sum())
+    return int(keep.sum())
+
+
+def write_row(curve, state, sums, seconds_per_step):
+    """Add one point to the curve, and print it."""
+    row = {
+        "step": state["step"],
+        "tokens": state["tokens"],
+        "minutes": round(state["seconds"] / 60, 2),
+        "loss": round(sums["loss"] / sums["weight"], 4),
+        "answer_accuracy": round(sums["right"] / max(1, sums["answers"]), 4),
+        "copying_accuracy": round(sums["copies_right"] / max(1, sums["copies"]), 4),
+        "seconds_per_step": round(seconds_per_step, 3),
+    }
+    with curve.open("a") as log:
+        print(json.dumps(row), file=log)
+    print(row, flush=True)
 
 
 def save(work, model, optimizers, state):
