@@ -3,6 +3,7 @@
 A model is a subclass of `Settings`; the `description` of a field is the remedy: "write DESCRIPTION".
 """
 
+import re
 import typing
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -156,7 +157,7 @@ def _explain(error: dict, model, content) -> tuple[tuple, str]:
     if error["type"] == "value_error" and field is None:
         return at, str(error["ctx"]["error"])
     given = _value(content, at)
-    choices = typing.get_args(_inner(field.annotation)) if field and error["type"] == "literal_error" else ()
+    choices = re.findall(r"'([^']*)'", error["ctx"]["expected"]) if error["type"] == "literal_error" else ()
     close = get_close_matches(given, choices, n=1) if isinstance(given, str) else []
     meant = f" (did you mean {close[0]}?)" if close else ""
     return at, f"is {shown(given)}{meant}; {_remedy(field, error['msg'])}"

@@ -100,6 +100,16 @@ def test_all_problems_come_at_once_in_the_order_of_the_file(read):
     assert keys == ["name", "size", "count", "share"]
 
 
+def test_a_wrong_item_of_a_list_of_choices_gets_the_nearest_one():
+    class Tin(Settings):
+        shapes: tuple[Literal["round", "square"], ...] = Field(description="a list out of round, square")
+
+    for shapes, meant in (["squar"], " (did you mean square?)"), (["round", 3], ""):
+        _, [(at, text)] = fit({"shapes": shapes}, Tin)
+        assert at == ("shapes", len(shapes) - 1)
+        assert text == f"is {shown(shapes[-1])}{meant}; write a list out of round, square"
+
+
 def test_content_without_a_file_is_checked_too():
     found, problems = fit({"share": 2, "name": "x", "hot": 1}, Cake)
     assert found is None

@@ -1,16 +1,14 @@
 """Controls reach the functions below them, and say so when a field cannot be read."""
 
-from dataclasses import replace
-
 import ipywidgets as widgets
 import pytest
 
-from ftlab.decide import decide, make_case
+from ftlab.decide import Case, decide
 from ftlab.errors import DataError
-from ftlab.widgets.decision import _number, decision_form
+from ftlab.widgets.decision import decision_form, form_case
 
-CASE = make_case({"task": "label mails", "wants": ["format"], "examples": 3000, "example_quality": "excellent",
-                  "prompt_accuracy": 0.7, "target_accuracy": 0.9, "maintainer": True})  # fmt: skip
+CASE = Case(task="label mails", wants=["format"], examples=3000, example_quality="excellent",
+            prompt_accuracy=0.7, target_accuracy=0.9, maintainer=True)  # fmt: skip
 
 
 def walk(widget):
@@ -70,12 +68,18 @@ def test_only_controls_that_ipywidgets_7_has(form):
     assert all(isinstance(w, allowed) for w in walk(form))
 
 
-@pytest.mark.parametrize("text", ["inf", "nan", "1e400", "-inf"])
-def test_a_number_without_end_is_refused_with_its_field(text):
-    with pytest.raises(DataError, match="labelled examples"):
-        _number("examples", text)
+@pytest.mark.parametrize("text", ["inf", "nan", "1e400", "-inf", "nan %"])
+def test_a_number_without_end_is_refused_with_its_field(form, text):
+    control(form, "calls a day").value = text
+    with pytest.raises(DataError, match="form: calls a day: is .*; write the number of calls a day"):
+        form_case(form)
+
+
+def test_examples_that_are_not_there_have_no_quality(form):
+    control(form, "labelled examples").value = "0"
+    assert "labelled examples: has no examples to be excellent" in advice(form)
 
 
 def test_large_numbers_keep_their_digits():
-    form = decision_form(replace(CASE, calls_per_day=1_234_567))
+    form = decision_form(CASE.model_copy(update={"calls_per_day": 1_234_567}))
     assert control(form, "calls a day").value == "1234567"

@@ -14,12 +14,12 @@ import pytest
 
 from ftlab.checks.review import SHOWN_ROWS, Progress, Review
 from ftlab.data.schema import read_chat, write_chat
-from ftlab.decide import make_case
+from ftlab.decide import Case
 from ftlab.prompt_kit import NOT_KNOWN, read_kit, slots_from_case
 from ftlab.widgets.prompts import prompt_kit_form
 from ftlab.widgets.review import REVIEW_BUTTONS, review_table
 
-CASE = make_case({"task": "label mails", "wants": ["format"], "examples": 3000, "prompt_accuracy": 0.7})
+CASE = Case(task="label mails", wants=["format"], examples=3000, prompt_accuracy=0.7)
 ALLOWED = (widgets.Button, widgets.Dropdown, widgets.Checkbox, widgets.Text, widgets.Textarea, widgets.HTML,
            widgets.VBox, widgets.HBox)  # fmt: skip
 

@@ -1,13 +1,12 @@
 """The form of notebook 02: a case, and the advice that follows every change; safe in ipywidgets 7 and 8."""
 
 import html
-import math
-from dataclasses import fields
 
 import ipywidgets as widgets
 
-from ftlab.decide import CHOICES, Case, decide, make_case
+from ftlab.decide import CHOICES, Case, decide
 from ftlab.errors import DataError
+from ftlab.settings import fit
 
 NUMBERS = {
     "examples": "labelled examples", "calls_per_day": "calls a day", "latency_ms": "answer within, ms",
@@ -43,7 +42,7 @@ def decision_form(case: Case) -> widgets.VBox:
             advice.value = f"<p>{html.escape(str(error))}</p>"
 
     half = (len(NUMBERS) + len(LISTS) + len(FLAGS) + 1) // 2
-    rest = [controls[f.name] for f in fields(Case) if f.name not in ("task", "wants")]
+    rest = [controls[name] for name in Case.model_fields if name not in ("task", "wants")]
     columns = widgets.HBox([widgets.VBox(rest[:half]), widgets.VBox(rest[half:])])
     boxes = widgets.HBox([widgets.HTML("wants:"), *wants.values()], layout=widgets.Layout(flex_flow="row wrap"))
     form = widgets.VBox([controls["task"], boxes, columns, advice])
@@ -55,29 +54,28 @@ def decision_form(case: Case) -> widgets.VBox:
 
 def form_case(form: widgets.VBox) -> Case:
     """The case as it stands now in a `decision_form`; DataError names a field that cannot be read."""
-    names = {label: name for name, label in (NUMBERS | LISTS | FLAGS).items()} | {"task": "task"}
-    entries, wants, todo = {}, [], [form]
+    labels = NUMBERS | LISTS | FLAGS | {"task": "task"}
+    names, entries, todo = {label: name for name, label in labels.items()}, {"wants": []}, [form]
     while todo:
         control = todo.pop(0)
         todo += getattr(control, "children", ())
         label = getattr(control, "description", None)
         if isinstance(control, widgets.Checkbox):
-            wants += [label] if control.value else []
+            entries["wants"] += [label] if control.value else []
         elif label in names:
             name = names[label]
-            value = _number(name, control.value) if name in NUMBERS else control.value
-            entries[name] = None if value == UNKNOWN else value
-    return make_case(entries | {"wants": wants}, "form")
+            entries[name] = _number(control.value) if name in NUMBERS else control.value
+    case, problems = fit({name: None if value == UNKNOWN else value for name, value in entries.items()}, Case)
+    if problems:
+        told = [f"form: {labels.get(at[0] if at else 'examples', 'wants')}: {text}" for at, text in problems]
+        raise DataError("; ".join(told))
+    return case
 
 
-def _number(name: str, text: str):
+def _number(text: str) -> str | float:
+    """What was typed, without separators, percent as a fraction of 1; the case says what is no number."""
     text = text.strip().replace(",", "").replace("_", "")
-    if not text:
-        return None
     try:
-        value = float(text.rstrip("%")) / (100 if text.endswith("%") else 1)
-    except ValueError as error:
-        raise DataError(f"form: {NUMBERS[name]}: {text!r} is not a number") from error
-    if not math.isfinite(value):
-        raise DataError(f"form: {NUMBERS[name]}: {text!r} is no number that a form can hold; leave it empty if unknown")
-    return int(value) if value == int(value) else value
+        return float(text.removesuffix("%")) / 100 if text.endswith("%") else text
+    except ValueError:
+        return text

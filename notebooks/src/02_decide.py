@@ -66,14 +66,12 @@ form
 # the form's own cell again resets the form.)
 
 # %%
-from dataclasses import asdict
-
 import yaml
 
 from ftlab.widgets.decision import form_case
 
 my_case = form_case(form)
-print(yaml.safe_dump(asdict(my_case), sort_keys=False))
+print(yaml.safe_dump(my_case.model_dump(), sort_keys=False))
 
 # %% [markdown]
 # To keep it, copy the text into a file, say `my_case.yaml`. `read_case("my_case.yaml")` reads it here, and `ftlab
@@ -95,8 +93,6 @@ print(yaml.safe_dump(asdict(my_case), sort_keys=False))
 # next step cures. Here is the advice for the support tickets as more and more becomes known about the failures:
 
 # %%
-from dataclasses import replace
-
 import pandas as pd
 
 pd.set_option("display.max_colwidth", None)
@@ -108,7 +104,7 @@ known = {
     "far short; form and judgement are wrong": {},
     "far short; both": {"wants": (*case.wants, "knowledge"), "facts_change": "monthly"},
 }
-decisions = {what: decide(replace(case, **change)) for what, change in known.items()}
+decisions = {what: decide(case.model_copy(update=change)) for what, change in known.items()}
 pd.DataFrame({w: {"advice": d.recommendation, "because": d.ranking[0].reason_for} for w, d in decisions.items()}).T
 
 # %% [markdown]
@@ -233,12 +229,14 @@ from ftlab.plots import show
 
 examples = np.geomspace(10, 20_000, 120)
 accuracies = np.arange(50, 100) / 100
-winner = np.array(
-    [
-        [APPROACHES.index(rank(replace(case, examples=int(n), prompt_accuracy=float(a)))[0].approach) for n in examples]
-        for a in accuracies
-    ]
-)
+
+
+def advised(n, accuracy):
+    best = rank(case.model_copy(update={"examples": int(n), "prompt_accuracy": float(accuracy)}))[0]
+    return APPROACHES.index(best.approach)
+
+
+winner = np.array([[advised(n, accuracy) for n in examples] for accuracy in accuracies])
 colours = ["#DDDDDD", "#F0C27B", "#88BB88", "#56B4E9", "#CC79A7"]  # one for each approach, in the order of APPROACHES
 fig, ax = plt.subplots(figsize=(7, 3.6))
 ax.pcolormesh(examples, 100 * accuracies, winner, cmap=ListedColormap(colours), vmin=-0.5, vmax=4.5)
@@ -276,17 +274,20 @@ different = {
     "the prompt was never measured": {"prompt_accuracy": None},
     "the prompt is good enough": {"prompt_accuracy": case.target_accuracy + 0.01},
     "what is wanted are facts": {"wants": ("knowledge",), "facts_change": "daily"},
+    "the model cannot do it at all": {"prompt_accuracy": 0.02},
 }
 table = {}
 for what, change in different.items():
-    other = decide(replace(case, **change))
+    other = decide(case.model_copy(update=change))
     (tuned,) = [advice for advice in other.ranking if advice.approach == "fine_tune"]
     table[what] = {"advice": other.recommendation, "the main reason against fine-tuning": tuned.reason_against}
 pd.DataFrame(table).T
 
 # %% [markdown]
 # Most of these are reasons not to train *now*. Name a maintainer, repair the examples, measure the prompt, and ask
-# again. Two of them will not go away with work: a prompt that is good enough, and facts that change every day.
+# again. Two of them will not go away with work: a prompt that is good enough, and facts that change every day. And where
+# the model gets next to nothing right, training is a poor bet: it teaches how to answer, and seldom an ability that is
+# not there. Try the prompt on a stronger model first, give this one tools, or make the task smaller.
 
 # %% [markdown]
 # ## Fourteen cases from as many trades
@@ -313,8 +314,8 @@ print(f"{tuned} of {len(advice)} worked cases end in training; the advice for th
 # %% [markdown]
 # ## Where the advice comes from
 #
-# No model gives this advice. It is a sum of rules, and you can read, doubt and change each of them. "Judgement" means
-# that we know of no measurement that would settle the question.
+# No model gives this advice. It is a sum of rules, and you can read, doubt and change each of them (they
+# stand in `ftlab/decide_rules.py`). "Judgement" means that we know of no measurement that would settle the question.
 
 # %%
 from ftlab.decide import RULES
