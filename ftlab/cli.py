@@ -304,7 +304,7 @@ def cmd_export(options: argparse.Namespace) -> int:
         from ftlab.training.recipe import load_recipe
 
         recipe = load_recipe(options.recipe)
-        settings = dataclasses.asdict(recipe.training) | {"base_model": recipe.model, "seed": recipe.seed}
+        settings = recipe.training.model_dump() | {"base_model": recipe.model, "seed": recipe.seed}
     files = [options.file] + ([options.validation] if options.validation is not None else [])
     names = [f"{part}{end}" for part in ("train", "validation") for end in (".jsonl", ".json")]
     for file in files:

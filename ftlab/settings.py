@@ -35,7 +35,17 @@ Text = Annotated[str, Field(min_length=1)]
 class Settings(BaseModel):
     """A section of settings: unknown keys are refused, an empty optional key counts as left out."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
+
+    def __init__(self, **values):
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            problems = dict(_explain(each, type(self), values) for each in error.errors())
+            lines = [f"{'.'.join(map(str, at))}: {text}" for at, text in problems.items()]
+            raise RecipeError("\n".join([f"{type(self).__name__}:", *lines]) if lines[1:] else lines[0]) from None
+
+    __init__.__pydantic_base_init__ = True  # so that pydantic builds nested sections by itself and finds all problems
 
     @model_validator(mode="before")
     @classmethod

@@ -1,7 +1,6 @@
 """What a trainer needs besides the data: the recipe reaches both YAML files, and each trainer knows every key."""
 
 import json
-from dataclasses import asdict
 
 import pytest
 import yaml
@@ -33,7 +32,7 @@ def test_the_recipe_reaches_both_trainers(tmp_path, tickets):
     from ftlab.training.recipe import load_recipe
 
     recipe = load_recipe(models.REPOSITORY / "recipes" / "support_triage.yaml")
-    given = asdict(recipe.training) | {"base_model": "unsloth/Qwen3-0.6B", "seed": recipe.seed}
+    given = recipe.training.model_dump() | {"base_model": "unsloth/Qwen3-0.6B", "seed": recipe.seed}
     paths = {to: tmp_path / to for to in ("axolotl", "llama_factory")}
     for to, path in paths.items():
         report = export(tickets, to, path, validation=tickets[:5], settings=given)

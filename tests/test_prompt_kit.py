@@ -71,11 +71,11 @@ def test_the_yaml_of_decide_is_what_ftlab_decide_reads():
 
 
 def test_the_yaml_of_the_plan_is_the_training_section_of_a_recipe():
-    assert set(yaml_block(KIT["lora_plan"])) == {field.name for field in fields(Training)}
+    assert set(yaml_block(KIT["lora_plan"])) == set(Training.model_fields)
 
 
 def test_the_bars_are_those_of_the_gate():
-    assert set(yaml_block(KIT["evaluation"])) <= {field.name for field in fields(Bars)}
+    assert set(yaml_block(KIT["evaluation"])) <= set(Bars.model_fields)
 
 
 def test_the_formula_for_the_number_of_cases_is_right():

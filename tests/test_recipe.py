@@ -1,13 +1,15 @@
 """Recipes: the bundled one, every kind of mistake with its line and remedy, and what the hashes see."""
 
-import dataclasses
+import json
 import textwrap
+import typing
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ftlab.data.trainers import SETTINGS
 from ftlab.errors import RecipeError
 from ftlab.evaluation.gate import Bars
 from ftlab.models import REPOSITORY
@@ -116,8 +118,8 @@ def test_whole_numbers_may_be_written_with_an_exponent(write):
 
 MISTAKES = {
     "unknown key": ("  learning_rate:", "  learnig_rate:", 17, "learnig_rate: is unknown", "learning_rate?"),
-    "missing key": ("  max_length: 512\n", "", 11, "max_length: is missing", "in tokens"),
-    "missing section": ("bars:\n  min_gain: 0.05\n  max_probe_loss: 0.02\n", "", 1, "bars", "min_gain"),
+    "missing key": ("model: nano\n", "", 1, "model: is missing", "hub id"),
+    "missing file": ("  test: test.jsonl\n", "", 5, "data.test: is missing", "the path of the test rows"),
     "wrong section": ("seed: 1\n", "seed: 1\nlearning_rate: 1\n", 5, "is unknown", "put it under training:"),
     "top-level key below": ("  hard: hard.jsonl\n", "  hard: hard.jsonl\n  seed: 1\n", 11, "seed", "top level"),
     "text for a number": ("4e-3", "fast", 17, 'is "fast"', "above 0"),
@@ -128,7 +130,7 @@ MISTAKES = {
     "not a number": ("4e-3", ".nan", 17, "learning_rate: is", "above 0"),
     "infinite": ("weight_decay: 0.01", "weight_decay: .inf", 22, "weight_decay", "0 to 1"),
     "huge": ("weight_decay: 0.01", f"weight_decay: {10**400}", 22, "weight_decay", "0 to 1"),
-    "empty": ("max_length: 512", "max_length:", 24, "max_length: is empty", "in tokens"),
+    "empty": ("model: nano", "model:", 3, "model: is empty", "hub id"),
     "one of a few": ("cosine", "cosin", 23, 'is "cosin"', "did you mean cosine?"),
     "unknown method": ("method: lora", "method: dora", 12, "training.method", "lora, qlora, full"),
     "layer twice": ("[q_proj, v_proj]", "[q_proj, q_proj]", 16, "target_modules", "different"),
@@ -137,13 +139,16 @@ MISTAKES = {
     "part of a step": ("warmup_steps: 0.05", "warmup_steps: 1.5", 21, "is 1.5", "below 1"),
     "points for a fraction": ("min_gain: 0.05", "min_gain: 5", 29, "bars.min_gain: is 5", "five points"),
     "unknown metric": ("min_gain: 0.05", "min_gain: 0.05\n  metric: acuracy", 30, "metric", "exact_match"),
-    "no rank": ("  r: 16\n", "", 11, "training.r: is missing, and lora needs it", "rank"),
     "rank of a full run": ("method: lora", "method: full", 13, "training.r: has no effect", "delete it"),
     "no such file": ("test: test.jsonl", "test: tset.jsonl", 8, "tset.jsonl does not exist", "looked in"),
     "folder": ("test: test.jsonl", "test: elsewhere", 8, "elsewhere is a folder", "one file"),
     "trained on the test": ("hard: hard.jsonl", "hard: ./train.jsonl", 10, "same file as data.train", "other"),
-    "slice named like a part": ("hard: hard.jsonl", "probe: hard.jsonl", 9, 'slices: is "probe"', "further test set"),
-    "slice named like a part but for case": ("hard: hard", "Test: hard", 9, 'slices: is "Test"', "further test set"),
+    "slice named like a part": ("hard: hard.jsonl", "probe: hard.jsonl", 10, "probe: no name", "probe are taken"),
+    "slice with a capital": ("hard: hard", "Test: hard", 10, "data.slices.Test: no name", "small letters"),
+    "slice with a blank": ("hard: hard", "very hard: hard", 10, "data.slices.very hard: no name", "small letters"),
+    "slice without a file": ("hard: hard.jsonl", "hard: 3", 10, "data.slices.hard: is 3", "`name: path`"),
+    "answers of a later kind": ("seed: 1", "answer: label", 4, "answer: is label, and", "an object"),
+    "answers of no kind": ("seed: 1", "answer: json", 4, 'answer: is "json"', "one of record, label, text"),
     "key twice": ("seed: 1\n", "seed: 1\nseed: 2\n", 5, "seed: stands there twice", "delete one"),
     "name as a path": ("name: small", "name: ../small", 1, 'name: is "../small"', "folder"),
     "section as a number": (
@@ -216,7 +221,7 @@ def test_sha256_sees_settings_and_not_layout(write):
     assert same.sha256 == first.sha256
     for old, new in [("4e-3", "5e-3"), ("seed: 1", "seed: 2"), ("hard: hard", "harder: hard")]:
         assert load_recipe(write(change(old, new))).sha256 != first.sha256
-    assert dataclasses.replace(first, seed=2).sha256 != first.sha256
+    assert first.model_copy(update={"seed": 2}).sha256 != first.sha256
 
 
 def test_data_sha256_sees_bytes_and_not_settings(write, tmp_path):
@@ -234,7 +239,50 @@ def test_data_sha256_sees_bytes_and_not_settings(write, tmp_path):
 def test_schedulers_are_those_of_transformers():
     from transformers import SchedulerType
 
-    assert set(module.SCHEDULERS) <= {each.value for each in SchedulerType}
+    assert set(typing.get_args(module.Scheduler)) <= {each.value for each in SchedulerType}
+
+
+LEAST = "name: my-tickets\nmodel: {}\ndata:\n  train: train.jsonl\n  validation: validation.jsonl\n  test: test.jsonl\n"
+
+
+@pytest.mark.parametrize(
+    ("model", "more", "rate"),
+    [("nano", "", 4e-3), ("unsloth/Qwen3-4B-Instruct-2507", "", 2e-4), ("some/m", "training: {method: qlora}\n", 2e-4),
+     ("some/model", "training: {method: full}\n", 2e-5), ("some/model", "training: {learning_rate: 1e-5}\n", 1e-5)],
+)  # fmt: skip
+def test_name_model_and_data_are_enough(write, model, more, rate):
+    recipe = load_recipe(write(LEAST.format(model) + more))
+    assert recipe.training.learning_rate == rate
+    assert (recipe.task, recipe.answer, recipe.bars) == ("my-tickets", "record", Bars())
+    full = recipe.training.method == "full"
+    assert (recipe.training.r is None) == (recipe.training.target_modules is None) == full
+    same = load_recipe(write(LEAST.format(model) + more + "bars: {min_gain: 0.05}\nseed: 3407\n"))
+    assert same.sha256 == recipe.sha256
+
+
+@pytest.mark.parametrize("text", [TEXT, LEAST.format("nano"), LEAST.format("x") + "training: {method: full}\n"])
+def test_the_resolved_recipe_is_written_out_and_is_the_same_recipe(write, tmp_path, text):
+    recipe = load_recipe(write(text))
+    path = tmp_path / "elsewhere" / "resolved.yaml"
+    path.write_text(recipe.to_yaml(), encoding="utf-8")
+    content = yaml.safe_load(recipe.to_yaml())
+    assert {"learning_rate", "num_train_epochs", "max_length"} <= set(content["training"])
+    assert content["data"]["train"] == str(tmp_path / "train.jsonl")
+    assert content["bars"] == Bars().model_dump()
+    again = load_recipe(path)
+    assert again == recipe
+    assert again.sha256 == recipe.sha256
+
+
+def test_the_hash_of_a_recipe_does_not_change_with_the_code():
+    """Recorded reports are compared with it."""
+    report = json.loads((REPOSITORY / "data/recorded/support_triage_nano/report.json").read_text())
+    assert load_recipe(REPOSITORY / "recipes" / "support_triage.yaml").sha256 == report["recipe_sha256"]
+
+
+def test_defaults_are_those_of_an_export_for_other_trainers():
+    ours = module.Training().model_dump(exclude={"method", "learning_rate"})  # of machine and model
+    assert ours == {name: SETTINGS[name] for name in ours}
 
 
 VALUES = st.recursive(

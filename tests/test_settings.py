@@ -119,6 +119,13 @@ def test_content_without_a_file_is_checked_too():
     ]
 
 
+def test_settings_made_by_a_call_are_refused_in_the_same_words():
+    with pytest.raises(RecipeError, match=r"^share: is 2; write a fraction from 0 to 1$"):
+        Cake(name="x", share=2)
+    with pytest.raises(RecipeError, match=r"^Cake:\nshare: is missing; (.|\n)*\nnam: is unknown; did you mean name\?$"):
+        Cake(name="x", nam="y")
+
+
 def test_the_caller_chooses_the_error_and_no_problem_is_none():
     place = Place(Path("cakes.csv"), {(): 7})
     place.raise_problems([])

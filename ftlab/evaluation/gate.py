@@ -1,29 +1,28 @@
 """The gate: bars written down before the result is known, and one verdict."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field
 
 from ftlab.errors import RecipeError
+from ftlab.evaluation.metrics import METRICS
 from ftlab.evaluation.statistics import Comparison
+from ftlab.settings import Number, Settings
 
 TINY = 1e-9  # rounding of a difference of two means
+FRACTION = "as a fraction of 1 (0.05 is five points)"
 FEW = 30  # on fewer examples a bootstrap's interval is too narrow to rule anything out
 
 
-@dataclass(frozen=True)
-class Bars:
+class Bars(Settings):
     """What a candidate must show, in fractions of 1: gain on the task, and loss that each probe may have."""
 
-    min_gain: float = 0.05
-    max_probe_loss: float = 0.02
-    alpha: float = 0.05
-    metric: str = "field_accuracy"
-
-    def __post_init__(self):
-        if not (0 < self.min_gain < 1 and 0 <= self.max_probe_loss < 1 and 0 < self.alpha < 1):
-            raise RecipeError(
-                f"bars are fractions of 1 (0.05 is five points): min_gain = {self.min_gain}, "
-                f"max_probe_loss = {self.max_probe_loss}, alpha = {self.alpha}"
-            )
+    # what is worth the trouble of a model of one's own; and what nobody would notice
+    min_gain: Number = Field(0.05, gt=0, lt=1, description=f"the gain that training must bring {FRACTION}")
+    max_probe_loss: Number = Field(0.02, ge=0, lt=1, description=f"the loss that a probe may have {FRACTION}")
+    alpha: Number = Field(0.05, gt=0, lt=1, description=f"the share of false alarms {FRACTION}")
+    metric: Literal[METRICS] = "field_accuracy"  # partly right counts partly
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,7 +35,7 @@ class Gate:
 
     def to_dict(self) -> dict:
         """The fields as plain JSON values."""
-        return {"bars": asdict(self.bars), "verdict": self.verdict, "reasons": list(self.reasons)}
+        return {"bars": self.bars.model_dump(), "verdict": self.verdict, "reasons": list(self.reasons)}
 
     def __repr__(self):
         return "\n".join([f"Gate: {self.verdict}", *(f"  - {reason}" for reason in self.reasons)])

@@ -1,4 +1,4 @@
-"""A recipe: one YAML file that says everything a run needs, read strictly.
+"""A recipe: one YAML file that says what a run needs, read strictly; `name`, `model` and `data` are enough.
 
 Files named in a recipe are looked for in the current folder first, then in the recipe's own folder, then in
 the root of this repository; absolute paths are taken as they are.
@@ -6,103 +6,126 @@ the root of this repository; absolute paths are taken as they are.
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
-from functools import reduce
+import warnings
 from pathlib import Path
+from typing import Annotated, Literal
 
+import yaml
+from pydantic import BeforeValidator, Field
+
+from ftlab.errors import shown
 from ftlab.evaluation.gate import Bars
-from ftlab.evaluation.metrics import METRICS
 from ftlab.models import REPOSITORY
-from ftlab.settings_old import (
-    choice_rule,
-    complete,
-    number_rule,
-    read_yaml,
-    remedy,
-    schema_problems,
-    section_rule,
-    text_rule,
-    whole_rule,
-)
+from ftlab.settings import Number, Settings, Text, Whole, fit, read_yaml
 
 ADAPTER_KEYS = ("r", "lora_alpha", "lora_dropout", "target_modules")  # what only lora and qlora have
 FILE_KEYS = ("train", "validation", "test", "schema", "replay")  # of the section data
-SCHEDULERS = (  # those of transformers that need no further arguments
-    "constant",
-    "constant_with_warmup",
-    "cosine",
-    "cosine_with_restarts",
-    "inverse_sqrt",
-    "linear",
-    "polynomial",
-)
+TAKEN = ("test", "validation", "train", "probe")  # names that a slice may not have
+RESOLVED = "recipe.yaml"  # of a run, in its folder
+# schedulers of transformers that need no further arguments
+Scheduler = Literal[
+    "constant", "constant_with_warmup", "cosine", "cosine_with_restarts", "inverse_sqrt", "linear", "polynomial"
+]
+Count = Annotated[Whole, Field(ge=1)]
 
 
-@dataclass(frozen=True)
-class DataFiles:
-    """Chat JSONL files; `slices` are further test sets by name, `schema` is the answer's JSON Schema.
-
-    With `train_rows`, only the first so many rows are trained on; the rows of `replay` are mixed in, so that the
-    model keeps what it could do before.
-    """
-
-    train: Path
-    validation: Path
-    test: Path
-    slices: dict[str, Path]
-    schema: Path | None = None
-    train_rows: int | None = None
-    replay: Path | None = None
+def _layers(value):
+    """Different names of layers, or all-linear."""
+    if value == "all-linear":
+        return value
+    names = tuple(value) if isinstance(value, list | tuple) else ()
+    if not names or not all(isinstance(name, str) and name for name in names) or len(set(names)) < len(names):
+        raise ValueError("no names of layers")
+    return names
 
 
-@dataclass(frozen=True)
-class Training:
-    """Settings by the names of PEFT and TRL; those of the adapter are None when `method` is "full".
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", UserWarning)  # pydantic's own old method `schema` is not used here
 
-    `warmup_steps` below 1 is a fraction of all steps, from 1 a number of steps; `max_length` is in tokens.
-    """
+    class DataFiles(Settings):
+        """Chat JSONL files; `slices` are further test sets by name, `schema` is the answer's JSON Schema."""
 
-    method: str
-    learning_rate: float
-    num_train_epochs: float
-    per_device_train_batch_size: int
-    gradient_accumulation_steps: int
-    warmup_steps: float
-    weight_decay: float
-    lr_scheduler_type: str
-    max_length: int
-    r: int | None = None
-    lora_alpha: int | None = None
-    lora_dropout: float | None = None
-    target_modules: tuple[str, ...] | str | None = None
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How answers are generated; `probe` is a file of what the model must not lose, None for no probe.
-
-    `validation_rows` is how many validation rows the prompt search may use, None for all.
-    """
-
-    max_new_tokens: int
-    batch_size: int
-    probe: Path | None = None
-    validation_rows: int | None = None
+        train: Path = Field(description="the path of the training rows (chat JSONL)")
+        validation: Path = Field(description="the path of the validation rows (chat JSONL)")
+        test: Path = Field(description="the path of the test rows (chat JSONL)")
+        slices: dict[Annotated[str, BeforeValidator(str)], Path] = Field(
+            {}, description="one line `name: path` for each further test set (chat JSONL)"
+        )
+        # for the linear classifier and the answers held to allowed values; without it both are left out
+        schema: Path | None = Field(None, description="the path of the answer's JSON Schema, or leave the key out")
+        # None: all of them
+        train_rows: Count | None = Field(None, description="how many training rows to use, or leave the key out")
+        # chats of the old kind, mixed in so that the model keeps what it could do before
+        replay: Path | None = Field(
+            None, description="the path of rows of general skills to mix in (chat JSONL), or leave the key out"
+        )
 
 
-@dataclass(frozen=True, repr=False)
-class Recipe:
+class Training(Settings):
+    """Settings by the names of PEFT and TRL; those of the adapter are None when `method` is "full"."""
+
+    # qlora saves memory on a GPU and costs time; full needs far more memory and forgets more
+    method: Literal["lora", "qlora", "full"] = "lora"
+    # filled in by `load_recipe`, see LEARNING_RATES
+    learning_rate: Number | None = Field(
+        None, gt=0, le=1, description="a number above 0 and at most 1 (LoRA on a 1B-8B model: 1e-4 to 2e-4)"
+    )
+    # with more, a few thousand rows are learnt by heart
+    num_train_epochs: Number = Field(3, gt=0, le=10**4, description="how often to go through the data (1 to 3)")
+    # 2 x 8 is 16 rows a step, which fit a small GPU
+    per_device_train_batch_size: Count = Field(2, description="the rows of one step on one device, a whole number")
+    gradient_accumulation_steps: Count = Field(8, description="the batches added up before each step (1 for none)")
+    # a short start from small steps keeps the first batches from doing harm
+    warmup_steps: Number = Field(
+        0.05, ge=0, le=10**9, description="a fraction of all steps below 1 (0.05), or a whole number of steps"
+    )
+    weight_decay: Number = Field(0.01, ge=0, le=1, description="a number from 0 to 1 (0.01)")
+    lr_scheduler_type: Scheduler = "cosine"
+    # a longer row stops the run before it begins
+    max_length: Count = Field(2048, description="the longest row to train on, in tokens, a whole number")
+    # 8 to 64 differ little; alpha = 2 r is the usual scale; dropout 0 is what Unsloth has a fast path for
+    r: Count | None = Field(16, description="the rank of the adapter (16)")
+    lora_alpha: Count | None = Field(32, description="the scale of the adapter (r or 2·r), a whole number")
+    lora_dropout: Number | None = Field(0, ge=0, lt=1, description="a number from 0 to below 1 (0)")
+    # every linear layer: Hu et al. took two, later work (QLoRA, Dettmers et al. 2023) needs all to equal full training
+    target_modules: Annotated[tuple | str | None, BeforeValidator(_layers)] = Field(
+        "all-linear", description="a list of different layer names ([q_proj, v_proj]) or all-linear"
+    )
+
+
+class Evaluation(Settings):
+    """How answers are generated; `probe` is a file of what the model must not lose."""
+
+    # a small record; a longer answer is cut off, and a cut record is no JSON
+    max_new_tokens: Count = Field(128, description="the longest answer in tokens, a whole number")
+    # changes the answers of a 16-bit model a little: keep it fixed
+    batch_size: Count = Field(16, description="how many answers to generate at a time, a whole number")
+    # without one nothing is known about what was lost, and the verdict says so
+    probe: Path | None = Field(None, description="the path of the probe's rows (JSONL), or leave the key out")
+    # None: the prompt search uses all
+    validation_rows: Count | None = Field(None, description="how many validation rows to use, or leave the key out")
+
+
+class Recipe(Settings):
     """One run: model, data, training, evaluation, and the bars that were written down before it."""
 
-    name: str
-    task: str
-    model: str
-    seed: int
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\z",
+        description="a short name that may be a folder: letters, digits, dot, dash, underscore",
+    )
+    model: Text = Field(description="nano, a hub id (owner/name) or a model folder")
     data: DataFiles
-    prompts: Path | None
-    training: Training
-    evaluation: Evaluation
-    bars: Bars
+    # filled in by `load_recipe`: the name
+    task: Text | None = Field(None, description="in a few words what the model has to do")
+    # label and text are for later
+    answer: Literal["record", "label", "text"] = "record"
+    # of shuffling, adapter and bootstraps; any number will do
+    seed: Whole = Field(3407, description="the seed of all that is random, a whole number")
+    # wordings that the baseline may choose from; without them the model is asked as the rows ask
+    prompts: Path | None = Field(None, description="the path of a YAML file of prompt wordings, or leave the key out")
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    bars: Bars = Bars()
 
     @property
     def files(self) -> dict[str, Path]:
@@ -114,8 +137,11 @@ class Recipe:
 
     @property
     def sha256(self) -> str:
-        """Hash of the settings: comments, layout and folders do not count, file names do."""
-        text = json.dumps(asdict(self), sort_keys=True, default=lambda path: path.name)
+        """Hash of the resolved settings: comments, layout and folders do not count, file names do."""
+        settings = self.model_dump()
+        if self.answer == "record":  # as in records of before there was a choice
+            del settings["answer"]
+        text = json.dumps(settings, sort_keys=True, default=lambda path: path.name)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -127,200 +153,99 @@ class Recipe:
                 total.update(f"{key} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
         return total.hexdigest()
 
+    def to_yaml(self) -> str:
+        """The resolved recipe with every default written out; files by their full paths."""
+        settings = self.model_dump(exclude_none=True)
+        text = json.dumps(settings, default=lambda path: str(path.resolve()))
+        head = "# the recipe of this run, with every default written out\n"
+        return head + yaml.safe_dump(json.loads(text), sort_keys=False, allow_unicode=True)
+
     def __repr__(self):
         rows = [
             ("task", self.task),
             ("model", f"{self.model}, seed {self.seed}"),
             ("files", ", ".join(f"{key} {path.name}" for key, path in self.files.items())),
-            ("training", _pairs(self.training)),
-            ("evaluation", _pairs(self.evaluation)),
-            ("bars", _pairs(self.bars)),
+            *((section, _pairs(getattr(self, section))) for section in ("training", "evaluation", "bars")),
         ]
         return "\n".join([f"Recipe {self.name}", *(f"  {name:<11}{value}" for name, value in rows)])
+
+    __str__ = __repr__
+
+
+# by model and method: nano is tiny; a LoRA takes about ten times what training every weight does
+LEARNING_RATES = {"nano": 4e-3, "full": 2e-5, "lora": 2e-4, "qlora": 2e-4}
 
 
 def load_recipe(path: str | Path) -> Recipe:
     """Read a recipe; one RecipeError lists everything wrong in it, each with file, line, key and remedy."""
     path = Path(path)
-    content, place = read_yaml(path, SCHEMA, "recipe")
-    content = complete(content, SCHEMA)
-    problems = schema_problems(content, SCHEMA) + list(_check_together(content))
-    files = {}
-    for at, name in _file_names(content):
-        files[at], problem = _find(name, path.parent)
-        if problem:
-            problems.append((at, problem))
-    problems += _check_distinct(files)
-    place.raise_problems(problems)
-    data, evaluation, training = content["data"], content["evaluation"], content["training"]
-    data |= {key: files.get(("data", key)) for key in FILE_KEYS}
-    data |= {"slices": {name: files["data", "slices", name] for name in data["slices"]}}
-    evaluation |= {"probe": files.get(("evaluation", "probe"))}
-    if isinstance(training.get("target_modules"), list):
-        training |= {"target_modules": tuple(training["target_modules"])}
-    return Recipe(
-        **content
-        | {
-            "data": DataFiles(**data),
-            "prompts": files.get(("prompts",)),
-            "training": Training(**training),
-            "evaluation": Evaluation(**evaluation),
-            "bars": Bars(**content["bars"]),
-        }
+    content, place = read_yaml(path, Recipe, "recipe")
+    problems = [*_find_files(content, path.parent), *_check_together(content)]
+    recipe, unfit = fit(content, Recipe)
+    place.raise_problems(problems + unfit)
+    training = recipe.training
+    changes = {key: None for key in ADAPTER_KEYS if training.method == "full"}
+    if training.learning_rate is None:
+        changes["learning_rate"] = LEARNING_RATES.get(recipe.model, LEARNING_RATES[training.method])
+    return recipe.model_copy(
+        update={"task": recipe.task or recipe.name, "training": training.model_copy(update=changes)}
     )
 
 
 def _pairs(settings) -> str:
-    shown = {key: value for key, value in asdict(settings).items() if value is not None}
-    shown |= {key: " ".join(value) for key, value in shown.items() if isinstance(value, tuple)}
-    return ", ".join(f"{key} {getattr(value, 'name', value)}" for key, value in shown.items())
+    values = {key: value for key, value in settings.model_dump().items() if value is not None}
+    values |= {key: " ".join(value) for key, value in values.items() if isinstance(value, tuple)}
+    return ", ".join(f"{key} {getattr(value, 'name', value)}" for key, value in values.items())
 
 
-def _file(what) -> dict:
-    return text_rule(f"the path of {what}")
-
-
-def _fraction(what, **bounds) -> dict:
-    return number_rule(f"{what} as a fraction of 1 (0.05 is five points)", **bounds)
-
-
-SCHEMA = section_rule(
-    {
-        "name": text_rule(
-            "a short name that may be a folder: letters, digits, dot, dash, underscore",
-            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z",
-        ),
-        "task": text_rule("in a few words what the model has to do"),
-        "model": text_rule("nano, a hub id (owner/name) or a model folder"),
-        "seed": whole_rule("the seed of all that is random", minimum=0, maximum=2**32 - 1),
-        "data": section_rule(
-            {
-                "train": _file("the training rows (chat JSONL)"),
-                "validation": _file("the validation rows (chat JSONL)"),
-                "test": _file("the test rows (chat JSONL)"),
-            },
-            {
-                "slices": {
-                    "type": "object",
-                    "description": "write one line `name: path` for each further test set",
-                    "default": {},
-                    "propertyNames": text_rule(
-                        "the name of a further test set as a text",
-                        pattern=r"^(?!(test|validation|train|probe)$)[a-z0-9._-]+$",
-                    ),
-                    "additionalProperties": _file("a further test set (chat JSONL)"),
-                },
-                "schema": _file("the answer's JSON Schema, or leave the key out"),
-                "replay": _file("rows of general skills to mix in (chat JSONL), or leave the key out"),
-                "train_rows": whole_rule("how many training rows to use, or leave the key out"),
-            },
-        ),
-        "training": section_rule(
-            {
-                "method": choice_rule(("lora", "qlora", "full")),
-                "learning_rate": number_rule(
-                    "a number above 0 and at most 1 (LoRA on a 1B-8B model: 1e-4 to 2e-4)",
-                    exclusiveMinimum=0,
-                    maximum=1,
-                ),
-                "num_train_epochs": number_rule(
-                    "how often to go through the data (1 to 3)", exclusiveMinimum=0, maximum=10**4
-                ),
-                "per_device_train_batch_size": whole_rule("the rows of one step on one device"),
-                "gradient_accumulation_steps": whole_rule("the batches added up before each step (1 for none)"),
-                "warmup_steps": number_rule(
-                    "a fraction of all steps below 1 (0.05), or a whole number of steps", minimum=0, maximum=10**9
-                ),
-                "weight_decay": number_rule("a number from 0 to 1 (0.01)", minimum=0, maximum=1),
-                "lr_scheduler_type": choice_rule(SCHEDULERS),
-                "max_length": whole_rule("the longest row to train on, in tokens"),
-            },
-            {
-                "r": whole_rule("the rank of the adapter (16)"),
-                "lora_alpha": whole_rule("the scale of the adapter (r or 2·r)"),
-                "lora_dropout": number_rule("a number from 0 to below 1 (0)", minimum=0, exclusiveMaximum=1),
-                "target_modules": {
-                    "type": ["array", "string"],
-                    "description": "write a list of different layer names ([q_proj, v_proj]) or all-linear",
-                    "items": text_rule("the name of a layer, such as q_proj"),
-                    "minItems": 1,
-                    "uniqueItems": True,
-                    "pattern": r"^all-linear\Z",
-                },
-            },
-        ),
-        "evaluation": section_rule(
-            {
-                "max_new_tokens": whole_rule("the longest answer in tokens"),
-                "batch_size": whole_rule("how many answers to generate at a time"),
-            },
-            {
-                "probe": _file("the probe's rows (JSONL), or leave the key out"),
-                "validation_rows": whole_rule("how many validation rows to use, or leave the key out"),
-            },
-        ),
-        "bars": section_rule(
-            {
-                "min_gain": _fraction("the gain that training must bring", exclusiveMinimum=0, exclusiveMaximum=1),
-                "max_probe_loss": _fraction("the loss that a probe may have", minimum=0, exclusiveMaximum=1),
-            },
-            {
-                "alpha": _fraction("the share of false alarms", exclusiveMinimum=0, exclusiveMaximum=1, default=0.05),
-                "metric": choice_rule(METRICS, default="field_accuracy"),
-            },
-        ),
-    },
-    {"prompts": _file("the YAML file of prompt wordings, or leave the key out")},
-)
+def _section(content, *keys) -> dict:
+    for key in keys:
+        content = content.get(key) if isinstance(content, dict) else None
+    return content if isinstance(content, dict) else {}
 
 
 def _check_together(content):
-    """Rules over more than one key, and those that a schema cannot say."""
-    training = content.get("training")
-    if not isinstance(training, dict):
-        return
-    rules = SCHEMA["properties"]["training"]["properties"]
-    for key in ADAPTER_KEYS:
-        if training.get("method") in ("lora", "qlora") and key not in training:
-            yield ("training", key), f"is missing, and {training['method']} needs it; {remedy(rules[key])}"
-        if training.get("method") == "full" and key in training:
-            yield ("training", key), "has no effect with method full, which trains every weight; delete it"
+    """(key path, problem) for rules over more than one key, and those that a field cannot say."""
+    training = _section(content, "training")
+    if training.get("method") == "full":
+        for key in ADAPTER_KEYS:
+            if training.get(key) is not None:
+                yield ("training", key), "has no effect with method full, which trains every weight; delete it"
     warmup = training.get("warmup_steps")
     if isinstance(warmup, float) and warmup > 1 and warmup != round(warmup):
-        yield ("training", "warmup_steps"), f"is {warmup}; {remedy(rules['warmup_steps'])}"
+        remedy = Training.model_fields["warmup_steps"].description
+        yield ("training", "warmup_steps"), f"is {shown(warmup)}; write {remedy}"
+    if content.get("answer") in ("label", "text"):
+        remedy = 'write each answer as an object, such as {"label": "billing"}, and leave the key out'
+        yield ("answer",), f"is {content['answer']}, and `ftlab run` can judge records only so far; {remedy}"
+    for name in map(str, _section(content, "data", "slices")):
+        if name in TAKEN or not name or not set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789._-"):
+            remedy = f"write small letters, digits, dot, dash, underscore; {', '.join(TAKEN)} are taken"
+            yield ("data", "slices", name), f"no name for a further test set; {remedy}"
 
 
-def _file_names(content):
-    """(path of the key, file name) of every file that the recipe names as a text."""
-    slices = _get(content, ("data", "slices"))
-    keys = [("data", key) for key in FILE_KEYS]
-    keys += [("data", "slices", name) for name in (slices if isinstance(slices, dict) else ())]
-    for at in [*keys, ("prompts",), ("evaluation", "probe")]:
-        if isinstance(name := _get(content, at), str) and name:
-            yield at, name
+def _find_files(content, folder):
+    """Put the path found in place of every file name; (key path, problem) where there is no file, or one twice."""
+    seen = {}
+    data = _section(content, "data")
+    slices = _section(data, "slices")
+    sections = [(("data",), data, FILE_KEYS), (("data", "slices"), slices, tuple(slices)), ((), content, ("prompts",)),
+                (("evaluation",), _section(content, "evaluation"), ("probe",))]  # fmt: skip
+    for at, section, keys in sections:
+        for key in keys:
+            if not isinstance(name := section.get(key), str):
+                continue
+            section[key], problem = _find(name, folder)
+            where = (*at, str(key))
+            first = seen.setdefault(section[key].resolve(), where) if "data" in at and key != "schema" else where
+            if problem or first != where:
+                yield where, problem or f"is the same file as {'.'.join(first)}; name a file with other rows"
 
 
-def _get(content, at):
-    return reduce(lambda inner, key: inner.get(key) if isinstance(inner, dict) else None, at, content)
-
-
-def _find(name, folder) -> tuple[Path | None, str]:
-    """The file, or None and what to do."""
+def _find(name, folder) -> tuple[Path, str]:
+    """The file and an empty text, or the name as a path and what to do."""
     tried = dict.fromkeys(base.resolve() for base in (Path.cwd(), folder, REPOSITORY))
     found = next((base / name for base in tried if (base / name).exists()), None)
     if found is None:
-        places = ", ".join(map(str, tried))
-        return None, f"{name} does not exist; correct the path (looked in {places})"
-    if not found.is_file():
-        return None, f"{name} is a folder; name one file"
-    return found, ""
-
-
-def _check_distinct(files):
-    """No file may serve two purposes: a test row that was trained on measures memory."""
-    seen = {}
-    for at, path in files.items():
-        if path and at[0] == "data" and at != ("data", "schema"):
-            first = seen.setdefault(path.resolve(), at)
-            if first != at:
-                yield at, f"is the same file as {'.'.join(first)}; name a file with other rows"
+        return Path(name), f"{name} does not exist; correct the path (looked in {', '.join(map(str, tried))})"
+    return found, "" if found.is_file() else f"{name or found} is a folder; name one file"
