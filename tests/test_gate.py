@@ -211,8 +211,22 @@ def test_bars_cannot_change_unseen():
         decide_gate(seen(0.1, 0.05, 0.15), {"safety": seen(0, 0, 0, alpha=0.1)}, BARS)
 
 
+@pytest.mark.parametrize(
+    ("compared", "bars", "named"),
+    [
+        ("field_accuracy", Bars(), "field_accuracy"),
+        ("exact_match", Bars(metric="exact_match"), "exact_match"),
+        (None, Bars(metric="valid_json"), "valid_json"),
+        (None, Bars(), "the score"),  # nobody said what was compared: answers in one word, say
+    ],
+)
+def test_the_reason_names_the_metric_that_was_compared(compared, bars, named):
+    gate = decide_gate(seen(0.1, 0.06, 0.14, metric=compared), bars=bars)
+    assert gate.reasons[0].startswith(f"{named} changed by +10.0 points")
+
+
 def test_gate_report():
-    gate = decide_gate(seen(0.1, 0.06, 0.14), {"general": seen(0.0, -0.01, 0.01)}, BARS)
+    gate = decide_gate(seen(0.1, 0.06, 0.14, metric="field_accuracy"), {"general": seen(0.0, -0.01, 0.01)}, BARS)
     assert gate.to_dict()["bars"] == {
         "min_gain": 0.05,
         "max_probe_loss": 0.02,

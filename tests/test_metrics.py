@@ -235,6 +235,55 @@ def test_chat_rows_are_references(files, tmp_path):
         assert compare_files(files["a"], files["b"], chats, metric) == compare_files(**files, metric=metric)
 
 
+def compare_lines(tmp_path, a, b, references, metric="exact_match"):
+    rows = {"a": a, "b": b, "references": references}
+    files = {name: jsonl(tmp_path / f"{name}.jsonl", lines) for name, lines in rows.items()}
+    return compare_files(**files, metric=metric)
+
+
+@pytest.mark.parametrize(
+    "thought",
+    ["<think>is it {a}?</think>", "\n<think>\nlong\n</think>\n\n", "<think></think>", "begun in the prompt</think>"],
+)
+@pytest.mark.parametrize("metric", ["exact_match", "field_accuracy", "valid_json"])
+def test_a_thought_in_front_of_a_prediction_is_not_judged_and_that_is_said(tmp_path, thought, metric):
+    references = [{"id": i, "reference": {"x": i}} for i in range(3)]
+    plain = [{"id": i, "prediction": '{"x": 1}'} for i in range(3)]
+    thinking = [row | {"prediction": thought + row["prediction"]} for row in plain]
+    seen = compare_lines(tmp_path, plain, thinking, references, metric)
+    assert (seen.a, seen.delta) == (1 if metric == "valid_json" else pytest.approx(1 / 3), 0)
+    said = "b.jsonl: 3 of 3 predictions begin with a thought; what follows it was judged"
+    assert seen.notes == (f"{tmp_path}/{said}",)
+    assert seen.notes[0] in repr(seen)
+
+
+def test_a_thought_that_never_ends_is_a_wrong_answer_and_one_in_the_reference_is_not_judged(tmp_path):
+    references = [{"id": i, "reference": text} for i, text in enumerate(["yes", "<think>hm</think> yes"])]
+    a = [{"id": i, "prediction": "<think>yes"} for i in range(2)]
+    b = [{"id": i, "prediction": "yes"} for i in range(2)]
+    seen = compare_lines(tmp_path, a, b, references)
+    assert (seen.a, seen.b, seen.notes) == (0, 1, ())
+
+
+def test_ids_as_numbers_and_as_texts_match_and_that_is_said(tmp_path):
+    references = [{"id": i, "reference": str(i)} for i in (7, 8)]
+    a = [{"id": str(i), "prediction": str(i)} for i in (8, 7)]
+    seen = compare_lines(tmp_path, a, [row | {"id": int(row["id"])} for row in a], references)
+    assert (seen.a, seen.b, len(seen.notes)) == (1, 1, 1)
+    assert "a.jsonl" in seen.notes[0]
+    assert "matched as texts" in seen.notes[0]
+
+
+def test_references_without_an_id_have_their_number(tmp_path):
+    """As in the predictions that a run writes for such a test file."""
+    turns = [[{"role": "user", "content": "?"}, {"role": "assistant", "content": text}] for text in ("x", "y", "z")]
+    chats = [{"messages": turns[0]}, {"id": "mine", "messages": turns[1]}, {"id": None, "messages": turns[2]}]
+    predictions = [{"id": key, "prediction": text} for key, text in ((2, "z"), ("mine", "y"), (0, "x"))]
+    assert compare_lines(tmp_path, predictions, predictions, chats).a == 1
+    with pytest.raises(DataError, match=r"references\.jsonl:4 id: 0 stands already on line 1"):
+        compare_lines(tmp_path, predictions, predictions, [*chats, {"id": 0, "messages": turns[0]}])
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -267,6 +316,7 @@ def test_a_schema_is_read(tmp_path):
         ("a", '{"id": "9", "prediction": ""}\n', r"a\.jsonl:5 id: '9' is not in .*references\.jsonl"),
         ("b", '{"id": "1", "prediction": ""}\n', r"b\.jsonl:5 id: '1' stands already on line 1"),
         ("a", '{"prediction": ""}\n', r"a\.jsonl:5 id: must be"),
+        ("a", '{"id": 1, "prediction": ""}\n', r"a\.jsonl:5 id: 1 stands already on line 4"),
         ("a", '{"id": true, "prediction": ""}\n', r"a\.jsonl:5 id: must be"),
         ("a", '{"id": "9"}\n', r"a\.jsonl:5 prediction: is missing"),
         ("a", '{"id": "9", "prediction": null}\n', r"a\.jsonl:5 prediction: is missing"),

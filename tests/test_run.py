@@ -112,12 +112,12 @@ def no_model(monkeypatch):
         ("", ""),
     ],
 )
-def test_normalise(text, expected):
-    assert run.normalise(text) == expected
+def test_plain_answer(text, expected):
+    assert run.plain_answer(text) == expected
 
 
-def test_normalise_takes_away_one_full_stop_only():
-    assert run.normalise("wait...") == "wait.."
+def test_plain_answer_takes_away_one_full_stop_only():
+    assert run.plain_answer("wait...") == "wait.."
 
 
 def test_predictions_are_what_compare_reads(tmp_path):
@@ -144,6 +144,7 @@ def test_predictions_without_ids_are_numbered_and_one_for_each_row(tmp_path):
 
 
 LEFT = {  # by an earlier run, whole or broken off
+    "recipe.yaml": "recipe.yaml",
     "report.json": "report.json",
     "report.html": "report.html",
     "predictions": "predictions/test.base.jsonl",
@@ -179,10 +180,12 @@ def test_with_force_an_earlier_run_is_moved_once_the_model_is_loaded(recipe, tmp
         leave(out, name)
     (out / "notes.txt").write_text("mine")
     monkeypatch.setattr(run, "load_model", lambda recipe: (None, None))
-    monkeypatch.setattr(run, "search_prompts", stop)  # the first that happens with a model
+    monkeypatch.setattr(run, "check_lengths_and_masks", lambda *arguments: None)
+    monkeypatch.setattr(run, "search_prompts", stop)  # the first that takes time
     with pytest.raises(ModelError, match="stop here"):
         run.run_recipe(recipe, out=out, force=True, progress=False)
-    assert sorted(path.name for path in out.iterdir()) == ["notes.txt", "old"]
+    assert sorted(path.name for path in out.iterdir()) == ["notes.txt", "old", "recipe.yaml"]
+    assert load_recipe(out / "recipe.yaml") == load_recipe(recipe)
     assert {name: (aside / path).read_text() for name, path in LEFT.items()} == dict.fromkeys(LEFT, "old")
 
 
@@ -226,7 +229,7 @@ def test_an_answer_that_is_no_json_is_refused(recipe, tmp_path, no_model, part):
     rows = make_rows(part, 3)
     rows[2]["messages"][-1]["content"] = "queue: billing"
     write_rows(tmp_path / f"{part}.jsonl", rows)
-    with pytest.raises(DataError, match=f"{part}, row 3 \\('{part}-2'\\): the answer is no JSON object"):
+    with pytest.raises(DataError, match=rf"{part}\.jsonl:3 messages\[2\]\.content: the answer is no JSON object"):
         run.run_recipe(recipe, out=tmp_path / "out", progress=False)
 
 
@@ -241,7 +244,7 @@ def test_a_row_that_is_not_one_question_and_one_answer_is_refused(recipe, tmp_pa
     rows = make_rows(part, 3)
     rows[1]["messages"] = TURNS[turns](rows[1]["messages"])
     write_rows(tmp_path / f"{part}.jsonl", rows)
-    with pytest.raises(DataError, match=f"{part}, row 2 \\('{part}-1'\\): "):
+    with pytest.raises(DataError, match=rf"{part}\.jsonl:2 messages: needs one turn of the user"):
         run.run_recipe(recipe, out=tmp_path / "out", progress=False)
 
 
@@ -253,7 +256,7 @@ def test_an_answer_without_text_is_refused(recipe, tmp_path, no_model, part):
     tool = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}}}
     rows[2] = {"messages": [*rows[2]["messages"][:-1], call], "tools": [tool]}
     write_rows(tmp_path / f"{part}.jsonl", rows)
-    with pytest.raises(DataError, match=f"{part}, row 3: the last turn has no text"):
+    with pytest.raises(DataError, match=rf"{part}\.jsonl:3 messages\[\d\]\.content: the last turn has no text"):
         run.run_recipe(recipe, out=tmp_path / "out", progress=False)
 
 
@@ -375,6 +378,7 @@ def known_answers(monkeypatch):
         training = {"minutes": 0.1, "steps": 1, "final_loss": 1.0, "final_eval_loss": 1.0, "log": [],
                     "trainable_parameters": 1, "peak_memory_gib": None}  # fmt: skip
         monkeypatch.setattr(run, "load_model", lambda recipe: (model("base"), model("tokenizer")))
+        monkeypatch.setattr(run, "check_lengths_and_masks", lambda *arguments: None)
         monkeypatch.setattr(run, "train_model", lambda *arguments: (model("fine_tuned"), training))
         monkeypatch.setattr(run, "generate", generate)
         monkeypatch.setattr(prompting, "generate", generate)
@@ -448,9 +452,8 @@ def test_what_a_task_does_not_allow_is_said_and_left_out():
 
 def test_a_prompt_is_shown_as_it_is_put_together():
     prompt = with_shots(Prompt("p", "As JSON."), make_rows("train", 6), 2, select="similar")
-    answers = {("few_shot", "test"): Generations(("{}",), 1, 1, 1.0, 0)}
-    scores = {("few_shot", "test"): score_records(["{}"], [{"queue": "billing"}])}
-    shown = run.system_result("few_shot", prompt, answers, scores, {"test": []}).prompt
+    scores = {"test": score_records(["{}"], [{"queue": "billing"}])}
+    shown = run.system_result(prompt, Generations(("{}",), 1, 1, 1.0, 0), scores, "field_accuracy").prompt
     assert json.loads(shown.rpartition("\n")[0]) == Prompt("p", "As JSON.").messages("{text}")
     assert shown.endswith("the 2 solved training rows that are most like it.")
 

@@ -101,8 +101,9 @@ def decide_gate(
 
 def _judge_gain(seen, bars) -> tuple[str, str]:
     bar = bars.min_gain
+    metric = seen.metric or (bars.metric if "metric" in bars.model_fields_set else "the score")
     gain = (
-        f"{bars.metric} changed by {_points(seen.delta)}, "
+        f"{metric} changed by {_points(seen.delta)}, "
         f"interval {_points(seen.low)} to {_points(seen.high)}, on {seen.n} examples; bar {_points(bar)}"
     )
     sees = f"the smallest gain that this test finds reliably is {_points(seen.smallest_detectable_gain)}"

@@ -6,8 +6,9 @@ and the text "null". So are 1, "1" and true; 1 and 1.0 are the same number. The 
 """
 
 import json
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from ftlab.errors import DataError
 from ftlab.evaluation.statistics import Comparison, Interval, compare, interval_of
 
 METRICS = ("exact_match", "field_accuracy", "valid_json")
+# in front of an answer; some templates write <think> into the prompt, so that the answer holds only its end
+THOUGHT = re.compile(r"\A\s*(?:<think>.*?|(?:(?!<think>).)*)</think>\s*", re.DOTALL)
 INVALID, MISSING = "(invalid JSON)", "(missing)"
 
 
@@ -73,6 +76,17 @@ def parse_record(text: str) -> dict | None:
     return value if isinstance(value, dict) else None
 
 
+def same_value(x, y) -> bool:
+    """Equality of JSON values: true is not 1, the order of keys does not matter."""
+    if isinstance(x, bool) or isinstance(y, bool):
+        return x is y
+    if isinstance(x, dict) and isinstance(y, dict):
+        return x.keys() == y.keys() and all(same_value(x[key], y[key]) for key in x)
+    if isinstance(x, list) and isinstance(y, list):
+        return len(x) == len(y) and all(map(same_value, x, y))
+    return x == y
+
+
 def parse_repaired(text: str) -> dict | None:
     """The object that json-repair finds in the text (fences, prose, missing brackets), else None."""
     from json_repair import repair_json
@@ -101,8 +115,7 @@ def score_records(
         if not isinstance(text, str):
             raise DataError(f"prediction {number}: is {type(text).__name__}; give the model's text")
     references = tuple(_reference(reference, number) for number, reference in enumerate(references, 1))
-    if not references or len(predictions) != len(references):
-        raise DataError(f"{len(predictions)} predictions for {len(references)} references: give one for each")
+    _check_counts(predictions, references)
     names = list(fields or dict.fromkeys(name for reference in references for name in reference))
     for number, reference in enumerate(references, 1):
         if not set(names) & set(reference):
@@ -167,10 +180,19 @@ def macro_f1(scores: RecordScores, field: str) -> float:
 
 def exact_text(predictions: Sequence[str], references: Sequence[str]) -> np.ndarray:
     """1 where prediction and reference are the same text apart from outer white space, else 0; shape (n,)."""
-    if not len(references) or len(predictions) != len(references):
-        raise DataError(f"{len(predictions)} predictions for {len(references)} references: give one for each")
+    _check_counts(predictions, references)
     pairs = zip(predictions, references, strict=True)
     return np.array([prediction.strip() == reference.strip() for prediction, reference in pairs], dtype=float)
+
+
+def row_id(row: dict, index: int) -> str | int:
+    """A row's id, else its number, counted from 0."""
+    return index if row.get("id") is None else row["id"]
+
+
+def after_thought(answer):
+    """An answer without the thought in front of it; one that never ends is left, and so is an object."""
+    return THOUGHT.sub("", answer, count=1) if isinstance(answer, str) else answer
 
 
 def compare_files(
@@ -178,28 +200,33 @@ def compare_files(
 ) -> Comparison:
     """Compare two files of {"id", "prediction"} lines on {"id", "reference"} lines; b is the candidate.
 
-    A chat row with an id is a reference too: its last turn, when that is an answer. Predictions and references
-    are text or JSON objects. `exact_match` compares parsed values when both are (the text of) a JSON object, else
-    the stripped texts; `field_accuracy` needs objects as references; `valid_json` asks whether a prediction is
-    one. Every reference needs exactly one prediction in each file, and no other may stand there; DataError names
-    file, line and field.
+    A chat row is a reference too: its last turn, when that is an answer. Predictions and references are text or JSON
+    objects. `exact_match` compares parsed values when both are (the text of) a JSON object, else the stripped texts;
+    `field_accuracy` needs objects as references; `valid_json` asks whether a prediction is one. A thought in front of
+    a prediction (<think>...</think>) is not judged. Ids match as texts: 7 is "7"; a reference without an id has the
+    number of its row, from 0, as in the predictions of `ftlab run`. Every reference needs exactly one prediction in
+    each file, and no other may stand there; DataError names file, line and field.
     """
     if metric not in METRICS:
         raise DataError(f"metric {metric!r} is unknown: choose one of {', '.join(METRICS)}")
     truth = _read_by_id(references, "reference")
     if metric == "field_accuracy":
         message = "is no JSON object, which field_accuracy needs; correct it or use exact_match"
-        raise_findings([
-            _finding(references, line, "reference", message)
-            for line, value in truth.values()
-            if not _as_record(value)
-        ])
-    scores = []
+        wrong = [right for right in truth.values() if not _as_record(after_thought(right.value))]
+        raise_findings([_finding(references, right.line, "reference", message) for right in wrong])
+    scores, notes = [], []
     for path in (a, b):
         predictions = _read_by_id(path, "prediction")
         _check_ids(predictions, truth, path, references)
-        scores.append([_score(predictions[key][1], value, metric) for key, (_, value) in truth.items()])
-    return compare(*scores, metric=metric)
+        pairs = [(predictions[key], right) for key, right in truth.items()]
+        scores.append([_score(given.value, right.value, metric) for given, right in pairs])
+        notes += _notes(path, references, pairs)
+    return replace(compare(*scores, metric=metric), notes=tuple(notes))
+
+
+def _check_counts(predictions, references):
+    if not len(references) or len(predictions) != len(references):
+        raise DataError(f"{len(predictions)} predictions for {len(references)} references: give one for each")
 
 
 def _unique(pairs):
@@ -213,22 +240,11 @@ def _refuse(constant):
     raise ValueError(f"{constant} is not JSON")
 
 
-def _same(x, y) -> bool:
-    """Equality of JSON values: true is not 1, the order of keys does not matter."""
-    if isinstance(x, bool) or isinstance(y, bool):
-        return x is y
-    if isinstance(x, dict) and isinstance(y, dict):
-        return x.keys() == y.keys() and all(_same(x[key], y[key]) for key in x)
-    if isinstance(x, list) and isinstance(y, list):
-        return len(x) == len(y) and all(map(_same, x, y))
-    return x == y
-
-
 def _right(records, references, names) -> np.ndarray:
     """1 right, 0 wrong, NaN where the reference lacks the field; shape (n, fields)."""
     return np.array([
         [
-            float(record is not None and name in record and _same(record[name], reference[name]))
+            float(record is not None and name in record and same_value(record[name], reference[name]))
             if name in reference
             else np.nan
             for name in names
@@ -264,13 +280,14 @@ def _label(value) -> str:
 
 
 def _score(prediction, reference, metric) -> float:
+    prediction, reference = after_thought(prediction), after_thought(reference)
     record, truth = _as_record(prediction), _as_record(reference)
     if metric == "valid_json":
         return float(record is not None)
     if metric == "field_accuracy":
         return float(np.mean(_right([record], [truth], list(truth))))
     if record is not None and truth is not None:
-        return float(_same(record, truth))
+        return float(same_value(record, truth))
     return float(_text(prediction) == _text(reference))
 
 
@@ -278,29 +295,49 @@ def _text(value):
     return value.strip() if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
+def _notes(path, references, pairs):
+    """What a reader has to know of the pairs (prediction, reference) that were compared."""
+    thoughts = sum(after_thought(given.value) != given.value for given, _ in pairs)
+    if thoughts:
+        yield f"{path}: {thoughts} of {len(pairs)} predictions begin with a thought; what follows it was judged"
+    if any(type(given.id) is not type(right.id) for given, right in pairs):
+        yield f"{path} and {references}: ids are numbers in one and texts in the other; they were matched as texts"
+
+
 def _finding(path, line, field, message):
     return Finding("compare", "error", str(path), line, field, message)
 
 
-def _read_by_id(path, field) -> dict[str | int, tuple[int, object]]:
-    """Map id -> (line, value of `field`); DataError when a line is broken, or an id missing or repeated."""
-    result, findings = {}, []
+@dataclass(frozen=True)
+class _Entry:
+    """One line of a file that is compared."""
+
+    id: str | int
+    line: int
+    value: object
+
+
+def _read_by_id(path, field) -> dict[str, _Entry]:
+    """Map the text of each id to its entry; DataError when a line is broken, or an id missing or repeated."""
+    result, findings, rows = {}, [], 0
     for line in scan_jsonl(path):
         errors = [finding for finding in line.findings if finding.severity == "error"]
         findings += errors
         if errors or not line.is_row:
             continue
+        rows += 1
         if not isinstance(line.row, dict):
             findings.append(_finding(path, line.number, "", f"is no object; write one with id and {field}"))
             continue
-        key, value = line.row.get("id"), _value(line.row, field)
+        key = row_id(line.row, rows - 1) if field == "reference" else line.row.get("id")
+        value = _value(line.row, field)
         if not isinstance(key, str | int) or isinstance(key, bool):
             findings.append(_finding(path, line.number, "id", "must be a text or a whole number"))
-        elif key in result:
-            message = f"{key!r} stands already on line {result[key][0]}; keep one of the two"
+        elif str(key) in result:
+            message = f"{key!r} stands already on line {result[str(key)].line}; keep one of the two"
             findings.append(_finding(path, line.number, "id", message))
         else:
-            result[key] = (line.number, value)
+            result[str(key)] = _Entry(key, line.number, value)
         if not isinstance(value, str | dict):
             message = "is missing" if value is None else f"is {kind_of(value)}"
             findings.append(_finding(path, line.number, field, f"{message}; write a text or an object"))
@@ -318,13 +355,13 @@ def _value(row, field):
 
 def _check_ids(predictions, truth, path, references):
     unknown = [
-        _finding(path, line, "id", f"{key!r} is not in {references}; delete the line or add the reference")
-        for key, (line, _) in predictions.items()
+        _finding(path, entry.line, "id", f"{entry.id!r} is not in {references}; delete the line or add the reference")
+        for key, entry in predictions.items()
         if key not in truth
     ]
     missing = [
-        _finding(references, line, "id", f"{key!r} has no prediction in {path}; add it")
-        for key, (line, _) in truth.items()
+        _finding(references, entry.line, "id", f"{entry.id!r} has no prediction in {path}; add it")
+        for key, entry in truth.items()
         if key not in predictions
     ]
     raise_findings(unknown + missing)

@@ -53,6 +53,7 @@ class Comparison:
     alpha: float = 0.05
     method: str = ""
     metric: str | None = None
+    notes: tuple[str, ...] = ()  # what else a reader has to know
 
     def to_dict(self) -> dict:
         """The fields as plain JSON values."""
@@ -65,7 +66,8 @@ class Comparison:
             f"disagreement {100 * self.disagreement:.1f} %, "
             f"detectable from {100 * self.smallest_detectable_gain:.1f} points"
         )
-        return f"Comparison({self.verdict}: {scores}, {points}, p = {self.p_value:.2g}, n = {self.n}, {power})"
+        text = f"Comparison({self.verdict}: {scores}, {points}, p = {self.p_value:.2g}, n = {self.n}, {power})"
+        return "\n".join([text, *self.notes])
 
 
 def wilson(successes: int, n: int, alpha: float = 0.05) -> Interval:

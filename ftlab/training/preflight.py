@@ -62,13 +62,13 @@ def check_masks(dataset: Iterable[dict], chats: Sequence[Sequence[dict]], tokeni
             "whose answer begins after max_length (raise it), or it packed several chats into one row (packing=False)."
         )
     for number, (row, chat) in enumerate(zip(rows, chats, strict=True)):
-        if wrong := _what_is_wrong(row, chat, tokenizer):
+        if wrong := what_is_wrong(row, chat, tokenizer):
             asked = next((m["content"] for m in chat if m["role"] == "user"), "")
             raise DataError(f"example {number}: {wrong} (Counted from 0; its user begins {_short(asked, 60)}.)")
     return read_mask(rows[0], tokenizer)
 
 
-def _what_is_wrong(row, chat, tokenizer) -> str:
+def what_is_wrong(row, chat, tokenizer) -> str:
     """Cause and remedy for one example; empty when its mask is right."""
     mask = read_mask(row, tokenizer)
     wanted = [m["content"] + tokenizer.eos_token for m in chat if m["role"] == "assistant"]

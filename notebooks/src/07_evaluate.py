@@ -316,13 +316,13 @@ show(systems_figure(parts), systems_alt(parts))
 # copy, sort, find a value, answer from a text, say "I do not know" where the text is silent.
 
 # %%
-from ftlab.run import normalise
+from ftlab.run import plain_answer
 
 probe_rows = read_chat("../data/probes/general_skills.jsonl")
-expected = [normalise(row["messages"][-1]["content"]) for row in probe_rows]
+expected = [plain_answer(row["messages"][-1]["content"]) for row in probe_rows]
 right = {}
 for system in ("base", "fine_tuned"):
-    given = [normalise(text) for text in read_predictions("probe", system)]
+    given = [plain_answer(text) for text in read_predictions("probe", system)]
     right[system] = np.array([x == y for x, y in zip(given, expected, strict=True)], dtype=float)
 skills = {}
 for i, row in enumerate(probe_rows):
@@ -459,7 +459,7 @@ for name, chats in (("without replay", train), ("with replay", train + replay)):
     with contextlib.redirect_stdout(io.StringIO()):  # Unsloth is talkative
         model, tokenizer, result = fine_tune(chats)
     learned[name] = score_records(answers_of(model, tokenizer, tickets), ticket_answers).field_accuracy
-    kept[name] = exact_text([normalise(text) for text in answers_of(model, tokenizer, asked)], asked_answers)
+    kept[name] = exact_text([plain_answer(text) for text in answers_of(model, tokenizer, asked)], asked_answers)
     print(f"{name}: {result.global_step} steps, {result.metrics['train_runtime']:.0f} seconds")
 
 # %%

@@ -1,0 +1,155 @@
+"""The trainer of `ftlab run`: the cells of notebook 06 with the settings of a recipe."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ftlab import hardware
+from ftlab.errors import ModelError
+from ftlab.models import resolve
+from ftlab.training.preflight import check_masks, what_is_wrong
+from ftlab.training.recipe import Recipe, Training
+
+
+def load_model(recipe: Recipe):
+    """Model and tokenizer of a recipe through Unsloth, in the precision of this machine."""
+    import torch
+    from unsloth import FastLanguageModel
+
+    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[hardware.precision()]
+    try:
+        model, tokenizer = FastLanguageModel.from_pretrained(
+            model_name=resolve(recipe.model),
+            max_seq_length=max(2048, recipe.training.max_length),
+            dtype=dtype,
+            load_in_4bit=recipe.training.method == "qlora",
+            full_finetuning=recipe.training.method == "full",
+        )
+    except Exception as error:  # a damaged file of a model shows as nearly anything
+        raise ModelError(f"{recipe.model}: cannot be loaded. {type(error).__name__}: {error}") from error
+    tokenizer = getattr(tokenizer, "tokenizer", tokenizer)  # a model that sees comes with a processor
+    if tokenizer.chat_template is None:
+        raise ModelError(f"{recipe.model}: has no chat template, so it cannot be asked; take its instruct model")
+    return model, tokenizer
+
+
+def row_problems(rows: Sequence[dict], tokenizer, max_length: int) -> list[tuple[int, str]]:
+    """(index, problem with remedy) of each row whose loss would not be on its whole answers, before any training."""
+    from unsloth.chat_templates import train_on_responses_only
+
+    begin, end = tokenizer.bos_token, tokenizer.eos_token
+    texts = [text if text.endswith(end) else text + end for text in as_texts(rows, tokenizer)]  # as TRL does
+    doubled = bool(begin) and any(text.startswith(begin) for text in texts)  # the tokenizer's own is one too many
+    ids = tokenizer(texts, add_special_tokens=not doubled)["input_ids"]
+    mask = train_on_responses_only(None, tokenizer=tokenizer, return_function=True)
+    labels = mask({"input_ids": ids})["labels"]
+    problems = []
+    for index, row in enumerate(rows):
+        if (length := len(ids[index])) > max_length:
+            remedy = "raise max_length, or shorten or drop the row"
+            problems.append((index, f"{length:,} tokens, which max_length {max_length:,} would cut: {remedy}"))
+        elif wrong := what_is_wrong({"input_ids": ids[index], "labels": labels[index]}, row["messages"], tokenizer):
+            problems.append((index, wrong))
+    return problems
+
+
+def train_model(recipe: Recipe, model, tokenizer, train: Sequence[dict], validation: Sequence[dict], folder: Path):
+    """Train as notebook 06 does; returns the model and what the run was like."""
+    from unsloth.chat_templates import train_on_responses_only  # noqa: I001  (before trl)
+    import torch
+    from datasets import Dataset
+    from transformers.trainer_callback import PrinterCallback
+    from trl import SFTTrainer
+
+    if recipe.training.method != "full":
+        model = add_adapter(recipe.training, model, recipe.seed)
+    trainer = SFTTrainer(
+        model=model,
+        processing_class=tokenizer,
+        train_dataset=Dataset.from_dict({"text": as_texts(train, tokenizer)}),
+        eval_dataset=Dataset.from_dict({"text": as_texts(validation, tokenizer)}),
+        args=trainer_arguments(recipe.training, recipe.seed, len(train), folder),
+    )
+    trainer = train_on_responses_only(trainer)
+    check_masks(trainer.train_dataset, [row["messages"] for row in train], tokenizer)
+    trainer.remove_callback(PrinterCallback)
+    on_gpu = torch.cuda.is_available()
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
+    try:
+        result = trainer.train()
+    except torch.cuda.OutOfMemoryError as error:
+        remedy = "lower per_device_train_batch_size (and raise gradient_accumulation_steps), max_length, or take qlora"
+        raise ModelError(f"{recipe.model}: the GPU's memory is full while training; {remedy}") from error
+    log = [
+        {"step": row["step"], **{key: float(row[key]) for key in ("loss", "eval_loss") if key in row}}
+        for row in trainer.state.log_history
+        if "loss" in row or "eval_loss" in row
+    ]
+    return trainer.model, {
+        "minutes": result.metrics["train_runtime"] / 60,
+        "steps": result.global_step,
+        "final_loss": next((row["loss"] for row in reversed(log) if "loss" in row), None),
+        "final_eval_loss": next((row["eval_loss"] for row in reversed(log) if "eval_loss" in row), None),
+        "log": log,
+        "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "peak_memory_gib": torch.cuda.max_memory_allocated() / 2**30 if on_gpu else None,
+    }
+
+
+def as_texts(rows: Sequence[dict], tokenizer) -> list[str]:
+    """The rows as the chat template writes them."""
+    # without the new line that some templates end with: TRL would add a second end token after it
+    return [tokenizer.apply_chat_template(row["messages"], tokenize=False).rstrip() for row in rows]
+
+
+def add_adapter(settings: Training, model, seed: int):
+    """The model with a new LoRA adapter."""
+    from unsloth import FastLanguageModel
+
+    layers = settings.target_modules
+    return FastLanguageModel.get_peft_model(
+        model,
+        r=settings.r,
+        lora_alpha=settings.lora_alpha,
+        lora_dropout=settings.lora_dropout,
+        target_modules=layers if isinstance(layers, str) else list(layers),
+        bias="none",
+        use_gradient_checkpointing="unsloth" if hardware.precision() != "fp32" else False,
+        random_state=seed,
+    )
+
+
+def trainer_arguments(settings: Training, seed: int, rows: int, folder: Path):
+    """The SFTConfig of a run over so many rows."""
+    import torch
+    from trl import SFTConfig
+
+    precision = hardware.precision()
+    batch = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
+    steps = rows * settings.num_train_epochs // batch
+    return SFTConfig(
+        output_dir=str(folder / "checkpoints"),
+        dataset_text_field="text",
+        max_length=settings.max_length,
+        packing=False,
+        per_device_train_batch_size=settings.per_device_train_batch_size,
+        per_device_eval_batch_size=settings.per_device_train_batch_size,
+        gradient_accumulation_steps=settings.gradient_accumulation_steps,
+        num_train_epochs=settings.num_train_epochs,
+        learning_rate=settings.learning_rate,
+        warmup_steps=settings.warmup_steps,
+        weight_decay=settings.weight_decay,
+        lr_scheduler_type=settings.lr_scheduler_type,
+        gradient_checkpointing=precision != "fp32",  # on a GPU: less memory for more time
+        optim="adamw_8bit" if torch.cuda.is_available() else "adamw_torch",
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
+        logging_steps=max(1, int(steps // 50)),
+        eval_strategy="steps",
+        eval_steps=max(1, int(steps // 6)),
+        save_strategy="epoch",
+        save_total_limit=1,
+        seed=seed,
+        report_to="none",
+        disable_tqdm=True,
+    )
