@@ -20,6 +20,7 @@ from ftlab.errors import DataError, ModelError
 from ftlab.evaluation.generation import Generations
 from ftlab.evaluation.metrics import compare_files, score_records
 from ftlab.models import REPOSITORY
+from ftlab.training.preflight import IGNORED
 from ftlab.training.recipe import load_recipe
 
 CHATML = (  # its layout: a new line after the role and after the end token
@@ -352,6 +353,84 @@ def test_a_model_is_loaded_for_the_length_that_it_is_trained_with(recipe, tmp_pa
     assert [settings["max_seq_length"] for settings in unsloth] == [expected]
 
 
+@pytest.fixture
+def masks(monkeypatch):
+    """Stands in for Unsloth's masks: the loss is on what follows the assistant's marker, up to the end token."""
+
+    def train_on_responses_only(trainer, tokenizer, return_function):
+        begin = tokenizer.convert_tokens_to_ids("<|assistant|>")
+
+        def labels_of(ids):
+            answering, labels = False, []
+            for token in ids:
+                labels.append(token if answering else IGNORED)
+                answering = token == begin or answering and token != tokenizer.eos_token_id
+            return labels
+
+        return lambda examples: {"labels": [labels_of(ids) for ids in examples["input_ids"]]}
+
+    fake = SimpleNamespace(train_on_responses_only=train_on_responses_only)
+    monkeypatch.setitem(sys.modules, "unsloth", SimpleNamespace(chat_templates=fake))
+    monkeypatch.setitem(sys.modules, "unsloth.chat_templates", fake)
+
+
+def check_before_training(recipe, tokenizer, said=None, positions=2048):
+    loaded = load_recipe(recipe)
+    model = SimpleNamespace(config=SimpleNamespace(max_position_embeddings=positions))
+    say = (said if said is not None else []).append
+    run.check_lengths_and_masks(loaded, run.read_data(loaded), model, tokenizer, say)
+
+
+def set_up(recipe, **sections):
+    content = yaml.safe_load(recipe.read_text())
+    for name, keys in sections.items():
+        content[name] |= keys
+    recipe.write_text(yaml.safe_dump(content))
+
+
+@pytest.mark.parametrize("part", ["train", "replay"])
+def test_a_row_over_max_length_is_named_before_anything_takes_time(recipe, tmp_path, masks, part):
+    set_up(recipe, data={"replay": "replay.jsonl"}, evaluation={"max_new_tokens": 64})
+    write_rows(tmp_path / "replay.jsonl", make_rows("replay", 3))
+    tokenizer, said = load_tokenizer(), []
+    check_before_training(recipe, tokenizer, said)
+    assert not said
+    rows = make_rows(part, 3)
+    rows[1]["messages"][1]["content"] += " please" * 300
+    (tmp_path / f"{part}.jsonl").write_text("\n" + "".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(DataError, match=rf"{part}\.jsonl:3 \d+ tokens, which max_length 256 would cut") as caught:
+        check_before_training(recipe, tokenizer)
+    assert str(caught.value).count(".jsonl:") == 1
+
+
+def test_rows_whose_loss_would_not_be_on_the_answer_are_named(recipe, tmp_path, masks):
+    tokenizer = load_tokenizer()
+    tokenizer.chat_template = (  # it writes the first 99 characters of a turn
+        "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'][:99] }}<|end|>{% endfor %}"
+    )
+    rows = make_rows("train", 3)
+    rows[2]["messages"][2]["content"] = json.dumps({"queue": "billing", "product": "x" * 99})
+    write_rows(tmp_path / "train.jsonl", rows)
+    with pytest.raises(DataError, match=r"train\.jsonl:3 the loss is on .* but the answer is") as caught:
+        check_before_training(recipe, tokenizer)
+    assert "train.jsonl:1" not in str(caught.value)
+
+
+@pytest.mark.parametrize("part", ["test", "hard", "probe"])
+def test_a_question_that_leaves_no_room_for_an_answer_is_named(recipe, tmp_path, masks, part):
+    rows = make_rows(part, 3)
+    rows[0]["messages"][1]["content"] += " please" * 300
+    write_rows(tmp_path / f"{part}.jsonl", rows)
+    with pytest.raises(DataError, match=rf"{part}\.jsonl:1 \d+ tokens and 8 new ones do not fit into the 300"):
+        check_before_training(recipe, load_tokenizer(), positions=300)
+
+
+def test_right_answers_over_max_new_tokens_are_said(recipe, tmp_path, masks):
+    said = []
+    check_before_training(recipe, load_tokenizer(), said)
+    assert said == ["8 of 8 right answers do not fit into max_new_tokens 8 and cannot be met: raise it"]
+
+
 QUESTION = re.compile(r"(\w+) (\d+): (\w+), (\w+)\?$")  # of make_rows
 
 
@@ -459,6 +538,19 @@ def test_a_prompt_is_shown_as_it_is_put_together():
 
 
 @pytest.mark.slow
+def test_a_row_that_would_be_cut_stops_the_command_at_once(recipe, tmp_path):
+    save_model(tmp_path / "model", load_tokenizer().chat_template)
+    set_up(recipe, training={"max_length": 20})
+    command = [sys.executable, "-m", "ftlab", "run", str(recipe), "--out", str(tmp_path / "out")]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "train.jsonl:1 " in done.stderr
+    assert "searching the best prompt" not in done.stdout
+    assert not (tmp_path / "out" / "predictions").exists()
+
+
+@pytest.mark.slow
 def test_a_whole_run_keeps_the_contract_and_repeats_itself(recipe, tmp_path):
     tokenizer = load_tokenizer()
     random_model(tokenizer).save_pretrained(tmp_path / "model")
@@ -525,4 +617,8 @@ def test_a_whole_run_keeps_the_contract_and_repeats_itself(recipe, tmp_path):
 
     assert (tmp_path / "first" / "adapter" / "adapter_model.safetensors").exists()
     assert (tmp_path / "first" / "report.html").read_text().startswith("<!doctype html>")
+    resolved = load_recipe(tmp_path / "first" / "recipe.yaml")
+    assert resolved == load_recipe(recipe)
+    assert resolved.sha256 == first["recipe_sha256"]
+    assert (first["answer"], first["seeds"]) == ("record", [3])
     assert hashlib.sha256((tmp_path / "model" / "model.safetensors").read_bytes()).hexdigest() == weights

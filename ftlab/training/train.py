@@ -36,6 +36,8 @@ def row_problems(rows: Sequence[dict], tokenizer, max_length: int) -> list[tuple
     """(index, problem with remedy) of each row whose loss would not be on its whole answers, before any training."""
     from unsloth.chat_templates import train_on_responses_only
 
+    if not rows:
+        return []
     begin, end = tokenizer.bos_token, tokenizer.eos_token
     texts = [text if text.endswith(end) else text + end for text in as_texts(rows, tokenizer)]  # as TRL does
     doubled = bool(begin) and any(text.startswith(begin) for text in texts)  # the tokenizer's own is one too many
