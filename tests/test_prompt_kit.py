@@ -5,7 +5,6 @@ import json
 import re
 import threading
 import time
-from dataclasses import fields
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
