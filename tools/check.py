@@ -12,11 +12,13 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import jupytext
-from figures import figures
 from markdown_it import MarkdownIt
 from mdit_py_plugins.anchors import anchors_plugin
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+from tools.figures import figures  # noqa: E402
+
 PAGES = ("README.md", "DECISIONS.md", "COVERAGE.md", "notebooks/GLOSSARY.md", "data/**/README.md")
 COVERAGE = "COVERAGE.md"
 OPEN = "open"

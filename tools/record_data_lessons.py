@@ -56,19 +56,10 @@ SEEDS = 3
 MIN_STEPS, CLEANING_STEPS, CURATED, HELD_OUT = 60, 80, 500, 120
 LARGE = 1000  # rows; such points of later seeds come last, since they take longest
 SETTINGS = {
-    "model": "nano",
-    "r": 16,
-    "lora_alpha": 32,
-    "per_device_train_batch_size": 8,
-    "learning_rate": 4e-3,
-    "warmup_steps": 0.05,
-    "lr_scheduler_type": "cosine",
-    "max_length": 512,
-    "max_new_tokens": 96,
-    "generation_batch_size": 50,
-    "min_steps": MIN_STEPS,
-    "cleaning_steps": CLEANING_STEPS,
-}
+    "model": "nano", "r": 16, "lora_alpha": 32, "per_device_train_batch_size": 8, "learning_rate": 4e-3,
+    "warmup_steps": 0.05, "lr_scheduler_type": "cosine", "max_length": 512, "max_new_tokens": 96,
+    "generation_batch_size": 50, "min_steps": MIN_STEPS, "cleaning_steps": CLEANING_STEPS,
+}  # fmt: skip
 # what the person in notebook 04 decides: these findings stay in, the three agents are left out of "curated"
 KEEP = {"other_language", "rare_label", "length_outlier", "system_drift", "missing_system"}
 DOUBTFUL = {"agent-03", "agent-06", "agent-08"}
@@ -170,11 +161,8 @@ def clean_export() -> dict[str, list[dict]]:
         for row in placed
         if row.line not in drop and policy.is_valid(parse_record(answer(row.data)))
     ]
-    return {
-        "export": check_chat(RAW).rows,
-        "cleaned": cleaned,
-        "curated": [row for row in cleaned if row["agent"] not in DOUBTFUL],
-    }
+    curated = [row for row in cleaned if row["agent"] not in DOUBTFUL]
+    return {"export": check_chat(RAW).rows, "cleaned": cleaned, "curated": curated}
 
 
 def wrong_labels(arms: dict[str, list[dict]]) -> dict[str, int]:
@@ -193,24 +181,19 @@ def answer(row: dict) -> str:
 # --- one point
 
 
-def train_and_answer(rows: Sequence[dict], steps: int, seed: int, chats: Sequence[list[dict]]) -> Outcome:
-    """Fine-tune nano as notebook 04 does, and answer the chats."""
+def load_with_adapter(seed: int):
+    """nano with a fresh adapter, and its tokenizer."""
     import torch
-    from unsloth import FastLanguageModel  # before trl, which it patches
-    from unsloth.chat_templates import train_on_responses_only
-    from datasets import Dataset  # isort: skip
-    from transformers.trainer_callback import PrinterCallback
-    from trl import SFTConfig, SFTTrainer
+    from unsloth import FastLanguageModel
 
     from ftlab import hardware
-    from ftlab.evaluation.generation import generate
     from ftlab.models import resolve
 
-    precision = hardware.precision()
+    dtypes = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
     model, tokenizer = FastLanguageModel.from_pretrained(
         model_name=resolve(SETTINGS["model"]),
         max_seq_length=1024,
-        dtype={"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision],
+        dtype=dtypes[hardware.precision()],
         load_in_4bit=False,
     )
     model = FastLanguageModel.get_peft_model(
@@ -223,7 +206,24 @@ def train_and_answer(rows: Sequence[dict], steps: int, seed: int, chats: Sequenc
         use_gradient_checkpointing=False,
         random_state=seed,
     )
-    texts = [tokenizer.apply_chat_template(row["messages"], tokenize=False) for row in rows]
+    return model, tokenizer
+
+
+def train_and_answer(rows: Sequence[dict], steps: int, seed: int, chats: Sequence[list[dict]]) -> Outcome:
+    """Fine-tune nano as notebook 04 does, and answer the chats."""
+    import torch
+    from unsloth import FastLanguageModel  # before trl, which it patches
+    from unsloth.chat_templates import train_on_responses_only
+    from datasets import Dataset  # isort: skip
+    from transformers.trainer_callback import PrinterCallback
+    from trl import SFTConfig, SFTTrainer
+
+    from ftlab import hardware
+    from ftlab.evaluation.generation import generate
+
+    precision = hardware.precision()
+    model, tokenizer = load_with_adapter(seed)
+    texts = [tokenizer.apply_chat_template(row["messages"], tokenize=False).rstrip() for row in rows]
     with tempfile.TemporaryDirectory() as folder:
         trainer = SFTTrainer(
             model=model,
@@ -409,22 +409,13 @@ def fill(record: dict, path: Path, wanted: Sequence[Point], held_out: Sequence[d
     if arms:
         wrong = wrong_labels(arms)
         record["arms"] = {name: {"rows": len(rows), "wrong_labels": wrong[name]} for name, rows in arms.items()}
-    record |= {
-        "versions": hardware.versions(),
-        "machine": machine_line(),
-        "threads": torch.get_num_threads(),
-        "date": date.today().isoformat(),
-    }
+    record |= {"versions": hardware.versions(), "machine": machine_line(), "threads": torch.get_num_threads(),
+               "date": date.today().isoformat()}  # fmt: skip
     with contextlib.redirect_stdout(sys.stderr):  # Unsloth prints
         return run_points(
-            record,
-            path,
-            wanted,
-            lambda point: rows_and_steps(point, train, arms),
-            held_out,
-            minutes=minutes,
+            record, path, wanted, lambda point: rows_and_steps(point, train, arms), held_out, minutes=minutes,
             say=lambda text: print(f"[{time.strftime('%H:%M:%S')}] {text}", file=sys.stderr, flush=True),
-        )
+        )  # fmt: skip
 
 
 if __name__ == "__main__":
