@@ -1,20 +1,16 @@
 """Prompts are complete and filled literally; a prompt is sent only on request, and every refusal is explained."""
 
-import contextlib
-import json
 import re
-import threading
-import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import yaml
+from chat_server import ChatServer, always, completion
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftlab.decide import CHOICES, Case, read_case
-from ftlab.errors import DataError, ModelError
+from ftlab.errors import DataError, ModelError, RecipeError
 from ftlab.evaluation.gate import Bars
 from ftlab.evaluation.statistics import sample_size
 from ftlab.prompt_kit import NOT_KNOWN, KitPrompt, Slot, read_kit, read_prompt, run_prompt, slots_from_case
@@ -95,7 +91,7 @@ def test_a_prompt_shows_its_slots():
 # --- filling in
 
 
-SLOTS = (Slot("a", "first", "x"), Slot("b", "second", "y"))
+SLOTS = (Slot(name="a", description="first", example="x"), Slot(name="b", description="second", example="y"))
 TWO = KitPrompt("two", "Two", "for tests", SLOTS, "{{a}} and {{b}}; {{a}}")
 
 
@@ -137,7 +133,7 @@ GOOD = "---\ntitle: T\npurpose: P\nslots:\n  a:\n    description: D\n    example
         ("---\n- a\n---\nx", "must begin with a line ---"),
         ("---\ntitle: [\n---\nx", "not readable"),
         (GOOD.replace("title: T\n", ""), "title: is missing"),
-        (GOOD.replace("purpose: P", "purpose: 7"), "purpose: is missing"),
+        (GOOD.replace("purpose: P", "purpose: 7"), "purpose: is 7; write a text, in quotes"),
         (GOOD.replace("{{a}}", "{{b}}"), "slots.a: is not in the text"),
         (GOOD + "{{c}}", "slots.c: is in the text and not under slots"),
         (GOOD.replace("example: E", "example: 15"), r"slots.a.example: .* in quotes"),
@@ -222,225 +218,86 @@ def test_what_is_typed_into_the_form_reaches_the_prompts():
         form_case(form)
 
 
-# --- sending, against a real server on this machine
+# --- sending, against a real server on this machine (the SDK's own failures: test_chat_service)
 
 
-@contextlib.contextmanager
-def serve(status=200, body=None, headers=None, wait=0.0):
-    """A server that answers each POST alike; gives (base_url, list of the requests it got)."""
-    got, released = [], threading.Event()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            text = self.rfile.read(int(self.headers["Content-Length"]))
-            got.append((self.path, dict(self.headers), json.loads(text)))
-            released.wait(wait)
-            content = body if isinstance(body, bytes) else json.dumps(body).encode()
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                self.send_response(status)
-                for name, value in (headers or {}).items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/v1", got
-        finally:
-            released.set()
-            server.shutdown()
-
-
-def completion(content, **more):
-    choice = {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"} | more
-    return {"choices": [choice], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}
+@pytest.fixture
+def server():
+    with ChatServer(always(200, completion("Guten Tag é", {"prompt_tokens": 7, "completion_tokens": 3}))) as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)
-def keys(monkeypatch):
-    """The variables that hold a key in these tests."""
-    for name, key in (("TEST_KEY", "sk-secret\n"), ("EMPTY_KEY", ""), ("BROKEN_KEY", "sk secret")):
-        monkeypatch.setenv(name, key)
+def key(monkeypatch):
+    monkeypatch.setenv("TEST_KEY", "sk-secret\n")
 
 
 @pytest.mark.parametrize("confirm", [False, "no", 1])
-def test_nothing_is_sent_unless_confirm_is_true(confirm):
-    with serve(body=completion("hi")) as (url, got):
-        run = run_prompt("x" * 4001, url, "m", api_key_env="TEST_KEY", confirm=confirm)
-        assert got == []
+def test_nothing_is_sent_unless_confirm_is_true(server, confirm):
+    run = run_prompt("x" * 4001, server.url, "m", api_key_env="TEST_KEY", confirm=confirm)
+    assert server.requests == []
     assert (run.answer, run.characters, run.rough_tokens) == (None, 4001, 1001)
-    assert repr(run).startswith("Nothing was sent. 4,001 characters (about 1,001 tokens) would go to " + url)
+    assert repr(run).startswith("Nothing was sent. 4,001 characters (about 1,001 tokens) would go to " + server.url)
     assert "with your key" in repr(run)
     assert "secret" not in repr(run)
 
 
-def test_a_confirmed_prompt_is_sent_and_answered():
-    with serve(body=completion("Guten Tag é")) as (url, got):
-        run = run_prompt("Grüße {{x}}", url, "m", api_key_env="TEST_KEY", confirm=True, max_tokens=9)
-    ((path, headers, body),) = got
-    assert path == "/v1/chat/completions"
-    assert headers["Authorization"] == "Bearer sk-secret"
-    assert body == {
-        "model": "m", "messages": [{"role": "user", "content": "Grüße {{x}}"}], "stream": False, "max_tokens": 9,
+def test_a_confirmed_prompt_is_sent_and_answered(server):
+    run = run_prompt("Grüße {{x}}", server.url, "m", api_key_env="TEST_KEY", confirm=True, max_tokens=9)
+    (request,) = server.requests
+    assert request["headers"]["Authorization"] == "Bearer sk-secret"
+    assert request["body"] == {
+        "model": "m", "messages": [{"role": "user", "content": "Grüße {{x}}"}], "max_tokens": 9,
     }  # fmt: skip
     assert (run.answer, run.prompt_tokens, run.completion_tokens, run.cut_off) == ("Guten Tag é", 7, 3, False)
-    assert "Guten Tag é" in repr(run)
-    assert "secret" not in repr(run)
+    assert repr(run) == f"m at {server.url}/chat/completions: 7 tokens in, 3 tokens out\n\nGuten Tag é"
 
 
-def test_no_key_no_header():
-    with serve(body=completion("hi")) as (url, got):
-        run_prompt("x", url, "m", confirm=True)
-    assert "Authorization" not in got[0][1]
-    assert "max_tokens" not in got[0][2]  # the server's own limit
-
-
-@pytest.mark.parametrize(
-    ("given", "path"),
-    [
-        ("", "/v1/chat/completions"),
-        ("/", "/v1/chat/completions"),
-        ("/v1", "/v1/chat/completions"),
-        ("/v1/", "/v1/chat/completions"),
-        ("/v1beta/openai", "/v1beta/openai/chat/completions"),
-        ("/v1/chat/completions", "/v1/chat/completions"),
-    ],
-)
-def test_the_address_may_be_given_in_the_usual_ways(given, path):
-    with serve(body=completion("hi")) as (url, got):
-        run_prompt("x", url.removesuffix("/v1") + given, "m", confirm=True)
-    assert got[0][0] == path
-
-
-def test_a_proxy_is_not_asked_for_a_server_on_this_machine(monkeypatch):
-    with serve(status=500, body={}) as (proxy, asked), serve(body=completion("hi")) as (url, _):
-        monkeypatch.setenv("HTTP_PROXY", proxy.removesuffix("/v1"))
-        monkeypatch.delenv("NO_PROXY", raising=False)
-        monkeypatch.delenv("no_proxy", raising=False)
-        assert run_prompt("x", url, "m", confirm=True).answer == "hi"
-    assert asked == []
-
-
-def test_an_answer_that_was_cut_off_says_so():
-    with serve(body=completion("{", finish_reason="length")) as (url, _):
-        run = run_prompt("x", url, "m", confirm=True)
+def test_the_servers_own_limit_holds_and_an_answer_that_was_cut_off_says_so(server):
+    server.script = always(200, completion("{", usage=None, finish_reason="length"))
+    run = run_prompt("x", server.url, "m", confirm=True)
+    assert "max_tokens" not in server.requests[0]["body"]
     assert run.cut_off
-    assert "cut off" in repr(run)
-
-
-def test_an_answer_in_parts_is_joined():
-    parts = [{"type": "thinking", "thinking": []}, {"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
-    with serve(body=completion(parts)) as (url, _):
-        assert run_prompt("x", url, "m", confirm=True).answer == "ab"
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "why"),
-    [
-        (401, {"error": {"message": "bad key sk-secret"}}, r"401: the key .*api_key_env=.*bad key \*\*\*"),
-        (403, {"error": "no"}, "403: this key may not use"),
-        (404, {"detail": "no model m"}, "404: no such model .*'m'.* no model m"),
-        (413, {}, "413: the prompt is too long"),
-        (429, {"message": "slow down"}, "429: too many requests.*slow down"),
-        (400, {"error": {"message": "bad field"}}, "400: the server refuses.*bad field"),
-        (500, b"<html>oops\n</html>", "500: the server failed.*<html>oops </html>"),
-    ],
-)
-def test_a_refusal_says_what_to_do_and_hides_the_key(status, body, why):
-    with serve(status, body) as (url, _), pytest.raises(ModelError, match=why) as caught:
-        run_prompt("x", url, "m", api_key_env="TEST_KEY", confirm=True)
-    assert "sk-secret" not in str(caught.value)
-
-
-def test_a_redirect_is_not_followed_with_the_key():
-    with serve(body=completion("hi")) as (other, got), serve(307, {}, {"Location": other}) as (url, _):
-        with pytest.raises(ModelError, match="points to " + other):
-            run_prompt("x", url, "m", api_key_env="TEST_KEY", confirm=True)
-        assert got == []
+    assert "1 characters (about 1 tokens) sent\n\n{\n[cut off" in repr(run)
 
 
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        (b"<html>", "not JSON but '<html>'"),
-        (b"", "not JSON but ''"),
-        (b"\xff\xfe", "not JSON"),
-        (b"[" * 100_000, "not JSON"),
-        ({}, r"no choices\[0\].message"),
-        ([], r"no choices\[0\].message"),
-        ({"choices": []}, r"no choices\[0\].message"),
-        ({"choices": [{"text": "old"}]}, r"no choices\[0\].message"),
-        ({"choices": [{"message": "x"}]}, r"no choices\[0\].message"),
-        (completion(None, finish_reason="length"), "wrote no text .*length"),
+        (completion(None, finish_reason="length"), r"wrote no text \(length\); .*longer"),
         (completion(" "), "wrote no text"),
-        ({"choices": [{"message": {"content": None, "refusal": "I will not"}}]}, "refuses: I will not"),
+        (completion(None, refusal="I will not"), "refuses: I will not"),
     ],
 )
-def test_an_answer_of_another_kind_is_explained(body, why):
-    with serve(body=body) as (url, _), pytest.raises(ModelError, match=why):
-        run_prompt("x", url, "m", confirm=True)
+def test_an_answer_without_text_is_explained(server, body, why):
+    server.script = always(200, body)
+    with pytest.raises(ModelError, match=why):
+        run_prompt("x", server.url, "m", confirm=True)
 
 
-@pytest.mark.parametrize("usage", [None, [], "x"])
-def test_counts_may_be_missing(usage):
-    with serve(body=completion("hi") | {"usage": usage}) as (url, _):
-        run = run_prompt("x", url, "m", confirm=True)
-    assert run.prompt_tokens is None
-    assert "hi" in repr(run)
-
-
-def test_no_server():
-    with serve() as (url, _):
-        pass
-    with pytest.raises(ModelError, match="no server answers.*start it"):
-        run_prompt("x", url, "m", confirm=True)
-
-
-def test_a_server_that_does_not_answer_in_time():
-    with serve(body=completion("late"), wait=30) as (url, got):
-        with pytest.raises(ModelError, match=r"no answer within 0.2 s; give a longer timeout="):
-            run_prompt("x", url, "m", confirm=True, timeout=0.2)
-        for _ in range(100):  # it was sent, and only once
-            if got:
-                break
-            time.sleep(0.05)
-        assert len(got) == 1
+def test_a_prompt_is_sent_only_once(server):
+    server.script = always(500, {})
+    with pytest.raises(ModelError, match="HTTP 500"):
+        run_prompt("x", server.url, "m", confirm=True)
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(
-    ("changed", "why"),
+    ("changed", "error", "why"),
     [
-        ({"text": " "}, "text: is empty"),
-        ({"text": None}, "text: is empty"),
-        ({"text": "ab\ud800"}, "text: character 3"),
-        ({"base_url": "localhost:8000"}, "base_url: .* no server's address"),
-        ({"base_url": "ftp://x"}, "base_url: .* no server's address"),
-        ({"base_url": ""}, "base_url: .* no server's address"),
-        ({"base_url": "http://localhost:port/v1"}, "base_url: .* no address"),
-        ({"base_url": "https://me:secret@x/v1"}, "name the key's variable in api_key_env="),
-        ({"model": ""}, "model: is empty"),
-        ({"api_key_env": "sk-secret"}, "api_key_env: is no name .* never write the key itself"),
-        ({"api_key_env": ""}, "api_key_env: is no name"),
-        ({"api_key_env": b"secret"}, "api_key_env: is no name"),
-        ({"api_key_env": "hf_secret"}, "api_key_env: .* is not set or empty; set it before"),
-        ({"api_key_env": "EMPTY_KEY"}, "api_key_env: .* is not set or empty"),
-        ({"api_key_env": "BROKEN_KEY"}, "api_key_env: .* holds a space"),
-        ({"api_key_env": "TEST_KEY", "base_url": "http://example.org/v1"}, "would travel unencrypted; use https"),
-        ({"max_tokens": 0}, "max_tokens: must be"),
-        ({"max_tokens": True}, "max_tokens: must be"),
-        ({"max_tokens": 1.5}, "max_tokens: must be"),
-        ({"timeout": 0}, "timeout: must be"),
-        ({"timeout": "5"}, "timeout: must be"),
+        ({"text": " "}, DataError, "text: is empty"),
+        ({"text": None}, DataError, "text: is empty"),
+        ({"text": "ab\ud800"}, DataError, "text: .*character 3"),
+        ({"base_url": "localhost:8000"}, RecipeError, "base_url: .* no server's address"),
+        ({"api_key_env": "sk-secret"}, RecipeError, "api_key_env: is no name .* never write a key"),
+        ({"max_tokens": 0}, RecipeError, "max_tokens="),
+        ({"max_tokens": True}, RecipeError, "max_tokens="),
+        ({"timeout": 0}, RecipeError, "timeout="),
     ],
 )
 @pytest.mark.parametrize("confirm", [False, True])
-def test_what_cannot_be_sent_is_said_before_anything_is_sent(changed, why, confirm):
-    arguments = {"text": "x", "base_url": "http://127.0.0.1:9/v1", "model": "m", "confirm": confirm} | changed
-    with pytest.raises(DataError, match=why) as caught:
-        run_prompt(**arguments)
+def test_what_cannot_be_sent_is_said_before_anything_is_sent(server, changed, error, why, confirm):
+    with pytest.raises(error, match=why) as caught:
+        run_prompt(**{"text": "x", "base_url": server.url, "model": "m", "confirm": confirm} | changed)
     assert "secret" not in str(caught.value)
+    assert server.requests == []

@@ -172,5 +172,5 @@ def test_a_prompt_of_the_kit_is_answered_without_the_prompt(server):
 @needs_server
 def test_the_server_names_the_model_that_it_serves(server):
     url, model = server
-    with pytest.raises(ModelError, match="status 400: .*pinned to .*" + Path(model).name):
+    with pytest.raises(ModelError, match="HTTP 400: .*pinned to .*" + Path(model).name):
         run_prompt("hello", url, "another", confirm=True, timeout=300)

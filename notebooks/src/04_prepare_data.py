@@ -1011,7 +1011,7 @@ print(f"{len(request):,} characters, {len(tokenizer(request)['input_ids']):,} to
 from ftlab.checks.review import parse_drafts
 from ftlab.prompt_kit import run_prompt
 
-DRAFTER = None  # {"base_url": "http://localhost:11434/v1", "model": "qwen3:8b"}; "api_key" where one is needed
+DRAFTER = None  # {"base_url": "http://localhost:11434/v1", "model": "qwen3:8b"}; "api_key_env" where a key is needed
 
 if DRAFTER:
     drafter, text = DRAFTER["model"], run_prompt(request, **DRAFTER, confirm=True).answer
