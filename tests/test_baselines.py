@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from test_generation import load_tokenizer, random_model
 
 from ftlab.baselines import prompting
-from ftlab.baselines.choice import choose, choose_records, record_candidates, schema_candidates
+from ftlab.baselines.choice import choose_records, record_candidates
 from ftlab.baselines.linear import train_linear
 from ftlab.baselines.prompting import (
     Prompt,
@@ -191,18 +191,17 @@ def test_wordings_are_read_in_their_order(tmp_path):
 
 
 MISTAKES = {
-    "a mapping": ("name: a\ninstruction: b", "must be a list"),
-    "nothing": ("# only a comment", "must be a list"),
-    "an empty list": ("[]", "must be a list"),
-    "an entry that is a text": ("- {name: a, instruction: b}\n- just a text", "prompt 2 needs name and instruction"),
-    "no name": ("- {instruction: b}", "prompt 1 needs name and instruction"),
-    "no instruction": ("- {name: a, instruction: b}\n- {name: c}", "prompt 2 needs name and instruction"),
-    "an empty instruction": ("- {name: a, instruction: '  '}", "prompt 1 needs name and instruction"),
-    "a number for a name": ("- {name: 5, instruction: b}", "prompt 1 needs name and instruction as texts"),
-    "an unknown key": ("- {name: a, instruction: b, plaice: user}", "prompt 1 .*unknown: plaice"),
-    "a number for a key": ("- {name: a, instruction: b, 7: user}", "prompt 1 .*unknown: 7"),
-    "a bad place": ("- {name: a, instruction: b, place: assistant}", "prompt 1, place: must be system or user"),
-    "an empty place": ("- {name: a, instruction: b, place: }", "prompt 1, place: must be system or user"),
+    "a mapping": ("name: a\ninstruction: b", ".*; write a list of prompts"),
+    "nothing": ("# only a comment", ".*; write a list of prompts"),
+    "an empty list": ("[]", ".*; write a list of prompts"),
+    "an entry that is a text": ("- {name: a, instruction: b}\n- just a text", "prompt 2: is .just a text"),
+    "no name": ("- {instruction: b}", "prompt 1, name: is missing"),
+    "no instruction": ("- {name: a, instruction: b}\n- {name: c}", "prompt 2, instruction: is missing"),
+    "an empty instruction": ("- {name: a, instruction: '  '}", "prompt 1, instruction: is"),
+    "a number for a name": ("- {name: 5, instruction: b}", "prompt 1, name: is 5"),
+    "an unknown key": ("- {name: a, instruction: b, plaice: user}", "prompt 1, plaice: is unknown; did you mean place"),
+    "a number for a key": ("- {name: a, instruction: b, 7: user}", "prompt 1, 7: .*keys should be strings"),
+    "a bad place": ("- {name: a, instruction: b, place: assistant}", "prompt 1, place: .*write one of system, user"),
     "the same name twice": (
         "- {name: a, instruction: b}\n- {name: a, instruction: c}",
         "two prompts have the same name",
@@ -337,12 +336,6 @@ def model(tokenizer):
     return random_model(tokenizer)
 
 
-CHATS = [
-    [{"role": "user", "content": "Where is it?"}],
-    [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "A longer question, 23 words or so."}],
-]
-
-
 def log_prob(model, tokenizer, chat, answer: str, ended: bool) -> float:
     """Log-probability of an answer, token by token, each from a pass over the whole text before it."""
     import torch
@@ -359,24 +352,10 @@ def log_prob(model, tokenizer, chat, answer: str, ended: bool) -> float:
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 16])
-def test_candidates_are_scored_as_whole_answers(model, tokenizer, batch_size):
-    candidates = ["yes", "no", "no, and a much longer answer", "P1"]
-    choices = choose(model, tokenizer, CHATS, candidates, batch_size=batch_size)
-    for chat, text, scores in zip(CHATS, choices.texts, choices.log_probs, strict=True):
-        expected = [log_prob(model, tokenizer, chat, candidate, ended=True) for candidate in candidates]
-        assert scores == pytest.approx(expected, abs=1e-3)
-        assert text == candidates[int(np.argmax(expected))]
-    shares = np.exp(choices.log_probs) / np.exp(choices.log_probs).sum(axis=1, keepdims=True)
-    assert choices.confidence == pytest.approx(shares.max(axis=1))
-    assert choices.new_tokens == sum(
-        len(tokenizer(t, add_special_tokens=False)["input_ids"]) + 1 for t in choices.texts
-    )
-
-
-def test_a_record_is_the_likeliest_value_of_each_field_after_the_other(model, tokenizer):
+def test_a_record_is_the_likeliest_value_of_each_field_after_the_other(model, tokenizer, batch_size):
     prompt, ticket = Prompt("p", "Fill in the record."), "Order 123456 is late."
     fields = {"tone": ["calm", "angry"], "order": lambda text: [None, *re.findall("[0-9]{6}", text)], "n": [1, 2, 10]}
-    out = choose_records(model, tokenizer, prompt, [ticket], fields)
+    out = choose_records(model, tokenizer, prompt, [ticket], fields, batch_size)
     starts = ['{"tone": "%s", "order', '{"tone": "%s", "order": %s, "n', '{"tone": "%s", "order": %s, "n": %s}']
     values = [["calm", "angry"], ["null", '"123456"'], ["1", "2", "10"]]
     chosen = []
@@ -406,27 +385,26 @@ def test_values_are_compared_as_they_stand(model, tokenizer):
 
 def test_a_cache_of_plain_pairs_gives_the_same_choices(model, tokenizer):
     """Unsloth returns past_key_values so on a GPU: one pair (keys, values) a layer."""
-    candidates, fields = ["yes", "no", "no, later"], {"tone": ["calm", "angry"], "n": [1, 2, 10]}
 
     def both():
-        record = choose_records(model, tokenizer, Prompt("p", "x"), ["one", "two"], fields)
-        return choose(model, tokenizer, CHATS, candidates).log_probs, record
+        fields = {"tone": ["calm", "angry"], "n": [1, 2, 10]}
+        return choose_records(model, tokenizer, Prompt("p", "x"), ["one", "two"], fields)
 
     def as_pairs(module, arguments, out):
         out.past_key_values = tuple((layer.keys, layer.values) for layer in out.past_key_values.layers)
         given.append(len(out.past_key_values))
         return out
 
-    log_probs, record = both()
-    given = []
+    expected, given = both(), []
     hook = model.register_forward_hook(as_pairs)
     try:
-        log_probs_of_pairs, record_of_pairs = both()
+        of_pairs = both()
     finally:
         hook.remove()
     assert set(given) == {model.config.num_hidden_layers}
-    assert log_probs_of_pairs == pytest.approx(log_probs, abs=1e-4)
-    assert record_of_pairs.texts == record.texts
+    assert of_pairs.texts == expected.texts
+    for name, shares in of_pairs.confidence.items():
+        assert shares == pytest.approx(expected.confidence[name], abs=1e-4)
 
 
 def test_a_field_with_one_value_costs_nothing_and_every_answer_is_allowed(model, tokenizer):
@@ -445,37 +423,31 @@ def test_a_field_with_one_value_costs_nothing_and_every_answer_is_allowed(model,
 
 def test_the_mode_of_the_model_is_restored_after_a_choice(model, tokenizer):
     model.train()
-    choose(model, tokenizer, CHATS[:1], ["yes", "no"])
+    choose_records(model, tokenizer, Prompt("p", "x"), ["one"], {"a": ["yes", "no"]})
     assert model.training
     model.eval()
 
 
-def test_candidates_that_cannot_be_used_are_named(model, tokenizer):
-    assert choose(model, tokenizer, CHATS, ["yes", "yes"]).log_probs.shape == (2, 1)
-    assert choose(model, tokenizer, [], ["yes", "no"]).texts == ()
-    for candidates, message in (([], "nothing to choose from"), ("yes", "not str"), ([1, 2], "1 is no text")):
-        with pytest.raises(DataError, match=message):
-            choose(model, tokenizer, CHATS, candidates)
-    for fields, message in (
-        ({}, "fields is empty"),
-        ({"a": []}, "a: there is nothing"),
-        ({"a": [{1}]}, "a: every val"),
-    ):
-        with pytest.raises(DataError, match=message):
-            choose_records(model, tokenizer, Prompt("p", "x"), ["one"], fields)
-    with pytest.raises(DataError, match="do not fit into the 2048 positions"):
-        choose(model, tokenizer, [[{"role": "user", "content": "12 " * 2048}]], ["yes"])
+@pytest.mark.parametrize(
+    ("fields", "text", "message"),
+    [
+        ({}, "one", "fields is empty"),
+        ({"a": []}, "one", "a: give a list with at least one value"),
+        ({"a": "yes"}, "one", "a: give a list .* not 'yes'"),
+        ({"a": lambda text: 7}, "one", "a: give a list .* not 7"),
+        ({"a": [{1}]}, "one", "a: every value"),
+        ({"a": [1, 2]}, "12 " * 2048, "do not fit into the 2048 positions"),
+    ],
+)
+def test_candidates_that_cannot_be_used_are_named(model, tokenizer, fields, text, message):
+    with pytest.raises(DataError, match=message):
+        choose_records(model, tokenizer, Prompt("p", "x"), [text], fields)
 
 
-def test_candidates_come_from_a_schema():
-    schema = {"properties": {"q": {"enum": ["a", None]}, "c": {"const": 7}, "b": {"type": "boolean"}}}
-    assert schema_candidates(schema) == {"q": ["a", None], "c": [7], "b": [False, True]}
-    schema["properties"]["id"] = {"type": "string"}
-    with pytest.raises(RecipeError, match="^id: the schema lists no values"):
-        schema_candidates(schema)
-    assert schema_candidates(schema, id=["x"], q=["b"]) == {"q": ["b"], "c": [7], "b": [False, True], "id": ["x"]}
-    with pytest.raises(RecipeError, match="other: not among"):
-        schema_candidates(schema, id=["x"], other=["y"])
+def test_a_value_may_be_given_twice_and_no_input_needs_no_answer(model, tokenizer):
+    fields = {"a": ["yes", "yes"]}
+    assert choose_records(model, tokenizer, Prompt("p", "x"), ["one"], fields).texts == ('{"a": "yes"}',)
+    assert choose_records(model, tokenizer, Prompt("p", "x"), [], fields).texts == ()
 
 
 def solved_record(text: str, **record) -> dict:

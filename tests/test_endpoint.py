@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from chat_server import ChatServer, always, completion, echo, then_echo
 
-from ftlab.baselines.choice import choose
+from ftlab.baselines.choice import choose_records
 from ftlab.baselines.endpoint import Endpoint, EndpointAnswers
 from ftlab.baselines.prompting import Prompt, search_prompts, try_prompts, with_shots
 from ftlab.errors import DataError, ModelError, RecipeError
@@ -101,7 +101,7 @@ def test_a_prompt_search_runs_on_a_service_and_sends_nothing_unasked(server, mak
 
 def test_a_choice_among_candidates_is_refused_for_a_service(server, make):
     with pytest.raises(RecipeError, match="response_format"):
-        choose(make(), None, CHATS, ["yes", "no"])
+        choose_records(make(), None, Prompt("p", "x"), ["one"], {"a": ["yes", "no"]})
     assert server.requests == []
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from test_generation import load_tokenizer, random_model
 
 from ftlab.baselines import retrieval
-from ftlab.baselines.prompting import Prompt, with_shots
+from ftlab.baselines.prompting import Prompt, rag_input, rag_messages, with_shots
 from ftlab.baselines.retrieval import (
     Bm25,
     Chunk,
@@ -25,8 +25,6 @@ from ftlab.baselines.retrieval import (
     hybrid,
     minilm,
     mrr,
-    rag_input,
-    rag_messages,
     recall_at_k,
 )
 from ftlab.errors import DataError, ModelError
@@ -90,12 +88,11 @@ def test_an_impossible_size_is_refused(sentences, overlap):
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ("text", r"documents\[1\] is no object"),
+        ("text", r"documents\[1\].id is missing"),
         ({"text": "a"}, r"documents\[1\].id is missing"),
-        ({"id": 7, "text": "a"}, r"documents\[1\].id is missing or no text"),
-        ({"id": "x", "text": None}, r"documents\[1\].text is missing or no text"),
-        ({"id": "x", "text": " \n"}, r"documents\[1\].text is empty"),
-        ({"id": "", "text": "a"}, r"documents\[1\].id is empty"),
+        ({"id": 7, "text": "a"}, r"documents\[1\].id is missing, empty or no text"),
+        ({"id": "x", "text": None}, r"documents\[1\].text is missing, empty or no text"),
+        ({"id": "x", "text": " \n"}, r"documents\[1\].text is missing, empty"),
         ({"id": "d0", "text": "a"}, r"documents\[1\].id: 'd0' stands twice"),
     ],
 )
@@ -319,10 +316,10 @@ def test_minilm_ranks_and_takes_a_folder(installed, bert_folder):
 def test_an_altered_or_missing_file_of_minilm_is_not_loaded(installed, name):
     content = (installed / name).read_bytes()
     (installed / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(ModelError, match=rf"{name}: SHA-256 .* instead of .*not loaded: run `pip install"):
+    with pytest.raises(ModelError, match=rf"{name}: SHA-256 .* instead of .*not loaded; run `pip install"):
         minilm()
     (installed / name).unlink()
-    with pytest.raises(ModelError, match=rf"{name} cannot be read \(.*run `pip install .*--force-reinstall"):
+    with pytest.raises(ModelError, match=rf"{name}: cannot be read \(.*run `pip install .*--force-reinstall"):
         minilm(installed)
 
 

@@ -9,7 +9,7 @@ import copy
 import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -26,52 +26,13 @@ Candidates = Sequence | Callable[[str], Sequence]  # values, or a function from 
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Choices(Generations):
-    """The likeliest candidate for each chat; `log_probs` has shape (chats, candidates), in nats."""
-
-    candidates: tuple[str, ...]
-    log_probs: np.ndarray
-
-    @property
-    def confidence(self) -> np.ndarray:
-        """The chosen candidate's share of the probability of all candidates, shape (chats,)."""
-        return _shares(self.log_probs).max(axis=-1)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
 class RecordChoices(Generations):
-    """JSON records put together field by field; `confidence[field]` has shape (chats,), see `Choices`."""
+    """JSON records put together field by field.
+
+    `confidence[field]`, shape (chats,): the chosen value's share of the probability of all values that were allowed.
+    """
 
     confidence: dict[str, np.ndarray]
-
-
-def choose(
-    model,
-    tokenizer,
-    chats: Sequence[Sequence[dict]],
-    candidates: Sequence[str],
-    batch_size: int = 16,
-    progress: bool = False,
-) -> Choices:
-    """For each chat the candidate that is likeliest as the whole answer, its end token included.
-
-    The end token makes candidates of different length comparable: "refund" must not win because "refund denied"
-    begins with it. `batch_size` counts candidates.
-    """
-    from tqdm import tqdm
-
-    texts = _distinct(candidates, "candidates")
-    if wrong := [text for text in texts if not isinstance(text, str)]:
-        raise DataError(f"candidates: {wrong[0]!r} is no text; give the answers as the model should write them")
-    rows, tokens, start = [], 0, time.perf_counter()
-    with _reading(model):
-        for chat in tqdm(chats, disable=not progress, leave=False, unit="chat"):
-            prompt = _CachedPrompt(model, tokenizer, chat)
-            rows.append(prompt.log_probs(texts, ended=True, batch_size=batch_size))
-            tokens += len(prompt.ids)
-    scores = np.array(rows).reshape(len(rows), len(texts))
-    chosen = tuple(texts[i] for i in scores.argmax(axis=1))
-    return Choices(chosen, tokens, _count(tokenizer, chosen), time.perf_counter() - start, 0, tuple(texts), scores)
 
 
 def choose_records(
@@ -86,7 +47,8 @@ def choose_records(
     """For each input a JSON record: field by field the likeliest value, given the prompt and the fields before it.
 
     `fields` maps each field, in the order of the record, to its values or to a function from the input to them (for
-    order numbers: those that stand in the ticket); None is null. A field with one value costs nothing.
+    order numbers: those that stand in the ticket); None is null. A field with one value costs nothing; `batch_size`
+    counts values.
     """
     from tqdm import tqdm
 
@@ -107,27 +69,12 @@ def choose_records(
     return RecordChoices(
         texts=tuple(texts),
         prompt_tokens=tokens,
-        new_tokens=_count(tokenizer, texts),
+        # with their end tokens, as if they had been generated
+        new_tokens=sum(len(tokenizer(text, add_special_tokens=False)["input_ids"]) + 1 for text in texts),
         seconds=time.perf_counter() - start,
         cut_off=0,
         confidence={name: np.array(shares) for name, shares in confidence.items()},
     )
-
-
-def schema_candidates(schema: Mapping, **others: Candidates) -> dict[str, Candidates]:
-    """`fields` for `choose_records` from a JSON Schema: the values of each enum, const or boolean.
-
-    `others` gives the values of the properties that have none, or replaces some.
-    """
-    properties = schema.get("properties", {})
-    if unknown := others.keys() - properties.keys():
-        raise RecipeError(f"{', '.join(sorted(unknown))}: not among the schema's properties {', '.join(properties)}")
-    found = {name: others.get(name, _listed(rule)) for name, rule in properties.items()}
-    if open_ := [name for name, values in found.items() if values is None]:
-        raise RecipeError(
-            f"{', '.join(open_)}: the schema lists no values; give them, or a function of the input: {open_[0]}=..."
-        )
-    return found
 
 
 def record_candidates(schema: Mapping, rows: Sequence[dict]) -> dict[str, Candidates]:
@@ -169,19 +116,21 @@ def _pick(name: str, rule: Mapping, known: list, nullable: bool) -> Callable[[st
     if not (known or nullable or "pattern" in rule) or any(isinstance(value, list | dict) for value in known):
         raise RecipeError(f"{name}: neither the schema nor the rows tell its values as plain texts or numbers")
 
+    def stands_in(text, value):
+        shown = value if isinstance(value, str) else json.dumps(value)
+        return re.search(rf"(?<!\w){re.escape(shown)}", text, re.IGNORECASE)
+
     def pick(text: str) -> list:
         if "pattern" in rule:
             values = pattern_values(rule["pattern"], text)
         else:
-            shown = (value if isinstance(value, str) else json.dumps(value) for value in known)
-            places = (re.search(rf"(?<!\w){re.escape(each)}", text, re.IGNORECASE) for each in shown)
-            values = [value for value, place in zip(known, places, strict=True) if place]
+            values = [value for value in known if stands_in(text, value)]
         return [*([None] if nullable else []), *(values or ([] if nullable else known))]
 
     return pick
 
 
-def _listed(rule) -> list | None:
+def _listed(rule: Mapping) -> list | None:
     """The values that one property's schema lists; None when it lists none."""
     if "enum" in rule:
         return list(rule["enum"])
@@ -192,19 +141,18 @@ def _listed(rule) -> list | None:
 
 def _likeliest(cached, record: dict, name: str, values: list, names: list[str], batch_size: int):
     """The best value of a field and its share; `record` holds the fields before it."""
+    from scipy.special import softmax
+
     if len(values) == 1:
         return values[0], 1.0
-    position = names.index(name) + 1
-    tails = [json.dumps(record | {name: value}, ensure_ascii=False) for value in values]
-    if position < len(names):  # up to the next key, so that a value cannot win as the beginning of a longer one
-        tails = [f'{tail[:-1]}, "{_inner(names[position])}' for tail in tails]
-    scores = cached.log_probs(tails, ended=position == len(names), batch_size=batch_size)
+    later = names[names.index(name) + 1 :]
+    texts = [json.dumps(record | {name: value}, ensure_ascii=False) for value in values]
+    if later:  # up to the next key, so that a value cannot win as the beginning of a longer one
+        next_key = json.dumps(later[0], ensure_ascii=False)[:-1]
+        texts = [f"{text[:-1]}, {next_key}" for text in texts]
+    scores = cached.log_probs(texts, ended=not later, batch_size=batch_size)
     best = int(scores.argmax())
-    return values[best], float(_shares(scores)[best])
-
-
-def _inner(name: str) -> str:
-    return json.dumps(name, ensure_ascii=False)[1:-1]
+    return values[best], float(softmax(scores)[best])
 
 
 class _CachedPrompt:
@@ -249,7 +197,7 @@ class _CachedPrompt:
 
 
 @contextmanager
-def _reading(model):
+def _reading(model) -> Iterator[None]:
     """Without gradients and without dropout; the model's mode is restored."""
     import torch
 
@@ -269,24 +217,9 @@ def _reading(model):
 
 def _distinct(values, name: str) -> list:
     """The values without repetition, in their order (true is not 1)."""
-    if isinstance(values, str) or not isinstance(values, Sequence):
-        raise DataError(f"{name}: give a list of values, not {type(values).__name__}")
+    if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+        raise DataError(f"{name}: give a list with at least one value (None for null), not {values!r}")
     try:
-        found = list({json.dumps(value): value for value in values}.values())
+        return list({json.dumps(value): value for value in values}.values())
     except TypeError as error:
         raise DataError(f"{name}: every value must be one that JSON knows ({error})") from error
-    if not found:
-        raise DataError(f"{name}: there is nothing to choose from; give at least one value, or None for null")
-    return found
-
-
-def _shares(log_probs: np.ndarray) -> np.ndarray:
-    """Probabilities of the candidates among themselves, along the last axis."""
-    from scipy.special import softmax
-
-    return softmax(log_probs, axis=-1)
-
-
-def _count(tokenizer, texts: Sequence[str]) -> int:
-    """Tokens of the answers with their end tokens, as if they had been generated."""
-    return sum(len(tokenizer(text, add_special_tokens=False)["input_ids"]) + 1 for text in texts)

@@ -4,17 +4,20 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated, Literal
 
 import yaml
+from pydantic import Field, StringConstraints
 
 from ftlab.baselines.endpoint import Endpoint
-from ftlab.baselines.retrieval import Bm25, Chunk
+from ftlab.baselines.retrieval import Bm25, Chunk, Hit
 from ftlab.errors import DataError, RecipeError
 from ftlab.evaluation.generation import Generations, generate
 from ftlab.evaluation.metrics import parse_record, score_records
 from ftlab.evaluation.statistics import Interval
+from ftlab.settings import Settings, fit, read_text
 
 SELECT = ("random", "balanced", "similar")
 
@@ -127,29 +130,42 @@ def input_and_answer(row: dict) -> tuple[str, str]:
     return users[-1], row["messages"][-1]["content"]
 
 
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+class Wording(Settings):
+    """One prompt of a file."""
+
+    name: Line = Field(description="a text, in quotes if it is a number")
+    instruction: Line = Field(description="a text: what the model is asked to do")
+    place: Literal["system", "user"] = "system"
+
+
+class Wordings(Settings):
+    """The prompts of a file."""
+
+    prompts: list[Wording] = Field(min_length=1, description="a list of prompts with name, instruction and place")
+
+
 def read_prompts(path: str | Path) -> list[Prompt]:
-    """Wordings from a YAML file: a list of {name, instruction, place}."""
+    """Wordings from a YAML file: a list of {name, instruction, place}; RecipeError names what is wrong in it."""
     path = Path(path)
     try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not readable as YAML in UTF-8: {error}; correct it") from error
-    if not isinstance(entries, list) or not entries:
-        raise RecipeError(f"{path}: must be a list of prompts with name, instruction and place.")
-    prompts = []
-    for number, entry in enumerate(entries, 1):
-        unknown = entry.keys() - {"name", "instruction", "place"} if isinstance(entry, dict) else {"no mapping"}
-        if unknown or not all(isinstance(entry.get(k), str) and entry[k].strip() for k in ("name", "instruction")):
-            raise RecipeError(
-                f"{path}: prompt {number} needs name and instruction as texts (and place: system or user)"
-                + (f"; unknown: {', '.join(sorted(map(str, unknown)))}" if unknown else "")
-            )
-        if entry.get("place", "system") not in ("system", "user"):
-            raise RecipeError(f"{path}: prompt {number}, place: must be system or user")
-        prompts.append(Prompt(entry["name"], entry["instruction"].strip(), (), entry.get("place", "system")))
-    if len({p.name for p in prompts}) < len(prompts):
-        raise RecipeError(f"{path}: two prompts have the same name.")
-    return prompts
+        entries = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path}: not readable as YAML: {error}; correct it") from error
+    found, problems = fit({"prompts": entries}, Wordings)
+    if problems:
+        lines = [_place(at) + text for at, text in problems]
+        raise RecipeError("\n".join(f"{path}: {line}" for line in lines))
+    if len({wording.name for wording in found.prompts}) < len(found.prompts):
+        raise RecipeError(f"{path}: two prompts have the same name; rename one")
+    return [Prompt(wording.name, wording.instruction, (), wording.place) for wording in found.prompts]
+
+
+def _place(at: tuple) -> str:
+    """ "prompt 2, name: " for the key path (prompts, 1, name)."""
+    return ", ".join(["prompt " + str(at[1] + 1), *map(str, at[2:])]) + ": " if len(at) > 1 else ""
 
 
 def with_shots(prompt: Prompt, rows: Sequence[dict], k: int, seed: int = 0, select: str = "random") -> Prompt:
@@ -265,3 +281,17 @@ def search_prompts(
     few = [with_shots(c.prompt, shot_rows, *draw) for c in zero.candidates[:2] for draw in draws]
     both = (*zero.candidates, *try_prompts(model, tokenizer, few, rows, **settings).candidates)
     return PromptSearch(tuple(sorted(both, key=lambda c: -getattr(c, metric).value)))
+
+
+def rag_input(question: str, hits: Sequence[Hit]) -> str:
+    """The user's turn: the chunks, best first and one a line, then the question."""
+    context = "\n".join(hit.chunk.text for hit in hits)
+    return f"Context:\n{context}\n\nQuestion: {question}"
+
+
+def rag_messages(
+    prompt: Prompt, question: str, hits: Sequence[Hit], shots: Sequence[tuple[str, Sequence[Hit], str]] = ()
+) -> list[dict]:
+    """The chat for one question; `shots` are solved examples (question, hits, answer), each with its own context."""
+    solved = tuple((rag_input(asked, found), answer) for asked, found, answer in shots)
+    return replace(prompt, shots=(*prompt.shots, *solved)).messages(rag_input(question, hits))

@@ -9,18 +9,14 @@ import hashlib
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ftlab.errors import DataError, ModelError
 from ftlab.evaluation.statistics import Interval, bootstrap_mean, interval_of
-
-if TYPE_CHECKING:
-    from ftlab.baselines.prompting import Prompt
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+")  # also after "e.g.": give better splits as documents of their own
 WORD = r"(?u)\b\w+\b"  # bm25s by default drops words of one character, and with them the 7 in "opens at 7"
@@ -72,11 +68,15 @@ def chunk(documents: Sequence[Mapping], sentences: int = 3, overlap: int = 1) ->
         raise DataError(f"sentences={sentences}, overlap={overlap}: give sentences >= 1 and 0 <= overlap < sentences")
     chunks, seen = [], set()
     for number, document in enumerate(documents):
-        name, text = _name_and_text(document, number)
+        for field in ("id", "text"):
+            value = document.get(field) if isinstance(document, Mapping) else None
+            if not isinstance(value, str) or not value.strip():
+                raise DataError(f"documents[{number}].{field} is missing, empty or no text: give every document both")
+        name = document["id"]
         if name in seen:
             raise DataError(f"documents[{number}].id: {name!r} stands twice; give every document its own id")
         seen.add(name)
-        parts = SENTENCE_END.split(text.strip())
+        parts = SENTENCE_END.split(document["text"].strip())
         for start in range(0, max(1, len(parts) - overlap), sentences - overlap):
             run = " ".join(parts[start : start + sentences])
             chunks.append(Chunk(f"{name}#{start}", name, start, run))
@@ -91,15 +91,11 @@ class Bm25:
     """
 
     def __init__(self, chunks: Sequence[Chunk]):
-        bm25s = _bm25s()
+        import bm25s
+
+        logging.getLogger("bm25s").setLevel(logging.WARNING)  # it logs for its own developers
         self.chunks = _some(chunks)
-        words = bm25s.tokenize(
-            [chunk.text for chunk in self.chunks],
-            token_pattern=WORD,
-            stopwords="en",
-            return_ids=False,
-            show_progress=False,
-        )
+        words = _words([chunk.text for chunk in self.chunks])
         if not any(words):
             raise DataError("no chunk holds a word to search for: check the documents' text")
         self._index = bm25s.BM25(k1=1.5, b=0.75, method="lucene")
@@ -107,9 +103,15 @@ class Bm25:
 
     def search(self, query: str, k: int = 5) -> list[Hit]:
         """The best k chunks; fewer where fewer share a word with the query."""
-        (words,) = _bm25s().tokenize(query, token_pattern=WORD, stopwords="en", return_ids=False, show_progress=False)
+        (words,) = _words([query])
         scores = self._index.get_scores(words) if words else np.zeros(len(self.chunks))
         return _top(self.chunks, scores, k, above=0.0)
+
+
+def _words(texts: list[str]) -> list[list[str]]:
+    import bm25s
+
+    return bm25s.tokenize(texts, token_pattern=WORD, stopwords="en", return_ids=False, show_progress=False)
 
 
 class Dense:
@@ -180,7 +182,8 @@ def minilm(folder: str | Path | None = None) -> Callable[[list[str]], np.ndarray
     from tokenizers import Tokenizer
     from transformers import BertModel
 
-    folder = _check_minilm(_minilm_package() if folder is None else Path(folder))
+    folder = _minilm_package() if folder is None else Path(folder)
+    _check_minilm(folder)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.enable_truncation(MINILM_TOKENS)
@@ -230,28 +233,6 @@ def mrr(rankings: Sequence[Sequence[Hit]], wanted: Sequence[Sequence[str]], by: 
     return bootstrap_mean([1 / min(ranks) for ranks in _ranks(rankings, wanted, by)])
 
 
-def rag_input(question: str, hits: Sequence[Hit]) -> str:
-    """The user's turn: the chunks, best first and one a line, then the question."""
-    context = "\n".join(hit.chunk.text for hit in hits)
-    return f"Context:\n{context}\n\nQuestion: {question}"
-
-
-def rag_messages(
-    prompt: "Prompt", question: str, hits: Sequence[Hit], shots: Sequence[tuple[str, Sequence[Hit], str]] = ()
-) -> list[dict]:
-    """The chat for one question; `shots` are solved examples (question, hits, answer), each with its own context."""
-    solved = tuple((rag_input(asked, found), answer) for asked, found, answer in shots)
-    return replace(prompt, shots=(*prompt.shots, *solved)).messages(rag_input(question, hits))
-
-
-def _bm25s():
-    """The library, without the lines that it logs for its own developers."""
-    import bm25s
-
-    logging.getLogger("bm25s").setLevel(logging.WARNING)
-    return bm25s
-
-
 def _minilm_package() -> Path:
     """The folder of the weights in the installed package, found without importing it."""
     try:
@@ -260,42 +241,27 @@ def _minilm_package() -> Path:
         raise ModelError(
             f"{MINILM_PACKAGE} is not installed: in the repository's folder run `{MINILM_INSTALL}` (84 MB)"
         ) from None
-    weights = [Path(file.locate()) for file in files if file.name == "model.safetensors"]
-    if len(weights) != 1:
+    folders = [Path(file.locate()).parent for file in files if file.name == "model.safetensors"]
+    if len(folders) != 1:
         raise ModelError(
-            f"{MINILM_PACKAGE} holds {len(weights)} files model.safetensors and must hold one: "
+            f"{MINILM_PACKAGE} holds {len(folders)} files model.safetensors and must hold one: "
             f"run `{MINILM_INSTALL} --force-reinstall`"
         )
-    return weights[0].parent
+    return folders[0]
 
 
-def _check_minilm(folder: Path) -> Path:
-    """The folder, when every file that is read has its SHA-256."""
+def _check_minilm(folder: Path) -> None:
+    """Raise ModelError unless every file that is read has its SHA-256."""
     for name, expected in MINILM_SHA256.items():
         try:
             with (folder / name).open("rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise ModelError(
-                f"{folder / name} cannot be read ({error.strerror}): run `{MINILM_INSTALL} --force-reinstall`"
-            ) from error
+            found, problem = None, f"cannot be read ({error.strerror})"
+        else:
+            problem = f"SHA-256 {found} instead of {expected}: not the file of the course's tests, so it was not loaded"
         if found != expected:
-            raise ModelError(
-                f"{folder / name}: SHA-256 {found} instead of {expected}. This is another file than the course was "
-                f"tested with, and it was not loaded: run `{MINILM_INSTALL} --force-reinstall`"
-            )
-    return folder
-
-
-def _name_and_text(document, number) -> tuple[str, str]:
-    if not isinstance(document, Mapping):
-        raise DataError(f"documents[{number}] is no object: give {{'id': ..., 'text': ...}}")
-    for field in ("id", "text"):
-        if not isinstance(document.get(field), str):
-            raise DataError(f"documents[{number}].{field} is missing or no text: give every document an id and a text")
-        if not document[field].strip():
-            raise DataError(f"documents[{number}].{field} is empty: fill it, or drop the document")
-    return document["id"], document["text"]
+            raise ModelError(f"{folder / name}: {problem}; run `{MINILM_INSTALL} --force-reinstall`")
 
 
 def _some(chunks) -> list[Chunk]:

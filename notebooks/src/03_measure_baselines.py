@@ -438,8 +438,7 @@ for system, given in answers.items():
 # is generated for it. Cut the documents into [chunks](GLOSSARY.md#chunk); how large?
 
 # %%
-from ftlab.baselines.retrieval import Bm25, Dense, chunk, embed_with, hybrid
-from ftlab.baselines.retrieval import mrr, rag_messages, recall_at_k
+from ftlab.baselines.retrieval import Bm25, Dense, chunk, embed_with, hybrid, mrr, recall_at_k
 
 asked = [input_and_answer(row)[0] for row in fact_validation]
 evidence = [row["evidence"] for row in fact_validation]
@@ -544,6 +543,8 @@ check_recall_at_k(recall)
 # equals the reference word for word.
 
 # %%
+from ftlab.baselines.prompting import rag_messages
+
 instruction = f'Answer from the context in a few words. If it does not tell, say "{UNKNOWN}"'
 rag_prompt = Prompt("from context", instruction)
 tuning = fact_validation[:50]
