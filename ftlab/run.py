@@ -20,7 +20,7 @@ from ftlab.baselines.prompting import Candidate, Prompt, input_and_answer, rank_
 from ftlab.errors import FtlabError
 from ftlab.evaluation.gate import decide_gate
 from ftlab.evaluation.generation import Generations, generate
-from ftlab.evaluation.metrics import RecordScores, exact_text, row_id, score_records
+from ftlab.evaluation.metrics import RecordScores, exact_text, plain_answer, row_id, score_records
 from ftlab.evaluation.report import Report, SystemResult, pick_examples
 from ftlab.evaluation.statistics import Comparison, compare
 from ftlab.files import whole_file
@@ -194,11 +194,6 @@ def ask_probe(name: str, model, tokenizer, probe: Part, settings: dict, folder: 
 def probe_answers(model, tokenizer, rows: Sequence[dict], settings: dict) -> list[str]:
     """Plain answers to the rows of a probe."""
     return list(map(plain_answer, ask(model, tokenizer, settings, rows).texts))
-
-
-def plain_answer(text: str) -> str:
-    """A probe's answer without outer spaces, case and a full stop at the end."""
-    return text.strip().casefold().removesuffix(".").rstrip()
 
 
 def inputs_of(rows: Sequence[dict]) -> list[str]:

@@ -178,6 +178,11 @@ def macro_f1(scores: RecordScores, field: str) -> float:
     return float(f1_score(truth, predicted, labels=sorted(set(truth)), average="macro", zero_division=0))
 
 
+def plain_answer(text: str) -> str:
+    """A probe's answer without outer spaces, case and a full stop at the end."""
+    return text.strip().casefold().removesuffix(".").rstrip()
+
+
 def exact_text(predictions: Sequence[str], references: Sequence[str]) -> np.ndarray:
     """1 where prediction and reference are the same text apart from outer white space, else 0; shape (n,)."""
     _check_counts(predictions, references)

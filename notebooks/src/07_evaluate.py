@@ -316,7 +316,7 @@ show(systems_figure(parts), systems_alt(parts))
 # copy, sort, find a value, answer from a text, say "I do not know" where the text is silent.
 
 # %%
-from ftlab.run import plain_answer
+from ftlab.evaluation.metrics import plain_answer
 
 probe_rows = read_chat("../data/probes/general_skills.jsonl")
 expected = [plain_answer(row["messages"][-1]["content"]) for row in probe_rows]
