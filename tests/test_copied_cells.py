@@ -4,8 +4,10 @@ import ast
 from pathlib import Path
 
 import pytest
+import yaml
 
-SOURCES = {path.name[:2]: path for path in (Path(__file__).parents[1] / "notebooks" / "src").glob("[0-9]*.py")}
+ROOT = Path(__file__).parents[1]
+SOURCES = {path.name[:2]: path for path in (ROOT / "notebooks" / "src").glob("[0-9]*.py")}
 REFERENCE = "00"
 
 ROWS = "how many rows it has, and how long it may take"
@@ -152,3 +154,14 @@ def test_a_line_that_drifts_is_named():
     one = block(SOURCES[REFERENCE])
     assert differences(one, one | {"config.seed": "1"}) == {"config.seed": "3407  |  1"}
     assert differences(one, {key: line for key, line in one.items() if key != "proof"}).keys() == {"proof"}
+
+
+def test_07_trains_with_the_settings_of_the_recipe_for_one_epoch():
+    recipe = yaml.safe_load((ROOT / "recipes" / "support_triage.yaml").read_text())
+    code = block(SOURCES["07"])
+    cell = {line.split(".")[1]: text for line, text in code.items() if line.startswith(("adapter.", "config."))}
+    values = {name: eval(cell[name], {"MODEL": recipe["model"]}) for name in recipe["training"] if name in cell}
+    wanted = {name: recipe["training"][name] for name in values} | {"num_train_epochs": 1}
+    assert values | {"learning_rate": 0} == wanted | {"learning_rate": 0}
+    assert values["learning_rate"] == float(wanted["learning_rate"])  # YAML reads 4e-3 as text
+    assert len(values) >= 9

@@ -1,6 +1,6 @@
 # ---
 # ftlab:
-#   reads: [data/support_triage/*.json*, data/recorded/support_triage_nano/report.json, data/recorded/support_triage_nano/predictions/*, data/probes/*, data/replay/*, data/models/nano/*, recipes/support_triage.yaml]
+#   reads: [data/support_triage/*.json*, data/recorded/support_triage_nano/report.json, data/recorded/support_triage_nano/predictions/*, data/probes/*, data/replay/*, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
 #   headline: the verdict of the gate
 # ---
 
