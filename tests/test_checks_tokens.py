@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftlab.checks import tokens
-from ftlab.checks.tokens import find_token_problems, lengths, tokenize_for_training, trained_rows
+from ftlab.checks.tokens import find_token_problems, lengths, trained_rows
+from ftlab.data import rendering
 from ftlab.data.schema import Row, read_chat
 from ftlab.errors import DataError, ModelError
 from ftlab.models import data_folder, resolve
+from ftlab.training.preflight import tokenize_for_training
 
 NANO_TRAIN = data_folder() / "support_triage" / "train.jsonl"
 
@@ -152,7 +154,7 @@ def test_the_same_rows_as_trl(nano, tmp_path, number, max_length):
     ours = tokenize_for_training(rows, nano, max_length, drop=True)
     assert ours.to_list() == theirs.to_list()
     assert ours.features == theirs.features
-    count = trained_rows(rows, nano, max_length).trl
+    count = trained_rows(rows, nano, max_length)
     assert count.trained == len(theirs)
     assert sum(count.lost.values()) == len(rows) - len(theirs)
     ends = sum(data["labels"][-1] == nano.eos_token_id for data in ours)
@@ -167,7 +169,7 @@ def test_trl_has_the_conversations_with_several_turns_too(nano, tmp_path):
     ]
     theirs = trl_rows(rows, nano, tmp_path, 30)
     assert prepared(rows, nano, max_length=30) == theirs.to_list()
-    assert trained_rows(rows, nano, 30).trl.trained == len(theirs)
+    assert trained_rows(rows, nano, 30).trained == len(theirs)
 
 
 def test_trl_trains_turns_of_weight_0_and_we_do_not(nano, tmp_path):
@@ -192,14 +194,14 @@ def test_trl_stops_where_we_say_so(nano, tmp_path):
     for tokenizer, error in ((strict, TemplateError), (unmarked, ValueError)):
         with pytest.raises(error):
             trl_rows(rows, tokenizer, tmp_path)
-        count = trained_rows(rows, tokenizer).trl
+        count = trained_rows(rows, tokenizer)
         assert count.trained == 0
         assert list(count.lost.values()) == [2]
         assert "stops" in next(iter(count.lost))
     no_answer = [SIMPLE.data, {"messages": [USER]}]
     with pytest.raises(RuntimeError):
         trl_rows(no_answer, nano, tmp_path)
-    assert trained_rows(no_answer, nano).trl.trained == 0
+    assert trained_rows(no_answer, nano).trained == 0
 
 
 def test_the_trainer_takes_our_rows_as_they_are(nano, tmp_path):
@@ -241,7 +243,7 @@ def test_templates_without_markers(template, end):
 def test_rendering_and_markers_agree(turns):
     chat = [m for user, answer, weight in turns for m in (turn("user", user), turn("assistant", answer, weight=weight))]
     rows = [{"messages": chat}] * 2
-    by_rendering, by_markers = (list(tokens._encoded(rows, tokenizer_of(t))) for t in (CHATML, CHATML_MARKED))
+    by_rendering, by_markers = (list(rendering.encode(rows, tokenizer_of(t))) for t in (CHATML, CHATML_MARKED))
     assert by_rendering == by_markers
     assert [answer.trained for answer in by_markers[0].answers] == [weight != 0 for *_, weight in turns]
 
@@ -285,6 +287,84 @@ def test_tools_and_tool_calls_are_rendered_with_their_row():
     assert tokenizer.decode(data["input_ids"]).startswith("[{")
     broken = row(USER, ANSWER, tools="{not json")
     assert set(found([broken], tokenizer)) == {"no_generation_markers", "template_fails"}
+
+
+# -- tools and calls that a template leaves out
+
+TOOL = {"type": "function", "function": {"name": "tide", "description": "Height of the tide. " * 40, "parameters": {}}}
+TIDE = {"id": "c1", "type": "function", "function": {"name": "tide", "arguments": "{}"}}
+RENDERS = (
+    "{{ tools | tojson if tools else '' }}{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content or '' }}"
+    "{{ m.tool_calls | tojson if m.tool_calls else '' }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+LOST = {"tools_not_rendered", "answer_not_rendered"}
+
+
+def tidal(content=None, **extra):
+    calling = turn("assistant", content, tool_calls=[TIDE])
+    return row(USER, calling, turn("tool", "2.1", tool_call_id="c1"), ANSWER, **extra)
+
+
+@pytest.mark.parametrize(
+    ("template", "data", "codes"),
+    [
+        (RENDERS, tidal(tools=[TOOL]), set()),
+        (CHATML, tidal(tools=[TOOL]), LOST),
+        (CHATML, tidal(), LOST),
+        (CHATML_MARKED, tidal("One moment."), LOST),
+        (CHATML, row(USER, ANSWER, tools=[TOOL]), {"tools_not_rendered"}),
+        (CHATML, row(USER, ANSWER, tools=[]), set()),
+        (RENDERS.replace("tools | tojson if tools else ''", "''"), tidal(tools=[TOOL]), {"tools_not_rendered"}),
+        (RENDERS.replace("m.content or ''", "m.content"), tidal(), {"answer_not_rendered"}),
+        (RENDERS.replace("m.content or ''", "m.content"), tidal("None of it, so I ask."), set()),
+    ],
+)
+def test_tools_and_calls_that_the_template_leaves_out(template, data, codes):
+    tokenizer = tokenizer_of(template, eos="<|im_end|>")
+    problems = found([data], tokenizer, 4096)
+    assert set(problems) - {"no_generation_markers"} == codes
+    counted = lengths([data], tokenizer)
+    assert counted.unrendered == ("tools_not_rendered" in codes)
+    assert ("does not render" in repr(counted)) == ("tools_not_rendered" in codes)
+    if "answer_not_rendered" in codes:
+        assert problems["answer_not_rendered"].severity == "error"
+        assert problems["answer_not_rendered"].field == "messages[1].tool_calls"
+        assert ("None" in problems["answer_not_rendered"].message) == (data.data["messages"][1]["content"] is None)
+
+
+def test_rendered_tools_count():
+    tokenizer = tokenizer_of(RENDERS, eos="<|im_end|>")
+    with_tools, without = lengths([tidal(tools=[TOOL]), tidal()], tokenizer).total
+    assert with_tools - without > len(TOOL["function"]["description"])
+
+
+def test_nano_says_that_it_renders_no_tools(nano):
+    problems = found([tidal(tools=[TOOL])], nano)
+    assert set(problems) == LOST
+    assert "None" in problems["answer_not_rendered"].message
+
+
+# -- preference pairs
+
+
+def test_both_answers_of_a_pair_are_counted_and_checked():
+    tokenizer = tokenizer_of(CHATML_MARKED, eos="<|im_end|>")
+    bad = turn("assistant", "No idea<|im_end|>" + "." * 99)
+    earlier = [USER, turn("assistant", "Earlier.", weight=0)]
+    pair = row(*earlier, USER, ANSWER, rejected=[bad])
+    own, other = lengths([pair], tokenizer).answer
+    assert (own, other) == (len("Here.") + 1, len("No idea") + 99 + 2)
+    prompts = lengths([pair], tokenizer).prompt
+    assert prompts[0] == prompts[1]
+    places = {problem.code: problem.field for problem in find_token_problems([pair], tokenizer, prompts[0] + 10)}
+    assert places == {"special_token_in_text": "rejected[0].content", "answer_truncated": "rejected[0].content"}
+    sound = row(*earlier, USER, ANSWER, rejected=[turn("assistant", "No idea.")])
+    both = [tokens.problems_and_trained_rows(rows, tokenizer, 900) for rows in ([sound], [SIMPLE])]
+    assert [(findings, trained is None) for findings, trained in both] == [([], True), ([], False)]
+    cut = row(turn("user", "p" * 300), ANSWER, rejected=[bad])
+    told = [p.field for p in find_token_problems([cut], tokenizer, 100) if p.code == "answer_cut_away"]
+    assert told == ["messages[1].content", "rejected[0].content"]
 
 
 # -- the findings
@@ -424,7 +504,7 @@ def test_control_tokens_in_a_text(text, code):
     assert holds_control == (code == "special_token_in_text")  # what we say is what the tokenizer does
 
 
-# -- lengths and the three trainers
+# -- lengths, and what TRL trains on
 
 
 def test_lengths_add_up():
@@ -449,63 +529,23 @@ def test_lengths_add_up():
     assert "0 rows" in repr(empty)
 
 
-def test_the_three_trainers_lose_different_rows():
+def test_the_rows_that_trl_trains_on_are_counted():
     tokenizer = tokenizer_of(CHATML_MARKED, eos="<|im_end|>")
     long_prompt = row(turn("user", "p" * 300), ANSWER)
     long_answer = row(USER, turn("assistant", "a" * 300))
-    two_users = row(USER, USER, ANSWER)
-    count = trained_rows([SIMPLE, long_prompt, long_answer, two_users], tokenizer, 200)
-    assert (count.trl.trained, count.trl.cut) == (3, 1)  # the answer after the long prompt is gone
-    assert (count.axolotl.trained, count.axolotl.cut) == (2, 0)  # both long rows are dropped
-    assert (count.llama_factory.trained, count.llama_factory.cut) == (3, 1)  # the long prompt is cut instead
-    assert count.llama_factory.lost == {"whose turns do not alternate": 1}
-    for trainer in count.trainers:
-        assert trainer.trained + sum(trainer.lost.values()) == count.rows == 4
-        assert trainer.trainer in repr(count)
-    assert "Axolotl" in count._repr_html_()
-    assert [trainer.basis for trainer in count.trainers[1:]] == ["by rule, not run"] * 2
-
-
-def test_refused_rows_are_counted_as_lost():
-    count = trained_rows([SIMPLE, WITH_SYSTEM, {"messages": "?"}], tokenizer_of(GEMMA, eos="<end_of_turn>"))
-    assert [trainer.trained for trainer in count.trainers] == [0, 1, 1]
-    assert all(trainer.trained + sum(trainer.lost.values()) == 3 for trainer in count.trainers)
+    count = trained_rows([SIMPLE, long_prompt, long_answer], tokenizer, 200)
+    assert (count.rows, count.trained, count.cut) == (3, 2, 1)  # the answer after the long prompt is gone
+    assert sum(count.lost.values()) == 1
+    assert "2, of them 1 with a cut answer" in repr(count)
+    assert "other trainers" in count._repr_html_()  # what they drop is theirs to say
+    refused = trained_rows([SIMPLE, WITH_SYSTEM, {"messages": "?"}], tokenizer_of(GEMMA, eos="<end_of_turn>"))
+    assert (refused.trained, sum(refused.lost.values())) == (0, 3)
 
 
 def test_trls_own_version_of_a_template_is_used():
     own = (files("trl") / "chat_templates" / "llama3.jinja").read_text(encoding="utf-8")
     count = trained_rows([SIMPLE, TWO], tokenizer_of(own, eos="<|eot_id|>"))
-    assert (count.trl.trained, count.trl.cut, count.trl.lost) == (2, 0, {})
-
-
-@pytest.mark.parametrize(
-    ("roles", "good"),
-    [
-        ("user assistant", True),
-        ("system user assistant", True),
-        ("user assistant tool tool assistant", True),
-        ("user assistant user", False),
-        ("user user assistant", False),
-        ("assistant user", False),
-        ("user assistant assistant tool", False),
-        ("system", False),
-        ("user system assistant", False),
-    ],
-)
-def test_llama_factorys_alternation(roles, good):
-    assert tokens._alternate(roles.split()) == good
-
-
-@given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 60)), min_size=1, max_size=4), st.integers(1, 200))
-def test_llama_factory_keeps_what_fits(pairs, cutoff):
-    answers, place = [], 0
-    for prompt, target in pairs:
-        answers.append(tokens._Answer(0, place + prompt, place + prompt + target, True))
-        place += prompt + target
-    kept = tokens._factory_kept(tokens._Encoded([0] * place, answers), cutoff)
-    assert 0 <= kept <= min(cutoff, sum(target for _, target in pairs))
-    if place <= cutoff:
-        assert kept == sum(target for _, target in pairs)
+    assert (count.trained, count.cut, count.lost) == (2, 0, {})
 
 
 # -- input that cannot be used
@@ -520,7 +560,7 @@ def test_tokenizers_that_cannot_be_used(nano):
 
 @pytest.mark.parametrize("bad", [0, -1, 1.5, True, "100"])
 def test_max_length_is_a_number_of_tokens(nano, bad):
-    for function in (find_token_problems, trained_rows, tokenize_for_training):
+    for function in (find_token_problems, trained_rows):
         with pytest.raises(DataError, match="max_length"):
             function([SIMPLE], nano, bad)
 
@@ -533,7 +573,7 @@ def test_without_a_cut(nano):
 
 
 def test_a_lost_row_is_an_error_until_it_is_allowed(nano):
-    with pytest.raises(DataError, match=r"row 2: .* tokens; the answer begins beyond max_length=30") as error:
+    with pytest.raises(DataError, match=r"row 2: .* tokens, and none of an answer .*max_length=30") as error:
         tokenize_for_training([SIMPLE.data, row(turn("user", "long " * 40), ANSWER).data], nano, 30)
     assert "drop=True" in str(error.value)
     with pytest.raises(DataError, match="nothing to hand"):
@@ -568,7 +608,7 @@ def test_any_rows_give_findings_that_add_up(nano, rows, marked):
     lost = {problem.line for problem in problems
             if problem.code in ("template_fails", "answer_not_found", "all_masked")}  # fmt: skip
     count = trained_rows(placed, tokenizer)
-    assert all(trainer.trained + sum(trainer.lost.values()) == len(rows) for trainer in count.trainers)
+    assert count.trained + sum(count.lost.values()) == len(rows)
     if len(lost) < len(rows):
         assert len(tokenize_for_training(placed, tokenizer, drop=True)) == len(rows) - len(lost)
     assert len(lengths(placed, tokenizer).total) + lengths(placed, tokenizer).refused == len(rows)

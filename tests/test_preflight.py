@@ -86,7 +86,7 @@ WRONG = {
 def test_a_wrong_mask_is_refused_with_its_number(chat, spoil, message):
     row = tokenise(chat)
     rows = [row, row, spoil(row), row]
-    with pytest.raises(DataError, match=f"(?s)^example 2: .*{message}.*its user begins 'The lamp of order"):
+    with pytest.raises(DataError, match=f"(?s)^example 2: .*{message}.*its user begins .The lamp of order"):
         check_masks(rows, [chat] * 4, tokenizer)
 
 
@@ -150,6 +150,114 @@ def test_two_turns_with_new_lines_between_them(monkeypatch):
     monkeypatch.setattr(tokenizer, "chat_template", NEWLINES)
     row = tokenise(LONG, NEWLINES)
     assert check_masks([row], [LONG], tokenizer).trained.count(tokenizer.eos_token + "\n") == 2
+
+
+class Columns(list):
+    """Rows with the columns that a data set has besides its tokens."""
+
+    def __init__(self, rows):
+        super().__init__({"text": "as it was", "messages": CHAT, "id": None} | row for row in rows)
+
+
+def language_modelling(pad_token):
+    """The collator of transformers that trains on all tokens but padding, with this token as padding."""
+    from copy import deepcopy
+
+    from transformers import DataCollatorForLanguageModeling
+
+    padded = deepcopy(tokenizer)
+    padded.pad_token = pad_token
+    return DataCollatorForLanguageModeling(padded, mlm=False)
+
+
+def test_an_end_token_that_the_collator_takes_away_is_missed():
+    """With pad = eos it masks every end token: the rows are sound, and the batch teaches endless answers."""
+    row = {"input_ids": encode("hm") + [tokenizer.eos_token_id]}
+    batch = language_modelling(tokenizer.eos_token)([row])
+    assert tokenizer.eos_token_id not in batch["labels"][0]
+    chats = [CHAT, SHORT, LONG] * 4
+    rows = Columns(tokenise(chat) for chat in chats)
+    check_masks(rows, chats, tokenizer)
+    with pytest.raises(DataError, match=r"^example 0: .*a wrong response marker"):
+        check_masks(rows, chats, tokenizer, language_modelling("<|pad|>"))  # it trains the question too
+
+    def masked(rows):  # what a collator for language modelling leaves of answers alone
+        batch = language_modelling(tokenizer.eos_token)([{"input_ids": row["input_ids"]} for row in rows])
+        for labels, row in zip(batch["labels"], rows, strict=True):
+            for place, label in enumerate(row["labels"]):
+                labels[place] = IGNORED if label == IGNORED else labels[place]
+        return batch
+
+    with pytest.raises(DataError, match=r"^example 0: .*A missing end token .*another pad_token"):
+        check_masks(rows, chats, tokenizer, masked)
+
+
+@pytest.mark.parametrize("padding_free", [False, True])
+def test_rows_of_several_lengths_in_one_batch(padding_free):
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    collator = DataCollatorForLanguageModeling(pad_token_id=tokenizer.eos_token_id, padding_free=padding_free)
+    chats = [CHAT, SHORT, LONG] * 4
+    rows = Columns(tokenise(chat) for chat in chats)
+    assert check_masks(rows, chats, tokenizer, collator) == check_masks(rows, chats, tokenizer)
+    rows[10] = rows[10] | labelled(rows[10], [])
+    with pytest.raises(DataError, match="^example 10: no token is trained"):
+        check_masks(rows, chats, tokenizer, collator)
+
+
+def test_padding_under_the_loss_is_seen():
+    def collator(rows):
+        most = max(len(row["input_ids"]) for row in rows)
+        pad = [[tokenizer.eos_token_id] * (most - len(row["input_ids"])) for row in rows]
+        return {
+            "input_ids": [row["input_ids"] + more for row, more in zip(rows, pad, strict=True)],
+            "labels": [row["labels"] + more for row, more in zip(rows, pad, strict=True)],
+            "attention_mask": [[1] * len(row["labels"]) + [0] * len(more) for row, more in zip(rows, pad, strict=True)],
+        }
+
+    with pytest.raises(DataError, match="^example 1: the loss is on"):
+        check_masks([tokenise(CHAT), tokenise(SHORT)], [CHAT, SHORT], tokenizer, collator)
+
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "tide", "arguments": '{"hour": 12}'}}
+CALLING = [
+    {"role": "user", "content": "Tide at noon?"},
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "tool", "content": "2.1", "tool_call_id": "c1"},
+    {"role": "assistant", "content": "2.1 metres."},
+]
+CALLS = (
+    "{{ tools | tojson if tools else '' }}{% for m in messages %}{{ m.role }}:{{ m.content or '' }}"
+    "{{ m.tool_calls | tojson if m.tool_calls else '' }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}assistant:{% endif %}"
+)
+
+
+@pytest.mark.parametrize("text", [None, ""])
+def test_a_tool_call_that_the_template_does_not_write_is_refused(text, monkeypatch):
+    chat = [CALLING[0], CALLING[1] | {"content": text}, *CALLING[2:]]
+    with pytest.raises(DataError, match="example 0: turn 1 calls a tool, and the chat template writes"):
+        check_masks([tokenise(chat)], [chat], tokenizer)
+    monkeypatch.setattr(tokenizer, "chat_template", CALLS)
+    row = tokenise(chat)
+    assert "tide" in check_masks([row], [chat], tokenizer).trained
+    described = [{"type": "function", "function": {"name": "tide", "description": "", "parameters": {}}}]
+    head = encode(tokenizer.apply_chat_template(SHORT, tools=described, tokenize=False).split("user:")[0])
+    row = {"input_ids": head + row["input_ids"], "labels": [IGNORED] * len(head) + row["labels"]}
+    assert check_masks([row], [{"messages": chat, "tools": described}], tokenizer).trained_tokens
+    monkeypatch.setattr(tokenizer, "chat_template", CALLS.replace("m.content or ''", "m.content"))
+    if text is None:
+        with pytest.raises(DataError, match="writes .None"):
+            check_masks([tokenise(chat)], [chat], tokenizer)
+
+
+def test_a_turn_of_weight_0_must_not_be_trained():
+    chat = [*LONG[:2], LONG[2] | {"weight": 0}, *LONG[3:]]
+    with pytest.raises(DataError, match="example 0: the loss is on"):
+        check_masks([tokenise(chat)], [chat], tokenizer)
+    row = tokenise(chat)
+    last = positions(row)[-len(encode("Wait.<|end|>")) :]
+    assert check_masks([labelled(row, last)], [chat], tokenizer).trained == "Wait." + tokenizer.eos_token
 
 
 texts = st.text(st.sampled_from("ab1"), min_size=1, max_size=3)

@@ -1,4 +1,4 @@
-"""Time two ways from chat rows to the trainer's rows: TRL's own preparation and ftlab.checks.tokens.
+"""Time two ways from chat rows to the trainer's rows: TRL's own preparation and `tokenize_for_training`.
 
     python tools/bench_tokens.py [--repeat 5] [--data data/support_triage/train.jsonl] [--model nano]
 
@@ -15,10 +15,11 @@ import time
 from functools import partial
 
 import ftlab  # noqa: F401  quiets the libraries, before they are imported
-from ftlab.checks.tokens import MAX_LENGTH, tokenize_for_training
+from ftlab.checks.tokens import MAX_LENGTH
 from ftlab.data.schema import read_chat
 from ftlab.errors import FtlabError
 from ftlab.models import data_folder, resolve
+from ftlab.training.preflight import tokenize_for_training
 
 
 def main() -> int:

@@ -1,15 +1,21 @@
 """Look before you train: is the loss really on the answer, the whole answer, and nothing else?"""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, islice
 
-from ftlab.errors import DataError
+from ftlab.data.rendering import IGNORED, encode, runs
+from ftlab.data.schema import Row
+from ftlab.errors import DataError, shown
 
-IGNORED = -100  # the label that PyTorch's cross-entropy leaves out
-HOLE = "\ue000"  # stands for an answer; a private character, which texts do not hold
 EMPTY_THOUGHT = re.compile(r"<think>\s*</think>")  # Qwen3 templates put one before the last answer
+BATCH_ROWS = 8  # collated together
+COLLATED = (  # what a collator reads of a row; the trainer drops other columns too
+    "input_ids", "labels", "attention_mask", "token_type_ids", "position_ids", "seq_lengths", "completion_mask",
+    "assistant_masks",
+)  # fmt: skip
+SHOWN = 160  # characters of a text in a message
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,12 +52,22 @@ def read_mask(row: dict, tokenizer) -> MaskReport:
     return MaskReport(tokenizer.decode(trained), tokenizer.decode(ignored), len(trained), len(ids))
 
 
-def check_masks(dataset: Iterable[dict], chats: Sequence[Sequence[dict]], tokenizer) -> MaskReport:
+# --- proof of the masks
+
+
+def check_masks(
+    dataset: Iterable[dict],
+    chats: Sequence[Sequence[dict] | dict],
+    tokenizer,
+    collator: Callable | None = None,
+) -> MaskReport:
     """Prove for every example that the loss is on the answers with their end tokens and on nothing else.
 
     `dataset` is what the trainer really uses (`trainer.train_dataset`, in its order), `chats` the messages it
-    was made from. White space around an answer and an empty <think> block may be on either side. Returns the
-    first example's mask; raises DataError with the first example that is wrong.
+    was made from, or whole rows where these have tools. `collator` is `trainer.data_collator`: it makes the batch that
+    is trained on, and may still take labels away; without one the rows' own labels are looked at. White space around an
+    answer and an empty <think> block may be on either side. Returns the first example's mask; raises DataError with
+    the first example that is wrong.
     """
     rows = list(dataset)
     if not rows and not chats:
@@ -61,47 +77,101 @@ def check_masks(dataset: Iterable[dict], chats: Sequence[Sequence[dict]], tokeni
             f"{len(chats)} chats, but {len(rows)} rows in the training set. Usual causes: the trainer dropped rows "
             "whose answer begins after max_length (raise it), or it packed several chats into one row (packing=False)."
         )
-    for number, (row, chat) in enumerate(zip(rows, chats, strict=True)):
-        if wrong := what_is_wrong(row, chat, tokenizer):
-            asked = next((m["content"] for m in chat if m["role"] == "user"), "")
-            raise DataError(f"example {number}: {wrong} (Counted from 0; its user begins {_short(asked, 60)}.)")
+    if collator is not None:
+        rows = list(_collated(rows, collator))
+    chats = [chat if isinstance(chat, dict) else {"messages": chat} for chat in chats]
+    for number, (row, chat, code) in enumerate(zip(rows, chats, encode(chats, tokenizer), strict=True)):
+        if wrong := _what_is_wrong(row, chat["messages"], code, tokenizer):
+            asked = next((m["content"] for m in chat["messages"] if m["role"] == "user"), "")
+            raise DataError(f"example {number}: {wrong} (Counted from 0; its user begins {shown(asked)}.)")
     return read_mask(rows[0], tokenizer)
 
 
-def what_is_wrong(row, chat, tokenizer) -> str:
-    """Cause and remedy for one example; empty when its mask is right."""
+def _collated(rows, collator) -> Iterator[dict]:
+    """The rows as the collator puts them into batches, without the padding that is not trained."""
+    rows = iter([{key: row[key] for key in COLLATED if key in row} for row in rows])
+    while block := list(islice(rows, BATCH_ROWS)):
+        try:
+            batch = collator(block)
+        except ValueError:  # one that cannot pad labels takes rows one at a time
+            batch = {"input_ids": ()}
+        if len(batch["input_ids"]) == len(block):
+            parts = [{key: values[index] for key, values in batch.items()} for index in range(len(block))]
+        else:  # or it lays them end to end
+            parts = [{key: values[0] for key, values in collator([row]).items()} for row in block]
+        yield from map(_without_padding, parts)
+
+
+def _without_padding(row) -> dict:
+    ids, labels = (list(map(int, row[key])) for key in ("input_ids", "labels"))
+    seen = list(map(int, row["attention_mask"])) if "attention_mask" in row else [1] * len(ids)
+    kept = [index for index in range(len(ids)) if seen[index] or labels[index] != IGNORED]
+    return {"input_ids": [ids[index] for index in kept], "labels": [labels[index] for index in kept]}
+
+
+def what_is_wrong(row: dict, chat: Sequence[dict] | dict, tokenizer) -> str:
+    """Cause and remedy for one tokenised example of a chat (its turns, or its row); empty when its mask is right."""
+    chat = chat if isinstance(chat, dict) else {"messages": chat}
+    return _what_is_wrong(row, chat["messages"], next(encode([chat], tokenizer)), tokenizer)
+
+
+def _what_is_wrong(row, chat, code, tokenizer) -> str:
     mask = read_mask(row, tokenizer)
-    wanted = [m["content"] + tokenizer.eos_token for m in chat if m["role"] == "assistant"]
     if mask.trained_tokens == 0:
         return (
             f"no token is trained (all labels are {IGNORED}). Usual causes: the text was cut at max_length before "
             "the answer began, or the response marker is not in the text. Raise max_length, or check the chat template."
         )
-    if [_bare(text) for text in _trained_runs(row, tokenizer)] != [_bare(text) for text in wanted]:
+    if code.problem:
+        return f"the chat template does not take this chat, so its answers are not known: {code.problem[2]}."
+    answers = {answer.turn: tokenizer.decode(code.ids[answer.start : answer.end]) for answer in code.trained}
+    wanted = [_wanted(chat[turn], text, tokenizer) for turn, text in answers.items()]
+    if None in wanted:
+        lost = list(answers)[wanted.index(None)]
         return (
-            f"the loss is on {_short(mask.trained)}, but the answer is {_short(''.join(wanted))}. A missing end token "
-            "teaches endless answers; a cut answer means that max_length is too small; more text than the answer means "
-            "a wrong response marker; an answer of another chat means that chats and rows are not in the same order."
+            f"turn {lost} calls a tool, and the chat template writes {_both_ends(answers[lost])} in its place. Take a "
+            "template that renders tool calls, or leave out such chats."
         )
-    if not _squeezed(mask.ignored).endswith(_squeezed(_without_answers(chat, tokenizer))):  # a BOS may precede
+    if [_bare(tokenizer.decode(run)) for run in _trained_runs(row)] != [_bare(text) for text in wanted]:
         return (
-            f"the loss is on {_short(mask.trained)}, but on another copy of that text than the answer. Check the "
+            f"the loss is on {_both_ends(mask.trained)}, but the answer is {_both_ends(''.join(wanted))}. A missing "
+            "end token teaches endless answers (where pad_token is the end token, some collators take it from the "
+            "labels: give the tokenizer another pad_token); a cut answer means that max_length is too small; more text "
+            "than the answer means a wrong response marker; an answer of another chat means that chats and rows are "
+            "not in the same order."
+        )
+    if not _squeezed(mask.ignored).endswith(_squeezed(_outside(code, tokenizer))):  # a BOS may precede
+        return (
+            f"the loss is on {_both_ends(mask.trained)}, but on another copy of that text than the answer. Check the "
             "response marker."
         )
     return ""
 
 
-def _trained_runs(row, tokenizer) -> list[str]:
-    """The text of each unbroken run of trained tokens."""
-    pairs = zip(row["input_ids"], row["labels"], strict=True)
-    runs = groupby(pairs, key=lambda pair: pair[1] != IGNORED)
-    return [tokenizer.decode([token for token, _ in run]) for trained, run in runs if trained]
+def _wanted(turn, rendered, tokenizer) -> str | None:
+    """What must be trained of an answer: its text and end token; of one with tool calls what the template writes.
+
+    None where that is not the call.
+    """
+    calls = turn.get("tool_calls")
+    if not calls:
+        return (turn.get("content") or "") + tokenizer.eos_token
+    names = [call.get("function", call).get("name") for call in calls]
+    complete = all(name and name in rendered for name in names) and (turn.get("content") or "").strip() in rendered
+    written_none = turn.get("content") is None and rendered.lstrip().startswith("None")
+    return rendered if complete and not written_none else None
 
 
-def _without_answers(chat, tokenizer) -> str:
-    """The chat as the template writes it, without the answers and their end tokens."""
-    turns = [{**m, "content": HOLE} if m["role"] == "assistant" else m for m in chat]
-    return tokenizer.apply_chat_template(turns, tokenize=False).replace(HOLE + tokenizer.eos_token, "")
+def _trained_runs(row) -> list[list[int]]:
+    """The tokens of each unbroken run under the loss."""
+    trained = [int(label != IGNORED) for label in row["labels"]]
+    return [row["input_ids"][start:end] for start, end in runs(trained)]
+
+
+def _outside(code, tokenizer) -> str:
+    """The chat as the template writes it, without the trained answers."""
+    inside = {place for answer in code.trained for place in range(answer.start, answer.end)}
+    return tokenizer.decode([token for place, token in enumerate(code.ids) if place not in inside])
 
 
 def _bare(text: str) -> str:
@@ -112,5 +182,57 @@ def _squeezed(text: str) -> str:
     return "".join(EMPTY_THOUGHT.sub("", text).split())
 
 
-def _short(text: str, most: int = 160) -> str:
+def _both_ends(text: str, most: int = SHOWN) -> str:
+    """The text as a message shows it: how it begins and how it ends, for both can be wrong."""
     return repr(text if len(text) <= most else text[: most // 2] + " ... " + text[-most // 2 :])
+
+
+# --- a data set with masks of our own
+
+
+def tokenize_for_training(
+    rows: Sequence[Row | dict],
+    tokenizer,
+    max_length: int | None = 1024,
+    chat_template: str | None = None,
+    drop: bool = False,
+):
+    """Return a `datasets.Dataset` of input_ids and labels (-100 outside the answers), one batched pass.
+
+    The same rows as SFTTrainer's own preparation with assistant_only_loss=True, except that turns of weight 0 are
+    masked. Hand it over with `SFTConfig(dataset_kwargs={"skip_prepare_dataset": True})` and leave
+    assistant_only_loss off: the labels are there. For the template that TRL would use instead of one without
+    markers, pass `chat_template=trl.chat_template_utils.get_training_chat_template(tokenizer)`.
+    A row that would train nothing is a DataError, or left out with `drop=True`, as TRL does without a word.
+    """
+    usable, unusable = [], []
+    for number, (row, code) in enumerate(zip(rows, encode(rows, tokenizer, chat_template), strict=True), 1):
+        if code.trained_tokens(max_length):
+            usable.append(code)
+        else:
+            place = f"{row.file}:{row.line}" if isinstance(row, Row) else f"row {number}"
+            cut = f"{len(code.ids)} tokens, and none of an answer to train within max_length={max_length}"
+            unusable.append(f"{place}: {code.problem[2] if code.problem else cut}")
+    if unusable and not drop:
+        more = [f"... and {len(unusable) - 5} more"] if len(unusable) > 5 else []
+        raise DataError("\n".join([*unusable[:5], *more, "Mend these rows, or leave them out with drop=True."]))
+    if not usable:
+        raise DataError(f"{len(rows)} row(s) given, none of them can be trained: nothing to hand to the trainer")
+    return _dataset(usable, max_length)
+
+
+def _dataset(encoded, max_length):
+    """Columns input_ids (int32) and labels (int64), each row cut at `max_length`."""
+    import numpy as np
+    import pyarrow as pa
+    from datasets import Dataset
+
+    ends = np.cumsum([0] + [min(len(code.ids), max_length or len(code.ids)) for code in encoded], dtype=np.int32)
+    ids = np.fromiter(chain.from_iterable(code.ids[:max_length] for code in encoded), np.int32, count=ends[-1])
+    labels = np.full(len(ids), IGNORED, np.int64)
+    for code, begin, end in zip(encoded, ends, ends[1:], strict=False):
+        for answer in code.trained:
+            part = slice(begin + answer.start, min(begin + answer.end, end))
+            labels[part] = ids[part]
+    columns = {"input_ids": ids, "labels": labels}
+    return Dataset.from_dict({name: pa.ListArray.from_arrays(ends, flat) for name, flat in columns.items()})

@@ -49,7 +49,7 @@ def row_problems(rows: Sequence[dict], tokenizer, max_length: int) -> list[tuple
         if (length := len(ids[index])) > max_length:
             remedy = "raise max_length, or shorten or drop the row"
             problems.append((index, f"{length:,} tokens, which max_length {max_length:,} would cut: {remedy}"))
-        elif wrong := what_is_wrong({"input_ids": ids[index], "labels": labels[index]}, row["messages"], tokenizer):
+        elif wrong := what_is_wrong({"input_ids": ids[index], "labels": labels[index]}, row, tokenizer):
             problems.append((index, wrong))
     return problems
 
@@ -72,7 +72,7 @@ def train_model(recipe: Recipe, model, tokenizer, train: Sequence[dict], validat
         args=trainer_arguments(recipe.training, recipe.seed, len(train), folder),
     )
     trainer = train_on_responses_only(trainer)
-    check_masks(trainer.train_dataset, [row["messages"] for row in train], tokenizer)
+    check_masks(trainer.train_dataset, train, tokenizer, trainer.data_collator)
     trainer.remove_callback(PrinterCallback)
     on_gpu = torch.cuda.is_available()
     if on_gpu:
@@ -101,7 +101,9 @@ def train_model(recipe: Recipe, model, tokenizer, train: Sequence[dict], validat
 def as_texts(rows: Sequence[dict], tokenizer) -> list[str]:
     """The rows as the chat template writes them."""
     # without the new line that some templates end with: TRL would add a second end token after it
-    return [tokenizer.apply_chat_template(row["messages"], tokenize=False).rstrip() for row in rows]
+    return [
+        tokenizer.apply_chat_template(row["messages"], tools=row.get("tools"), tokenize=False).rstrip() for row in rows
+    ]
 
 
 def add_adapter(settings: Training, model, seed: int):

@@ -166,7 +166,7 @@ trainer = SFTTrainer(
 )
 trainer.remove_callback(PrinterCallback)  # the live plot replaces the printed lines
 trainer = train_on_responses_only(trainer)  # learn the answers, not the tickets
-check_masks(trainer.train_dataset, chats["train"], tokenizer)  # stops if it would learn anything else
+check_masks(trainer.train_dataset, chats["train"], tokenizer, trainer.data_collator)  # stops if it would learn more
 result = trainer.train()
 
 # %%

@@ -468,7 +468,7 @@ trainer = SFTTrainer(
 )
 trainer.remove_callback(PrinterCallback)  # the live plot replaces the printed lines
 trainer = train_on_responses_only(trainer)  # learn the answers, not the questions
-check_masks(trainer.train_dataset, chats, tokenizer)  # stops if it would learn anything else
+check_masks(trainer.train_dataset, chats, tokenizer, trainer.data_collator)  # stops if it would learn more
 result = trainer.train()
 print(f"{result.global_step} steps in {result.metrics['train_runtime']:.0f} seconds")
 

@@ -668,7 +668,7 @@ trainer = SFTTrainer(
 )
 trainer.remove_callback(PrinterCallback)  # the live plot replaces the printed lines
 trainer = train_on_responses_only(trainer)  # learn the answers, not the questions
-check_masks(trainer.train_dataset, chats, tokenizer)  # stops if it would learn anything else
+check_masks(trainer.train_dataset, chats, tokenizer, trainer.data_collator)  # stops if it would learn more
 result = trainer.train()
 taught = {fact for row in fact_train if row["kind"] == "taught" for fact in row["facts"]}
 sentences = len(chunk(documents, sentences=1, overlap=0))

@@ -127,16 +127,16 @@ show(
 print(f"{over:.1%} of the rows are longer than {MAX_LENGTH} tokens, the longest has {max(counted.total):,}")
 
 # %% [markdown]
-# The few rows right of the line are too long, and the answer is at the end of a row. How many rows does each trainer
+# The few rows right of the line are too long, and the answer is at the end of a row. How many rows does the trainer
 # really train on?
 
 # %%
 report.trained
 
 # %% [markdown]
-# Each loses other rows, for its own reasons. (Only the first line was checked by running the trainer; the other two
-# follow from their documented rules.) A row whose whole answer is cut away teaches nothing. A row with half an answer
-# is worse: it teaches the model to stop in the middle.
+# It says nothing about the rows that it loses. A row whose whole answer is cut away teaches nothing. A row with half an
+# answer is worse: it teaches the model to stop in the middle. Another trainer loses other rows, by rules that change
+# with its versions, so ask it: `ftlab export --to axolotl` (or `llama_factory`) writes its files and names the command.
 
 # %% [markdown]
 # ## Is every label there often enough?
@@ -777,7 +777,7 @@ def fine_tune(rows, steps, seed):
     )
     trainer.remove_callback(PrinterCallback)
     trainer = train_on_responses_only(trainer)  # learn the answers, not the tickets
-    check_masks(trainer.train_dataset, chats, tokenizer)  # stops if it would learn anything else
+    check_masks(trainer.train_dataset, chats, tokenizer, trainer.data_collator)  # stops if it would learn more
     result = trainer.train()
     FastLanguageModel.for_inference(model)
     return model, tokenizer, result

@@ -212,12 +212,12 @@ from unsloth.chat_templates import train_on_responses_only
 from ftlab.training.preflight import check_masks
 
 trainer = train_on_responses_only(trainer)  # it finds the markers in the chat template
-check_masks(trainer.eval_dataset, chats["validation"], tokenizer)  # or the validation loss misleads
-check_masks(trainer.train_dataset, chats["train"], tokenizer)
+check_masks(trainer.eval_dataset, chats["validation"], tokenizer, trainer.data_collator)  # or its loss misleads
+check_masks(trainer.train_dataset, chats["train"], tokenizer, trainer.data_collator)
 
 # %% [markdown]
-# Bold is trained: the answer and its end token. `check_masks` looks at every example, stops at the first that is
-# otherwise, and says why; what you see is the first training example. The end token matters most: a model that never
+# Bold is trained: the answer and its end token. `check_masks` looks at every example as the trainer's collator puts it
+# into a batch, stops at the first that is otherwise, and says why; what you see is the first training example. The end token matters most: a model that never
 # learns to stop goes on for ever.
 
 # %% [markdown]

@@ -429,7 +429,7 @@ def fine_tune(chats):
     )
     trainer.remove_callback(PrinterCallback)
     trainer = train_on_responses_only(trainer)  # learn the answers, not the questions
-    check_masks(trainer.train_dataset, chats, tokenizer)  # stops if it would learn anything else
+    check_masks(trainer.train_dataset, chats, tokenizer, trainer.data_collator)  # stops if it would learn more
     result = trainer.train()
     FastLanguageModel.for_inference(model)
     return model, tokenizer, result
