@@ -6,7 +6,7 @@ import importlib.util
 import os
 import platform
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 GIB = 2**30
@@ -41,7 +41,7 @@ class Machine:
     four_bit: FourBit
     versions: dict[str, str]
     on_colab: bool
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     def rows(self) -> list[tuple[str, str]]:
         """The facts as (name, value) pairs, ready to print."""
@@ -74,26 +74,21 @@ def describe(folder: str | Path = ".") -> Machine:
     """Look at this machine; `folder` is where the free disk space is measured."""
     import psutil
 
-    gpu, vram_gib = find_gpu()
-    ram_gib = psutil.virtual_memory().total / GIB
-    disk_free_gib = shutil.disk_usage(folder).free / GIB
-    chosen, four_bit = precision(), check_four_bit(gpu)
-    notes = advise(gpu, vram_gib, ram_gib, disk_free_gib, chosen, four_bit)
-    if gpu is None and (why := idle_gpu()):
-        notes.append(why)
-    return Machine(
+    gpu, vram_gib = gpu_here()
+    machine = Machine(
         gpu=gpu,
         vram_gib=vram_gib,
         cpu=cpu_name(),
         cores=usable_cores(),
-        ram_gib=ram_gib,
-        disk_free_gib=disk_free_gib,
-        precision=chosen,
-        four_bit=four_bit,
+        ram_gib=psutil.virtual_memory().total / GIB,
+        disk_free_gib=shutil.disk_usage(folder).free / GIB,
+        precision=precision(),
+        four_bit=check_four_bit(gpu),
         versions=versions(),
         on_colab="COLAB_RELEASE_TAG" in os.environ,
-        notes=tuple(notes),
     )
+    idle = "" if gpu else idle_gpu()
+    return replace(machine, notes=(*advise(machine), *([idle] if idle else [])))
 
 
 def precision() -> str:
@@ -111,7 +106,7 @@ def precision() -> str:
     return "bf16" if major >= 8 or torch.version.hip else "fp16"
 
 
-def find_gpu() -> tuple[str | None, float | None]:
+def gpu_here() -> tuple[str | None, float | None]:
     """Name and memory (GiB) of the first CUDA GPU, or (None, None)."""
     import torch
 
@@ -149,39 +144,29 @@ def idle_gpu() -> str:
     )
 
 
-def advise(
-    gpu: str | None,
-    vram_gib: float | None,
-    ram_gib: float,
-    disk_free_gib: float,
-    chosen: str,
-    four_bit: FourBit,
-) -> list[str]:
-    """Plain sentences: what will run here and what will not."""
+def advise(machine: Machine) -> list[str]:
+    """Plain sentences: what will run there and what will not."""
     notes = ["Every notebook runs here with the bundled model `nano`, offline."]
-    if gpu is None:
+    if machine.gpu is None:
         notes.append(
             "No GPU: `nano` trains in minutes; models of 1B parameters and more need a GPU, "
             "for example a free T4 on Colab."
         )
-    else:
-        fits = [size for size, gib in QLORA_NEEDS_GIB.items() if vram_gib >= gib and four_bit]
-        if fits:
-            notes.append(
-                f"QLoRA (4-bit, batch 2, 2,048 tokens) fits models up to about {fits[0]}; "
-                "`ftlab memory` works it out for one model."
-            )
-        elif four_bit:
-            notes.append("This GPU is small: choose a model of 1B parameters or fewer, a batch of 1 and short texts.")
-    if chosen == "fp16":
-        notes.append("This GPU has no bf16: train with fp16=True, bf16=False.")
-    if ram_gib < 4:
+    elif machine.four_bit:
+        fits = [size for size, gib in QLORA_NEEDS_GIB.items() if machine.vram_gib >= gib]
         notes.append(
-            f"Only {ram_gib:.1f} GiB of memory: close other programs; loading the libraries takes "
-            "about 1.5 GiB."
+            f"QLoRA (4-bit, batch 2, 2,048 tokens) fits models up to about {fits[0]}; "
+            "`ftlab memory` works it out for one model."
+            if fits
+            else "This GPU is small: choose a model of 1B parameters or fewer, a batch of 1 and short texts."
         )
-    if disk_free_gib < 2:
-        notes.append(f"Only {disk_free_gib:.1f} GiB of disk left: checkpoints and model downloads may fail.")
+    if machine.precision == "fp16":
+        notes.append("This GPU has no bf16: train with fp16=True, bf16=False.")
+    if machine.ram_gib < 4:
+        short = f"Only {machine.ram_gib:.1f} GiB of memory"
+        notes.append(f"{short}: close other programs; loading the libraries takes about 1.5 GiB.")
+    if machine.disk_free_gib < 2:
+        notes.append(f"Only {machine.disk_free_gib:.1f} GiB of disk left: checkpoints and model downloads may fail.")
     return notes
 
 

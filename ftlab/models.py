@@ -14,6 +14,7 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 WEIGHT_PATTERNS = ("*.safetensors", "*.bin")
 FOUR_BIT_ENDINGS = ("", "-unsloth-bnb-4bit", "-bnb-4bit")  # how Unsloth names its 4-bit copies
 OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+YES = ("1", "true", "yes", "on")
 HUB_SECONDS = 6  # a name server that is down costs 5 before the next one is asked
 
 
@@ -34,72 +35,29 @@ class Model:
         return f"{self.name} ({self.params_b:g}B, {self.licence}{gated}): needs {self.needs}; {self.note}"
 
 
+LICENCE = "read the licence before you ship"
 # Parameters and licences: the models' own configuration files and cards, read 2026-11. `needs`: the weights
 # in 4 bits plus room for training at 2,048 tokens; a T4 has 15 GiB.
 CATALOGUE = (
     Model("nano", None, 0.0035, "see data/models/nano", False, "any CPU", "bundled, offline"),
-    Model(
-        "smollm2-135m",
-        "HuggingFaceTB/SmolLM2-135M-Instruct",
-        0.135,
-        "Apache-2.0",
-        False,
-        "a laptop CPU",
-        "a real chat model for laptops with network",
-    ),
+    Model("smollm2-135m", "HuggingFaceTB/SmolLM2-135M-Instruct", 0.135, "Apache-2.0", False, "a laptop CPU",
+          "a real chat model for laptops with network"),
     Model("qwen3-0.6b", "unsloth/Qwen3-0.6B", 0.60, "Apache-2.0", False, "4 GiB GPU", "the smallest Qwen3"),
     Model("qwen3-1.7b", "unsloth/Qwen3-1.7B", 1.72, "Apache-2.0", False, "6 GiB GPU", "small and quick"),
     Model("qwen3-4b", "unsloth/Qwen3-4B-Instruct-2507", 4.02, "Apache-2.0", False, "T4", "the T4 default"),
     Model("qwen3-8b", "unsloth/Qwen3-8B", 8.19, "Apache-2.0", False, "T4", "the largest comfortable on a T4"),
-    Model(
-        "qwen3-14b", "unsloth/Qwen3-14B", 14.77, "Apache-2.0", False, "T4, barely", "a 24 GiB card is better"
-    ),
-    Model(
-        "llama-3.2-1b",
-        "unsloth/Llama-3.2-1B-Instruct",
-        1.24,
-        "Llama 3.2 Community",
-        True,
-        "4 GiB GPU",
-        "read the licence before you ship",
-    ),
-    Model(
-        "llama-3.2-3b",
-        "unsloth/Llama-3.2-3B-Instruct",
-        3.21,
-        "Llama 3.2 Community",
-        True,
-        "8 GiB GPU",
-        "read the licence before you ship",
-    ),
-    Model(
-        "llama-3.1-8b",
-        "unsloth/Llama-3.1-8B-Instruct",
-        8.03,
-        "Llama 3.1 Community",
-        True,
-        "T4",
-        "read the licence before you ship",
-    ),
-    Model(
-        "phi-3.5-mini", "unsloth/Phi-3.5-mini-instruct", 3.82, "MIT", False, "6 GiB GPU", "small vocabulary"
-    ),
+    Model("qwen3-14b", "unsloth/Qwen3-14B", 14.77, "Apache-2.0", False, "T4, barely", "a 24 GiB card is better"),
+    Model("llama-3.2-1b", "unsloth/Llama-3.2-1B-Instruct", 1.24, "Llama 3.2 Community", True, "4 GiB GPU", LICENCE),
+    Model("llama-3.2-3b", "unsloth/Llama-3.2-3B-Instruct", 3.21, "Llama 3.2 Community", True, "8 GiB GPU", LICENCE),
+    Model("llama-3.1-8b", "unsloth/Llama-3.1-8B-Instruct", 8.03, "Llama 3.1 Community", True, "T4", LICENCE),
+    Model("phi-3.5-mini", "unsloth/Phi-3.5-mini-instruct", 3.82, "MIT", False, "6 GiB GPU", "small vocabulary"),
     Model("phi-4-mini", "unsloth/Phi-4-mini-instruct", 3.84, "MIT", False, "8 GiB GPU", "large vocabulary"),
     Model("gemma-3-1b", "unsloth/gemma-3-1b-it", 1.00, "Gemma", True, "4 GiB GPU", "many languages"),
     Model("gemma-3-4b", "unsloth/gemma-3-4b-it", 3.88, "Gemma", True, "8 GiB GPU", "many languages"),
-    Model(
-        "mistral-7b",
-        "unsloth/mistral-7b-v0.3",
-        7.25,
-        "Apache-2.0",
-        False,
-        "T4",
-        "a base model: it has not been trained to chat",
-    ),
-    Model(
-        "smollm3-3b", "unsloth/SmolLM3-3B", 3.08, "Apache-2.0", False, "8 GiB GPU", "training data published"
-    ),
-)
+    Model("mistral-7b", "unsloth/mistral-7b-v0.3", 7.25, "Apache-2.0", False, "T4",
+          "a base model: it has not been trained to chat"),
+    Model("smollm3-3b", "unsloth/SmolLM3-3B", 3.08, "Apache-2.0", False, "8 GiB GPU", "training data published"),
+)  # fmt: skip
 
 
 def resolve(name: str | Path) -> str:
@@ -213,14 +171,12 @@ def check_folder(folder: Path) -> str:
             f"{folder} holds a LoRA adapter, not a whole model. Merge it first "
             "(save_pretrained_merged), or load its base model and add the adapter."
         )
-    missing = []
-    if not (folder / "config.json").exists():
-        missing.append("config.json")
-    if not any((folder / file).exists() for file in TOKENIZER_FILES):
-        missing.append("a tokenizer (tokenizer.json)")
-    if not has_weights(folder):
-        missing.append("weights (*.safetensors)")
-    if missing:
+    found = {
+        "config.json": (folder / "config.json").exists(),
+        "a tokenizer (tokenizer.json)": any((folder / file).exists() for file in TOKENIZER_FILES),
+        "weights (*.safetensors)": has_weights(folder),
+    }
+    if missing := [part for part, is_there in found.items() if not is_there]:
         raise ModelError(
             f"{folder} is not a complete model; missing: {', '.join(missing)}. Save the model and its "
             "tokenizer there with save_pretrained, or name another folder."
@@ -264,7 +220,5 @@ def is_offline() -> bool:
 
 def offline_reason() -> str:
     """The variable that switches the hub off, as NAME=value; empty when none does."""
-    for name in OFFLINE_VARIABLES:
-        if os.environ.get(name, "").lower() in {"1", "true", "yes", "on"}:
-            return f"{name}={os.environ[name]}"
-    return ""
+    values = {name: os.environ.get(name, "") for name in OFFLINE_VARIABLES}
+    return next((f"{name}={value}" for name, value in values.items() if value.lower() in YES), "")

@@ -43,14 +43,17 @@ def test_repr_and_html_show_every_fact():
     assert "<li>a note</li>" in machine._repr_html_()
 
 
-def advice(gpu="T4", vram_gib=T4_GIB, ram_gib=12.0, disk_free_gib=50.0, chosen="fp16", four_bit=FOUR_BIT):
-    return " ".join(hardware.advise(gpu, vram_gib, ram_gib, disk_free_gib, chosen, four_bit))
+T4 = hardware.Machine("T4", T4_GIB, "a CPU", 2, 12.0, 50.0, "fp16", FOUR_BIT, {}, False)
+
+
+def advice(**changes):
+    return " ".join(hardware.advise(replace(T4, **changes)))
 
 
 def test_advice_for_gpus():
     assert "up to about 14B" in advice()
     assert "fp16=True" in advice()
-    assert "fp16=True" not in advice(chosen="bf16")
+    assert "fp16=True" not in advice(precision="bf16")
     assert "up to about 8B" in advice(vram_gib=10.0)
     assert "small" in advice(vram_gib=SMALL_GIB)
     without_four_bit = advice(four_bit=hardware.FourBit(False, "missing"))
@@ -80,7 +83,7 @@ def test_a_gpu_that_torch_cannot_use_is_explained(monkeypatch, mps, driver, cuda
 
 
 def test_advice_for_a_cpu_and_for_shortages():
-    assert "No GPU" in advice(gpu=None, vram_gib=None, chosen="fp32")
+    assert "No GPU" in advice(gpu=None, vram_gib=None, precision="fp32")
     assert "close other programs" in advice(ram_gib=2.0)
     assert "disk" in advice(disk_free_gib=1.0)
     assert "close other programs" not in advice()
