@@ -9,15 +9,15 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftlab.checks import duplicates
 from ftlab.checks.duplicates import duplicates_to_drop, find_duplicates, find_leaks
+from ftlab.data import similar
 from ftlab.data.schema import Row, check_chat
-from ftlab.data.similar import clusters, normalise
+from ftlab.data.similar import clusters, exchange, normalise, split_words
 from ftlab.errors import DataError
 
 ROOT = Path(__file__).parents[1]
@@ -169,7 +169,7 @@ def test_the_same_answer_written_otherwise_is_no_contradiction(first, second):
         ('{"a": {"b": 1}}', '{"a": {"b": 2}}', "a.b: 1 there, 2 here"),
         ('{"a": 1}', '{"a": "1"}', 'a: 1 there, "1" here'),
         ('{"a": 1}', '{"a": 1, "b": null}', "b: nothing there, null here"),
-        ("Yes.", "No.", "text: yes. there, no. here"),
+        ("Yes.", "No.", 'text: "yes." there, "no." here'),
         ('{"a": 1', '{"a": 2', "text: "),
     ],
 )
@@ -392,10 +392,108 @@ def test_the_threshold_moves_what_counts_and_must_make_sense():
         find_leaks([], [], ngram=1)
 
 
-def test_scripts_without_spaces_are_compared_by_character():
-    text = "我的包裹已经九天了还没有到请告诉我它现在在哪里谢谢"
-    assert found(chat(text), chat(text.replace("谢谢", "多谢"))) == [("near_duplicate", 2)]
-    assert found(chat(text), chat("请问你们店里还有这种红色的台灯卖吗我想买两个")) == []
+CHINESE = "我的包裹已经九天了还没有到请告诉我它现在在哪里谢谢"
+JAPANESE = "先週の月曜日に注文した荷物がまだ届きません。いつ届くか教えてください。とても急いでいます。"
+THAI = "สวัสดีค่ะ ฉันสั่งซื้อโคมไฟสีแดงเมื่อสัปดาห์ที่แล้ว แต่ยังไม่ได้รับสินค้าเลย กรุณาตรวจสอบให้ด้วย"
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new", "other"),
+    [
+        (CHINESE, "谢谢", "多谢", "请问你们店里还有这种红色的台灯卖吗我想买两个"),
+        (THAI, "สีแดง", "สีดำ", "ร้านของคุณเปิดกี่โมงในวันอาทิตย์ และมีที่จอดรถสำหรับลูกค้าหรือไม่"),
+        (JAPANESE, "急いで", "困って", "このランプは赤い色もありますか"),
+    ],
+)
+def test_scripts_without_spaces_are_compared_by_letters(text, old, new, other):
+    assert found(chat(text), chat(text.replace(old, new))) == [("near_duplicate", 2)]
+    assert found(chat(text), chat(other)) == []
+
+
+# two texts that differ in the marks of one word only, which makes it another word: fruit and flower; who and what ...
+MARKS = {
+    "Hindi": ("मुझे फल दीजिए", "मुझे फूल दीजिए"),
+    "Marathi": ("ती बोलते", "ती बोलती"),
+    "Tamil": ("எனக்கு கல் வேண்டும்", "எனக்கு கால் வேண்டும்"),
+    "Bengali": ("আমার দিন চাই", "আমার দান চাই"),
+    "Arabic": ("مَا مَعْنَى عِلْم", "مَا مَعْنَى عَلَم"),
+    "Hebrew": ("מה זה סֵפֶר", "מה זה סַפָּר"),
+    "Thai": ("นี่คือเสือ", "นี่คือเสื้อ"),
+    "Latin": ("what is a m\u0331r", "what is a m\u0332r"),
+}
+
+
+@pytest.mark.parametrize("script", MARKS)
+def test_a_vowel_sign_or_a_point_makes_another_word(script):
+    one, other = MARKS[script]
+    assert found(chat(one, label()), chat(other, label(tone="furious"))) == []
+    assert find_leaks(place(chat(one)), place(chat(other), file="test.jsonl")) == []
+    spaced = one.replace(" ", "  ")
+    assert [code for code, _ in found(chat(one, label()), chat(spaced + "!", label(tone="furious")))] == [
+        "near_contradiction"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("हिन्दी में काम", ["हिन्दी", "में", "काम"]),
+        ("தமிழ் மொழி", ["தமிழ்", "மொழி"]),
+        ("كَتَبَ الوَلَدُ", ["كَتَبَ", "الوَلَدُ"]),
+        ("می\u200cخواهم بروم", ["میخواهم", "بروم"]),  # a joiner does not end a word
+        ("ශ්\u200dරී ලංකා", ["ශ්රී", "ලංකා"]),
+        ("我的包裹", ["我", "的", "包", "裹"]),
+        ("สินค้า", ["สินค้", "นค้า"]),
+        ("ฉันรัก", ["ฉันรั", "นรัก"]),
+        ("C++ and C# or c?", ["c", "+", "+", "and", "c#", "or", "c"]),
+        ("3 - 5, well-known", ["3", "-", "5", "well", "known"]),
+        ("caf\u00e9 \U0001f642 1/2", ["caf\u00e9", "\U0001f642", "1", "/", "2"]),
+    ],
+)
+def test_words_of_any_script(text, words):
+    assert split_words(normalise(text)) == words or text.isascii() and split_words(text) == words
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("What is 7 + 5?", "What is 7 - 5?"),
+        ("What is C++?", "What is C#?"),
+        ("6 * 2", "6 / 2"),
+        ("I am \U0001f642", "I am \U0001f622"),
+        ("Is 5 > 3?", "Is 5 < 3?"),
+    ],
+)
+def test_a_sign_that_changes_the_meaning_makes_another_input(one, other):
+    assert "near_contradiction" not in {code for code, _ in found(chat(one, "Yes."), chat(other, "No."))}
+
+
+# preference pairs and rated answers
+
+
+def pair(text, chosen, rejected):
+    return chat(text, chosen) | {"rejected": [{"role": "assistant", "content": rejected}]}
+
+
+def test_several_rejected_answers_for_one_choice_are_no_duplicates():
+    rows = [pair(LATE, "Sorry, we look into it.", worse) for worse in ("No.", "Why?", "So what?")]
+    assert found(*rows) == []
+    assert duplicates_to_drop(place(*rows)) == []
+    assert found(*rows, rows[1]) == [("exact_duplicate", 4)]
+    assert found(rows[0], pair(LATE, "We look into it.", "No.")) == []  # two good answers do not contradict
+    assert found(rows[0], pair(LATE.upper(), "Sorry, we look into it.", "no.")) == [("near_duplicate", 2)]
+
+
+def test_a_pair_turned_round_contradicts():
+    assert found(pair(LATE, "Sorry.", "No."), pair(LATE, "No.", "Sorry.")) == [("contradiction", 2)]
+    assert found(pair(LATE, "Sorry.", "No."), pair(LATE.upper(), "No.", "Sorry.")) == [("near_contradiction", 2)]
+
+
+def test_rated_answers_contradict_only_where_one_answer_is_good_and_bad():
+    good, bad = (chat(LATE, "Sorry.") | {"label": label} for label in (True, False))
+    assert found(good, chat(LATE, "So what?") | {"label": False}) == []
+    assert found(good, bad) == [("contradiction", 2)]
+    assert duplicates_to_drop(place(good, bad)) == []
 
 
 # big clusters
@@ -405,21 +503,22 @@ def template(count, start=0):
     return [chat(f"{LATE} Please answer to Sam, box {number}.") for number in range(start, start + count)]
 
 
-def test_work_and_findings_of_one_big_cluster_grow_with_its_rows(monkeypatch):
-    compared = []
-    jaccard = duplicates._jaccard
-    monkeypatch.setattr(duplicates, "_jaccard", lambda a, b: compared.append(1) or jaccard(a, b))
-    work = {}
+@pytest.fixture
+def compared(monkeypatch):
+    """Every pair of sets that was compared exactly."""
+    pairs, jaccard = [], similar.jaccard
+    monkeypatch.setattr(similar, "jaccard", lambda a, b: pairs.append((frozenset(a), frozenset(b))) or jaccard(a, b))
+    return pairs
+
+
+def test_work_and_findings_of_one_big_cluster_grow_with_its_rows(compared):
     for count in (300, 600, 1200):
         compared.clear()
         assert len(find_duplicates(place(*template(count)))) == count - 1
-        work[count] = len(compared)
-    most = duplicates.MAX_PARTNERS * len(duplicates._bands(0.8))
-    assert all(count / 2 < work[count] <= most * count for count in work)
-    assert work[1200] < 2.5 * work[600] < 6.25 * work[300]
+        assert count / 2 < len(compared) <= 3 * count
     compared.clear()
     assert len(find_leaks(place(*template(600)), place(*template(300, start=5000)))) == 600
-    assert len(compared) <= most * 600
+    assert len(compared) <= 3 * 600
 
 
 def test_a_cluster_of_one_input_with_two_answers_says_so_once():
@@ -429,64 +528,62 @@ def test_a_cluster_of_one_input_with_two_answers_says_so_once():
     assert [finding.line for finding in findings if finding.code == "contradiction"] == [51]
 
 
-def test_rows_just_below_the_threshold_are_compared_a_bounded_number_of_times(monkeypatch):
-    compared = []
-    jaccard = duplicates._jaccard
-    monkeypatch.setattr(
-        duplicates, "_jaccard", lambda a, b: compared.append((frozenset(a), frozenset(b))) or jaccard(a, b)
-    )
-    rng, words = random.Random(6), vocabulary(6)
-    base = words[:40]
-    texts = []
-    for _ in range(400):  # any two differ in four words of forty: similarity about 0.73
-        text = list(base)
-        for spot in rng.sample(range(40), 2):
+def alike(count, changed, seed=6):
+    """Texts of 40 words, any two of which differ in up to twice `changed` words."""
+    rng, words = random.Random(seed), vocabulary(seed)
+    texts = [list(words[:40]) for _ in range(count)]
+    for text in texts:
+        for spot in rng.sample(range(40), changed):
             text[spot] = rng.choice(words)
-        texts.append(" ".join(text))
-    find_duplicates(place(*map(chat, texts)), threshold=0.85)
-    assert 400 < len(compared) <= duplicates.MAX_PARTNERS * len(duplicates._bands(0.85)) * 400
+    return [" ".join(text) for text in texts]
+
+
+def test_rows_just_below_the_threshold_are_compared_a_bounded_number_of_times_and_it_is_said(compared, monkeypatch):
+    monkeypatch.setattr(similar, "MAX_ALIKE", 20)
+    texts = alike(400, changed=2)  # any two have a similarity of about 0.73
+    findings = find_duplicates(place(*map(chat, texts)), threshold=0.85)
+    assert 400 < len(compared) < 400 * 60  # a text may meet 20 in each of its bands
     assert len(set(compared)) == len(compared)  # no pair twice
+    (crowded,) = (finding for finding in findings if finding.code == "crowded")
+    assert crowded.severity == "info"
+    assert 100 < int(crowded.message.split()[0]) < 400
+    compared.clear()
+    monkeypatch.setattr(similar, "MAX_ALIKE", 500)
+    assert {finding.code for finding in find_duplicates(place(*map(chat, texts)), threshold=0.85)} <= {"near_duplicate"}
 
 
 WORDS = st.sampled_from(["parcel", "pacrel", "parcels", "kettle", "ketle", "kettel", "now", "not", "195925", "lamp"])
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.lists(WORDS, max_size=4), min_size=1, max_size=12, unique_by=tuple), st.data())
-def test_typos_are_what_a_comparison_of_all_pairs_finds(texts, data):
+@given(st.lists(st.lists(WORDS, min_size=1, max_size=4), min_size=1, max_size=12, unique_by=tuple))
+def test_typos_are_what_a_comparison_of_all_pairs_finds(texts):
     """In groups of up to MAX_PARTNERS + 1 texts; of larger ones the neighbours in the alphabet are compared."""
-    hashes = duplicates._Hashes()
-    words = duplicates._words(texts, hashes)
-    masked = data.draw(st.sets(st.integers(0, max(0, len(words.flat) - 1)), max_size=3 if len(words.flat) else 0))
-    starts, flat = words.starts.tolist(), [word for text in texts for word in text]
-    flat = ["#" if place in masked else word for place, word in enumerate(flat)]
-    shown = [flat[start:end] for start, end in pairwise(starts)]
     expected, crowds = set(), Counter()
-    for here, text in enumerate(shown):
-        for place, word in enumerate(text):
-            open_at = (*text[:place], None, *text[place + 1 :])
-            crowds[open_at] += len(word) >= 5 and word.isalpha()
+    for here, text in enumerate(texts):
+        for at, word in enumerate(text):
+            crowds[(*text[:at], None, *text[at + 1 :])] += len(word) >= 5 and word.isalpha()
         for there in range(here):
-            expected |= {(there, here)} if duplicates._one_typo(text, shown[there]) else set()
-    found = duplicates._typos(
-        np.arange(len(texts)), words, np.array(sorted(masked), int), {value: word for word, value in hashes.items()}
-    )
-    found = {(min(pair), max(pair)) for pair in found}
+            pairs = [pair for pair in zip(text, texts[there], strict=False) if pair[0] != pair[1]]
+            if len(text) == len(texts[there]) and len(pairs) == 1 and is_typo(*pairs[0]):
+                expected.add((there, here))
+    chats = {index: exchange(chat(" ".join(text))) for index, text in enumerate(texts)}
+    found = {(min(pair), max(pair)) for pair in duplicates._typos(chats)}
     assert found <= expected
     if max(crowds.values(), default=0) <= duplicates.MAX_PARTNERS + 1:
         assert found == expected
 
 
-def test_lengths_of_all_texts_are_counted_a_bounded_number_of_times(monkeypatch):
-    """Once a text would be the square of the work."""
-    counted, diff = [], np.diff
-    monkeypatch.setattr(duplicates.np, "diff", lambda values: counted.append(len(values)) or diff(values))
-    work = {}
-    for count in (100, 200, 400):
-        counted.clear()
-        find_duplicates(place(*template(count)))
-        work[count] = sum(counted)
-    assert work[400] < 2.5 * work[200] < 6.25 * work[100]
+def is_typo(a, b):
+    """Spelt out: one letter left out, put in, changed or swapped with its neighbour, the first one left alone."""
+
+    def mistyped(word):
+        for i in range(1, len(word)):
+            yield word[:i] + word[i + 1 :]
+            yield word[:i] + word[i + 1 : i + 2] + word[i] + word[i + 2 :]
+            yield from (word[:i] + letter + word[i + 1 :] for letter in "abcdefghijklmnopqrstuvwxyz")
+
+    return min(map(len, (a, b))) >= 5 and (a + b).isalpha() and (a in mistyped(b) or b in mistyped(a))
 
 
 def test_clusters_are_groups_of_rows_largest_first():

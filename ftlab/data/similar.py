@@ -10,7 +10,7 @@ import json
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, lru_cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -26,8 +26,8 @@ INVISIBLE = dict.fromkeys([0xAD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF])
 # scripts without spaces between words: Chinese and Japanese; Thai, Lao, Myanmar and Khmer, which are written in letters
 HAN_KANA = "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 UNSPACED = "\u0e01-\u0e4e\u0e80-\u0ece\u1000-\u109f\u1780-\u17d3"
-PIECE = 4  # letters of UNSPACED that stand for a word
-ASCII_WORD = re.compile(r"(?<![a-z0-9])[a-z]#|[a-z0-9]+|[+*/%=<>^$]|(?<![^\s(])-(?=\s?\d)")
+PIECE = 3  # letters of UNSPACED that stand for a word
+ASCII_WORD = re.compile(r"[a-z0-9]+(?:(?<![a-z0-9]{2})#)?|[+*/%=<>^$]|-(?=\s?\d)(?<![^\s(]-)")  # 10, c#, +, -
 
 
 class Exchange(NamedTuple):
@@ -38,6 +38,8 @@ class Exchange(NamedTuple):
     answer: str
     text_field: str
     answer_field: str
+    rejected: str | None  # the worse answer of a preference pair
+    label: bool | None  # of an unpaired (KTO) row: whether the answer is a good one
 
 
 def exchange(data: dict) -> Exchange:
@@ -53,6 +55,8 @@ def exchange(data: dict) -> Exchange:
         "" if last is None else turn_text(turns[last]),
         content_field(asked[-1]) if asked else "messages",
         "messages" if last is None else content_field(last),
+        turn_text(data["rejected"][-1]) if data.get("rejected") else None,
+        data["label"] if isinstance(data.get("label"), bool) else None,
     )
 
 
@@ -63,9 +67,7 @@ def turn_text(turn: dict) -> str:
     return f"{text} {as_json(calls)}" if calls else text
 
 
-def as_json(value) -> str:
-    """A value as JSON text that does not depend on the order of keys."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+as_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str).encode  # whatever the order of keys
 
 
 # words
@@ -83,7 +85,7 @@ def split_words(text: str) -> list[str]:
     """The words of a text in lower case, in any script; signs that change a meaning (+, <, C#, an emoji) are words.
 
     A vowel sign or point (Unicode category M) belongs to its letter: Python's own \\w cuts Hindi and Arabic words
-    there. Of scripts without spaces each Chinese or Japanese sign counts as a word, and each four letters in a row.
+    there. Of scripts without spaces each Chinese or Japanese sign counts as a word, and each three letters in a row.
     """
     text = text.casefold()
     if text.isascii():
@@ -155,40 +157,42 @@ def find_similar(
         raise DataError(f"threshold is {threshold!r}; it must be above 0 and at most 1, such as 0.8")
     slots, bands = _bands(threshold)
     least = threshold - 4 * (threshold * (1 - threshold) / slots) ** 0.5 - 1e-9  # four standard errors below
-    index, signatures = RMinHashLSH(threshold, slots, bands), _signatures(texts, slots)
-    sets = lru_cache(maxsize=8192)(lambda place: shingles(texts[place]))
-    kept, kept_sets, left_out, nearest = signatures, sets, [], {}
-    if others is not None:
-        kept, kept_sets = _signatures(others, slots), lru_cache(maxsize=8192)(lambda place: shingles(others[place]))
-        for there, signature in kept.items():
-            _keep(index, there, signature, index.query(signature), left_out)
-    for here, signature in signatures.items():
+    index, kept, left_out, nearest = RMinHashLSH(threshold, slots, bands), {}, [], {}
+
+    def keep(place, signature, near):
+        if len(near) < MAX_ALIKE:
+            index.insert(place, signature)
+            kept[place] = signature
+        else:
+            left_out.append(place)
+
+    for there, signature, _ in _signed(others or (), slots):
+        keep(there, signature, index.query(signature))
+    partners = texts if others is None else others
+    partner_set = lru_cache(maxsize=8192)(lambda place: shingles(partners[place]))
+    for here, signature, words in _signed(texts, slots):
         near = sorted(index.query(signature))
         for there in near:
             if signature.jaccard(kept[there]) < least:
                 continue
-            similarity = jaccard(sets(here), kept_sets(there))
+            similarity = jaccard(words, partner_set(there))
             if similarity >= threshold and is_pair(here, there):
                 nearest[here] = there, similarity
                 break
         if others is None:
-            _keep(index, here, signature, near, left_out)
+            keep(here, signature, near)
     return Similar(nearest, left_out)
 
 
-def _keep(index, place, signature, near, left_out) -> None:
-    if len(near) < MAX_ALIKE:
-        index.insert(place, signature)
-    else:
-        left_out.append(place)
-
-
-def _signatures(texts, slots: int) -> dict:
-    """The MinHash signature of each text that has a word."""
+def _signed(texts, slots: int, block: int = 1000) -> Iterator[tuple[int, object, set[str]]]:
+    """Yield (place, MinHash signature, shingles) of each text that has a word."""
     from rensa import RMinHash
 
-    filled = [place for place, text in enumerate(texts) if split_words(text)]
-    return dict(zip(filled, RMinHash.from_token_sets((shingles(texts[i]) for i in filled), slots, SEED), strict=True))
+    for start in range(0, len(texts), block):
+        sets = {place: shingles(text) for place, text in enumerate(texts[start : start + block], start)}
+        sets = {place: words for place, words in sets.items() if words}
+        signatures = RMinHash.from_token_sets(sets.values(), slots, SEED)
+        yield from zip(sets, signatures, sets.values(), strict=True)
 
 
 def _bands(threshold: float) -> tuple[int, int]:
