@@ -41,8 +41,7 @@ CODES = {
     ),
     "crowded": (
         "info",
-        "{} rows share much text with hundreds of others, so later ones were not compared with them; check again "
-        + "without what all have in common, such as a long instruction in the user turns",
+        "{} rows share so much with hundreds that later ones were not compared with them; leave out what all share",
     ),
     "leak_exact": ("error", "has the input of {} of the evaluation set; drop the row, or the score measures memory"),
     "leak_near": (
