@@ -39,7 +39,7 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
     or FTLAB_HOME/<name> (default runs/<name>). What an earlier run left there stops this one; with `force` it is moved
     to old/ there.
     """
-    say = say_time if progress else say_nothing
+    say = say_time if progress else lambda text: None
     recipe = load_recipe(path)
     data_sha256 = recipe.data_sha256  # now: a file may change while the run is on
     folder = Path(out or ftlab.home() / recipe.name)
@@ -62,16 +62,14 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
     prompts = find_prompts(recipe, model, tokenizer, data, settings, say)
     linear = or_say(say, "no linear classifier", train_linear, data.train.rows, data.schema) if data.schema else None
 
-    systems = {}  # the answers of each to each test set, in the order of the report
+    systems, tests, test = {}, data.tests, {"test": data.tests["test"]}  # by system, in the order of the report
     if linear:
-        systems["linear"] = answer_parts("linear", data.tests, partial(ask_linear, linear), folder, say)
-    just_test = {"test": data.tests["test"]}
-    systems["base"] = answer_parts("base", just_test, partial(ask, model, tokenizer, settings), folder, say)
+        systems["linear"] = answer_sets("linear", tests, lambda rows: linear.answer(inputs_of(rows)), folder, say)
+    systems["base"] = answer_sets("base", test, partial(ask, model, tokenizer, settings), folder, say)
     for name, prompt in prompts.best.items():
-        asked = partial(ask_prompted, model, tokenizer, settings, prompt)
-        if name == "constrained":
-            asked = partial(ask_held, model, tokenizer, settings, prompt, prompts.fields)
-        systems[name] = answer_parts(name, data.tests, asked, folder, say)
+        fields = prompts.fields if name == "constrained" else None
+        asked = partial(ask, model, tokenizer, settings, prompt=prompt, fields=fields)
+        systems[name] = answer_sets(name, tests, asked, folder, say)
     before = ask_probe("base", model, tokenizer, data.probe, settings, folder, say)
 
     say("training")
@@ -81,7 +79,7 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
     tuned.save_pretrained(folder / "adapter")
     tokenizer.save_pretrained(folder / "adapter")
     asked = partial(ask, tuned, tokenizer, settings)
-    systems["fine_tuned"] = answer_parts("fine_tuned", data.tests, asked, folder, say)
+    systems["fine_tuned"] = answer_sets("fine_tuned", tests, asked, folder, say)
     after = ask_probe("fine_tuned", tuned, tokenizer, data.probe, settings, folder, say)
 
     report = replace(
@@ -102,10 +100,6 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
 def say_time(text: str) -> None:
     """Print what begins now, with the time."""
     print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
-
-
-def say_nothing(text: str) -> None:
-    """For a run whose output is read by a machine."""
 
 
 def or_say(say, what: str, make, *arguments):
@@ -151,34 +145,22 @@ def find_prompts(recipe: Recipe, model, tokenizer, data: Data, settings: dict, s
     return Prompts(best, tried, fields)
 
 
-def answer_parts(name: str, parts: dict[str, Part], ask: Callable, folder: Path, say) -> dict[str, Generations]:
+def answer_sets(name: str, parts: dict[str, Part], answer: Callable, folder: Path, say) -> dict[str, Generations]:
     """A system's answers to each set; they are written as they come, so that a broken run leaves them."""
     answers = {}
-    for part, rows in ((part, each.rows) for part, each in parts.items()):
+    for part, each in parts.items():
         say(f"{name} on {part}")
-        answers[part] = ask(rows)
-        write_predictions(folder / "predictions" / f"{part}.{name}.jsonl", rows, answers[part].texts)
+        answers[part] = answer(each.rows)
+        write_predictions(folder / "predictions" / f"{part}.{name}.jsonl", each.rows, answers[part].texts)
     return answers
 
 
-def ask(model, tokenizer, settings: dict, rows: Sequence[dict]) -> Generations:
-    """The chats as they stand in the rows."""
-    return generate(model, tokenizer, [row["messages"][:-1] for row in rows], **settings)
-
-
-def ask_prompted(model, tokenizer, settings: dict, prompt: Prompt, rows: Sequence[dict]) -> Generations:
-    """The inputs of the rows, put with a prompt."""
-    return generate(model, tokenizer, [prompt.messages(text) for text in inputs_of(rows)], **settings)
-
-
-def ask_held(model, tokenizer, settings: dict, prompt: Prompt, fields: dict, rows: Sequence[dict]) -> Generations:
-    """The inputs of the rows with a prompt, answers held to the values of `fields`."""
-    return choose_records(model, tokenizer, prompt, inputs_of(rows), fields, progress=settings["progress"])
-
-
-def ask_linear(linear, rows: Sequence[dict]) -> Generations:
-    """The inputs of the rows, put to the linear classifier."""
-    return linear.answer(inputs_of(rows))
+def ask(model, tokenizer, settings: dict, rows: Sequence[dict], prompt: Prompt | None = None, fields=None):
+    """Answers to the rows as they ask, or put with a prompt; with `fields`, held to the values that they may have."""
+    if fields:
+        return choose_records(model, tokenizer, prompt, inputs_of(rows), fields, progress=settings["progress"])
+    chats = [prompt.messages(text) for text in inputs_of(rows)] if prompt else [row["messages"][:-1] for row in rows]
+    return generate(model, tokenizer, chats, **settings)
 
 
 def ask_probe(name: str, model, tokenizer, probe: Part, settings: dict, folder: Path, say) -> list[str]:

@@ -12,7 +12,6 @@ from ftlab.errors import DataError
 from ftlab.evaluation.metrics import (
     compare_files,
     exact_text,
-    macro_f1,
     parse_record,
     parse_repaired,
     read_schema,
@@ -160,23 +159,6 @@ def test_unusable_scoring(predictions, references, message):
 def test_unknown_field_and_bad_schema():
     with pytest.raises(DataError, match="none of the fields colour"):
         score_records([RIGHT], [GOLD], fields=["colour"])
-
-
-def test_macro_f1_by_hand():
-    answers = ["a", "b", "b", "b"]
-    predictions = [json.dumps({"x": answer}) for answer in answers]
-    references = [{"x": "a"}, {"x": "a"}, {"x": "b"}, {"x": "b"}]
-    # a: precision 1, recall 1/2, F1 2/3; b: precision 2/3, recall 1, F1 4/5
-    assert macro_f1(score_records(predictions, references), "x") == pytest.approx((2 / 3 + 4 / 5) / 2)
-
-
-def test_macro_f1_counts_invalid_and_missing_against_recall():
-    references = [{"x": "a", "y": 0}, {"x": "a", "y": 0}, {"x": "b", "y": 0}, {"x": None, "y": 0}]
-    predictions = ['{"x": "a"}', "a", '{"x": "b"}', "{}"]
-    # a: one of two found, F1 2/3; b: 1; null: key missing, F1 0
-    assert macro_f1(score_records(predictions, references), "x") == pytest.approx((2 / 3 + 1 + 0) / 3)
-    with pytest.raises(DataError, match="choose one of x, y"):
-        macro_f1(score_records(predictions, references), "z")
 
 
 def test_exact_text():

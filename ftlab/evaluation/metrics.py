@@ -20,7 +20,6 @@ from ftlab.evaluation.statistics import Comparison, Interval, compare, interval_
 METRICS = ("exact_match", "field_accuracy", "valid_json")
 # in front of an answer; some templates write <think> into the prompt, so that the answer holds only its end
 THOUGHT = re.compile(r"\A\s*(?:<think>.*?|(?:(?!<think>).)*)</think>\s*", re.DOTALL)
-INVALID, MISSING = "(invalid JSON)", "(missing)"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -159,25 +158,6 @@ def read_schema(path: str | Path) -> dict:
     return schema
 
 
-def macro_f1(scores: RecordScores, field: str) -> float:
-    """F1 averaged over the values that the references have for a field, each with the same weight.
-
-    Invalid JSON and a missing key count as predictions of a class of their own, which no reference has: they
-    cost recall, but do not enter the average as a class.
-    """
-    from sklearn.metrics import f1_score
-
-    pairs = [
-        (_label(reference[field]), INVALID if record is None else _label(record.get(field, MISSING)))
-        for record, reference in zip(scores.predicted, scores.references, strict=True)
-        if field in reference
-    ]
-    if not pairs:
-        raise DataError(f"no reference has a field {field!r}: choose one of {', '.join(scores.fields)}")
-    truth, predicted = zip(*pairs, strict=True)
-    return float(f1_score(truth, predicted, labels=sorted(set(truth)), average="macro", zero_division=0))
-
-
 def plain_answer(text: str) -> str:
     """A probe's answer without outer spaces, case and a full stop at the end."""
     return text.strip().casefold().removesuffix(".").rstrip()
@@ -278,10 +258,6 @@ def _valid_schema(records, schema):
     kind.check_schema(schema)
     validator = kind(schema)
     return np.array([record is not None and validator.is_valid(record) for record in records], dtype=float)
-
-
-def _label(value) -> str:
-    return value if value == MISSING else json.dumps(value, sort_keys=True)
 
 
 def _score(prediction, reference, metric) -> float:

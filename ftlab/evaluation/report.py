@@ -20,7 +20,6 @@ from ftlab.evaluation.statistics import Comparison, Interval
 from ftlab.files import refuse_existing, whole_file
 
 WRONG = "✗"  # in front of what differs from the reference: a sign, not a colour alone
-NONE = "–"
 
 
 @dataclass(frozen=True)
@@ -128,71 +127,49 @@ class Report:
 
 @cache
 def page_template():
-    """The template of the page, with the ways it writes numbers and names."""
+    """The template of the page, with the ways it writes names and numbers."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
-    )
-    environment.filters |= {
-        "readable": readable_name, "points": points, "percent": percent, "example_table": example_table,
-    }  # fmt: skip
+    folder = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(loader=folder, autoescape=True, undefined=StrictUndefined)
+    environment.filters |= {"readable": _readable, "points": _points, "percent": _percent}
+    environment.filters |= {"example_table": example_table, "by_system": by_system}
     return environment.get_template("report.html.j2")
 
 
 def page_values(report: Report) -> dict:
-    """What the template shows: the report, its tables as lists of texts, and functions that draw its figures."""
-    metric = report.gate.bars.metric
+    """What the template shows beside the report itself: figures, and what does not stand in it ready for a table."""
+    from ftlab.plots import loss_alt, loss_figure, systems_alt, systems_figure
+
+    metric, log = report.gate.bars.metric, list(report.training.get("log") or ())
+    seen = {name: system.metrics[metric] for name, system in report.systems.items() if metric in system.metrics}
+    formats = {"minutes": ".1f", "final_loss": ".3f", "final_eval_loss": ".3f", "peak_memory_gib": ".2f"}
     return {
         "report": report,
         "only_summary": False,
         "metric": metric,
         "wrong": WRONG,
         "systems_table": systems_table(report.systems),
-        "systems_figure": lambda: draw_systems(report, metric),
-        "loss_figure": lambda: draw_loss(list(report.training["log"])),
-        "rivals": [[name, percent(seen.a), points(seen), seen.n] for name, seen in report.rivals.items()],
-        "fields": by_system({name: system.fields for name, system in report.systems.items()}),
-        "slices": by_system({name: system.slices for name, system in report.systems.items()}),
-        "training": training_rows(report.training),
-        "probes": [
-            [name, percent(seen.a), percent(seen.b), points(seen), seen.n] for name, seen in report.probes.items()
+        "systems_figure": _figure(systems_figure(seen, report.bar, metric), systems_alt(seen, report.bar, metric)),
+        "loss_figure": _figure(loss_figure(log), loss_alt(log)) if log else "",
+        "rivals": [[name, _percent(seen.a), _points(seen), seen.n] for name, seen in report.rivals.items()],
+        "probes": [[k, _percent(seen.a), _percent(seen.b), _points(seen), seen.n] for k, seen in report.probes.items()],
+        "training": [
+            [_readable(key), _number(value, formats.get(key, ""))]
+            for key, value in report.training.items()
+            if key != "log" and value is not None
         ],
         "prompts": [
             [
                 row.get("name", ""),
-                readable_name(row.get("kind", "")),
-                shown_or_none(row.get(metric, row.get("field_accuracy"))),
-                number(row.get("tokens_per_call"), ".0f"),
+                _readable(row.get("kind", "")),
+                _shown(row.get(metric, row.get("field_accuracy"))),
+                _number(row.get("tokens_per_call"), ".0f"),
             ]
             for row in report.prompt_search
         ],
-        "used_prompts": {name: system.prompt for name, system in report.systems.items() if system.prompt},
-        "origin": origin_rows(report),
+        "versions": ", ".join(f"{name} {version}" for name, version in report.versions.items()),
     }
-
-
-def draw_systems(report: Report, metric: str):
-    """The figure of the systems as HTML."""
-    from ftlab.plots import systems_alt, systems_figure
-
-    seen = {name: system.metrics[metric] for name, system in report.systems.items() if metric in system.metrics}
-    return _figure(systems_figure(seen, report.bar, metric), systems_alt(seen, report.bar, metric))
-
-
-def draw_loss(log: list[dict]):
-    """The figure of the losses as HTML."""
-    from ftlab.plots import loss_alt, loss_figure
-
-    return _figure(loss_figure(log), loss_alt(log))
-
-
-def _figure(fig, alt):
-    from markupsafe import Markup
-
-    from ftlab.plots import figure_bundle
-
-    return Markup(f"<figure>{figure_bundle(fig, alt)[0]['text/html']}</figure>")
 
 
 def systems_table(systems: dict[str, SystemResult]) -> tuple[list[str], list[list[str]]]:
@@ -200,44 +177,22 @@ def systems_table(systems: dict[str, SystemResult]) -> tuple[list[str], list[lis
     metrics = list(dict.fromkeys(name for system in systems.values() for name in system.metrics))
     rows = [
         [
-            readable_name(name),
-            *(shown_or_none(system.metrics.get(metric)) for metric in metrics),
-            number(system.tokens_per_call, ".0f"),
-            number(system.seconds_per_call, ".3f"),
+            _readable(name),
+            *(_shown(system.metrics.get(metric)) for metric in metrics),
+            _number(system.tokens_per_call, ".0f"),
+            _number(system.seconds_per_call, ".3f"),
         ]
         for name, system in systems.items()
     ]
-    return ["system", *map(readable_name, metrics), "tokens/call", "seconds/call"], rows
+    return ["system", *map(_readable, metrics), "tokens/call", "seconds/call"], rows
 
 
-def by_system(intervals: dict[str, dict[str, Interval]]) -> tuple[list[str], list[list[str]]]:
-    """(header, rows): a row for each field or slice, a column for each system."""
-    names = dict.fromkeys(name for values in intervals.values() for name in values)
-    rows = [[name, *(shown_or_none(values.get(name)) for values in intervals.values())] for name in names]
-    return ["", *map(readable_name, intervals)], rows
-
-
-def training_rows(training: dict) -> list[list[str]]:
-    """What the training took, without its log."""
-    formats = {"minutes": ".1f", "final_loss": ".3f", "final_eval_loss": ".3f", "peak_memory_gib": ".2f"}
-    return [
-        [readable_name(key), number(value, formats.get(key, "")) if _is_number(value) else str(value)]
-        for key, value in training.items()
-        if key != "log" and value is not None
-    ]
-
-
-def origin_rows(report: Report) -> list[list[str]]:
-    """What made the numbers."""
-    rows = [
-        ["created", report.created],
-        ["recipe (SHA-256)", report.recipe_sha256],
-        ["model (SHA-256)", report.model_sha256 or "not on the disk before the run"],
-        ["data (SHA-256)", report.data_sha256],
-        ["machine", report.machine],
-        ["versions", ", ".join(f"{name} {version}" for name, version in report.versions.items())],
-    ]
-    return [row for row in rows if row[1]]
+def by_system(systems: dict[str, SystemResult], what: str) -> tuple[list[str], list[list[str]]]:
+    """(header, rows): a row for each of the `fields` or `slices`, a column for each system."""
+    intervals = [getattr(system, what) for system in systems.values()]
+    names = dict.fromkeys(name for values in intervals for name in values)
+    rows = [[name, *(_shown(values.get(name)) for values in intervals)] for name in names]
+    return ["", *map(_readable, systems)], rows
 
 
 def example_table(example: dict) -> tuple[list[str], list[list[str]], dict[str, str]]:
@@ -247,7 +202,7 @@ def example_table(example: dict) -> tuple[list[str], list[list[str]], dict[str, 
     if not isinstance(record, dict):
         right = str(reference).strip()
         row = [right, *(_mark(text, text.strip() == right) for text in predictions.values())]
-        return ["reference", *map(readable_name, predictions)], [row], {}
+        return ["reference", *map(_readable, predictions)], [row], {}
     answers = {name: parse_record(text) for name, text in predictions.items()}
     keys = dict.fromkeys([*record, *(key for answer in answers.values() for key in answer or ())])
     rows = [
@@ -255,7 +210,7 @@ def example_table(example: dict) -> tuple[list[str], list[list[str]], dict[str, 
         for key in keys
     ]
     unread = {name: text for name, text in predictions.items() if answers[name] is None}
-    return ["", "reference", *map(readable_name, answers)], rows, unread
+    return ["", "reference", *map(_readable, answers)], rows, unread
 
 
 def _cell(answer, reference, key) -> str:
@@ -329,32 +284,31 @@ def _plain(value):
     return value if value is None or isinstance(value, str | int) else str(value)
 
 
-def readable_name(name: str) -> str:
-    """A name without underscores."""
+def _readable(name: str) -> str:
     return name.replace("_", " ").replace("json", "JSON")
 
 
-def shown_or_none(value) -> str:
-    """A value as text, a dash for None."""
-    return NONE if value is None else str(value)
+def _shown(value) -> str:
+    return "–" if value is None else str(value)
 
 
-def _is_number(value) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+def _number(value, form: str) -> str:
+    if value is None or not isinstance(value, int | float | np.number):
+        return _shown(value)
+    return "–" if not math.isfinite(value) else f"{value:,}" if isinstance(value, int) else f"{value:{form or ',.4g'}}"
 
 
-def number(value, form: str) -> str:
-    """A number in a format, a dash for what is none."""
-    if value is None or not math.isfinite(value):
-        return NONE
-    return f"{value:,}" if isinstance(value, int) else f"{value:{form or ',.4g'}}"
-
-
-def percent(fraction: float) -> str:
-    """A fraction of 1 in percent."""
+def _percent(fraction: float) -> str:
     return f"{100 * fraction:.1f} %"
 
 
-def points(seen: Comparison) -> str:
-    """The difference in points with its interval."""
+def _points(seen: Comparison) -> str:
     return f"{100 * seen.delta:+.1f} points [{100 * seen.low:+.1f}, {100 * seen.high:+.1f}]"
+
+
+def _figure(fig, alt):
+    from markupsafe import Markup
+
+    from ftlab.plots import figure_bundle
+
+    return Markup(f"<figure>{figure_bundle(fig, alt)[0]['text/html']}</figure>")
