@@ -40,7 +40,6 @@ BEHAVIOUR = {"format", "style", "vocabulary", "refusal"}
 # ---- the case
 
 
-
 def _each_once(wants: tuple) -> tuple:
     if not wants:
         raise ValueError("nothing is wanted")
@@ -55,8 +54,12 @@ Wants = Annotated[
 Amount = Annotated[Number, AfterValidator(lambda value: int(value) if value.is_integer() else value)]
 
 
+def _field(words: str, **limits):
+    return Field(None, description=words, **limits)
+
+
 def _choice(name: str, words: str):
-    return Field(None, description=f"{words}: {', '.join(CHOICES[name][:-1])} or {CHOICES[name][-1]}")
+    return _field(f"{words}: {', '.join(CHOICES[name][:-1])} or {CHOICES[name][-1]}")
 
 
 class Case(Settings):
@@ -64,25 +67,21 @@ class Case(Settings):
 
     task: str = Field(description="in a sentence what the model has to do", pattern=r"\S")
     wants: Wants = Field(description=f"a list out of {', '.join(CHOICES['wants'])}")
-    examples: Whole | None = Field(None, description="the number of labelled examples that are ready for training")
+    examples: Whole | None = _field("the number of labelled examples that are ready for training")
     example_quality: Literal[*CHOICES["example_quality"]] | None = _choice(
         "example_quality", "how good the examples are"
     )
     facts_change: Literal[*CHOICES["facts_change"]] | None = _choice("facts_change", "how often the facts change")
     task_changes: Literal[*CHOICES["task_changes"]] | None = _choice("task_changes", "how often the task changes")
-    calls_per_day: Amount | None = Field(None, description="the number of calls a day, above 0", gt=0, le=1e12)
-    latency_ms: Amount | None = Field(None, description="the milliseconds that an answer may take", gt=0, le=1e9)
-    prompt_accuracy: Number | None = Field(
-        None, description="the accuracy of the best prompt so far as a fraction of 1: 0.85 for 85 %", ge=0, le=1
+    calls_per_day: Amount | None = _field("the number of calls a day, above 0", gt=0, le=1e12)
+    latency_ms: Amount | None = _field("the milliseconds that an answer may take", gt=0, le=1e9)
+    prompt_accuracy: Number | None = _field(
+        "the accuracy of the best prompt so far as a fraction of 1: 0.85 for 85 %", ge=0, le=1
     )
-    target_accuracy: Number | None = Field(
-        None, description="the accuracy that would do as a fraction of 1: 0.92 for 92 %", gt=0, le=1
-    )
-    maintainer: bool | None = Field(None, description="whether somebody keeps it up: true or false", strict=True)
-    private_data: bool | None = Field(
-        None, description="whether data must stay in the house: true or false", strict=True
-    )
-    budget_usd: Amount | None = Field(None, description="the budget of the first three months in USD", ge=0, le=1e12)
+    target_accuracy: Number | None = _field("the accuracy that would do as a fraction of 1: 0.92 for 92 %", gt=0, le=1)
+    maintainer: bool | None = _field("whether somebody keeps it up: true or false", strict=True)
+    private_data: bool | None = _field("whether data must stay in the house: true or false", strict=True)
+    budget_usd: Amount | None = _field("the budget of the first three months in USD", ge=0, le=1e12)
 
     @model_validator(mode="after")
     def _no_contradiction(self):
@@ -337,60 +336,50 @@ def _choice_flips(case: Case, name: str, recommendation: str) -> list[Flip]:
     for value in CHOICES.get(name, (True, False)):
         if value != now and (other := _recommend(case, name, value)) != recommendation:
             flips.setdefault(other, []).append(value)
-    return [Flip(name, tuple(values), other, f"{name} were {' or '.join(map(_word, values))}{_now(now)}")
-            for other, values in flips.items()]  # fmt: skip
-
-
-def _word(value) -> str:
-    return {True: "yes", False: "no"}.get(value, value)
-
-
-def _now(value, number: str = "") -> str:
-    if value is None:
-        return " (not known)"
-    return f" (now {_amount(number, value) if number else _word(value)})"
+    texts = {other: " or ".join(_shown(name, value) for value in values) for other, values in flips.items()}
+    return [Flip(name, tuple(flips[other]), other, _change(name, text, now)) for other, text in texts.items()]
 
 
 def _number_flips(case: Case, name: str, recommendation: str) -> list[Flip]:
     """The nearest stretches below and above what the number is now; all of them where it is not known."""
-    now, parts = getattr(case, name), NUMBERS[name][0]
+    now = getattr(case, name)
     found = [stretch for stretch in _stretches(case, name) if stretch[2] != recommendation]
     if now is not None:
-        above = [stretch for stretch in found if stretch[0] > now * parts]
-        below = [stretch for stretch in found if stretch[1] < now * parts]
-        found = above[:1] + below[-1:]
-    flips = []
-    for low, high, other in found:
-        values = (low, high) if parts == 1 else (low / parts, high / parts)
-        flips.append(Flip(name, values, other, f"{name} were {_span(name, low, high)}{_now(now, name)}"))
-    return flips
+        found = [each for each in found if each[0] > now][:1] + [each for each in found if each[1] < now][-1:]
+    return [Flip(name, (low, high), other, _change(name, _span(name, low, high), now)) for low, high, other in found]
 
 
-def _span(name: str, low: int, high: int) -> str:
+def _change(name: str, text: str, now) -> str:
+    return f"{name} were {text} ({'not known' if now is None else f'now {_shown(name, now)}'})"
+
+
+def _span(name: str, low: float, high: float) -> str:
     parts, least, most = NUMBERS[name]
-    first, last = (_amount(name, end / parts) for end in (low, high))
-    if (low, high) == (least, most):
-        return "known"
-    if high == most:
-        return f"at least {first}"
-    return first if low == high else f"at most {last}" if low == least else f"between {first} and {last}"
+    first, last = _shown(name, low), _shown(name, high)
+    if low * parts <= least:
+        return "known" if high * parts >= most else first if low == high else f"at most {last}"
+    return f"at least {first}" if high * parts >= most else first if low == high else f"between {first} and {last}"
 
 
-def _amount(name: str, value: float) -> str:
+def _shown(name: str, value) -> str:
+    if isinstance(value, bool | str):
+        return {True: "yes", False: "no"}.get(value, value)
     return f"{100 * value:.4g} %" if name.endswith("accuracy") else f"{value:,.15g}"
 
 
 def _stretches(case: Case, name: str) -> list[tuple]:
-    """(lowest, highest, recommendation) of each stretch of a number with one recommendation, in its parts."""
+    """(lowest value, highest value, recommendation) of each stretch of a number with one recommendation."""
     parts, least, most = NUMBERS[name]
+
+    def value(at: int) -> float:
+        return at if parts == 1 else at / parts
 
     @cache
     def advised(at: int) -> str:
-        return _recommend(case, name, at if parts == 1 else at / parts)
+        return _recommend(case, name, value(at))
 
-    grid = (
-        range(least, most + 1) if most <= 100 else [least, *(round(1.3**k) for k in range(100) if 1.3**k < most), most]
-    )
+    powers = (round(1.3**k) for k in range(100))
+    grid = range(least, most + 1) if most == 100 else sorted({least, most, *(at for at in powers if least < at < most)})
     starts, last = [least], least
     for at in grid:
         while advised(at) != advised(last):
@@ -401,4 +390,4 @@ def _stretches(case: Case, name: str) -> list[tuple]:
             starts.append(last)
         last = at
     ends = [*(start - 1 for start in starts[1:]), most]
-    return [(start, end, advised(start)) for start, end in zip(starts, ends, strict=True)]
+    return [(value(start), value(end), advised(start)) for start, end in zip(starts, ends, strict=True)]

@@ -38,7 +38,7 @@ class Exercise:
     solution: Callable
     trials: Sequence[tuple[tuple, str]]
     mistakes: Sequence[tuple[Callable, str]]
-    tolerance: float = 0.0  # absolute
+    tolerance: float = 1e-6  # absolute
 
     def __call__(self, fn: Callable) -> None:
         """Print the grade; raise `ExerciseFailed` only where FTLAB_STRICT_EXERCISES=1 and it is not solved."""
@@ -83,7 +83,7 @@ class Exercise:
         if isinstance(a, list) and isinstance(b, list):
             return len(a) == len(b) and all(map(self._same, a, b))
         if isinstance(a, int | float) and isinstance(b, int | float):
-            return math.isclose(a, b, rel_tol=0, abs_tol=self.tolerance + 1e-12)
+            return math.isclose(a, b, rel_tol=0, abs_tol=self.tolerance)
         return type(a) is type(b) and (a == b or isinstance(a, Exception))
 
 
