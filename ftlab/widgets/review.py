@@ -1,4 +1,4 @@
-"""The table of notebook 04: drafted examples one by one, to accept, edit or reject."""
+"""The table of notebook 04: drafted examples one by one, to accept, edit or reject; safe in ipywidgets 7 and 8."""
 
 import html
 
@@ -21,87 +21,98 @@ REVIEW_BUTTONS = {  # name: access key, colour, what it does
 
 def review_table(review: Review) -> widgets.VBox:
     """One drafted example at a time: accept, edit or reject; every decision is in the journal before the next shows."""
-    wide, typed = widgets.Layout(width="95%"), {}  # typed: (answer, note) changed and not decided yet, by row
-    at = {"row": review.next_open() or 0}
-    head, chat = widgets.HTML(), widgets.HTML()
-    answer = widgets.Textarea(description="answer", rows=8, layout=wide)
-    note = widgets.Text(description="note", placeholder="why; kept with the decision", layout=wide)
-    status = widgets.HTML()
-    buttons = {}
-    for name, (_, colour, meaning) in REVIEW_BUTTONS.items():
-        size = widgets.Layout(width="110px", height="44px")
-        buttons[name] = widgets.Button(description=name, tooltip=meaning, button_style=colour, layout=size)
-        buttons[name].add_class(f"ftlab-{name}")
-
-    def stored(row: int) -> tuple[str, str]:
-        decision = review.decision(row)
-        return review.answer(row), decision.note if decision else ""
-
-    def show(row: int):
-        at["row"] = row
-        head.value = _review_head(review, row)
-        chat.value = _review_chat(review.rows[row])
-        answer.value, note.value = typed.get(row, stored(row))
-
-    def leave(row: int):
-        typed[at["row"]] = answer.value, note.value
-        if typed[at["row"]] == stored(at["row"]):
-            del typed[at["row"]]
-        show(row % len(review))
-
-    def decided(decision) -> str:
-        typed.pop(decision.row, None)
-        row = review.next_open(decision.row)
-        show(decision.row if row is None else row)
-        end = "; all are decided: press save" if row is None else ""
-        return f"example {decision.row + 1} {decision.decision}{end}"
-
-    def accept():
-        return decided(review.edit(at["row"], answer.value, note.value))
-
-    def edit():
-        if answer.value == review.draft(at["row"]):
-            return "nothing is changed yet: change the answer first, or press accept"
-        return accept()
-
-    def undo():
-        row = review.undo()
-        if row is None:
-            return "there is no decision to take back"
-        (show if row == at["row"] else leave)(row)
-        return f"example {row + 1}: the latest decision is taken back"
-
-    def original():
-        answer.value = review.draft(at["row"])
-
-    actions = {
-        "accept": accept, "edit": edit, "undo": undo, "original": original, "save": lambda: repr(review.save()),
-        "reject": lambda: decided(review.reject(at["row"], note.value)),
-        "back": lambda: leave(at["row"] - 1), "skip": lambda: leave(at["row"] + 1),
-    }  # fmt: skip
-
-    def act(action):
-        def clicked(_):
-            try:
-                said = action() or ""
-            except FtlabError as error:
-                said = str(error)
-            status.value = f'<p role="status">{html.escape(said)}</p>'
-
-        return clicked
-
-    for name, button in buttons.items():
-        button.on_click(act(actions[name]))
+    table = _Table(review)
+    buttons = [_button(name, table) for name in REVIEW_BUTTONS]
     notes = widgets.HTML("".join(f"<p>{html.escape(each)}</p>" for each in review.notes))
-    show(at["row"])
-    rows = [list(buttons.values())[:4], list(buttons.values())[4:]]
-    keys = widgets.HTML(_access_keys())
-    box = widgets.VBox([notes, head, chat, answer, note, *map(widgets.HBox, rows), status, keys])
+    rows = [widgets.HBox(buttons[:4]), widgets.HBox(buttons[4:])]
+    box = widgets.VBox([notes, table.head, table.chat, table.answer, table.note, *rows, table.status,
+                        widgets.HTML(_access_keys())])  # fmt: skip
     box.add_class("ftlab-review")
     return box
 
 
-def _review_head(review, row) -> str:
+class _Table:
+    """The fields, the row that they show, and what was typed and not decided yet; each button is a method."""
+
+    def __init__(self, review: Review):
+        wide = widgets.Layout(width="95%")
+        self.review, self.typed = review, {}  # (answer, note) by row
+        self.head, self.chat, self.status = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        self.answer = widgets.Textarea(description="answer", rows=8, layout=wide)
+        self.note = widgets.Text(description="note", placeholder="why; kept with the decision", layout=wide)
+        self._show(review.next_open() or 0)
+
+    def accept(self):
+        return self._decided(self.review.edit(self.row, self.answer.value, self.note.value))
+
+    def edit(self):
+        if self.answer.value == self.review.draft(self.row):
+            return "nothing is changed yet: change the answer first, or press accept"
+        return self.accept()
+
+    def reject(self):
+        return self._decided(self.review.reject(self.row, self.note.value))
+
+    def back(self):
+        self._leave(self.row - 1)
+
+    def skip(self):
+        self._leave(self.row + 1)
+
+    def undo(self):
+        row = self.review.undo()
+        if row is None:
+            return "there is no decision to take back"
+        (self._show if row == self.row else self._leave)(row)
+        return f"example {row + 1}: the latest decision is taken back"
+
+    def original(self):
+        self.answer.value = self.review.draft(self.row)
+
+    def save(self):
+        return repr(self.review.save())
+
+    def _stored(self, row: int) -> tuple[str, str]:
+        decision = self.review.decision(row)
+        return self.review.answer(row), decision.note if decision else ""
+
+    def _show(self, row: int):
+        self.row = row
+        self.head.value, self.chat.value = _review_head(self.review, row), _review_chat(self.review.rows[row])
+        self.answer.value, self.note.value = self.typed.get(row, self._stored(row))
+
+    def _leave(self, row: int):
+        typed = self.answer.value, self.note.value
+        self.typed.pop(self.row, None)
+        if typed != self._stored(self.row):
+            self.typed[self.row] = typed
+        self._show(row % len(self.review))
+
+    def _decided(self, decision) -> str:
+        self.typed.pop(decision.row, None)
+        row = self.review.next_open(decision.row)
+        self._show(decision.row if row is None else row)
+        end = "; all are decided: press save" if row is None else ""
+        return f"example {decision.row + 1} {decision.decision}{end}"
+
+
+def _button(name: str, table: _Table) -> widgets.Button:
+    def clicked(_):
+        try:
+            said = getattr(table, name)() or ""
+        except FtlabError as error:
+            said = str(error)
+        table.status.value = f'<p role="status">{html.escape(said)}</p>'
+
+    _, colour, meaning = REVIEW_BUTTONS[name]
+    size = widgets.Layout(width="110px", height="44px")
+    button = widgets.Button(description=name, tooltip=meaning, button_style=colour, layout=size)
+    button.add_class(f"ftlab-{name}")
+    button.on_click(clicked)
+    return button
+
+
+def _review_head(review: Review, row: int) -> str:
     decision = review.decision(row)
     now = f"{decision.decision} by {decision.reviewer}, {decision.at[:10]}" if decision else "not decided yet"
     doubt = review.rows[row].get("doubt")
@@ -110,15 +121,13 @@ def _review_head(review, row) -> str:
     return "<br>".join(lines)
 
 
-def _review_chat(row) -> str:
+def _review_chat(row: dict) -> str:
     """All turns before the answer, and a call of tools that stands in it."""
     *before, last = row["messages"]
     texts = [(turn["role"], turn.get("content") or str(turn.get("tool_calls", ""))) for turn in before]
     texts += [("assistant calls", str(last["tool_calls"]))] if last.get("tool_calls") else []
-    parts = [
-        f'<b>{html.escape(role)}</b><pre style="white-space: pre-wrap; margin: 0 0 8px">{html.escape(text)}</pre>'
-        for role, text in texts
-    ]
+    parts = [f'<b>{html.escape(role)}</b><pre style="white-space: pre-wrap; margin: 0 0 8px">{html.escape(text)}</pre>'
+             for role, text in texts]  # fmt: skip
     return f'<div style="max-height: 360px; overflow: auto">{"".join(parts)}</div>'
 
 
