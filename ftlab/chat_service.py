@@ -52,7 +52,7 @@ class ChatService:
         self.model, self.api_key_env = model, api_key_env
         if api_key_env is not None and self.base_url.startswith("http:") and not self.here:
             raise RecipeError(f"base_url: {self.base_url}: the key would travel unencrypted; use https")
-        self.retries, self.timeout = whole("retries", retries, 0), number("timeout", timeout, 0.001)
+        self.retries, self.timeout = number("retries", retries, 0, whole=True), number("timeout", timeout, 0.001)
         self.tries = threading.local()  # of this thread's last question: `sent`, and of these `refused`
 
     def key(self) -> str:
@@ -90,14 +90,14 @@ class ChatService:
     def _count_refused(self, response) -> None:
         self.tries.refused += not response.is_success
 
-    def ask(self, client, messages: list[dict], **fields) -> Reply:
+    def ask(self, client, model: str, messages: list[dict], **fields) -> Reply:
         """Send one chat with further fields of the request; ModelError says what failed, and what to do."""
         import openai
 
         self.tries.sent = self.tries.refused = 0
         try:
             raw = client.chat.completions.with_raw_response.create(
-                model=self.model,
+                model=model,
                 messages=messages,
                 extra_body=fields,
                 extra_headers=None if self.api_key_env else {"Authorization": openai.Omit()},
@@ -163,18 +163,12 @@ def check_chat(chat, place: str) -> list[dict]:
     return [{"role": turn["role"], "content": turn["content"]} for turn in chat]
 
 
-def number(name: str, value, least: float) -> float:
+def number(name: str, value, least: float, whole: bool = False) -> float:
     """A finite number of at least `least`; RecipeError otherwise."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < inf:
-        raise RecipeError(f"{name}={value!r}: give a number of at least {least:g}")
+    kinds = int if whole else int | float
+    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < inf:
+        raise RecipeError(f"{name}={value!r}: give a {'whole ' * whole}number of at least {least:g}")
     return value
-
-
-def whole(name: str, value, least: int) -> int:
-    """A whole number of at least `least`; RecipeError otherwise."""
-    if number(name, value, least) != int(value):
-        raise RecipeError(f"{name}={value!r}: give a whole number of at least {least}")
-    return int(value)
 
 
 def _address(base_url) -> tuple[str, bool]:
@@ -205,11 +199,12 @@ def _reply(answer: dict, seconds: float) -> Reply:
         content = "".join(part["text"] for part in content if isinstance(part.get("text"), str))
     usage = answer.get("usage") if isinstance(answer.get("usage"), dict) else {}
     counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
+    counts = [count if isinstance(count, int) and count >= 0 else None for count in counts]
     reason = choice.get("finish_reason")
     return Reply(
         text="" if content is None else content,
-        prompt_tokens=counts[0] if isinstance(counts[0], int) and counts[0] >= 0 else None,
-        new_tokens=counts[1] if isinstance(counts[1], int) and counts[1] >= 0 else None,
+        prompt_tokens=counts[0],
+        new_tokens=counts[1],
         finish_reason=reason if isinstance(reason, str) else None,
         seconds=seconds,
         refusal=refusal if isinstance(refusal, str) else None,

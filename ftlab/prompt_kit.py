@@ -12,7 +12,7 @@ from typing import Annotated
 import yaml
 from pydantic import Field, StringConstraints
 
-from ftlab.chat_service import ChatService, check_chat, whole
+from ftlab.chat_service import ChatService, check_chat, number
 from ftlab.decide import Case
 from ftlab.errors import DataError, ModelError
 from ftlab.models import data_folder
@@ -218,12 +218,12 @@ def run_prompt(
     if not isinstance(text, str) or not text.strip():
         raise DataError("text: is empty; fill a prompt of the kit first: read_kit()['decide'].fill(...)")
     messages = check_chat([{"role": "user", "content": text}], "text")
-    limit = {} if max_tokens is None else {"max_tokens": whole("max_tokens", max_tokens, 1)}
+    limit = {} if max_tokens is None else {"max_tokens": number("max_tokens", max_tokens, 1, whole=True)}
     run = PromptRun(service.url, model, len(text), -(-len(text) // 4), bool(service.key()))
     if confirm is not True:
         return run
     with service.client() as client:
-        reply = service.ask(client, messages, **limit)
+        reply = service.ask(client, model, messages, **limit)
     if not reply.text.strip():
         why = f"refuses: {reply.refusal[:300]}" if reply.refusal else f"wrote no text ({reply.finish_reason})"
         raise ModelError(f"{service.url}: the model {why}; change the prompt, or allow a longer answer")

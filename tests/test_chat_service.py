@@ -31,7 +31,7 @@ def keys(monkeypatch):
 def ask(base_url, key=None, retries=0, timeout=20, **fields) -> Reply:
     service = ChatService(base_url, "m", key, retries, timeout)
     with service.client() as client:
-        return service.ask(client, CHAT, **fields)
+        return service.ask(client, "m", CHAT, **fields)
 
 
 # ---- what goes out, and what comes back ----------------------------------------------------------------------

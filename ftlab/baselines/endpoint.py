@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftlab import home
-from ftlab.chat_service import ChatService, Reply, check_chat, number, whole
+from ftlab.chat_service import ChatService, Reply, check_chat, number
 from ftlab.errors import DataError, ModelError, RecipeError
 from ftlab.evaluation.generation import Generations
 from ftlab.files import whole_file
@@ -71,7 +71,7 @@ class Endpoint:
         self.usd_per_mtok_in = number("usd_per_mtok_in", usd_per_mtok_in, 0)
         self.usd_per_mtok_out = number("usd_per_mtok_out", usd_per_mtok_out, 0)
         self.max_usd = number("max_usd", max_usd, 0)
-        self.concurrency = whole("concurrency", concurrency, 1)
+        self.concurrency = number("concurrency", concurrency, 1, whole=True)
         self.max_tokens_field = max_tokens_field
         self.options = _checked_options({"temperature": 0} if options is None else options)
         self._cache = cache
@@ -100,10 +100,9 @@ class Endpoint:
         what it can cost at most. An error ends the run; every answer that came before it is in the cache, so the next
         run goes on from there. ModelError: the service refused or failed. RecipeError: the settings, or the cap.
         """
-        limits = {self.max_tokens_field: whole("max_new_tokens", max_new_tokens, 1)} | self.options
-        bodies = [
-            {"model": self.model, "messages": check_chat(chat, f"chat {i}"), **limits} for i, chat in enumerate(chats)
-        ]
+        fields = {"model": self.model, self.max_tokens_field: number("max_new_tokens", max_new_tokens, 1, whole=True)}
+        fields |= self.options
+        bodies = [fields | {"messages": check_chat(chat, f"chat {i}")} for i, chat in enumerate(chats)]
         keys = [hashlib.sha256(json.dumps([self.url, body], sort_keys=True).encode()).hexdigest() for body in bodies]
         replies = {key: reply for key in dict.fromkeys(keys) if (reply := self._cached(key))}
         missing = {key: body for key, body in zip(keys, bodies, strict=True) if key not in replies}
@@ -137,8 +136,8 @@ class Endpoint:
         """Ask for all of them; the first error stops the others and is raised."""
         from tqdm import tqdm
 
-        replies, bar = {}, tqdm(total=len(missing), disable=not progress, leave=False, unit="chat")
-        with self.service.client() as client, ThreadPoolExecutor(self.concurrency) as pool, bar:
+        replies, progress = {}, {"total": len(missing), "disable": not progress, "leave": False, "unit": "chat"}
+        with self.service.client() as client, ThreadPoolExecutor(self.concurrency) as pool, tqdm(**progress) as bar:
             jobs = {pool.submit(self._ask, client, key, missing[key], most[key], run): key for key in missing}
             try:
                 for job in as_completed(jobs):
@@ -152,24 +151,21 @@ class Endpoint:
 
     def _ask(self, client, key: str, body: dict, most: float, run: "_Run") -> Reply | None:
         """One answer, paid for and kept, or None when another has failed and ended the run."""
-        fields, reply, tries = dict(body), None, self.service.tries
-        del fields["model"]
+        reserved, reply, tries = most * (self.service.retries + 1), None, self.service.tries
         try:
-            reserved = most * (self.service.retries + 1)
             if not self._reserve(reserved, run):
                 return None
             tries.sent = tries.refused = 0
             try:
-                reply = self.service.ask(client, **fields)
+                reply = self.service.ask(client, **body)
             finally:
                 self._settle(reserved, self._cost(tries.sent - tries.refused, reply, most), tries.sent, run)
             self._keep(key, body, reply)
             return reply
-        except ModelError as error:
+        except BaseException as error:
             run.stopped = True
-            raise ModelError(f"{error}. {self._kept()}") from None
-        except BaseException:
-            run.stopped = True
+            if isinstance(error, ModelError):
+                raise ModelError(f"{error}. {self._kept()}") from None
             raise
 
     # ---- money -------------------------------------------------------------------------------------------------
