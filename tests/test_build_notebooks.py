@@ -1,7 +1,9 @@
 """The notebook builder, on the fixture of tests/fixtures/notebooks in a small course of its own."""
 
+import ast
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -220,6 +222,20 @@ def test_only_what_runs_is_followed(tmp_path, text, reached):
     source = tmp_path / "source.py"
     source.write_text(text)
     assert [path.stem for path in imported_files(source, tmp_path)] == ["__init__", *reached]
+
+
+def test_what_python_loads_for_a_notebook_is_followed():
+    """Import, in a process of its own, what the sources import from ftlab; every file that this loads is known."""
+    sources = sorted((ROOT / "notebooks/src").glob("*.py"))
+    nodes = [node for source in sources for node in ast.parse(source.read_text()).body]
+    lines = {line for line in map(ast.unparse, nodes) if line.startswith(("from ftlab", "import ftlab"))}
+    assert len(lines) > 20
+    code = "\n".join(["import sys", *sorted(lines), "print(*(m for m in sys.modules if m.startswith('ftlab')))"])
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    followed = {path for source in sources for path in imported_files(source, ROOT)}
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in followed}
+    assert "ftlab.data.schema" in (loaded := set(done.stdout.split()))
+    assert loaded <= names
 
 
 def test_the_table_says_what_a_change_in_each_module_makes_stale(course, capsys):
