@@ -116,11 +116,10 @@ class ChatService:
 
     def _problem(self, error) -> str:
         """What an error of the SDK means, and what to do."""
-        import httpx2
         import openai
 
         cause = self._clean(str(error.__cause__ or error))
-        if isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout):
+        if type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout"):  # of the SDK's HTTP library
             self.tries.sent = self.tries.refused = 0  # nothing reached the service
             return f"no server answers ({cause}); start it, or check base_url and the network"
         if isinstance(error, openai.APITimeoutError):

@@ -2,6 +2,8 @@
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -32,6 +34,13 @@ def ask(base_url, key=None, retries=0, timeout=20, **fields) -> Reply:
     service = ChatService(base_url, "m", key, retries, timeout)
     with service.client() as client:
         return service.ask(client, "m", CHAT, **fields)
+
+
+def test_the_sdk_is_imported_only_to_send():
+    """It takes a second."""
+    code = "import sys, ftlab.prompt_kit, ftlab.baselines.prompting; print('openai' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["False"]
 
 
 # ---- what goes out, and what comes back ----------------------------------------------------------------------
