@@ -7,16 +7,15 @@ import re
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
 
 import yaml
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from ftlab.chat_service import ChatService, check_chat, number
 from ftlab.decide import Case
 from ftlab.errors import DataError, ModelError
 from ftlab.models import data_folder
-from ftlab.settings import Settings, fit
+from ftlab.settings import Settings, Text, fit
 
 NOT_KNOWN = "not known"  # what a slot says when its fact is missing; every prompt asks for such facts
 SLOT = re.compile(r"\{\{(\w+)\}\}")
@@ -47,23 +46,22 @@ FACTS = {  # by slot: a field of a case, how a prompt says it, what it is called
         ("maintainer", KEPT_UP, "who keeps it up"),
     ),
 }
-Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-LineField = Field(description="a text, in quotes if it is a number")
+LINE = Field(description="a text, in quotes if it is a number")
 
 
 class Slot(Settings):
     """One place to fill in, with what belongs there and an example value."""
 
-    description: Line = LineField
-    example: Line = LineField
+    description: Text = LINE
+    example: Text = LINE
     name: str = ""  # its key in the file
 
 
 class Front(Settings):
     """What stands above a prompt in its file."""
 
-    title: Line = LineField
-    purpose: Line = LineField
+    title: Text = LINE
+    purpose: Text = LINE
     slots: dict[str, Slot] = Field(min_length=1, description="each {{place}} with a description and an example")
 
 

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import yaml
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from ftlab.baselines.endpoint import Endpoint
 from ftlab.baselines.retrieval import Bm25, Chunk, Hit
@@ -17,7 +17,7 @@ from ftlab.errors import DataError, RecipeError
 from ftlab.evaluation.generation import Generations, generate
 from ftlab.evaluation.metrics import parse_record, score_records
 from ftlab.evaluation.statistics import Interval
-from ftlab.settings import Settings, fit, read_text
+from ftlab.settings import Settings, Text, fit, read_text
 
 SELECT = ("random", "balanced", "similar")
 
@@ -130,14 +130,11 @@ def input_and_answer(row: dict) -> tuple[str, str]:
     return users[-1], row["messages"][-1]["content"]
 
 
-Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-
-
 class Wording(Settings):
     """One prompt of a file."""
 
-    name: Line = Field(description="a text, in quotes if it is a number")
-    instruction: Line = Field(description="a text: what the model is asked to do")
+    name: Text = Field(description="a text, in quotes if it is a number")
+    instruction: Text = Field(description="a text: what the model is asked to do")
     place: Literal["system", "user"] = "system"
 
 
