@@ -22,8 +22,8 @@ lab: setup ## open the notebooks in JupyterLab (PORT=8888)
 test: setup ## unit tests (ARGS="-k name" chooses)
 	@$(PY) -m pytest $(ARGS)
 
-course: setup ## build and run every notebook
-	@$(PY) tools/build_notebooks.py --run-all
+course: setup ## run every built notebook (ARGS="--jobs 2": two at a time)
+	@$(PY) tools/build_notebooks.py --run-all $(ARGS)
 
 check: setup ## lint, notebooks fresh, links, coverage map, data as generated, figures
 	@$(PY) -m ruff check .

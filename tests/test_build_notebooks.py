@@ -282,7 +282,7 @@ def test_run_all_prints_a_table_and_changes_no_file(course, capsys):
     before = files()
     assert bn.main(["--run-all"], course) == 0
     assert "solutions" not in capsys.readouterr().out
-    assert bn.main(["--run-all", "--solutions"], course) == 0
+    assert bn.main(["--run-all", "--solutions", "--jobs", "2"], course) == 0
     table = capsys.readouterr().out.split("\n")
     assert table[0].split() == ["notebook", "minutes", "headline", "result"]
     assert table[1].endswith("sum of the squares: 30")

@@ -19,6 +19,7 @@ Examples:
     python tools/build_notebooks.py --check          exit 1 if a notebook is missing, stale or edited by hand
     python tools/build_notebooks.py --stale-by-module      what a change in each module of ftlab makes stale
     python tools/build_notebooks.py --run-all        run every built notebook, change no file
+    python tools/build_notebooks.py --run-all --jobs 2     two at a time
     python tools/build_notebooks.py --run-all --solutions      and the solved ones, which differ in the exercises only
 
 Exit: 0 done, 1 findings or a failing cell, 2 a source that cannot be used.
@@ -34,8 +35,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
+from multiprocessing import get_context
 from pathlib import Path
 
 import nbformat
@@ -63,8 +66,11 @@ class Run:
     error: str
 
 
-def execute(notebook, root: Path, name: str, strict: bool) -> Run:
-    """Run all cells in a fresh kernel: offline, in the notebook's folder, with a temporary FTLAB_HOME."""
+def execute(notebook, root: Path, name: str, strict: bool, jobs: int = 1) -> Run:
+    """Run all cells in a fresh kernel: offline, in the notebook's folder, with a temporary FTLAB_HOME.
+
+    One of several `jobs` takes its share of the cores: more threads than cores only wait for each other.
+    """
     started = time.monotonic()
     folder = (root / name).parent
     folder.mkdir(parents=True, exist_ok=True)
@@ -88,6 +94,8 @@ def execute(notebook, root: Path, name: str, strict: bool) -> Run:
             "PYTHONHASHSEED": "0",
             "FTLAB_STRICT_EXERCISES": "1" if strict else "0",
         }
+        if jobs > 1:
+            environment["OMP_NUM_THREADS"] = str(max(1, cores() // jobs))
         error = ""
         try:
             client.execute(env=environment)
@@ -146,15 +154,19 @@ def last_verified(minutes: float) -> str:
     )
 
 
+def cores() -> int:
+    """CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 def hardware() -> str:
     """CPU cores this process may use and the name of the first NVIDIA GPU, if there is one."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     gpu = "no GPU"
     if shutil.which("nvidia-smi"):
         query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
         asked = subprocess.run(query, capture_output=True, text=True)
         gpu = asked.stdout.strip().split("\n")[0] if asked.returncode == 0 else gpu
-    return f"{cores} CPU cores ({platform.machine()}), {gpu}"
+    return f"{cores()} CPU cores ({platform.machine()}), {gpu}"
 
 
 def build(source: Source, path: Path, solved: bool, root: Path) -> Run:
@@ -181,25 +193,33 @@ def build(source: Source, path: Path, solved: bool, root: Path) -> Run:
     return run
 
 
-def run_built(sources: list[Source], root: Path, solutions: bool = False) -> list[Run]:
-    """Execute every built notebook as it lies on disk, outputs thrown away; on request the solved ones too."""
-    runs = []
-    for source in sources:
-        for path, solved in targets(source, root)[: None if solutions else 1]:
-            label = str(path.relative_to(root))
-            if not path.is_file():
-                runs.append(Run(label, 0.0, "", f"{label}: missing. Build it: python tools/build_notebooks.py"))
-                continue
-            notebook = nbformat.read(path, as_version=4)
-            for cell in notebook.cells:
-                if cell.cell_type == "code":
-                    cell.outputs, cell.execution_count = [], None
-            print(f"running {label} ...", file=sys.stderr, flush=True)
-            run = execute(notebook, root, label, strict=solved)
-            caption = source.header.get("headline")
-            told = f"{caption}: {run.headline}" if caption and run.headline else run.headline
-            runs.append(Run(label, run.minutes, told, run.error))
-    return runs
+def run_built(sources: list[Source], root: Path, solutions: bool = False, jobs: int = 1) -> list[Run]:
+    """Execute every built notebook as it lies on disk, `jobs` at a time; on request the solved ones too."""
+    todo = [
+        (source, path, solved, root, jobs)
+        for source in sources
+        for path, solved in targets(source, root)[: None if solutions else 1]
+    ]
+    if jobs == 1:
+        return [run_one(*each) for each in todo]
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(run_one, *zip(*todo, strict=True)))
+
+
+def run_one(source: Source, path: Path, solved: bool, root: Path, jobs: int) -> Run:
+    """Execute one built notebook; its outputs are thrown away."""
+    label = str(path.relative_to(root))
+    if not path.is_file():
+        return Run(label, 0.0, "", f"{label}: missing. Build it: python tools/build_notebooks.py")
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    print(f"running {label} ...", file=sys.stderr, flush=True)
+    run = execute(notebook, root, label, strict=solved, jobs=jobs)
+    caption = source.header.get("headline")
+    told = f"{caption}: {run.headline}" if caption and run.headline else run.headline
+    return Run(label, run.minutes, told, run.error)
 
 
 def print_table(runs: list[Run]) -> None:
@@ -218,6 +238,7 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("--check", action="store_true", help="build nothing; exit 1 naming what is not up to date")
     parser.add_argument("--run-all", action="store_true", help="run the built notebooks, changing no file")
     parser.add_argument("--solutions", action="store_true", help="with --run-all: run the solved ones too")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="with --run-all: so many at a time")
     parser.add_argument("--stale-by-module", action="store_true", help="print what a change in each module makes stale")
     args = parser.parse_args(argv)
     try:
@@ -228,7 +249,7 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
         if args.check:
             return check(sources, root, all_sources=not args.names)
         if args.run_all:
-            return run_all(sources, root, args.solutions)
+            return run_all(sources, root, args.solutions, args.jobs)
         if args.force:
             work = [(source, path, solved, "forced") for source in sources for path, solved in targets(source, root)]
         else:
@@ -256,9 +277,9 @@ def check(sources: list[Source], root: Path, all_sources: bool) -> int:
     return 1 if lines else 0
 
 
-def run_all(sources: list[Source], root: Path, solutions: bool) -> int:
+def run_all(sources: list[Source], root: Path, solutions: bool, jobs: int) -> int:
     """Run the built notebooks, print the errors and the table; 1 where a cell failed."""
-    runs = run_built(sources, root, solutions)
+    runs = run_built(sources, root, solutions, jobs)
     for run in runs:
         if run.error:
             print(f"\n{run.error}\n", file=sys.stderr)
