@@ -74,26 +74,34 @@ def recipe(tmp_path):
         | {"slices": {"hard": "hard.jsonl"}, "schema": "schema.json"},
         "prompts": "prompts.yaml",
         "training": {
-            "method": "lora",
             "r": 4,
             "lora_alpha": 8,
-            "lora_dropout": 0,
             "target_modules": ["q_proj", "v_proj"],
             "learning_rate": 1e-2,
             "num_train_epochs": 1,
             "per_device_train_batch_size": 4,
             "gradient_accumulation_steps": 1,
             "warmup_steps": 0,
-            "weight_decay": 0.01,
             "lr_scheduler_type": "linear",
             "max_length": 256,
         },
         "evaluation": {"max_new_tokens": 8, "batch_size": 8, "validation_rows": 3, "probe": "probe.jsonl"},
-        "bars": {"min_gain": 0.05, "max_probe_loss": 0.02},
     }
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
+
+
+def set_up(recipe, **sections):
+    """Change keys of a recipe: a section's by a dict, where None leaves a key out."""
+    content = yaml.safe_load(recipe.read_text())
+    for name, value in sections.items():
+        content[name] = (content.get(name) or {}) | value if isinstance(value, dict) else value
+    recipe.write_text(yaml.safe_dump(content))
+
+
+def stop(*arguments, **settings):
+    raise ModelError("stop here")
 
 
 @pytest.fixture
@@ -168,10 +176,6 @@ def test_an_earlier_run_is_not_touched_without_force(recipe, tmp_path, no_model,
         run.run_recipe(recipe, out=tmp_path / "out", progress=False)
     assert caught.value.filename == str(tmp_path / "out" / name)
     assert old.read_text() == "old"
-
-
-def stop(*arguments, **settings):
-    raise ModelError("stop here")
 
 
 def test_with_force_an_earlier_run_is_moved_once_the_model_is_loaded(recipe, tmp_path, monkeypatch):
@@ -266,20 +270,16 @@ def test_only_the_first_training_rows_count(recipe, tmp_path, monkeypatch):
     rows, train = make_rows("test", 8), make_rows("train", 12)
     rows[0]["messages"][1] = train[5]["messages"][1]
     write_rows(tmp_path / "test.jsonl", rows)
-    content = yaml.safe_load(recipe.read_text())
-    monkeypatch.setattr(run, "load_model", lambda recipe: (_ for _ in ()).throw(ModelError("got so far")))
+    monkeypatch.setattr(run, "load_model", stop)
     for count, error in ((5, ModelError), (6, DataError)):
-        content["data"]["train_rows"] = count
-        recipe.write_text(yaml.safe_dump(content))
+        set_up(recipe, data={"train_rows": count})
         with pytest.raises(error):
             run.run_recipe(recipe, out=tmp_path / "out", progress=False)
 
 
 def test_replayed_rows_are_kept_apart_from_test_and_probe(recipe, tmp_path, monkeypatch):
-    content = yaml.safe_load(recipe.read_text())
-    content["data"]["replay"] = "replay.jsonl"
-    recipe.write_text(yaml.safe_dump(content))
-    monkeypatch.setattr(run, "load_model", lambda recipe: (_ for _ in ()).throw(ModelError("got so far")))
+    set_up(recipe, data={"replay": "replay.jsonl"})
+    monkeypatch.setattr(run, "load_model", stop)
     own = [{"messages": [{"role": "user", "content": "Copy: leaf"}, {"role": "assistant", "content": "leaf"}]}]
     for rows, error in ((own, ModelError), (read_chat(tmp_path / "probe.jsonl"), DataError),
                         (make_rows("test", 1), DataError)):  # fmt: skip
@@ -291,15 +291,13 @@ def test_replayed_rows_are_kept_apart_from_test_and_probe(recipe, tmp_path, monk
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        (lambda content: content.update(model="no/such folder"), ModelError, "no/such folder"),
-        (lambda content: content["data"].update(schema="broken.json"), DataError, "broken.json"),
+        ({"model": "no/such folder"}, ModelError, "no/such folder"),
+        ({"data": {"schema": "broken.json"}}, DataError, "broken.json"),
     ],
 )
 def test_what_would_fail_after_an_hour_fails_at_once(recipe, tmp_path, no_model, change, error, message):
     (tmp_path / "broken.json").write_text('{"type": 7}')
-    content = yaml.safe_load(recipe.read_text())
-    change(content)
-    recipe.write_text(yaml.safe_dump(content))
+    set_up(recipe, **change)
     with pytest.raises(error, match=message):
         run.run_recipe(recipe, out=tmp_path / "out", progress=False)
 
@@ -346,9 +344,7 @@ def test_a_model_with_damaged_weights_is_refused(recipe, tmp_path, unsloth):
 @pytest.mark.parametrize(("max_length", "expected"), [(256, 2048), (4096, 4096)])
 def test_a_model_is_loaded_for_the_length_that_it_is_trained_with(recipe, tmp_path, unsloth, max_length, expected):
     save_model(tmp_path / "model", CHATML)
-    content = yaml.safe_load(recipe.read_text())
-    content["training"]["max_length"] = max_length
-    recipe.write_text(yaml.safe_dump(content))
+    set_up(recipe, training={"max_length": max_length})
     run.load_model(load_recipe(recipe))
     assert [settings["max_seq_length"] for settings in unsloth] == [expected]
 
@@ -379,13 +375,6 @@ def check_before_training(recipe, tokenizer, said=None, positions=2048):
     model = SimpleNamespace(config=SimpleNamespace(max_position_embeddings=positions))
     say = (said if said is not None else []).append
     run.check_lengths_and_masks(loaded, run.read_data(loaded), model, tokenizer, say)
-
-
-def set_up(recipe, **sections):
-    content = yaml.safe_load(recipe.read_text())
-    for name, keys in sections.items():
-        content[name] |= keys
-    recipe.write_text(yaml.safe_dump(content))
 
 
 @pytest.mark.parametrize("part", ["train", "replay"])
@@ -446,7 +435,9 @@ def known_answers(monkeypatch):
             shown = any(turn["role"] == "assistant" for turn in chat)
             prompted = "few_shot" if shown else "zero_shot"
             system = model.name if chat[0]["content"] == "Triage." else prompted
-            return json.dumps({"queue": queue, "product": product}) if right(system, part, int(number)) else "no"
+            found = right(system, part, int(number))
+            more = {"more": 1} if found == "one key too many" else {}
+            return json.dumps({"queue": queue, "product": product} | more) if found else "no"
 
         def generate(model, tokenizer, chats, *arguments, **settings):
             return Generations(tuple(answer(model, chat) for chat in chats), 10, 10, 1.0, 0)
@@ -473,13 +464,25 @@ def test_a_prompt_that_was_not_the_baseline_but_does_better_stops_the_verdict(
     levels = {("zero_shot", "validation"): 4, ("few_shot", "validation"): 1,
               ("fine_tuned", "test"): 7, ("few_shot", "test"): few_shot}  # fmt: skip
     known_answers(lambda system, part, number: number < levels.get((system, part), 0))
-    content = yaml.safe_load(recipe.read_text())
-    del content["data"]["schema"]  # else the linear classifier would be a rival too
-    recipe.write_text(yaml.safe_dump(content))
+    set_up(recipe, data={"schema": None})  # else the linear classifier would be a rival too
     report = run.run_recipe(recipe, out=tmp_path / "out", progress=False)
     assert (report.baseline, report.comparison.a, report.comparison.b) == ("zero_shot", 0, 7 / 8)
     assert {name: rival.a for name, rival in report.rivals.items()} == ({"few_shot": 1} if few_shot == 8 else {})
     assert report.gate.verdict == verdict
+
+
+def test_another_metric_judges_slices_prompts_and_verdict(recipe, tmp_path, known_answers):
+    """One key too many is no exact match, though every field is right."""
+    known_answers(lambda system, part, number: system == "fine_tuned" or "one key too many")
+    set_up(recipe, data={"schema": None}, bars={"metric": "exact_match", "min_gain": 0.1})
+    report = run.run_recipe(recipe, out=tmp_path / "out", progress=False)
+    assert report.comparison.metric == report.gate.bars.metric == "exact_match"
+    assert report.gate.reasons[0].startswith("exact_match changed by +100.0 points")
+    assert [report.systems[name].slices["hard"].value for name in ("zero_shot", "fine_tuned")] == [0, 1]
+    assert {(row["exact_match"].value, row["field_accuracy"].value) for row in report.prompt_search} == {(0, 1)}
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Further test sets: exact match" in page
+    assert '<th scope="col">exact match</th><th scope="col">tokens/call</th>' in page
 
 
 def test_machine_line_names_the_gpu_or_the_cpu(monkeypatch):
@@ -494,9 +497,7 @@ def test_machine_line_names_the_gpu_or_the_cpu(monkeypatch):
 def test_a_template_with_a_new_line_after_the_end_token_is_trained_on(recipe, tmp_path):
     """TRL adds an end token to a text that does not end with one, which the check of the masks would refuse."""
     save_model(tmp_path / "model", CHATML)
-    content = yaml.safe_load(recipe.read_text())
-    del content["prompts"], content["data"]["schema"], content["data"]["slices"], content["evaluation"]["probe"]
-    recipe.write_text(yaml.safe_dump(content))
+    set_up(recipe, prompts=None, data={"schema": None, "slices": None}, evaluation={"probe": None})
     assert ftlab_run(recipe, tmp_path / "out")["training"]["steps"] == 3
 
 
