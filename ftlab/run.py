@@ -52,7 +52,7 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
         check_lengths_and_masks(recipe, data, model, tokenizer, say)
     set_aside(folder)
     with whole_file(folder / RESOLVED) as file:
-        file.write(recipe.to_yaml().encode())
+        file.write(f"# the recipe of this run, with every default written out\n{recipe.to_yaml()}".encode())
 
     settings = {
         "max_new_tokens": recipe.evaluation.max_new_tokens,

@@ -99,7 +99,7 @@ def test_values_have_their_types(write, tmp_path):
     assert recipe.training.target_modules == ("q_proj", "v_proj")
     assert recipe.bars == Bars()
     text = repr(recipe)
-    assert all(part in text for part in ("small", "nano", "learning_rate 0.004", "q_proj v_proj", "hard.jsonl"))
+    assert all(part in text for part in ("name: small", "nano", "learning_rate: 0.004", "- q_proj", "hard: hard.jsonl"))
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_full_training_needs_no_adapter(write):
     adapter = textwrap.indent("r: 16\nlora_alpha: 32\nlora_dropout: 0\ntarget_modules: [q_proj, v_proj]\n", "  ")
     recipe = load_recipe(write(change(adapter, "").replace("method: lora", "method: full")))
     assert recipe.training.r is recipe.training.target_modules is None
-    assert " r " not in repr(recipe)
+    assert "  r:" not in repr(recipe)
 
 
 def test_sha256_sees_settings_and_not_layout(write):

@@ -255,16 +255,11 @@ def pick_examples(
         "still wrong": [i for i in np.argsort(after, kind="stable") if after[i] == before[i] < 1],
     }
     return [
-        {
-            "id": ids[i],
-            "text": texts[i],
-            "reference": references[i],
-            "predictions": {name: answers[i] for name, answers in predictions.items()},
-            "change": change,
-        }
+        {"id": ids[i], "text": texts[i], "reference": references[i],
+         "predictions": {name: answers[i] for name, answers in predictions.items()}, "change": change}
         for change, chosen in groups.items()
         for i in chosen[:each]
-    ]
+    ]  # fmt: skip
 
 
 def _plain(value):

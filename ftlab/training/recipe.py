@@ -153,21 +153,13 @@ class Recipe(Settings):
                 total.update(f"{key} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
         return total.hexdigest()
 
-    def to_yaml(self) -> str:
-        """The resolved recipe with every default written out; files by their full paths."""
-        settings = self.model_dump(exclude_none=True)
-        text = json.dumps(settings, default=lambda path: str(path.resolve()))
-        head = "# the recipe of this run, with every default written out\n"
-        return head + yaml.safe_dump(json.loads(text), sort_keys=False, allow_unicode=True)
+    def to_yaml(self, named=lambda path: str(path.resolve())) -> str:
+        """The resolved recipe with every default written out; `named` says how a file is written."""
+        plain = json.loads(json.dumps(self.model_dump(exclude_none=True), default=named))
+        return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
 
     def __repr__(self):
-        rows = [
-            ("task", self.task),
-            ("model", f"{self.model}, seed {self.seed}"),
-            ("files", ", ".join(f"{key} {path.name}" for key, path in self.files.items())),
-            *((section, _pairs(getattr(self, section))) for section in ("training", "evaluation", "bars")),
-        ]
-        return "\n".join([f"Recipe {self.name}", *(f"  {name:<11}{value}" for name, value in rows)])
+        return self.to_yaml(lambda path: path.name)
 
     __str__ = __repr__
 
@@ -190,12 +182,6 @@ def load_recipe(path: str | Path) -> Recipe:
     return recipe.model_copy(
         update={"task": recipe.task or recipe.name, "training": training.model_copy(update=changes)}
     )
-
-
-def _pairs(settings) -> str:
-    values = {key: value for key, value in settings.model_dump().items() if value is not None}
-    values |= {key: " ".join(value) for key, value in values.items() if isinstance(value, tuple)}
-    return ", ".join(f"{key} {getattr(value, 'name', value)}" for key, value in values.items())
 
 
 def _section(content, *keys) -> dict:

@@ -7,7 +7,7 @@ from ftlab import hardware
 from ftlab.errors import ModelError
 from ftlab.models import resolve
 from ftlab.training.preflight import check_masks, what_is_wrong
-from ftlab.training.recipe import Recipe, Training
+from ftlab.training.recipe import ADAPTER_KEYS, Recipe, Training
 
 
 def load_model(recipe: Recipe):
@@ -113,9 +113,7 @@ def add_adapter(settings: Training, model, seed: int):
     layers = settings.target_modules
     return FastLanguageModel.get_peft_model(
         model,
-        r=settings.r,
-        lora_alpha=settings.lora_alpha,
-        lora_dropout=settings.lora_dropout,
+        **settings.model_dump(include={"r", "lora_alpha", "lora_dropout"}),
         target_modules=layers if isinstance(layers, str) else list(layers),
         bias="none",
         use_gradient_checkpointing="unsloth" if hardware.precision() != "fp32" else False,
@@ -134,16 +132,9 @@ def trainer_arguments(settings: Training, seed: int, rows: int, folder: Path):
     return SFTConfig(
         output_dir=str(folder / "checkpoints"),
         dataset_text_field="text",
-        max_length=settings.max_length,
         packing=False,
-        per_device_train_batch_size=settings.per_device_train_batch_size,
         per_device_eval_batch_size=settings.per_device_train_batch_size,
-        gradient_accumulation_steps=settings.gradient_accumulation_steps,
-        num_train_epochs=settings.num_train_epochs,
-        learning_rate=settings.learning_rate,
-        warmup_steps=settings.warmup_steps,
-        weight_decay=settings.weight_decay,
-        lr_scheduler_type=settings.lr_scheduler_type,
+        **settings.model_dump(exclude={"method", *ADAPTER_KEYS}),  # they have TRL's names
         gradient_checkpointing=precision != "fp32",  # on a GPU: less memory for more time
         optim="adamw_8bit" if torch.cuda.is_available() else "adamw_torch",
         bf16=precision == "bf16",
