@@ -37,15 +37,8 @@ def figure_bundle(fig: Figure, alt: str) -> tuple[dict, dict]:
     if not alt.strip():
         raise ValueError("show(fig, alt) needs a sentence that says what the figure shows: alt is empty.")
     buffer = io.BytesIO()
-    fig.savefig(
-        buffer,
-        format="png",
-        dpi=144,
-        bbox_inches="tight",
-        facecolor="white",
-        metadata={"Software": None},
-        pil_kwargs={"optimize": True},
-    )
+    fig.savefig(buffer, format="png", dpi=144, bbox_inches="tight", facecolor="white", metadata={"Software": None},
+                pil_kwargs={"optimize": True})  # fmt: skip
     png = buffer.getvalue()
     encoded = base64.b64encode(png).decode()
     width = round(int.from_bytes(png[16:20]) / 1.5)  # pixels of the file / 1.5: sharp on dense screens
@@ -68,14 +61,8 @@ def systems_figure(
         ax.annotate(repr(interval), (1.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=11)
     if bar is not None:
         ax.axvline(100 * bar, color=ORANGE, ls="--", lw=1.8)
-        ax.annotate(
-            f"bar {100 * bar:.1f} %",
-            (100 * bar, 1.02),
-            xycoords=("data", "axes fraction"),
-            ha="center",
-            color="#A34700",
-            fontsize=11,
-        )
+        ax.annotate(f"bar {100 * bar:.1f} %", (100 * bar, 1.02), xycoords=("data", "axes fraction"), ha="center",
+                    color="#A34700", fontsize=11)  # fmt: skip
     ax.set_yticks(range(len(systems)), [readable(name) for name in systems], fontsize=11)
     ax.set_ylim(len(systems) - 0.5, -0.5)
     ax.set_xlim(0, max(100.0, 100 * (bar or 0)) + 1.5)
@@ -118,10 +105,8 @@ def loss_figure(rows: Iterable[Mapping], unit: str = "nats per token") -> Figure
 def loss_alt(rows: Iterable[Mapping]) -> str:
     """The sentence for `loss_figure`, written from the numbers."""
     rows = list(rows)
-    parts = [
-        _describe_series(name, _series(rows, key))
-        for name, key in (("Training loss", "loss"), ("Validation loss", "eval_loss"))
-    ]
+    parts = (_describe_series("Training loss", _series(rows, "loss")),
+             _describe_series("Validation loss", _series(rows, "eval_loss")))  # fmt: skip
     return " ".join(filter(None, parts)) or "Loss over steps: nothing was logged yet."
 
 

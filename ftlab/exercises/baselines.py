@@ -32,11 +32,9 @@ check_field_accuracy = Exercise("field accuracy", field_accuracy, trials=[
      "you do not treat a prediction of None (no valid JSON), and use get, which cannot tell a missing key from null."),
     (lambda p, r: right_fields(p, r) / len(r), "you do not treat a prediction of None, an answer that is no JSON."),
     (lambda p, r: right_fields(p, r) / len(p) if p else 0.0,
-     ("you divide by the number of fields in the prediction. Then leaving fields out pays: divide by the number "
-     "of fields in the reference.")),
+     "you divide by the fields in the prediction, so leaving some out pays. Divide by those in the reference."),
     (lambda p, r: float(p == r),
-     ("you score the whole answer, all or nothing. That is exact match; field accuracy is the share of fields "
-     "that are right.")),
+     "you score all or nothing: exact match. Field accuracy is the share of fields that are right."),
     (lambda p, r: right_fields(p or {}, r), "you return the number of right fields, not the share of them."),
 ])  # fmt: skip
 

@@ -31,8 +31,7 @@ check_luhn = Exercise("Luhn", luhn, trials=[
     (lambda d: luhn_sum(d[::-1], whole=True) % 10 == 0,
      "you add a doubled digit as it is. Above 9, take its digits' sum: 16 counts 1 + 6, which is 16 - 9."),
     (lambda d: luhn_sum(d, doubled=0) % 10 == 0,
-     ("you double every second digit from the left. Count from the right, where the check digit stands: numbers "
-     "have different lengths.")),
+     "you double every second digit from the left. Count from the right: numbers have different lengths."),
     (lambda d: luhn_sum(d[::-1], doubled=0) % 10 == 0,
      "you double the last digit. It counts once; the one before it is doubled."),
     (lambda d: sum(map(int, d)) % 10 == 0, "you double no digit. A plain sum misses a swap of two."),

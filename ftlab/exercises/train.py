@@ -30,8 +30,7 @@ check_response_mask = Exercise("response mask", response_mask, trials=[
     (([1, 5, 6, 7], [2, 9]), "no marker, no answer to learn from: every label is -100"),
 ], mistakes=[
     (lambda ids, marker: mask_before(ids, marker, which=0),
-     ("you stop at the first marker. With several turns that trains on the later user messages too: look for the "
-     "last one.")),
+     "you stop at the first marker. With several turns that trains on later user messages too: look for the last."),
     (lambda ids, marker: mask_before(ids, marker, skip=0),
      "you mask up to the marker but not the marker itself. The template writes it, not the model: mask it too."),
     (inverted, "you masked the answer and left the prompt: the other way round."),
@@ -63,13 +62,11 @@ check_steps = Exercise("optimizer steps", steps, trials=[
     (lambda r, e, b, a: math.ceil(e * (r // (b * a))),
      "you dropped the incomplete step at the end of an epoch (floor division). The Trainer keeps it."),
     (lambda r, e, b, a: math.ceil(e * r / (b * a)),
-     ("you rounded up once over all epochs. A step never takes rows of two epochs: round up within each epoch, "
-     "then multiply.")),
+     "you rounded up once over all epochs. A step never takes rows of two epochs: round up in each, then multiply."),
     (lambda r, e, b, a: math.ceil(e * math.ceil(r / b)),
      "you counted batches. The optimizer steps once in `accumulation` batches."),
     (lambda r, e, b, a: math.ceil(r / (b * a)), "you counted one epoch only."),
     (lambda r, e, b, a: e * math.ceil(r / (b * a)), "a part of an epoch needs a last rounding up: steps are whole."),
     (lambda r, e, b, a: math.ceil(e * max(math.ceil(r / b) // a, 1)),
-     ("you dropped the last group of batches of an epoch when it is not full. The Trainer makes a step of it "
-     "(older versions did not).")),
+     "you dropped the last group of an epoch when it is not full. The Trainer steps on it (older versions did not)."),
 ])  # fmt: skip
