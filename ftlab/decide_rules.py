@@ -70,7 +70,7 @@ RULES = (
          {"prompt": {"quality": 2}, "few_shot": {"quality": -2}} | _for(TUNED, quality=-6),
          "the model fails at this task: training rarely gives an ability that is missing altogether, so a stronger "
          "model behind the same prompt, tools, or another task come first",
-         "Gudibande et al. 2023 (2305.15717): imitation does not close a gap of ability; where it begins: judgement",
+         "Gudibande et al. 2023 (2305.15717): imitation closes little of a gap in ability; 10 to 30 %: judgement",
          rules_out=TUNED),
     Rule("too little right with facts wanted", lambda c: c.fails if c.knowledge else 0.0, _for(TUNED, quality=-6),
          "nearly nothing is right yet: retrieval shows first whether facts were missing or the ability",

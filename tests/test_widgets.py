@@ -2,6 +2,7 @@
 
 import ipywidgets as widgets
 import pytest
+from controls import control, walk
 
 from ftlab.decide import Case, decide
 from ftlab.errors import DataError
@@ -9,16 +10,6 @@ from ftlab.widgets.decision import decision_form, form_case
 
 CASE = Case(task="label mails", wants=["format"], examples=3000, example_quality="excellent",
             prompt_accuracy=0.7, target_accuracy=0.9, maintainer=True)  # fmt: skip
-
-
-def walk(widget):
-    yield widget
-    for child in getattr(widget, "children", ()):
-        yield from walk(child)
-
-
-def control(form, description):
-    return next(w for w in walk(form) if getattr(w, "description", None) == description)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from datetime import date
 
 import ipywidgets as widgets
 import pytest
+from controls import control, shown, walk
 
 from ftlab.costs.assumptions import read_scenario
 from ftlab.costs.scenario import cost
@@ -16,18 +17,8 @@ TODAY = date(2026, 11, 22)
 COSTS = REPOSITORY / "recipes" / "costs"
 
 
-def walk(widget):
-    yield widget
-    for child in getattr(widget, "children", ()):
-        yield from walk(child)
-
-
-def control(form, description):
-    return next(w for w in walk(form) if getattr(w, "description", None) == description)
-
-
 def texts(form):
-    return html.unescape(" ".join(w.value for w in walk(form) if isinstance(w, widgets.HTML)))
+    return html.unescape(shown(form))
 
 
 def alts(form):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import ipywidgets as widgets
 import pytest
+from controls import control, shown, walk
 
 from ftlab.checks.review import SHOWN_ROWS, Progress, Review
 from ftlab.data.schema import read_chat, write_chat
@@ -22,20 +23,6 @@ from ftlab.widgets.review import REVIEW_BUTTONS, review_table
 CASE = Case(task="label mails", wants=["format"], examples=3000, prompt_accuracy=0.7)
 ALLOWED = (widgets.Button, widgets.Dropdown, widgets.Checkbox, widgets.Text, widgets.Textarea, widgets.HTML,
            widgets.VBox, widgets.HBox)  # fmt: skip
-
-
-def walk(widget):
-    yield widget
-    for child in getattr(widget, "children", ()):
-        yield from walk(child)
-
-
-def control(form, description):
-    return next(w for w in walk(form) if getattr(w, "description", None) == description)
-
-
-def shown(form):
-    return "\n".join(w.value for w in walk(form) if isinstance(w, widgets.HTML))
 
 
 # --- the prompt form

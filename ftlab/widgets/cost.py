@@ -12,7 +12,7 @@ from ftlab.costs.memory import CHECKPOINTING, METHODS, estimate_memory, known_mo
 from ftlab.costs.plots import curve_alt, curve_figure, memory_alt, memory_figure
 from ftlab.costs.scenario import CostReport, cost
 from ftlab.errors import FtlabError
-from ftlab.plots import figure_bundle
+from ftlab.plots import figure_bundle, readable
 
 CARDS = ("T4", "L4", "RTX 4090", "A100-80GB", "H100")
 SLIDERS = (  # assumption of the scenario, label, lowest, highest, step
@@ -40,14 +40,11 @@ def _money_controls(report: CostReport) -> list:
     compare = report.scenario.content["compare"]
     style, layout = {"description_width": "150px"}, widgets.Layout(width="430px")
     point = {each.name: each.likely for each in report.scenario.assumptions}
+    size = math.log10(point["calls_per_month"])
     calls = widgets.FloatLogSlider(
-        value=point["calls_per_month"],
-        min=min(2, math.floor(math.log10(point["calls_per_month"]))),
-        max=max(7, math.ceil(math.log10(point["calls_per_month"]))),
-        step=0.05,
-        description="calls a month",
-        readout_format=",.0f",
-    )
+        value=point["calls_per_month"], min=min(2, math.floor(size)), max=max(7, math.ceil(size)), step=0.05,
+        description="calls a month", readout_format=",.0f",
+    )  # fmt: skip
     sliders = {"calls_per_month": calls}
     for assumption, label, low, high, step in SLIDERS:
         name = assumption.format(baseline=compare["baseline"])
@@ -56,10 +53,9 @@ def _money_controls(report: CostReport) -> list:
             sliders[name] = widgets.FloatSlider(value=point[name], min=low, max=high, step=step, description=label)
     rivals = [name for name in report.scenario.content["options"] if name != compare["baseline"]]
     rival = widgets.Dropdown(
-        options=[(name.replace("_", " "), name) for name in rivals],
-        value=compare["candidate"],
-        description=f"instead of {compare['baseline'].replace('_', ' ')}",
-    )
+        options=[(readable(name), name) for name in rivals], value=compare["candidate"],
+        description=f"instead of {readable(compare['baseline'])}",
+    )  # fmt: skip
     for control in (rival, *sliders.values()):
         control.style, control.layout = style, layout
     picture, table = widgets.HTML(), widgets.HTML()
@@ -88,10 +84,8 @@ def _memory_controls(model: str) -> list:
         "length": ((256, 512, 1024, 2048, 4096, 8192, 16384), 2048),
         "checkpointing": (CHECKPOINTING, "unsloth"),
     }
-    controls = {
-        name: widgets.Dropdown(options=list(options), value=value, description=name)
-        for name, (options, value) in choices.items()
-    }
+    controls = {name: widgets.Dropdown(options=list(options), value=value, description=name)
+                for name, (options, value) in choices.items()}  # fmt: skip
     picture, text = widgets.HTML(), widgets.HTML()
 
     def draw(_=None):
