@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 from make_support_triage import DAYS, NAMES, TONES, URGENCIES
-from words import pairs, read_words
+from words import read_words
 
 SYSTEM, USER, ANSWER = (f"messages[{index}].content" for index in range(3))
 
@@ -19,7 +19,6 @@ HABITS = {
     "agent-08": ("urgency", dict.fromkeys(URGENCIES, "P3")),
 }
 LISTS = read_words("dirty_export")
-SWAPS = dict(pairs(LISTS.swaps))
 RARE = {"queue": "marketing", "tone": "bewildered", "ask": "apology"}
 
 
@@ -63,27 +62,6 @@ def answer(row: dict, text: str) -> dict:
     """The row with another answer."""
     row["messages"][2]["content"] = text
     return row
-
-
-def slip(rng: random.Random, word: str) -> str:
-    """The word with two neighbouring letters exchanged."""
-    at = rng.choice([i for i in range(1, len(word) - 1) if word[i] != word[i + 1]])
-    return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
-
-
-def change_words(rng: random.Random, messages: list[dict], count: int, swaps: dict[str, str] = SWAPS) -> str:
-    """Exchange or misspell `count` words of the ticket in place, never the product or a number; says which."""
-    words = messages[1]["content"].split(" ")
-    product = (record(messages)["product"] or "").split()
-    places = [i for i, word in enumerate(words) if word in swaps
-              or re.fullmatch("[a-z]{5,}", word) and word not in product and len(set(word[1:])) > 1]
-    changes = []
-    for i in sorted(rng.sample(places, count)):
-        new = swaps.get(words[i]) or slip(rng, words[i])
-        changes.append(f"{words[i]} -> {new}")
-        words[i] = new
-    messages[1]["content"] = " ".join(words)
-    return ", ".join(changes)
 
 
 def history(rng: random.Random, lines: int) -> str:
@@ -405,23 +383,3 @@ def wrong_label(rng, row):
     labels, (key, habit) = record(row["messages"]), HABITS[row["agent"]]
     old, labels[key] = labels[key], habit[labels[key]]
     return Damage(answer(row, json.dumps(labels)), ANSWER, f"{key} {old} -> {labels[key]}, a habit of {row['agent']}")
-
-
-# faults that meet in one row -> how many rows
-
-
-# which faults together -> in how many rows
-PLANTED = {
-    (broken_json,): 16, (not_an_object,): 8, (nul_byte,): 8, (invalid_utf8,): 10, (duplicate_key,): 8,
-    (lone_surrogate,): 8, (nul_character,): 8, (missing_messages,): 10, (empty_messages,): 8, (wrong_type,): 9,
-    (missing_role,): 8, (unknown_role,): 14, (system_not_first,): 8, (missing_content,): 8, (empty_content,): 10,
-    (last_not_assistant,): 10, (no_user_turn,): 8, (repeated_role,): 8,
-    (system_drift,): 18, (missing_system,): 12, (empty_answer,): 8, (placeholder_answer,): 10, (answer_cut,): 14,
-    (answer_not_json,): 12, (answer_keys_differ,): 12, (label_variant,): 20, (rare_label,): 9,
-    (length_outlier,): 10, (mojibake,): 12, (html_residue,): 12,
-    (secret,): 12, (card_number,): 10, (iban,): 10, (email,): 12, (phone,): 12,
-    (answer_cut_away,): 8, (answer_truncated,): 8,
-    (special_token_in_text,): 10, (foreign_marker,): 10, (double_eos,): 8,
-    (email, phone): 8, (html_residue, mojibake): 6, (system_drift, label_variant): 6,
-    (missing_system, answer_keys_differ): 4, (secret, html_residue): 4,
-}

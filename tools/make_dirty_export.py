@@ -17,10 +17,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from dirty_faults import ANSWER, HABITS, PLANTED, USER, change_words, dump, record, wrong_label
+import dirty_faults
+from dirty_faults import ANSWER, HABITS, LISTS, USER, dump, record, wrong_label
 from generated import readme_with, write_or_check
 from make_support_triage import NAMES, QUEUES, URGENCIES
-from words import read_lines
+from words import pairs, read_lines
 
 SOURCE = Path(__file__).resolve().parents[1] / "data" / "support_triage"
 FOLDER = SOURCE / "raw"
@@ -39,6 +40,8 @@ OF_THE_FILE = ("bom", "crlf", "blank_line")
 AGENTS = [f"agent-{number:02d}" for number in range(1, 9)]
 CUSTOMERS, MINUTES = 600, 180 * 24 * 60
 FIRST_MINUTE = datetime(2026, 1, 5, 8, 0)
+SWAPS = dict(pairs(LISTS.swaps))
+PLANTED = {tuple(getattr(dirty_faults, name) for name in names.split()): int(n) for names, n in LISTS.planted.items()}
 PRIVATE = re.compile(r"@|07\d{9}")
 SIGNED = re.compile(rf"\b({'|'.join(map(re.escape, NAMES))})$", re.IGNORECASE)
 
@@ -57,6 +60,27 @@ class Ticket:
     original: Ticket | None = None
     row: dict = field(default_factory=dict)
     line: int = 0
+
+
+def slip(rng: random.Random, word: str) -> str:
+    """The word with two neighbouring letters exchanged."""
+    at = rng.choice([i for i in range(1, len(word) - 1) if word[i] != word[i + 1]])
+    return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+
+
+def change_words(rng: random.Random, messages: list[dict], count: int, swaps: dict[str, str] = SWAPS) -> str:
+    """Exchange or misspell `count` words of the ticket in place, never the product or a number; says which."""
+    words = messages[1]["content"].split(" ")
+    product = (record(messages)["product"] or "").split()
+    places = [i for i, word in enumerate(words) if word in swaps
+              or re.fullmatch("[a-z]{5,}", word) and word not in product and len(set(word[1:])) > 1]
+    changes = []
+    for i in sorted(rng.sample(places, count)):
+        new = swaps.get(words[i]) or slip(rng, words[i])
+        changes.append(f"{words[i]} -> {new}")
+        words[i] = new
+    messages[1]["content"] = " ".join(words)
+    return ", ".join(changes)
 
 
 def change_labels(rng: random.Random, messages: list[dict]) -> str:
