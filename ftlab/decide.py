@@ -9,6 +9,7 @@ import math
 import re
 from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -109,11 +110,6 @@ class Case(Settings):
         """The answer may be one of a list of labels, which a linear classifier can learn too."""
         named = re.search(r"\b(label|classif|categor|sort|rout|tag|moderat|detect|grade)", self.task.lower())
         return not self.knowledge and "style" not in self.wants and ("accuracy" in self.wants or bool(named))
-
-    @property
-    def dear_calls(self) -> bool:
-        """A cheaper or faster call is wanted for so many calls that it matters."""
-        return self.thrift and self.volume >= 10_000
 
     @property
     def thrift(self) -> bool:
@@ -292,13 +288,9 @@ def _advice(approach: str, applied: list[tuple[Rule, float]]) -> Advice:
     ratings = {criterion: min(5.0, max(1.0, value)) for criterion, value in ratings.items()}
     total = sum(WEIGHTS[c] * ratings[c] for c in CRITERIA) / sum(WEIGHTS.values())
     rounded = {criterion: round(value, 1) for criterion, value in ratings.items()}
-    reasons = max(pro, key=_weight)[1], min(contra, key=_weight)[1]
+    reasons = max(pro, key=itemgetter(0))[1], min(contra, key=itemgetter(0))[1]
     return Advice(approach, **rounded, effort=EFFORT[approach], reason_for=reasons[0], reason_against=reasons[1],
                   fit=fit, total=total)  # fmt: skip
-
-
-def _weight(reason: tuple[float, str]) -> float:
-    return reason[0]
 
 
 # ---- what would change it

@@ -89,7 +89,7 @@ RULES = (
     Rule("facts move", lambda c: c.knowledge and c.facts_change in ("monthly", "weekly", "daily"),
          {"rag": {"quality": 0.5}, "fine_tune": {"quality": -1, "upkeep": -1}},
          "the facts change faster than a model can be retrained and tested", "judgement", rules_out=("fine_tune",)),
-    Rule("the prompt does it", lambda c: c.gap is not None and c.gap <= 0 and not c.dear_calls,
+    Rule("the prompt does it", lambda c: c.gap is not None and c.gap <= 0 and not (c.thrift and c.volume >= 10_000),
          {"prompt": {"quality": 2}, "few_shot": {"quality": 0.5}, "rag": {"quality": 0.5}},
          "the measured prompt already reaches the target", "measured by you"),
     Rule("small gap", lambda c: c.gap is not None and 0 < c.gap <= 0.05, {"few_shot": {"quality": 1.3},
