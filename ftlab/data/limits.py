@@ -1,0 +1,110 @@
+"""Dated facts about the targets of an export: sizes, counts, roles, closing days, from data/limits/*.csv."""
+
+import csv
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from ftlab.data.targets import TARGETS, find_target
+from ftlab.errors import DataError
+from ftlab.models import REPOSITORY
+
+LIMITS = REPOSITORY / "data" / "limits"
+LIMIT_COLUMNS = ("target", "limit", "value", "source_url", "source_date", "confidence", "note")
+STALE_DAYS = 90
+CLOSINGS = (  # limit, what to say when the day has come, and before
+    ("closed_to_new_on", "has been closed to newcomers", "closes to newcomers"),
+    ("closes_on", "has been closed", "closes"),
+    ("models_retire_on", "has been without its models", "loses its models"),
+)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One dated fact about a target; `value` is text, empty when nobody could find it out.
+
+    Confidence: H read at the source or run, M one good secondary source, L a hint.
+    """
+
+    target: str
+    limit: str
+    value: str
+    source_url: str
+    source_date: str
+    confidence: str
+    note: str
+
+
+def limits(to: str, folder: Path = LIMITS) -> dict[str, Limit]:
+    """The dated facts about one target by name; raises DataError for a damaged table, naming line and column."""
+    find_target(to)
+    found, tables = {}, sorted(Path(folder).glob("*.csv"))
+    if not tables:
+        raise DataError(f"{folder} holds no .csv table of limits: get data/limits back from the repository")
+    for path in tables:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            if tuple(reader.fieldnames or ()) != LIMIT_COLUMNS:
+                raise DataError(f"{path}:1 the columns must be {', '.join(LIMIT_COLUMNS)}")
+            for values in reader:
+                limit = _limit(values, path, reader.line_num)
+                if to in limit.target.split():
+                    found[limit.limit] = limit
+    return found
+
+
+def number(known: dict[str, Limit], name: str) -> int | None:
+    """A limit as a number; None where the table does not know it."""
+    return int(known[name].value) if name in known and known[name].value else None
+
+
+def words(known: dict[str, Limit], name: str) -> list[str]:
+    """A limit that is a list of words."""
+    return known[name].value.split() if name in known else []
+
+
+def warnings(to: str, known: dict[str, Limit], tokens_counted: bool, today: date) -> list[str]:
+    """What to know before paying: the service's end, old figures, checks that were not made."""
+    texts = []
+    for name, past, future in CLOSINGS:
+        if name in known and known[name].value:
+            limit = known[name]
+            days = (_date(limit.value) - today).days
+            what = f"{past} since {limit.value}" if days <= 0 else f"{future} on {limit.value}, in {days} days"
+            texts.append(f"{to} {what}: {limit.note} ({limit.source_url}, {limit.source_date})")
+    ages = {limit.limit: (today - _date(limit.source_date)).days for limit in known.values() if limit.value}
+    old = ", ".join(f"{name} ({days} days)" for name, days in ages.items() if days > STALE_DAYS)
+    if old:
+        texts.append(f"figures older than {STALE_DAYS} days, look them up again: {old}; data/limits says where")
+    empty = [limit.limit for limit in known.values() if not limit.value]
+    if empty:
+        texts.append(f"not known and so not checked: {', '.join(empty)}")
+    if not tokens_counted and number(known, "tokens_per_example_max"):
+        texts.append("tokens of a row not counted: pass tokenizer= (--model) for an estimate")
+    return texts
+
+
+def _limit(values, path, line) -> Limit:
+    if None in values or None in values.values():
+        raise DataError(f"{path}:{line} has more or fewer than {len(LIMIT_COLUMNS)} columns: quote texts with commas")
+    limit = Limit(**values)
+    unknown = [name for name in limit.target.split() if name not in TARGETS]
+    if unknown or not limit.target:
+        raise DataError(f"{path}:{line} target: {' '.join(unknown) or 'is empty'}; use {', '.join(TARGETS)}")
+    if limit.value:
+        _date(limit.source_date, f"{path}:{line} source_date")
+        if limit.limit.endswith("_on"):
+            _date(limit.value, f"{path}:{line} value")
+        elif limit.limit.endswith(("_min", "_max", "_advised")) and not limit.value.isdecimal():
+            raise DataError(f"{path}:{line} value: {limit.value!r} is no whole number; leave it empty if not known")
+        if not limit.source_url or limit.confidence not in ("H", "M", "L"):
+            raise DataError(f"{path}:{line} a value needs its source_url and a confidence of H, M or L")
+    return limit
+
+
+def _date(text, place="") -> date:
+    """A day, or the first of a month when only the month is known (2027-04)."""
+    try:
+        return date.fromisoformat(f"{text}-01" if len(text) == 7 else text)
+    except ValueError as error:
+        raise DataError(f"{place}: {text!r} is no date; write it as 2026-11-22 or 2026-11") from error
