@@ -18,9 +18,14 @@ from ftlab.models import load_tokenizer
 DONE, NEGATIVE, UNUSABLE = 0, 1, 2
 # as in data.formats and data.export; written out here so that --help loads neither (a test compares)
 FORMATS = "messages, instruction, prompt_completion, preference, sharegpt or alpaca"
+COUNTED_AS = {  # by `ftlab fit`
+    "chat": [],
+    "preference": ["preference pairs, for DPO: prompt + chosen and prompt + rejected of each row go through the model"],
+    "unpaired": ["rated answers, for KTO: one answer a row; memory and time are reckoned as for DPO, a rough guess"],
+}
 TARGETS = (
     "openai, openai_dpo, azure, azure_dpo, gemini, gemini_preference, bedrock_nova, together, together_dpo, "
-    "fireworks, fireworks_dpo, trl, trl_prompt_completion, unsloth, axolotl or llama_factory"
+    "fireworks, fireworks_dpo, trl, trl_prompt_completion, trl_kto, unsloth, axolotl or llama_factory"
 )
 
 
@@ -383,11 +388,20 @@ def cmd_fit(options: argparse.Namespace) -> int:
     """`ftlab fit`: 1 when no model of the catalogue fits."""
     from ftlab.checks.tokens import lengths
     from ftlab.costs.time import what_fits
+    from ftlab.data.rendering import kind_of
 
     rows, _ = read_rows(options.file)
     counted = lengths(rows, load_tokenizer(options.model))
-    table = what_fits(counted.total, options.gpu, epochs=options.epochs, max_length=options.max_length)
-    print_result(table, table.to_dict(), options.json)
+    kind = next((kind for kind in map(kind_of, (row.data for row in rows)) if kind != "chat"), "chat")
+    methods = ("lora", "qlora") if kind == "chat" else ("dpo_lora", "dpo_qlora")
+    table = what_fits(
+        counted.total, options.gpu, epochs=options.epochs, max_length=options.max_length, methods=methods
+    )
+    table = dataclasses.replace(table, rows_in=len(rows))
+    notes = [f"counted with the tokenizer of {options.model}; that of another model gives other numbers (--model)"]
+    notes += COUNTED_AS[kind] + counted.notes
+    text = "\n".join([repr(table), *(f"note: {note}" for note in notes)])
+    print_result(text, table.to_dict() | {"counted_with": options.model, "kind": kind, "notes": notes}, options.json)
     return DONE if any(fit.fits for fit in table.fits) else NEGATIVE
 
 

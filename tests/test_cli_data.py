@@ -232,9 +232,10 @@ def test_a_repair_lists_every_change(tickets, tmp_path, capsys):
 
 
 def test_help_names_every_format_and_target(capsys):
-    from ftlab.data import export, formats
+    from ftlab.data import formats
+    from ftlab.data.targets import TARGETS
 
-    for command, names in (("export", {**export.TARGETS, **formats.FORMATS}), ("convert", formats.FORMATS)):
+    for command, names in (("export", {**TARGETS, **formats.FORMATS}), ("convert", formats.FORMATS)):
         with pytest.raises(SystemExit, match="0"):
             cli.main([command, "--help"])
         words = capsys.readouterr().out.replace(",", " ").split()
@@ -264,6 +265,52 @@ def test_fit(tickets, capsys):
     assert code == 0
     assert any(row["fits"] for row in table["models"])
     assert table["rows_in"] == ROWS
+
+
+def test_fit_counts_what_goes_through_the_model(tmp_path, capsys):
+    turns = [{"role": role, "content": "one two three"} for role in ("user", "assistant")]
+    chat, pair = {"messages": turns}, dict.fromkeys(("prompt", "chosen", "rejected"), "one two three")
+    rated = chat | {"label": False}
+    seen = {}
+    for kind, data in (("chat", chat), ("preference", pair), ("unpaired", rated)):
+        code, seen[kind] = run(capsys, "fit", write(tmp_path / f"{kind}.jsonl", data, data), "--gpu", "T4")
+        assert (code, seen[kind]["rows_in"], seen[kind]["kind"], seen[kind]["counted_with"]) == (0, 2, kind, "nano")
+        assert "tokenizer of nano" in seen[kind]["notes"][0]
+    methods = {kind: {row["method"] for row in table["models"]} for kind, table in seen.items()}
+    assert methods["chat"] <= {"lora", "qlora"}
+    assert methods["preference"] | methods["unpaired"] <= {"dpo_lora", "dpo_qlora"}
+    assert seen["preference"]["length"] == seen["chat"]["length"]
+    longer = pair | {"rejected": "one two three " * 9}
+    assert run(capsys, "fit", write(tmp_path / "p.jsonl", longer), "--gpu", "T4")[1]["length"] > seen["chat"]["length"]
+
+
+def test_fit_and_check_say_what_a_template_leaves_out(tmp_path, capsys):
+    call = {"id": "c", "type": "function", "function": {"name": "tide", "arguments": "{}"}}
+    turns = [{"role": "user", "content": "Tide?"}, {"role": "assistant", "content": None, "tool_calls": [call]}]
+    described = {"type": "function", "function": {"name": "tide", "description": "long " * 500, "parameters": {}}}
+    path = write(tmp_path / "a.jsonl", {"messages": turns, "tools": [described]})
+    _, table = run(capsys, "fit", path, "--gpu", "T4")
+    assert "does not render" in table["notes"][-1]
+    _, report = run(capsys, "check", path, "--model", "nano")
+    assert {"tools_not_rendered", "answer_not_rendered"} <= set(report["counts"])
+    _, exported = run(capsys, "export", path, "--to", "trl", "--out", tmp_path / "o", "--model", "nano")
+    assert exported["tokens"] > 500
+    assert any("does not render" in text for text in exported["warnings"])
+    code, message = run(capsys, "export", path, "--to", "gemini", "--out", tmp_path / "g")
+    assert code == 2
+    assert "carries no tools" in message
+
+
+def test_rated_answers_are_exported_for_kto_alone(tmp_path, capsys):
+    rated = [{"prompt": "q", "completion": text, "label": text == "good"} for text in ("good", "bad")]
+    path = write(tmp_path / "kto.jsonl", *rated)
+    code, message = run(capsys, "export", path, "--to", "trl", "--out", tmp_path / "a")
+    assert code == 2
+    assert "kto.jsonl:2" in message
+    assert "export it to trl_kto" in message
+    assert run(capsys, "export", path, "--to", "trl_kto", "--out", tmp_path / "b")[0] == 0
+    rows = [json.loads(line) for line in (tmp_path / "b" / "train.jsonl").read_text().splitlines()]
+    assert [(row["completion"][0]["content"], row["label"]) for row in rows] == [("good", True), ("bad", False)]
 
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)

@@ -302,13 +302,24 @@ MUSEUM = {
     "arguments no json": ("fireworks", chat(USER, CALLING | {"tool_calls": [
         CALL | {"function": {"name": "f", "arguments": "{"}}]}, RESULT, ANSWER), "bad_tool_call",
         "messages[1].tool_calls[0].function.arguments"),
+    "result for no call": ("azure", chat(USER, CALLING, {"role": "tool", "content": "x"}, ANSWER), "bad_tool_call",
+                           "messages[2].tool_call_id"),
     "earlier answer": ("trl_prompt_completion", chat(USER, LONG_AGO, USER, ANSWER), "earlier_answers", "messages"),
     # what every reader refuses, by the codes of the schema
     "no messages": ("openai", {"id": 1}, "missing_messages", "messages"),
     "user last": ("trl", chat(USER), "last_not_assistant", "messages[0].role"),
     "a list": ("trl", [1], "not_an_object", ""),
     "half a pair": ("gemini", chat(USER, ANSWER | {"content": "\ud800"}), "lone_surrogate", "messages[1].content"),
-    "tools as text": ("openai", chat(USER, ANSWER, tools="trace"), "wrong_type", "tools"),
+    "tools as text": ("openai", WITH_TOOLS | {"tools": json.dumps(TOOLS)}, "bad_tools", "tools"),
+    "one tool": ("openai", WITH_TOOLS | {"tools": TOOLS[0]}, "bad_tools", "tools"),
+    "orphan result": ("openai", chat(USER, RESULT, ANSWER), "orphan_result", "messages[1].role"),
+    "another id": ("together", chat(USER, CALLING, RESULT | {"tool_call_id": "c2"}, ANSWER), "unknown_call_id",
+                   "messages[2].tool_call_id"),
+    "no result": ("fireworks", chat(USER, CALLING, ANSWER), "no_result", "messages[1].tool_calls[0]"),
+    "one of two results": ("trl", chat(USER, CALLING | {"tool_calls": [CALL, CALL | {"id": "c2"}]}, RESULT, ANSWER),
+                           "no_result", "messages[1].tool_calls[1]"),
+    "result after an answer": ("openai", chat(USER, CALLING, RESULT, ANSWER, RESULT, ANSWER), "orphan_result",
+                               "messages[4].role"),
     "a question in an answer": ("trl", PAIR | {"messages": [USER, ANSWER, USER, ANSWER]}, "role_in_output",
                                 "messages[2].role"),
     "a question in a worse one": ("trl", PAIR | {"rejected": [WORSE, USER, WORSE]}, "role_in_output",
@@ -635,6 +646,25 @@ def test_trl_reads_every_kind(tmp_path, tickets, nano):
     pair = apply_chat_template(load(pairs_of(tickets[:20]), "trl", "pairs")[0], nano)
     assert pair["prompt"] + pair["chosen"] == whole
     assert pair["rejected"] == "{}<|end|>"
+
+
+def test_trl_judges_the_rated_answers(tmp_path, tickets, nano):
+    """The real KTOTrainer reads the file: the answer is the completion, and its label is the row's."""
+    from datasets import load_dataset
+    from transformers import AutoModelForCausalLM
+    from trl import KTOConfig, KTOTrainer
+
+    rated = [Row(row.data | {"label": row.line % 2 > 0}, row.file, row.line) for row in tickets[:4]]
+    path = export(rated, "trl_kto", tmp_path / "data").files[0]
+    data = load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
+    arguments = KTOConfig(output_dir=str(tmp_path / "run"), report_to="none", use_cpu=True, bf16=False, max_length=1024)
+    model = AutoModelForCausalLM.from_pretrained(models.resolve("nano"))
+    trainer = KTOTrainer(model=model, args=arguments, train_dataset=data, processing_class=nano)
+    batch = trainer.data_collator([trainer.train_dataset[index] for index in range(4)])
+    assert batch["label"].tolist() == [row.data["label"] for row in rated]
+    for ids, mask, row in zip(batch["input_ids"], batch["completion_mask"], rated, strict=True):
+        judged = nano.decode(ids[mask.bool()])
+        assert judged == row.data["messages"][-1]["content"] + "<|end|>"
 
 
 @pytest.mark.parametrize("to", ["trl", "trl_prompt_completion"])

@@ -12,7 +12,7 @@ from ftlab.data.rendering import (
     any_of,
     encode,
     has_markers,
-    is_judged,
+    kind_of,
     renderer,
     sequences,
     special_tokens,
@@ -91,7 +91,7 @@ def problems_and_trained_rows(rows: Sequence[Row], tokenizer, max_length: int = 
             yield code
 
     found = _problems(rows, counted(), tokenizer, max_length, None)
-    if any(is_judged(row.data) for row in rows):
+    if any(kind_of(row.data) != "chat" for row in rows):
         return found, None
     return found, tally.result() if has_markers(tokenizer) else _trained_by_trls_template(rows, tokenizer, max_length)
 
@@ -131,7 +131,7 @@ def _problems(rows, codes, tokenizer, max_length, chat_template) -> list[Finding
         if not code.problem:
             problems = [*ends.problems(code), *_system_problems(data, render, verdicts)]
             problems += [("tools_not_rendered", RENDER)] if code.lost else []
-            untrained = len(code.trained) < len(code.answers) and not is_judged(row.data)
+            untrained = len(code.trained) < len(code.answers) and kind_of(row.data) == "chat"
             problems += [("weight_ignored",)] if untrained else []
             for problem in sorted(set(problems)):
                 of_template.setdefault(problem, {})[row.file, row.line] = row

@@ -13,9 +13,9 @@ from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
-from ftlab.data import schema
+from ftlab.data import schema, toolcalls
 from ftlab.data.limits import LIMITS, Limit, limits, number, warnings, words
-from ftlab.data.rendering import answer_start, encode
+from ftlab.data.rendering import answer_start, encode, kind_of
 from ftlab.data.schema import Finding, Row
 from ftlab.data.splits import input_of
 from ftlab.data.targets import KINDS, find_target, other_target
@@ -181,7 +181,7 @@ def _prepare(rows, to, known, tokenizer, drop, part="train") -> _Part:
     if not all(isinstance(row, Row) for row in rows):
         raise DataError(f"the {part} rows must be Row(data, file, line): take check_chat(path).placed")
     target = find_target(to)
-    result = _Part(_kind(rows[0].data), None if tokenizer is None else 0)
+    result = _Part(kind_of(rows[0].data), None if tokenizer is None else 0)
     for row in rows:
         problems = _row_problems(row.data, to, target, known, result.kind)
         found = [schema.finding(table, code, row, *rest) for table, code, *rest in problems]
@@ -201,13 +201,6 @@ def _prepare(rows, to, known, tokenizer, drop, part="train") -> _Part:
         result.records.append(getattr(target, result.kind)(clean))
     result.findings += _file_findings(rows, result, to, target, known, drop, part)
     return result
-
-
-def _kind(data) -> str:
-    """What a row is for: an answer marked good or bad must never be taken for a good one."""
-    if isinstance(data, dict) and "rejected" in data:
-        return "preference"
-    return "unpaired" if isinstance(data, dict) and isinstance(data.get("label"), bool) else "chat"
 
 
 def _clean(data, kind, target, left_out) -> dict:
@@ -246,7 +239,7 @@ def _tokens(clean, tokenizer) -> tuple[int, int]:
         if at in ("messages", "prompt", "chosen", "rejected", "completion", "tools"):
             texts = [turn.get("content") or "" for turn in turns]
             texts += [json.dumps(turn["tool_calls"], ensure_ascii=False) for turn in turns if turn.get("tool_calls")]
-            ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
+            ids = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
             counts[at] = sum(map(len, ids)) + TOKENS_PER_TURN * len(turns)
     total = sum(counts.values())
     return total, total - min(counts.get("chosen", 0), counts.get("rejected", 0))
@@ -259,7 +252,7 @@ def _row_problems(data, to, target, known, kind):
     """Yield (table, code, field, *values); first what any reader would refuse, then the target's own rules."""
     general = list(_general_problems(data))
     yield from general
-    own = _kind(data)
+    own = kind_of(data)
     if own != kind:
         yield CODES, "mixed_kinds", "", KINDS[own], KINDS[kind]
     elif getattr(target, own) is None:
@@ -284,8 +277,10 @@ def _general_problems(data):
     if not isinstance(data, dict):
         yield schema.CODES, *schema.not_an_object(data)
         return
-    for problem in (*schema.value_problems(data), *schema.row_problems(data)):
-        yield schema.CODES, *problem
+    problems = [*schema.value_problems(data), *schema.row_problems(data)]
+    yield from ((schema.CODES, *problem) for problem in problems)
+    if not any(schema.CODES[code][0] == "error" for code, *_ in problems):
+        yield from ((toolcalls.CODES, *problem) for problem in toolcalls.tool_problems(data))
 
 
 def _turn_problems(at, turns, to, target, known, kind):
@@ -298,7 +293,7 @@ def _turn_problems(at, turns, to, target, known, kind):
             if kind not in target.tools:
                 yield CODES, "tools_not_taken", f"{where}.{'tool_calls' if calls else 'role'}", to
             elif target.openai_calls:
-                yield from _call_problems(where, calls or ())
+                yield from _call_problems(where, turn)
         elif turn["role"] not in roles:
             yield CODES, "role_not_taken", f"{where}.role", to, turn["role"], ", ".join(roles)
         last = index == len(turns) - 1
@@ -315,8 +310,10 @@ def _is_untrained(turn) -> bool:
     return turn["role"] == "assistant" and turn.get("weight") == 0
 
 
-def _call_problems(where, calls):
-    for index, call in enumerate(calls):
+def _call_problems(where, turn):
+    if turn["role"] == "tool" and not isinstance(turn.get("tool_call_id"), str):
+        yield CODES, "bad_tool_call", f"{where}.tool_call_id", "is missing: it names the call that this answers"
+    for index, call in enumerate(turn.get("tool_calls") or ()):
         function = call.get("function")
         function = function if isinstance(function, dict) else {}
         texts = (call.get("id"), function.get("name"), function.get("arguments"))

@@ -15,7 +15,7 @@ from ftlab.errors import ModelError
 
 IGNORED = -100  # the label that PyTorch's cross-entropy leaves out
 BATCH_ROWS = 250  # rendered and tokenised in one call
-ONLY_IDS = {"return_attention_mask": False, "return_token_type_ids": False}
+ONLY_IDS = {"return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
 MARKERS = re.compile(r"\{%-?\s*generation\s*-?%\}")  # what a template writes around each answer
 
 
@@ -75,9 +75,11 @@ def sequences(data: dict) -> list[dict]:
     return [data, data | {"messages": data["messages"][: answer_start(data["messages"])] + rejected}]
 
 
-def is_judged(data) -> bool:
-    """True for a preference pair and for an answer marked good or bad: not for training on every answer."""
-    return isinstance(data, dict) and ("rejected" in data or isinstance(data.get("label"), bool))
+def kind_of(data) -> str:
+    """What a row is for: chat, preference, or unpaired (KTO), whose bad answers must never be taken for good ones."""
+    if isinstance(data, dict) and "rejected" in data:
+        return "preference"
+    return "unpaired" if isinstance(data, dict) and isinstance(data.get("label"), bool) else "chat"
 
 
 def answer_start(messages: list[dict]) -> int:

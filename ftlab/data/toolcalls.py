@@ -1,0 +1,39 @@
+"""Tool calls and their results belong together: a service refuses, or bills, a conversation where they do not."""
+
+from collections.abc import Iterator
+
+from ftlab.data.schema import kind_of
+
+CODES = {
+    "bad_tools": ("error", "is {}; write the list of tool descriptions (objects) itself"),
+    "orphan_result": ("error", "no call stands before this result; add the assistant turn that calls, or drop the row"),
+    "unknown_call_id": ("error", "answers the call {!r}, and the calls before it are {}; write the id of one of them"),
+    "no_result": ("error", "the call {} has no result before the next turn; add a turn of role tool, or drop the row"),
+}
+
+
+def tool_problems(row: dict) -> Iterator[tuple]:
+    """(code, field, *values) of a row whose turns are sound; a call in the last turn needs no result."""
+    tools = row.get("tools")
+    if tools is not None and not (isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools)):
+        yield "bad_tools", "tools", "JSON text" if isinstance(tools, str) else kind_of(tools)
+    waiting = {}  # the calls without a result: their place and id
+    for index, turn in enumerate(row["messages"]):
+        if turn.get("role") == "tool":
+            yield from _result_problems(waiting, turn.get("tool_call_id"), f"messages[{index}]")
+            continue
+        for field, call_id in waiting.items():
+            yield "no_result", field, call_id or "here"
+        calls = enumerate(turn.get("tool_calls") or ())
+        waiting = {f"messages[{index}].tool_calls[{number}]": call.get("id") for number, call in calls}
+
+
+def _result_problems(waiting, answered, at):
+    """Take the call that this result answers from those that wait; one without an id answers the first."""
+    if not waiting:
+        yield "orphan_result", f"{at}.role"
+        return
+    known = [field for field, call_id in waiting.items() if answered is None or call_id in (None, answered)]
+    if not known:
+        yield "unknown_call_id", f"{at}.tool_call_id", str(answered), ", ".join(map(str, waiting.values()))
+    waiting.pop((known or list(waiting))[0])
