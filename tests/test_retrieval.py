@@ -316,10 +316,10 @@ def test_minilm_ranks_and_takes_a_folder(installed, bert_folder):
 def test_an_altered_or_missing_file_of_minilm_is_not_loaded(installed, name):
     content = (installed / name).read_bytes()
     (installed / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(ModelError, match=rf"{name}: SHA-256 .* instead of .*not loaded; run `pip install"):
+    with pytest.raises(ModelError, match=rf"{name}: SHA-256 .* instead of .*not loaded: run `pip install"):
         minilm()
     (installed / name).unlink()
-    with pytest.raises(ModelError, match=rf"{name}: cannot be read \(.*run `pip install .*--force-reinstall"):
+    with pytest.raises(ModelError, match=rf"{name} cannot be read \(.*run `pip install .*--force-reinstall"):
         minilm(installed)
 
 

