@@ -265,6 +265,18 @@ def test_an_answer_without_text_is_refused(recipe, tmp_path, no_model, part):
         run.run_recipe(recipe, out=tmp_path / "out", progress=False)
 
 
+@pytest.mark.parametrize("key", ["label", "kto_tag"])
+@pytest.mark.parametrize("part", ["train", "replay", "test"])
+def test_a_bad_answer_is_never_trained_on_as_a_good_one(recipe, tmp_path, no_model, part, key):
+    set_up(recipe, data={"replay": "replay.jsonl"})
+    for name in ("replay", part):
+        write_rows(tmp_path / f"{name}.jsonl", make_rows(name, 2))
+    rows = [row | {key: good} for row, good in zip(make_rows(part, 3), (True, False, True), strict=True)]
+    write_rows(tmp_path / f"{part}.jsonl", rows)
+    with pytest.raises(DataError, match=rf"{part}\.jsonl:2 .*KTO"):
+        run.run_recipe(recipe, out=tmp_path / "out", progress=False)
+
+
 def test_only_the_first_training_rows_count(recipe, tmp_path, monkeypatch):
     """With train_rows the leak check looks at the rows that are trained on, and at no other."""
     rows, train = make_rows("test", 8), make_rows("train", 12)

@@ -77,7 +77,9 @@ def answer_problems(rows: Sequence[dict], judged: bool) -> Iterator[tuple[int, s
         turns = row["messages"]
         roles = [turn["role"] for turn in turns if turn["role"] != "system"]
         answer, field = turns[-1].get("content"), content_field(len(turns) - 1)
-        if "user" not in roles:
+        if bad := next((key for key in ("label", "kto_tag") if row.get(key) is False), None):
+            yield index, bad, "marks a bad answer (KTO), which would be trained on as a good one; drop the row"
+        elif "user" not in roles:
             yield index, "messages", "needs one turn of the user; correct it, or leave it out"
         elif not isinstance(answer, str):
             yield index, field, "the last turn has no text to compare with; correct it"
