@@ -165,10 +165,13 @@ def add_cost_commands(commands) -> None:
     memory.add_argument("--batch", type=int, default=2, metavar="B", help="rows at once (default: 2)")
     memory.add_argument("--length", type=int, default=2048, metavar="L", help="tokens a row (default: 2048)")
     memory.add_argument("--rank", type=int, default=16, help="of the adapter (default: 16)")
-    memory.add_argument("--checkpointing", default="unsloth", choices=("off", "on", "unsloth"))
+    memory.add_argument("--trainer", default="unsloth", choices=("unsloth", "plain"),
+                        help="whose kernels: Unsloth's, or plain transformers (default: unsloth)")  # fmt: skip
+    memory.add_argument("--checkpointing", choices=("off", "on", "unsloth"),
+                        help="of gradients (default: unsloth; with a plain trainer: on)")  # fmt: skip
     memory.add_argument("--optimizer", default="adamw_8bit")
     memory.add_argument("--mode", default="train", choices=("train", "eval"))
-    memory.add_argument("--gpu", metavar="G", help="such as T4, L4, A100-80, H100; says what would make it fit")
+    memory.add_argument("--gpu", metavar="G", help="such as T4, L4, A100-80GB, H100; says what would make it fit")
     memory.add_argument("--longest", type=int, metavar="L", help="tokens of your longest row: no shorter length helps")
 
     fit = add_command(
@@ -368,11 +371,13 @@ def cmd_cost(options: argparse.Namespace) -> int:
 
 def cmd_memory(options: argparse.Namespace) -> int:
     """`ftlab memory`: 1 when it does not fit the GPU named."""
-    from ftlab.costs.memory import estimate_memory, what_would_fit
+    from ftlab.costs.memory import estimate_memory
+    from ftlab.costs.remedies import what_would_fit
 
     settings = {
         "batch": options.batch, "length": options.length, "rank": options.rank, "mode": options.mode,
         "checkpointing": options.checkpointing, "optimizer": options.optimizer, "gpu": options.gpu,
+        "trainer": options.trainer,
     }  # fmt: skip
     memory = estimate_memory(options.model, options.method, **settings)
     as_dict = memory.to_dict()

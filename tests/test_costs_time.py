@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftlab.costs import time as costs_time
-from ftlab.costs.memory import NF4, Architecture, Gpu, estimate_memory
+from ftlab.costs.architecture import Architecture
+from ftlab.costs.cards import Gpu
+from ftlab.costs.memory import NF4, estimate_memory
 from ftlab.costs.time import calibrate, estimate_time, flops_per_token, padded_tokens, what_fits
 from ftlab.errors import DataError, RecipeError
 from ftlab.models import data_folder

@@ -8,7 +8,8 @@ from ftlab import plots
 from ftlab.checks import plots as data_plots
 from ftlab.checks.quality import LabelTable
 from ftlab.costs import plots as costs_plots
-from ftlab.costs.memory import Gpu, estimate_memory
+from ftlab.costs.cards import Gpu
+from ftlab.costs.memory import estimate_memory
 from ftlab.costs.scenario import Curve
 from ftlab.data.schema import Row
 from ftlab.errors import DataError

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))  # lines are told apart without colour too
 PARTS = {  # of a memory bar: label, parts of an estimate
-    "weights": ("weights", "reference model", "rotary tables"),
+    "weights": ("weights", "reference model", "rotary tables", "copy of the head"),
     "gradients": ("gradients",),
     "optimizer": ("optimizer",),
     "adapter and workspace": ("adapter", "workspace"),

@@ -9,18 +9,9 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from ftlab.costs.memory import (
-    CHECKPOINTING,
-    METHODS,
-    NF4,
-    Architecture,
-    Gpu,
-    Memory,
-    estimate_memory,
-    find_architecture,
-    find_gpu,
-    known_models,
-)
+from ftlab.costs.architecture import Architecture, find_architecture, known_models
+from ftlab.costs.cards import Gpu, find_gpu
+from ftlab.costs.memory import CHECKPOINTING, METHODS, NF4, Memory, estimate_memory
 from ftlab.errors import DataError, RecipeError
 
 # Share of the peak reached, on the operations really done (recomputation included), where gpus.csv has none of
@@ -203,12 +194,12 @@ def flops_per_token(
     full = base == "full"
     head = architecture.embedding_parameters  # a multiplication even where it shares the embedding's weights
     pairs = _attention_flops(architecture, length)
-    flops = (4 + 2 * full + 2 * again) * architecture.linear_parameters + (4 + 2 * full) * head
+    flops = (4 + 2 * full + 2 * again) * architecture.active_parameters + (4 + 2 * full) * head
     flops += (3 + again) * pairs
     if not full:
         flops += (6 + 2 * again) * architecture.lora_parameters(rank)
     if base != method:
-        flops += 2 * (architecture.linear_parameters + head) + pairs
+        flops += 2 * (architecture.active_parameters + head) + pairs
     return flops
 
 
@@ -379,7 +370,7 @@ def _seconds(
 def _work(architecture, method, tokens, steps, length, rank, checkpointing) -> float:
     """Operations, with what is moved and updated counted as the operations that take as long."""
     again = checkpointing != "off"
-    kept = architecture.num_hidden_layers * architecture.saved_per_token * (1 + again / 2)
+    kept = architecture.num_hidden_layers * architecture.saved_per_token() * (1 + again / 2)
     kept += 3 * architecture.vocab_size  # logits, their softmax and its gradient
     attention = (3 + again) * _attention_flops(architecture, length)
     each = flops_per_token(architecture, method, length, rank, checkpointing)

@@ -75,7 +75,7 @@ check_training_gib(training_gib)
 # GB. No row of the data has more than 1,500 tokens (`longest`).
 
 # %%
-from ftlab.costs.memory import what_would_fit
+from ftlab.costs.remedies import what_would_fit
 
 what_would_fit(
     MODEL, "lora", gpu="RTX 4090", batch=8, length=4096, longest=1500,
@@ -109,7 +109,8 @@ measured = pd.read_csv(data_folder() / "recorded/memory_rows.csv", keep_default_
 
 def estimated_gib(row):
     """The estimate of the counter that was read in this run."""
-    keys = ["batch", "length", "rank", "checkpointing", "optimizer", "logits", "trainable_bytes", "rope_positions"]
+    keys = ["batch", "length", "rank", "checkpointing", "optimizer", "logits", "trainable_bytes"]
+    keys += ["rope_positions", "packed", "head_copy"]
     run = estimate_memory(row["model"], row["method"], gpu=row["gpu"] or None, **row[keys].to_dict())
     return {"allocated": run.total_gib, "reserved": run.reserved_gib, "device": run.device_gib}[row["counter"]]
 
