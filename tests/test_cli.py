@@ -77,8 +77,8 @@ def test_compare_exit_code_follows_the_verdict(monkeypatch, capsys, verdict, cod
 
 
 def test_formats_and_targets_in_the_help_are_those_of_the_code():
-    from ftlab.data.export import TARGETS
     from ftlab.data.formats import FORMATS
+    from ftlab.data.targets import TARGETS
 
     for text, known in ((cli.FORMATS, FORMATS), (cli.TARGETS, TARGETS)):
         assert text.replace(" or ", ", ").split(", ") == list(known)
