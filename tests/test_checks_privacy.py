@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftlab.checks import privacy
-from ftlab.checks.privacy import find_private, mask_private, spans
+from ftlab.checks.privacy import find_private, mask_private, new_memo, spans
 from ftlab.data.schema import Row, check_chat
 from ftlab.models import data_folder
 
@@ -73,7 +73,7 @@ def test_found_and_masked(name):
     assert [(finding.code, finding.field, finding.line) for finding in found] == [(code, "messages[1].content", 7)]
     assert found[0].severity == privacy.CODES[code][0]
     assert "names and addresses are not looked for" in found[0].message
-    assert mask_private(whole) == text.format(f"<{code}>")
+    assert mask_private(whole) == text.format(f"<{code}_1>")
     for start in range(len(piece) - 7):  # no eight characters of it are shown, but for the domain of a mail address
         assert piece[start : start + 8] not in found[0].message.replace("mail.example-shop.co.uk", "")
 
@@ -144,7 +144,33 @@ def test_json_stays_json(kind):
     card = "4111111111111111"
     answer = {"card": card if kind == "as text" else int(card), "mail": "a@shop.de", "ok": [1, card]}
     masked = json.loads(mask_private(json.dumps(answer)))
-    assert masked == {"card": "<card_number>", "mail": "<email>", "ok": [1, "<card_number>"]}
+    assert masked == {"card": "<card_number_1>", "mail": "<email_1>", "ok": [1, "<card_number_1>"]}
+
+
+SAME = {
+    "email": ("Jane@shop.de", "jane@SHOP.de", "jan@shop.de"),
+    "card_number": ("4111 1111 1111 1111", "4111111111111111", "4012888888881881"),
+    "iban": ("GB29 NWBK 6016 1331 9268 19", "GB29NWBK60161331926819", "DE89370400440532013000"),
+    "phone": ("+44 20 7123 4567", "0044 (20) 7123-4567".replace("-", " "), "+44 20 7123 4568"),
+    "secret": ("AKIA" + "A7Q" * 5 + "B", "AKIA" + "A7Q" * 5 + "B", "AKIA" + "A7Q" * 5 + "C"),
+}
+
+
+@pytest.mark.parametrize("code", SAME)
+def test_the_same_value_has_one_placeholder_and_another_value_another(code):
+    one, same, other = SAME[code]
+    memo = new_memo()
+    assert mask_private(f"I have {one}.", memo) == f"I have <{code}_1>."
+    assert mask_private(f"{other} is mine.", memo) == f"<{code}_2> is mine."
+    assert mask_private(f"Not {other}, but {same}!", memo) == f"Not <{code}_2>, but <{code}_1>!"
+    assert mask_private(f"I have {other}.") == f"I have <{code}_1>."  # without a memo the numbers hold for one text
+
+
+def test_placeholders_that_a_file_holds_already_are_not_given_to_others():
+    texts = ["write to <email_7> or <email_2>, card <card_number_1>", "a@shop.de"]
+    memo = new_memo(texts)
+    assert [mask_private(text, memo) for text in texts] == [texts[0], "<email_8>"]
+    assert mask_private("<email_1> is not b@shop.de") == "<email_1> is not <email_2>"
 
 
 PIECES = st.sampled_from([text.format(piece) for _, text, piece in FOUND.values()] + ["+", "@", " ", "-", "4", '"'])

@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftlab.checks import quality
-from ftlab.checks.quality import find_quality_problems, label_fields, label_repairs, label_table
+from ftlab.checks import damage, labels, quality
+from ftlab.checks.labels import label_fields, label_repairs, label_table
+from ftlab.checks.quality import find_quality_problems
 from ftlab.data.schema import Row, check_chat
 from ftlab.models import data_folder
 
+CODES = quality.CODES | labels.CODES | damage.CODES
 QUEUES = ("billing", "logistics", "workshop")
 SYSTEM = "Triage the ticket."
 THINGS = ("toaster", "lamp", "kettle", "sofa", "mirror", "freezer", "wardrobe")
@@ -44,18 +46,18 @@ def prose_rows(count=100):
 
 # name: (ordinary rows, the answer or the conversation planted at line 51, code, field, words of the message)
 PLANTED = {
-    "other system": (json_rows, turns("Hi", "{}", "Sort it."), "system_drift", 0, "'Sort it.'"),
+    "other system": (json_rows, turns("Hi", "{}", "Sort it."), "system_drift", 0, '"Sort it."'),
     "system case": (json_rows, turns("Hi", "{}", "triage  the ticket."), "system_drift", 0, "letter case only"),
     "no system": (json_rows, turns("Hi", "{}", None), "missing_system", None, "unlike 100 of 101"),
-    "empty object": (json_rows, "{}", "empty_answer", 2, "'{}'"),
-    "dots": (prose_rows, " ... ", "empty_answer", 2, "'...'"),
+    "empty object": (json_rows, "{}", "empty_answer", 2, '"{}"'),
+    "dots": (prose_rows, " ... ", "empty_answer", 2, '"..."'),
     "invisible": (prose_rows, "\u200b", "empty_answer", 2, "drop the row"),
-    "n/a": (prose_rows, "N/A", "placeholder_answer", 2, "'N/A'"),
-    "todo": (prose_rows, "TODO", "placeholder_answer", 2, "'TODO'"),
+    "n/a": (prose_rows, "N/A", "placeholder_answer", 2, '"N/A"'),
+    "todo": (prose_rows, "TODO", "placeholder_answer", 2, '"TODO"'),
     "insert": (prose_rows, "[Insert answer here]", "placeholder_answer", 2, "placeholder"),
     "lorem": (prose_rows, "Lorem ipsum dolor sit amet.", "placeholder_answer", 2, "placeholder"),
     "question": (prose_rows, turns("Where is it now?", "where is it  now?"), "placeholder_answer", 2, "repeats"),
-    "todo inside": (json_rows, '{"queue": "TODO", "order_id": null}', "placeholder_answer", 2, "queue is 'TODO'"),
+    "todo inside": (json_rows, '{"queue": "TODO", "order_id": null}', "placeholder_answer", 2, 'queue is "TODO"'),
     "copied": (
         prose_rows, turns("Text: the sofa is red and old. Say it.", "The sofa is red and old."),
         "answer_in_prompt", 2, "word for word"),
@@ -66,16 +68,16 @@ PLANTED = {
     "prose": (json_rows, "It is for billing.", "answer_not_json", 2, "unlike 100 of 101 answers"),
     "fenced": (json_rows, '```json\n{"queue": "billing"}\n```', "answer_not_json", 2, "in a code fence"),
     "single quotes": (json_rows, "{'queue': 'billing'}", "answer_not_json", 2, "at character 2"),
-    "one key": (json_rows, '{"queue": "billing"}', "answer_keys_differ", 2, "lacks 'order_id'"),
+    "one key": (json_rows, '{"queue": "billing"}', "answer_keys_differ", 2, 'lacks "order_id"'),
     "three keys": (
-        json_rows, '{"queue": "billing", "order_id": null, "x": 1}', "answer_keys_differ", 2, "adds 'x'"),
+        json_rows, '{"queue": "billing", "order_id": null, "x": 1}', "answer_keys_differ", 2, 'adds "x"'),
     "other order": (json_rows, '{"order_id": null, "queue": "billing"}', "answer_keys_differ", 2, "in the order"),
     "number": (json_rows, '{"queue": "billing", "order_id": 195925}', "answer_type_differs", 2, "a number where"),
-    "capital": (json_rows, '{"queue": "Billing", "order_id": null}', "label_variant", 2, "beside 'billing'"),
-    "typo": (json_rows, '{"queue": "biling", "order_id": null}', "label_variant", 2, "beside 'billing'"),
-    "spaced": (json_rows, '{"queue": "billing ", "order_id": null}', "label_variant", 2, "beside 'billing'"),
-    "null word": (json_rows, '{"queue": "billing", "order_id": "None"}', "label_variant", 2, "beside 'null'"),
-    "rare": (json_rows, '{"queue": "hazards", "order_id": null}', "rare_label", 2, "'hazards' occurs 1 time(s)"),
+    "capital": (json_rows, '{"queue": "Billing", "order_id": null}', "label_variant", 2, 'beside "billing"'),
+    "typo": (json_rows, '{"queue": "biling", "order_id": null}', "label_variant", 2, 'beside "billing"'),
+    "spaced": (json_rows, '{"queue": "billing ", "order_id": null}', "label_variant", 2, 'beside "billing"'),
+    "null word": (json_rows, '{"queue": "billing", "order_id": "None"}', "label_variant", 2, 'beside "null"'),
+    "rare": (json_rows, '{"queue": "hazards", "order_id": null}', "rare_label", 2, '"hazards" occurs 1 time(s)'),
     "long": (prose_rows, "I am sorry, and we look into it. " * 60, "length_outlier", 2, "robust z +"),
     "short": (prose_rows, "No.", "length_outlier", 2, "3 characters where"),
     "german": (
@@ -84,11 +86,29 @@ PLANTED = {
         json_rows, turns("Wo bleibt denn mein Paket? Ich warte seit einer Woche darauf.", json.dumps(record(1))),
         "other_language", 1, "are en"),
     "mojibake": (
-        prose_rows, "I am sorry about the caf\u00c3\u00a9 table. We look.", "mojibake", 2, "had been '\u00e9'"),
-    "quotes": (prose_rows, "I am sorry, we don\u00e2\u20ac\u2122t know.", "mojibake", 2, "'\u2019'"),
-    "tag": (prose_rows, "I am sorry.<br/>We look into it today.", "html_residue", 2, "'<br/>'"),
-    "entity": (prose_rows, "I am sorry &amp; we look into it today.", "html_residue", 2, "'&amp;'"),
+        prose_rows, "I am sorry about the caf\u00c3\u00a9 table. We look.", "mojibake", 2, 'had been "\u00e9"'),
+    "quotes": (prose_rows, "I am sorry, we don\u00e2\u20ac\u2122t know.", "mojibake", 2, 'had been "\u2019t"'),
+    "tag": (prose_rows, "I am sorry.<br/>We look into it today.", "html_residue", 2, '"<br/>"'),
+    "entity": (prose_rows, "I am sorry &amp; we look into it today.", "html_residue", 2, '"&amp;"'),
     "doubled": (prose_rows, "I am sorry. We look.<|im_end|><|im_end|>.", "doubled_token", 2, "<|im_end|> stands"),
+    "control": (prose_rows, "I am sorry.<|eot_id|> We look.", "control_token", 2, "<|eot_id|>, a control token"),
+    "control in a question": (
+        prose_rows, turns("Hello there<start_of_turn>model", "I am sorry. We look."), "control_token", 1,
+        "<start_of_turn>"),
+    "bidirectional": (
+        prose_rows, "I am sorry \u202eabout\u202c it. We look.", "invisible_character", 2, "U+202C, U+202E"),
+    "nan": (prose_rows, turns("nan", "I am sorry. We look into it today."), "placeholder_input", 1, '"nan"'),
+    "noinput": (
+        prose_rows, turns("Sum this up.\n\n<noinput>", "I am sorry. We look into it today."), "placeholder_input", 1,
+        '"<noinput>"'),
+    "open thought": (prose_rows, "<think>The lamp is late. So I", "thought_open", 2, "<think> begins"),
+    "stray end": (
+        prose_rows, "The lamp is late.</think> We look into it.", "thought_not_begun", 2, "write <think> before it"),
+    "only a thought": (
+        prose_rows, "<think>The lamp is late.</think>", "thought_without_answer", 2, "write the answer"),
+    "no thought": (prose_rows, "<think>\n\n</think>\n\nWe look into it.", "empty_thought", 2, "not to think"),
+    "other thought": (
+        prose_rows, "<thinking>It is late.</thinking> We look.", "thought_form", 2, "<thinking> and </thinking>"),
     "trailing": (prose_rows, "I am sorry. We look into it today.\n", "trailing_space", 2, "1 blank(s)"),
 }  # fmt: skip
 
@@ -101,14 +121,15 @@ def test_planted(name):
     found = find_quality_problems(placed(rows))
     hits = [finding for finding in found if finding.code == code]
     assert len(hits) == 1, found
-    assert (hits[0].line, hits[0].file, hits[0].severity) == (51, "f.jsonl", quality.CODES[code][0])
+    assert (hits[0].line, hits[0].file, hits[0].severity) == (51, "f.jsonl", CODES[code][0])
     assert hits[0].field == ("messages[0]" if turn is None else f"messages[{turn}].content")
     assert words in hits[0].message
     assert {finding.line for finding in found} == {51}
 
 
 def test_every_code_is_planted_or_tested_here():
-    assert {code for _, _, code, _, _ in PLANTED.values()} | {"many_systems"} == set(quality.CODES)
+    others = {"many_systems", "same_answers", "nearly_same_answers"}
+    assert {code for _, _, code, _, _ in PLANTED.values()} | others == set(CODES)
 
 
 @pytest.mark.parametrize(
@@ -260,22 +281,10 @@ ANSWERS = TEXT | st.sampled_from(["billing", "Billing", '{"a": 1}', '{"a": [', "
 def test_any_text_gives_findings_that_point_to_it(conversations):
     rows = placed([turns(user, answer, system) for user, answer, system in conversations])
     for finding in find_quality_problems(rows):
-        assert finding.code in quality.CODES
+        assert finding.code in CODES
         assert 1 <= finding.line <= len(rows)
     for _, _, before, after in label_repairs(rows):
         assert before != after
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_mojibake_is_undone(text):
-    """What was damaged in the usual way comes back; text of European letters and emoji alone is left as it is."""
-    damaged = text.encode("utf-8").decode("latin-1")
-    mended = quality.mend_mojibake(damaged)
-    assert mended in (text, damaged)
-    plain = "".join(char for char in text if char.isascii() or char.isalpha() and ord(char) < 0x180)
-    if not any(ord(char) > 0x7F for char in plain):
-        assert quality.mend_mojibake(plain) == plain
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
@@ -283,5 +292,169 @@ def test_mojibake_is_undone(text):
 def test_common_mojibake(text, encoding):
     damaged = text.encode("utf-8").decode(encoding, "surrogateescape")
     damaged = "".join(chr(ord(c) - 0xDC00) if 0xDC80 <= ord(c) <= 0xDCFF else c for c in damaged)
-    assert quality.mend_mojibake(damaged) == text
-    assert quality.mend_mojibake(text) == text
+    assert damage.mend_mojibake(damaged) == text
+    assert damage.mend_mojibake(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ça coûte 5 € à Noël\u00a0: « oui », l’été où l'œuvre naît.",
+        "„Hallo“, über ÄÖÜ, Straße – 5 €, 20 °C, ½ ©",
+        "IL ÉTAIT À L’HÔTEL «ÉTÉ» – ÂGE ÎLE",
+        "São Paulo, maçã, coração; mañana: ¿qué? ¡Sí!",
+        "Zażółć gęślą jaźń; Ștefan; İstanbul’da güş; Šárka",
+        "привет, «мир» – Ελληνικά",
+        "हिन्दी में, தமிழ், مُحَمّد, שָׁלוֹם",
+        "日本語テスト、我的包裹, ฉันรัก",
+    ],
+)  # fmt: skip
+def test_sound_text_of_other_languages_is_no_mojibake(text):
+    assert damage.mend_mojibake(text) == text
+    assert damage.find_damage(placed([turns(text, text)])) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "می\u200cخواهم",  # Persian, a joiner within a word
+        "ශ්\u200dරී क्\u200dष",  # Sinhala, Hindi
+        "👨\u200d👩\u200d👧 ❤\ufe0f\u200d🔥 1\ufe0f\u20e3",
+        "🏴" + "".join(chr(0xE0000 + ord(char)) for char in "gbeng") + "\U000e007f",  # a flag
+        "שלום!\u200f (OK)\u200e",
+        "ខ្ញុំ\u200bចង់",  # Khmer, a place where a line may break
+        "one\ttwo\nthree\u00a0four",
+    ],
+)  # fmt: skip
+def test_joiners_where_a_script_or_an_emoji_needs_them_are_no_alarm(text):
+    assert damage.find_damage(placed([turns(text, text)])) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "points"),
+    [
+        ("re\u200bfund", "U+200B"),
+        ("BOM \ufeffinside", "U+FEFF"),
+        ("wa\u00adter", "U+00AD"),
+        ("a\u200cb and c\u200dd", "U+200C, U+200D"),
+        ("\u2066left\u2069", "U+2066, U+2069"),
+        ("\u05e9\u05dc\u05d5\u05dd\u202e", "U+202E"),
+        ("ok" + "".join(chr(0xE0000 + ord(char)) for char in "hi"), "U+E0068, U+E0069"),
+        ("x\ufe01\U000e0120", "U+E0120"),
+        ("a colour \x1b[31m code", "U+001B"),
+    ],
+)
+def test_unseen_characters_are_named(text, points):
+    (finding,) = damage.find_damage(placed([turns(text, "Yes.")]))
+    assert (finding.code, finding.field) == ("invisible_character", "messages[1].content")
+    assert f": {points};" in finding.message
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["<|im_start|>", "<|eot_id|>", "<end_of_turn>", "[INST]", "[/INST]", "<s>", "<|end|>", "<|channel|>",
+     "<|endoftext|>", "<\uff5cUser\uff5c>", "<<SYS>>", "[TOOL_CALLS]", "<|START_OF_TURN_TOKEN|>", "<turn|>"],
+)  # fmt: skip
+def test_control_tokens_of_the_common_templates(token):
+    rows = placed([turns(f"What is {token} for?", "It marks a turn.")])
+    assert [finding.code for finding in find_quality_problems(rows)] == ["control_token"]
+    assert find_quality_problems(rows, control_tokens=False) == []
+
+
+@pytest.mark.parametrize("text", ["a <| b |> c", "x = y |> f <| z", "[inst] and [1]", "5 < 6 > 4", "`a <b> c`", "<|>"])
+def test_what_only_looks_like_a_control_token(text):
+    assert "control_token" not in {finding.code for finding in damage.find_damage(placed([turns(text, text)]))}
+
+
+THOUGHTS = {
+    "<think>\n2 + 2\n</think>\n\n4": [],
+    "<think>a</think>b<think>c</think>d": [],
+    "Wrap it in `<think>` or\n```\n</think>\n```": [],
+    "<think>\n\n</think>\n\n4": ["empty_thought"],
+    "<think>\n\n</think>\n\n": ["thought_without_answer"],
+    "<think>2 + 2": ["thought_open"],
+    "<think>a</think>b<think>c": ["thought_open"],
+    "2 + 2</think>4": ["thought_not_begun"],
+    "<reasoning>2 + 2</think>4": ["thought_open"],
+    "[THINK]2 + 2[/THINK]4": ["thought_form"],
+    "[THINK]2 + 2": ["thought_open"],
+    "<|channel|>analysis<|message|>2 + 2<|end|><|start|>assistant<|channel|>final<|message|>4": ["thought_form"],
+    "<|channel|>analysis<|message|>2 + 2<|end|>": ["thought_open"],
+    "<|channel|>final<|message|>4": [],
+}
+
+
+@pytest.mark.parametrize("answer", THOUGHTS)
+def test_thoughts(answer):
+    rows = placed([*prose_rows(50), turns("What is 2 + 2?", answer)])
+    found = [finding for finding in damage.find_damage(rows, control_tokens=False) if finding.code != "trailing_space"]
+    assert [finding.code for finding in found] == THOUGHTS[answer]
+    assert all((finding.line, finding.field) == (51, "messages[2].content") for finding in found)
+    asked = damage.find_damage(placed([turns(answer, "Yes.")]), control_tokens=False)  # a user may write so
+    assert {finding.code for finding in asked} <= {"trailing_space"}
+
+
+def test_a_thought_before_a_call_of_tools_needs_no_answer():
+    call = {"role": "assistant", "content": "<think>Look it up.</think>", "tool_calls": [{"function": {"name": "f"}}]}
+    assert damage.find_damage(placed([[{"role": "user", "content": "Hi"}, call]])) == []
+
+
+def pairs(*answers):
+    rejected = [[{"role": "assistant", "content": bad}] for _, bad in answers]
+    conversations = [turns("Offer tea.", good) for good, _ in answers]
+    return [Row(row.data | {"rejected": bad}, row.file, row.line)
+            for row, bad in zip(placed(conversations), rejected, strict=True)]  # fmt: skip
+
+
+def test_a_pair_of_one_answer_teaches_nothing():
+    found = quality.find_pair_problems(
+        pairs(("Tea?", "Tea?"), ("Tea?", "No."), ("Tea?", "tea?  "), ("Tea?", "Tea!"), ("Tea\u200b?", "Tea?"))
+    )
+    assert [(finding.line, finding.code, finding.severity) for finding in found] == [
+        (1, "same_answers", "warning"),
+        (3, "nearly_same_answers", "info"),
+        (5, "nearly_same_answers", "info"),
+    ]
+    assert {finding.field for finding in found} == {"rejected[0].content"}
+
+
+def test_damage_is_looked_for_in_a_rejected_answer_too():
+    found = damage.find_damage(pairs(("Tea?", "Th\u00c3\u00a9? "), ("Tea?", "<think>no")))
+    assert [(finding.code, finding.line, finding.field) for finding in found] == [
+        ("mojibake", 1, "rejected[0].content"),
+        ("trailing_space", 1, "rejected[0].content"),
+        ("thought_open", 2, "rejected[0].content"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["nan", "None", "null", "<noinput>", "N/A", "[insert name]", "TODO", "Answer this.\n\nnan", "undefined",
+             "Dear [insert name], where is it?", "(no input)", "[Enter your question here]"],
+)  # fmt: skip
+def test_inputs_that_were_never_written(text):
+    found = quality.find_input_problems(placed([turns(text, "Yes, of course.")]))
+    assert [finding.field for finding in found] == ["messages[1].content"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["None of them came.", "What does nan mean?", "Is null the same as None?", "What is a placeholder", "Nancy",
+     "Todos?", "Write an answer to this letter", "Insert a row into the table", "Your name?", "a [1] b",
+     "Nil by mouth\n\nWhy?"],
+)  # fmt: skip
+def test_inputs_that_only_speak_of_them(text):
+    assert quality.find_input_problems(placed([turns(text, "Yes.")])) == []
+
+
+def test_none_as_a_reply_to_a_question_is_an_input():
+    messages = turns("I cook for ten.", "Any allergies?") + turns("None", "Good.", None)
+    assert quality.find_input_problems(placed([messages])) == []
+
+
+@pytest.mark.parametrize("field", ["", "label", "queue"])
+def test_label_table_of_one_word_answers(field):
+    rows = [turns("Hi", word) for word in ["billing", "billing", "logistics"]]
+    table = label_table(placed(rows), field)
+    assert (table.counts, table.missing) == ({"billing": 2, "logistics": 1}, 0)
+    assert "the whole answer: 2 values in 3 rows" in repr(table)
+    assert label_table([{"messages": messages} for messages in rows], field) == table  # as read_chat gives them

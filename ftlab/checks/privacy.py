@@ -7,9 +7,13 @@ form that a pattern could know and are not looked for: read a sample yourself.
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
+from stdnum import iban, luhn
+
+from ftlab.checks.lists import any_of, words
 from ftlab.data import schema
 from ftlab.data.schema import Finding, Row
 
@@ -22,31 +26,6 @@ CODES = {
     "phone": ("warning", f"{{}} phone number(s): {{}}; mask it (--fix) unless it is meant to be learned; {_REST}"),
 }
 
-_PEM = "[A-Z0-9 ]{0,30}PRIVATE KEY-----"
-_BASE64_LINES = r"(?:(?:\s|\\[nr])*[A-Za-z0-9+/=]{32,})+"
-# keys with a form of their own: (name, text that must be there, pattern); a group in the pattern is the secret
-_SHAPES = [
-    (name, hint, re.compile(shape))
-    for name, hint, shape in (
-        ("OpenAI or Anthropic key", "sk-", r"(?<![\w-])sk-(?=[\w-]*\d)(?=[\w-]*[A-Za-z]{3})[\w-]{20,}"),
-        ("Stripe key", "k_live_", r"\b[rs]k_live_[A-Za-z0-9]{16,}"),
-        ("Stripe key", "k_test_", r"\b[rs]k_test_[A-Za-z0-9]{16,}"),
-        ("AWS key", "AKIA", r"\bAKIA[0-9A-Z]{16}\b"),
-        ("AWS key", "ASIA", r"\bASIA[0-9A-Z]{16}\b"),
-        *(("GitHub token", f"gh{letter}_", rf"\bgh{letter}_[A-Za-z0-9]{{30,}}") for letter in "oprsu"),
-        ("GitHub token", "github_pat_", r"\bgithub_pat_\w{30,}"),
-        ("GitLab token", "glpat-", r"\bglpat-[\w-]{20,}"),
-        ("Google key", "AIza", r"\bAIza[\w-]{35}(?![\w-])"),
-        ("Slack token", "xox", r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}"),
-        ("Hugging Face token", "hf_", r"\bhf_[A-Za-z0-9]{30,}\b"),
-        ("JWT", "eyJ", r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*"),
-        ("private key", "PRIVATE KEY-----",
-         rf"-----BEGIN {_PEM}(?:(?:[^-]|-(?!----))*-----END {_PEM}|{_BASE64_LINES})"),
-        ("password in a web address", "://",
-         r"\b[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s/:@]{1,100}:([^\s/:@<>]{3,200})@"),
-    )
-]  # fmt: skip
-_HINTS = [hint for _, hint, _ in _SHAPES]
 _WORDS = ("pass", "pwd", "secret", "token", "bearer", "credential", "key")
 _WORD = r"pass(?:word|wd|phrase|code)|pwd|secret|token|bearer|credentials?|(?:api|access|secret|private|auth)?[ _-]?key"
 _NEAR_WORD = re.compile(
@@ -61,19 +40,7 @@ _GAP = "[ \u00a0\u202f-]"
 _CARD = re.compile(
     rf"(?<![\w.-])(?:\d{{4}}({_GAP})\d{{4}}\1\d{{4}}\1\d{{4}}|\d{{4}}({_GAP})\d{{6}}\2\d{{4,5}}|\d{{13,19}})(?![\w-])"
 )
-# how many characters an account number has in each country (ISO 13616 registry, read 2026-11)
-_IBAN_LENGTH = {
-    country: int(length)
-    for length, countries in {
-        "15": "NO", "16": "BE", "18": "DK FI FO GL NL", "19": "MK SI", "20": "AT BA EE KZ LT LU XK",
-        "21": "CH HR LI LV", "22": "BG BH CR DE GB GE IE ME RS VA", "23": "AE GI IL IQ TL",
-        "24": "AD CZ DZ ES MD PK RO SA SE SK TN VG", "25": "LY PT", "26": "IS TR",
-        "27": "BI DJ FR GR IT MC MR SM", "28": "AL AZ BY CY DO GT HU LB NI PL", "29": "BR EG PS QA UA",
-        "30": "JO KW MU", "31": "MT SC",
-    }.items()
-    for country in countries.split()
-}  # fmt: skip
-_IBAN = re.compile(rf"\b[A-Za-z]{{2}}\d{{2}}(?:{_GAP}?[A-Za-z0-9]){{11,27}}")
+_IBAN = re.compile(rf"\b[A-Za-z]{{2}}\d{{2}}(?:{_GAP}?[A-Za-z0-9]){{11,30}}")
 _PHONE = re.compile(
     r"(?<![\w.,/-])(?:"
     r"(?:\+|00(?=[1-9]))\d{1,3}(?:[ .()/\u00a0-]{0,2}\d){6,13}"  # international
@@ -82,16 +49,7 @@ _PHONE = re.compile(
     r"|(?P<plain>\d{8,12})"  # only after a word such as phone
     r")(?![\w-])(?![.,/]\d)"
 )
-_PHONE_WORD = re.compile(
-    r"\b(?:phone|telephone|tel|mobile|cell|call|ring|reach|text|fax|whatsapp)\b[^\d\n]{0,25}$", re.I
-)
-_OTHER_NUMBER = re.compile(
-    r"\b(?:order|invoice|tracking|serial|case|ticket|customer|reference|ref|booking|account|parcel|part|article|"
-    r"model|card|isbn|vat)(?:[\s.:#]|\b(?:no|nr|number|id|code|is|was)\b)*$",
-    re.I,
-)
-# numbers set aside for stories: Ofcom (07700 900000-999, 01632 960..., 020 7946 0...), North America 555-0100 to -0199
-_STORY_NUMBER = re.compile(r"(?:44|0)?(?:7700900|1632960|2079460|113496|114496|808157)\d{3,4}|1?\d{3}55501\d{2}")
+_PLACEHOLDER = re.compile(rf"<({'|'.join(CODES)})_(\d{{1,9}})>")
 # what a text without private pieces mostly lacks, quickly seen; each is less than the pattern behind it asks for
 _DIGIT_OR_AT = re.compile(r"[\d@]")
 _LONG_NUMBER = re.compile(r"\d(?:[ .()/\u00a0\u202f-]{0,2}\d){6}")  # card and phone numbers
@@ -116,23 +74,44 @@ def find_private(rows: Sequence[Row]) -> list[Finding]:
     """
     findings = []
     for row in rows:
-        if not any(map(spans, _all_texts(row.data))):  # mostly: then nobody asks for the names of its fields
-            continue
-        for field, text in _texts(row.data):
-            pieces = spans(text)
-            if not pieces:
-                continue
+        for field, text, _ in schema.walk(row.data):
+            pieces = spans(text) if isinstance(text, str) else ()
             for code, count in Counter(piece.code for piece in pieces).items():
                 shown = next(piece.shown for piece in pieces if piece.code == code)
                 findings.append(schema.finding(CODES, code, row, field, count, shown))
     return findings
 
 
-def mask_private(text: str) -> str:
-    """Return text with `<secret>`, `<card_number>`, `<iban>`, `<email>`, `<phone>` in place; JSON stays JSON."""
-    while (masked := _mask_once(text)) != text:  # a mask can lay bare its neighbour
+def mask_private(text: str, memo: dict | None = None) -> str:
+    """The text with `<email_1>`, `<phone_1>`, `<card_number_1>`... in place of private pieces; JSON stays JSON.
+
+    The same value has the same placeholder, and another value another one, wherever the same `memo` is handed in:
+    begin one a file with `new_memo`. Without it the numbers hold for this text alone.
+    """
+    memo = new_memo([text]) if memo is None else memo
+    while (masked := _mask_once(text, memo)) != text:  # a mask can lay bare its neighbour
         text = masked
     return text
+
+
+def new_memo(texts: Iterable[str] = ()) -> dict:
+    """A memo for `mask_private` that passes over the placeholders which these texts hold already."""
+    memo = {}
+    for text in texts:
+        for code, number in _PLACEHOLDER.findall(text) if "<" in text else ():
+            memo[code] = max(memo.get(code, 0), int(number))
+    return memo
+
+
+def placeholder(piece: "Span", text: str, memo: dict) -> str:
+    """What stands for this piece of `text`; `memo` maps (code, value) to it and a code to its last number."""
+    value = text[piece.start : piece.end]
+    if piece.code != "secret":
+        value = value.casefold() if piece.code == "email" else re.sub(r"\W", "", value).upper().removeprefix("00")
+    if (piece.code, value) not in memo:
+        memo[piece.code] = memo.get(piece.code, 0) + 1
+        memo[piece.code, value] = f"<{piece.code}_{memo[piece.code]}>"
+    return memo[piece.code, value]
 
 
 def spans(text: str) -> list[Span]:
@@ -155,7 +134,7 @@ def _searches(text: str) -> list:
         return []
     lower = text.lower()
     is_possible = {
-        _secrets: any(map(text.__contains__, _HINTS)) or any(map(lower.__contains__, _WORDS)),
+        _secrets: any(hint in text for _, hint, _ in words("secrets")) or any(map(lower.__contains__, _WORDS)),
         _cards: (number := _LONG_NUMBER.search(text)),
         _ibans: _IBAN_START.search(text),
         _mails: "@" in text,
@@ -164,46 +143,28 @@ def _searches(text: str) -> list:
     return [find for find, sign in is_possible.items() if sign]
 
 
-def _all_texts(value) -> list[str]:
-    """Every text within a JSON value, in no order."""
-    todo, texts = [value], []
-    while todo:
-        value = todo.pop()
-        if isinstance(value, str):
-            texts.append(value)
-        elif isinstance(value, dict):
-            todo += value.values()
-        elif isinstance(value, list):
-            todo += value
-    return texts
-
-
-def _mask_once(text):
+def _mask_once(text, memo):
     pieces = spans(text)
-    ends = [0, *(piece.end for piece in pieces)]
-    starts = [*(piece.start for piece in pieces), len(text)]
-    kept = [text[end:start] for end, start in zip(ends, starts, strict=True)]
-    masked = kept[0] + "".join(f"<{piece.code}>{rest}" for piece, rest in zip(pieces, kept[1:], strict=True))
+    masks = [placeholder(piece, text, memo) for piece in pieces]
+    masked, end = "", 0
+    for piece, mask in zip(pieces, masks, strict=True):
+        masked += text[end : piece.start] + mask
+        end = piece.end
+    masked += text[end:]
     if not pieces or schema.json_container(text) is None or schema.json_container(masked) is not None:
         return masked
-    for piece in reversed(pieces):  # one at a time: a bare number of JSON becomes a string
-        for mask in (f"<{piece.code}>", f'"<{piece.code}>"'):
-            masked = text[: piece.start] + mask + text[piece.end :]
+    for piece, mask in reversed(list(zip(pieces, masks, strict=True))):  # a bare number of JSON becomes a string
+        for written in (mask, f'"{mask}"'):
+            masked = text[: piece.start] + written + text[piece.end :]
             if schema.json_container(masked) is not None:
                 text = masked
                 break
     return text
 
 
-def _texts(data) -> Iterator[tuple[str, str]]:
-    for field, value, _ in schema.walk(data):
-        if isinstance(value, str):
-            yield field, value
-
-
 def _secrets(text):
-    for name, hint, shape in _SHAPES:
-        for match in shape.finditer(text) if hint in text else ():
+    for name, hint, shape in words("secrets"):
+        for match in re.finditer(shape, text) if hint in text else ():
             yield _secret(*match.span(match.re.groups), name)
     lower = text.lower()
     for match in _NEAR_WORD.finditer(text) if any(word in lower for word in _WORDS) else ():
@@ -246,21 +207,17 @@ def _is_card(digits: str) -> bool:
         or 3528 <= four <= 3589 and 16 <= length <= 19  # JCB
         or two == 62 and 16 <= length <= 19  # UnionPay
     )  # fmt: skip
-    doubled = [sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2]]
-    return known and (sum(doubled) + sum(map(int, digits[-1::-2]))) % 10 == 0
+    return known and luhn.is_valid(digits)
 
 
 def _ibans(text):
     for match in _IBAN.finditer(text):
-        length = _IBAN_LENGTH.get(match[0][:2].upper())
-        places = [index for index, char in enumerate(match[0]) if char.isalnum()]
-        if length is None or len(places) < length:
-            continue
-        end = match.start() + places[length - 1] + 1
-        value = re.sub(_GAP, "", text[match.start() : end]).upper()
-        inside = end < len(text) and text[end].isalnum()
-        if not inside and int("".join(str(int(char, 36)) for char in value[4:] + value[:4])) % 97 == 1:
+        for end in range(match.start() + 15, match.end() + 1):  # words behind it look as if they belonged to it
+            value = iban.compact(text[match.start() : end])
+            if text[end : end + 1].isalnum() or not iban.is_valid(value, check_country=False):
+                continue
             yield Span(match.start(), end, "iban", f"{value[:2]}... ending in {value[-2:]}")
+            break
 
 
 def _mails(text):
@@ -270,11 +227,22 @@ def _mails(text):
 
 
 def _phones(text):
+    patterns = _phone_patterns()
     for match in _PHONE.finditer(text):
         digits = re.sub(r"\D", "", match[0]).removeprefix("00")
         before = text[max(0, match.start() - 40) : match.start()]
-        named = _PHONE_WORD.search(before)
-        if _OTHER_NUMBER.search(before) or match["plain"] and not named or not 7 <= len(digits) <= 15:
+        named = patterns["named"].search(before)
+        if patterns["other"].search(before) or match["plain"] and not named or not 7 <= len(digits) <= 15:
             continue
-        if not _STORY_NUMBER.fullmatch(digits):
+        if not patterns["story"].fullmatch(digits):
             yield Span(*match.span(), "phone", f"{len(digits)} digits ending in {digits[-2:]}")
+
+
+@cache
+def _phone_patterns() -> dict[str, re.Pattern]:
+    named, other = (any_of(words(name).split()) for name in ("phone_words", "other_numbers"))
+    return {
+        "named": re.compile(rf"\b{named}\b[^\d\n]{{0,25}}$", re.I),
+        "other": re.compile(rf"\b{other}(?:[\s.:#]|\b(?:no|nr|number|id|code|is|was)\b)*$", re.I),
+        "story": re.compile(words("story_numbers")),
+    }

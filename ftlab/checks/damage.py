@@ -1,0 +1,172 @@
+"""Damage that one text shows by itself: wrong encodings, markup, control tokens, unseen characters, broken thoughts."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cache
+from os.path import commonprefix
+
+import ftfy
+
+from ftlab.checks import privacy
+from ftlab.checks.lists import any_of, any_text, words
+from ftlab.data import schema
+from ftlab.data.schema import Finding, Row
+from ftlab.errors import shown
+
+MEANT = 0.1  # beyond this share of the rows a finding is given once
+CODES = {
+    "mojibake": ("warning", "{} reads as if it had been {}: UTF-8 was opened with another encoding (--fix)"),
+    "html_residue": ("warning", "{} is left of a web page; take the text without markup"),
+    "doubled_token": ("warning", "{} stands twice in a row; a template was applied twice (--fix)"),
+    "control_token": ("warning", "holds {}, a control token of chat templates; store plain text without a template"),
+    "invisible_character": ("warning", "holds {} that nobody sees but the model reads: {}; delete or replace"),
+    "trailing_space": ("info", "ends in {} blank(s) or line break(s), which is learned too (--fix)"),
+    # thoughts before an answer
+    "thought_open": ("warning", "{} begins a thought that never ends: was the answer cut? Complete it or drop the row"),
+    "thought_not_begun": ("warning", "{} ends a thought that never began; write {} before it, or take the thought out"),
+    "thought_without_answer": ("warning", "nothing stands after the thought; write the answer or drop the row"),
+    "empty_thought": ("info", "the thought is empty: right where a model is asked not to think (Qwen 3)"),
+    "thought_form": ("info", "a thought between {} and {}, which few templates know; use the form of your model: {}"),
+}
+CODE = re.compile(r"```.*?(?:```|$)|`[^`\n]*`", re.S)
+HARMONY_ANSWER = "<|channel|>final<|message|>"
+RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
+DIRECTION_MARKS = "\u200e\u200f\u061c"  # right in texts that have such letters
+# joiners are right beside letters that need them and between the parts of an emoji; tags in flags; zero-width spaces
+# in scripts without spaces
+JOINED = "\u0590-\u08ff\u0900-\u0dff\u0f00-\u109f\u1780-\u18af\ufb50-\ufdff\ufe70-\ufefe"
+UNSEEN = re.compile(
+    r"\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f"  # the flag of a region
+    rf"|(?<=[{JOINED}])[\u200c\u200d]|[\u200c\u200d](?=[{JOINED}])"
+    r"|(?<=[\ufe0f\u20e3\u2190-\u2bff\U0001f000-\U0001faff])\u200d"  # between the parts of one emoji
+    r"|(?<=[\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff])\u200b"
+    r"|(?P<unseen>[\x01-\x08\x0b\x0c\x0e-\x1f\x7f\xad\u061c\u115f\u1160\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069"
+    r"\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f]|(?<=[\ufe00-\ufe0f\U000e0100-\U000e01ef])"
+    r"[\ufe00-\ufe0f\U000e0100-\U000e01ef])"
+)
+
+
+def find_damage(rows: Sequence[Row], control_tokens: bool = True) -> list[Finding]:
+    """Everything of CODES in the turns of the rows, kind by kind; a thought is looked for in answers alone.
+
+    `control_tokens=False` leaves these out, for a check that knows the tokenizer and so says more about them.
+    """
+    found = defaultdict(list)
+    for row in rows:
+        for turn, field, text in texts(row):
+            for code, *values in _damage(text):
+                found[code].append(schema.finding(CODES, code, row, field, *values))
+            if turn["role"] == "assistant" and turn.get("weight") != 0 and not text.isspace():
+                for code, *values in _thought_problems(text, bool(turn.get("tool_calls"))):
+                    found[code].append(schema.finding(CODES, code, row, field, *values))
+    if not control_tokens:
+        found.pop("control_token", None)
+    for code in ("html_residue", "thought_not_begun", "thought_without_answer", "empty_thought", "thought_form"):
+        found[code] = once_if_meant(found[code], rows)
+    return [finding for code in CODES for finding in found[code]]
+
+
+def texts(row: Row) -> Iterator[tuple[dict, str, str]]:
+    """Yield (turn, field, text) of every turn that has a text, those of a rejected answer too."""
+    for name in ("messages", "rejected"):
+        for place, turn in enumerate(row.data.get(name) or ()):
+            if isinstance(turn.get("content"), str):
+                yield turn, f"{name}[{place}].content", turn["content"]
+
+
+def once_if_meant(findings: list[Finding], rows: Sequence[Row]) -> list[Finding]:
+    """The findings, or only the first one with the number of the others where so many may be meant."""
+    if len(findings) <= max(3, MEANT * len(rows)):
+        return findings
+    more = f" (so in {len(findings)} places: only the first is listed, so many may be meant)"
+    return [replace(findings[0], severity="info", message=findings[0].message + more)]
+
+
+def excerpt(text: str, length: int = 40) -> str:
+    """A text in a message: short, private pieces masked."""
+    return shown(privacy.mask_private(text[: 10 * length]), length)
+
+
+# repairs
+
+
+def mend_mojibake(text: str) -> str:
+    """Undo UTF-8 that was read with another encoding, as ftfy sees it; any other text stays as it is."""
+    return text if text.isascii() else ftfy.fix_encoding(text)
+
+
+def merge_doubled_tokens(text: str) -> str:
+    """Keep one of each control token that follows itself."""
+    return _patterns()["twice"].sub(r"\1", text)
+
+
+# one text
+
+
+@cache
+def _patterns() -> dict[str, re.Pattern]:
+    token = rf"<\|[^|<>\s]{{2,40}}\|>|<\uff5c[^<>\n]{{1,40}}\uff5c>|{any_text(words('control_tokens'))}"
+    tags, entities = (any_of(words(name).split()) for name in ("html_tags", "html_entities"))
+    pairs = words("thoughts")
+    openings = rf"(?P<open>{any_text([begin for begin, _ in pairs])})"
+    return {
+        "token": re.compile(token),
+        "twice": re.compile(rf"({token})(?:\s*\1)+"),
+        "html": re.compile(rf"</?{tags}(?:\s[^<>]{{0,300}})?/?>|&(?:{entities}|#\d{{2,6}}|#x[0-9a-f]{{2,6}});", re.I),
+        "thought": re.compile(rf"{openings}|{any_text([end for _, end in pairs])}"),
+    }
+
+
+def _damage(text: str) -> Iterator[tuple]:
+    patterns = _patterns()
+    mended = mend_mojibake(text)
+    if mended != text:
+        start = len(commonprefix([text, mended]))
+        yield "mojibake", *(excerpt((each[start:].split() or [""])[0], 20) for each in (text, mended))
+    if ("<" in text or "&" in text) and (markup := patterns["html"].search(CODE.sub("", text))):
+        yield "html_residue", excerpt(markup[0])
+    if "<" in text or "[" in text:
+        if twice := patterns["twice"].search(text):
+            yield "doubled_token", twice[1]
+        if tokens := sorted(set(patterns["token"].findall(text))):
+            yield "control_token", ", ".join(tokens[:5])
+    unseen = [match["unseen"] for match in UNSEEN.finditer(text) if match["unseen"]]
+    if unseen and RIGHT_TO_LEFT.search(text):
+        unseen = [char for char in unseen if char not in DIRECTION_MARKS]
+    if unseen:
+        points = ", ".join(f"U+{ord(char):04X}" for char in sorted(set(unseen))[:5])
+        yield "invisible_character", f"{len(unseen)} character(s)", points
+    if text.strip() and text != text.rstrip():
+        yield "trailing_space", len(text) - len(text.rstrip())
+
+
+def _thought_problems(text: str, calls_tools: bool) -> Iterator[tuple]:
+    """What is wrong with the thoughts of one answer; the gravest first, and then no more."""
+    pattern = _patterns()["thought"]
+    if not pattern.search(text):
+        return
+    text = CODE.sub(lambda match: " " * len(match[0]), text)  # a text about thoughts
+    ends, first = dict(words("thoughts")), words("thoughts")[0]
+    begin, start, last, is_empty = None, 0, None, False
+    for match in pattern.finditer(text):
+        mark = match[0]
+        if begin is None and match["open"] is None:
+            if mark == HARMONY_ANSWER:
+                continue
+            starts = {end: opening for opening, end in words("thoughts")}
+            yield "thought_not_begun", mark, starts[mark]
+            return
+        if begin is None:
+            begin, start = mark, match.end()
+        elif mark == ends[begin]:
+            last, is_empty, used, begin = match.end(), not text[start : match.start()].strip(), begin, None
+    if begin is not None:
+        yield "thought_open", begin
+    elif last is not None and not text[last:].strip() and not calls_tools:
+        yield "thought_without_answer",
+    elif last is not None and is_empty:
+        yield "empty_thought",
+    elif last is not None and used != first[0]:
+        yield "thought_form", used, ends[used], f"most write {first[0]}...{first[1]}"
