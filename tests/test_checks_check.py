@@ -219,7 +219,7 @@ def test_a_messy_file_is_repaired_and_everything_is_listed(tmp_path):
     assert rows[62]["messages"][1]["content"].endswith("?")
     assert rows[63]["messages"][0]["content"] == "Triage the ticket."
     assert rows[64]["messages"][1]["content"].endswith("caf\u00e9")
-    assert rows[65]["messages"][1]["content"].endswith("My card is <card_number>, mail <email>")
+    assert rows[65]["messages"][1]["content"].endswith("My card is <card_number_1>, mail <email_1>")
     assert rows[66]["messages"][1]["content"].endswith("?<|im_end|>")
     assert out.read_bytes().splitlines()[:60] == lines_of(ordinary())
     repaired = {code for code, _ in changes} | {"exact_duplicate", "empty_content", "broken_json", "not_an_object"}
@@ -289,7 +289,7 @@ def test_preference_rows_keep_their_names_and_both_answers(tmp_path):
     assert [finding.line for finding in report.dropped] == [4]
     assert [change.line for change in report.changes] == [1, 2]  # what is left out has no changes
     answers = [row["rejected"][0]["content"] for row in read_chat(tmp_path / "fixed.jsonl")]
-    assert answers == ["no <card_number>", "no <card_number>", "never"]
+    assert answers == ["no <card_number_1>", "no <card_number_1>", "never"]
 
 
 def test_rows_that_share_a_line_are_told_apart(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from ftlab import plots
 from ftlab.checks import plots as data_plots
-from ftlab.checks.quality import LabelTable
+from ftlab.checks.labels import LabelTable
 from ftlab.costs import plots as costs_plots
 from ftlab.costs.cards import Gpu
 from ftlab.costs.memory import estimate_memory

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from ftlab import files
-from ftlab.checks import privacy, quality
+from ftlab.checks import damage, labels, privacy, quality
 from ftlab.data import formats, schema, sources
 from ftlab.data.schema import Finding, Line, Row
 from ftlab.errors import DataError
@@ -191,7 +191,7 @@ def check(
     findings, trained, rows = [], None, source.rows
     if rows:
         with _duplicates(rows, processes) as found_duplicates:
-            others = quality.find_quality_problems(rows) + privacy.find_private(rows)
+            others = quality.find_quality_problems(rows, control_tokens=tokenizer is None) + privacy.find_private(rows)
             if tokenizer is not None and max_length is None:
                 others += tokens.find_token_problems(rows, tokenizer, None)
             elif tokenizer is not None:
@@ -567,8 +567,8 @@ def _repair_texts(record, mask) -> bool:
 
 
 _REPAIRS = {
-    "mojibake": quality.mend_mojibake,
-    "doubled_token": quality.merge_doubled_tokens,
+    "mojibake": damage.mend_mojibake,
+    "doubled_token": damage.merge_doubled_tokens,
     "trailing_space": str.rstrip,
 }
 
@@ -599,7 +599,7 @@ def _repair_across(records: Sequence[_Record]) -> list[_Record]:
             by_row[id(row)].note("messages[0].content", "system_drift", *_around(system, main))
             row.data["messages"][0]["content"] = main
             changed.append(by_row[id(row)])
-    for row, place, before, after in list(quality.label_repairs(rows)):
+    for row, place, before, after in list(labels.label_repairs(rows)):
         turn = row.data["messages"][-1]  # the answer
         if turn["content"] == before:
             by_row[id(row)].note(place, "label_variant", *_around(before, after))

@@ -10,7 +10,7 @@ from os.path import commonprefix
 import ftfy
 
 from ftlab.checks import privacy
-from ftlab.checks.lists import any_of, any_text, words
+from ftlab.checks.lists import one_of, words
 from ftlab.data import schema
 from ftlab.data.schema import Finding, Row
 from ftlab.errors import shown
@@ -105,17 +105,22 @@ def merge_doubled_tokens(text: str) -> str:
 # one text
 
 
+def control_tokens() -> str:
+    """The pattern of a control token of any common chat template."""
+    return rf"<\|[^|<>\s]{{2,40}}\|>|<\uff5c[^<>\n]{{1,40}}\uff5c>|{one_of(map(re.escape, words('control_tokens')))}"
+
+
 @cache
 def _patterns() -> dict[str, re.Pattern]:
-    token = rf"<\|[^|<>\s]{{2,40}}\|>|<\uff5c[^<>\n]{{1,40}}\uff5c>|{any_text(words('control_tokens'))}"
-    tags, entities = (any_of(words(name).split()) for name in ("html_tags", "html_entities"))
+    token = control_tokens()
+    tags, entities = (one_of(words(name).split()) for name in ("html_tags", "html_entities"))
     pairs = words("thoughts")
-    openings = rf"(?P<open>{any_text([begin for begin, _ in pairs])})"
+    openings = rf"(?P<open>{one_of(re.escape(begin) for begin, _ in pairs)})"
     return {
         "token": re.compile(token),
         "twice": re.compile(rf"({token})(?:\s*\1)+"),
         "html": re.compile(rf"</?{tags}(?:\s[^<>]{{0,300}})?/?>|&(?:{entities}|#\d{{2,6}}|#x[0-9a-f]{{2,6}});", re.I),
-        "thought": re.compile(rf"{openings}|{any_text([end for _, end in pairs])}"),
+        "thought": re.compile(rf"{openings}|{one_of(re.escape(end) for _, end in pairs)}"),
     }
 
 

@@ -1,6 +1,6 @@
 """The word lists and patterns of the checks: data/checks/words.yaml."""
 
-import re
+from collections.abc import Iterable
 from functools import cache
 
 import yaml
@@ -19,11 +19,6 @@ def _file() -> dict:
     return yaml.safe_load((data_folder() / "checks" / "words.yaml").read_text(encoding="utf-8"))
 
 
-def any_of(patterns: list[str]) -> str:
+def one_of(patterns: Iterable[str]) -> str:
     """A pattern for whichever of these patterns stands there."""
     return f"(?:{'|'.join(patterns)})"
-
-
-def any_text(texts: list[str]) -> str:
-    """A pattern for whichever of these texts stands there, the longest first."""
-    return any_of([re.escape(text) for text in sorted(texts, key=len, reverse=True)])

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from ftlab.plots import BLUE, COLOURS, GREY, ORANGE, plain_axes, refuse_empty
 
 if TYPE_CHECKING:
-    from ftlab.checks.quality import LabelTable
+    from ftlab.checks.labels import LabelTable
     from ftlab.data.schema import Row
     from ftlab.evaluation.statistics import Interval
 

@@ -13,7 +13,7 @@ from functools import cache
 
 from stdnum import iban, luhn
 
-from ftlab.checks.lists import any_of, words
+from ftlab.checks.lists import one_of, words
 from ftlab.data import schema
 from ftlab.data.schema import Finding, Row
 
@@ -240,7 +240,7 @@ def _phones(text):
 
 @cache
 def _phone_patterns() -> dict[str, re.Pattern]:
-    named, other = (any_of(words(name).split()) for name in ("phone_words", "other_numbers"))
+    named, other = (one_of(words(name).split()) for name in ("phone_words", "other_numbers"))
     return {
         "named": re.compile(rf"\b{named}\b[^\d\n]{{0,25}}$", re.I),
         "other": re.compile(rf"\b{other}(?:[\s.:#]|\b(?:no|nr|number|id|code|is|was)\b)*$", re.I),

@@ -17,7 +17,7 @@ import numpy as np
 
 from ftlab.checks import damage, labels
 from ftlab.checks.damage import CODE, MEANT, excerpt, once_if_meant, texts
-from ftlab.checks.lists import any_of, words
+from ftlab.checks.lists import one_of, words
 from ftlab.data import schema
 from ftlab.data.schema import Finding, Row
 from ftlab.data.similar import exchange, normalise
@@ -132,8 +132,8 @@ def find_pair_problems(rows: Sequence[Row]) -> list[Finding]:
 
 @cache
 def _placeholders() -> re.Pattern:
-    never = rf"[\[<({{]*\s*{any_of(words('placeholders'))}\s*[\]>)}}]*\W*"
-    return re.compile(rf"(?P<never>{never})|[\[<({{]?(?P<nothing>{any_of(words('nothing'))})[\]>)}}]?", re.I | re.S)
+    never = rf"[\[<({{]*\s*{one_of(words('placeholders'))}\s*[\]>)}}]*\W*"
+    return re.compile(rf"(?P<never>{never})|[\[<({{]?(?P<nothing>{one_of(words('nothing'))})[\]>)}}]?", re.I | re.S)
 
 
 def _placeholder(text: str) -> tuple[str, bool] | None:

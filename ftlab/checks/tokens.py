@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 
+from ftlab.checks.damage import control_tokens
 from ftlab.data.rendering import (
     answer_start,
     any_of,
@@ -22,16 +23,6 @@ from ftlab.data.schema import Finding, Row, content_field, finding
 from ftlab.errors import DataError, shown
 
 MAX_LENGTH = 1024  # tokens; the default of TRL's SFTConfig
-
-# control tokens of model families; in the text of a row they are mostly the rest of another chat template
-FOREIGN_MARKERS = (
-    "<|im_start|>", "<|im_end|>", "<|endoftext|>",  # ChatML: Qwen, SmolLM
-    "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|eom_id|>",  # Llama 3
-    "<start_of_turn>", "<end_of_turn>", "<|turn>", "<turn|>",  # Gemma
-    "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "</s>",  # Mistral, Llama 2
-    "<|system|>", "<|user|>", "<|assistant|>", "<|end|>",  # Phi and others
-    "<|channel|>", "<|message|>", "<|return|>",  # gpt-oss
-)  # fmt: skip
 
 # code: (severity, message)
 CODES = {
@@ -114,7 +105,7 @@ def _problems(rows, codes, tokenizer, max_length, chat_template) -> list[Finding
     special = special_tokens(tokenizer)
     in_text = (
         ("special_token_in_text", any_of(special)),
-        ("foreign_marker", any_of(set(FOREIGN_MARKERS) - set(special))),
+        ("foreign_marker", re.compile(rf"(?!{any_of(special).pattern})(?:{control_tokens()})")),
     )
     ends, render = _Ends(tokenizer, set(special.values())), renderer(tokenizer, chat_template)
     verdicts = {}  # on the system turn, by roles

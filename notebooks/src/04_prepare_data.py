@@ -144,7 +144,7 @@ report.trained
 # A label that is rare in training is learned badly. First one field of the export:
 
 # %%
-from ftlab.checks.quality import label_table
+from ftlab.checks.labels import label_table
 
 label_table(usable, "urgency")
 
