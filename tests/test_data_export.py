@@ -280,6 +280,7 @@ MUSEUM = {
     "rated to a pair target": ("openai_dpo", RATED, "wrong_kind", ""),
     "chat to a rated target": ("trl_kto", chat(USER, ANSWER), "wrong_kind", ""),
     "two answers": ("together_dpo", PAIR | {"messages": [USER, ANSWER, ANSWER]}, "one_output", "messages[1]"),
+    "no choice": ("openai_dpo", PAIR | {"rejected": [ANSWER | {"content": " Here.\n"}]}, "same_outputs", "rejected"),
     "two worse answers": ("axolotl", PAIR | {"rejected": [WORSE, WORSE]}, "one_output", "rejected"),
     "weight": ("trl", chat(USER, ANSWER | {"weight": 0}, USER, ANSWER), "weight_not_taken", "messages[1].weight"),
     "call": ("bedrock_nova", WITH_TOOLS, "tools_not_taken", "messages[2].tool_calls"),

@@ -31,6 +31,7 @@ CODES = {
     "mixed_kinds": ("error", "is {}, and the first row of the file is {}; export the two to separate files"),
     "one_output": ("error", "{} takes exactly one assistant turn here; move the others into the prompt"),
     "role_in_output": ("error", "an answer has assistant and tool turns only; the turns before it go into the prompt"),
+    "same_outputs": ("warning", "chosen and rejected say the same: nothing to learn from; drop the row"),
     # what the target does not take
     "role_not_taken": ("error", "{} has no role {!r}, only {}; rewrite the turn or drop the row"),
     "weight_not_taken": ("error", "{} knows no weight and would train on this turn; {}"),
@@ -265,6 +266,8 @@ def _row_problems(data, to, target, known, kind):
             yield from _turn_problems("rejected", data["rejected"], to, target, known, kind)
             yield from _output_problems("messages", data["messages"], start, to, target)
             yield from _output_problems("rejected", data["rejected"], 0, to, target)
+            if _said(data["messages"][start:]) == _said(data["rejected"]):
+                yield CODES, "same_outputs", "rejected"
         yield from _order_problems(data["messages"][: start if kind == "preference" else None], to, target)
         earlier = sum(turn["role"] == "assistant" and not _is_untrained(turn) for turn in data["messages"][:-1])
         if to == "trl_prompt_completion" and earlier:
@@ -338,6 +341,11 @@ def _output_problems(at, turns, start, to, target):
     for index, turn in enumerate(turns[start:], start):
         if turn["role"] not in ("assistant", "tool"):
             yield CODES, "role_in_output", f"{at}[{index}].role"
+
+
+def _said(turns):
+    """What an answer says, but for white space around it."""
+    return [((turn.get("content") or "").strip(), turn.get("tool_calls")) for turn in turns]
 
 
 def _order_problems(turns, to, target):

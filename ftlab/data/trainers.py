@@ -33,31 +33,43 @@ def complete_settings(given: dict | None) -> dict:
     if unknown:
         raise DataError(f"unknown setting(s) {', '.join(unknown)}; choose from {', '.join(SETTINGS)}")
     for key, value in given.items():
-        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
-        if isinstance(SETTINGS[key], (int, float)) and not number:
+        number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+        if isinstance(SETTINGS[key], int | float) and not number:
             raise DataError(f"{key}: {value!r} must be a number, 0 or more")
     settings = SETTINGS | given
     if settings["method"] not in ("full", "lora", "qlora"):
         raise DataError(f"method: {settings['method']!r} must be full, lora or qlora")
+    modules = settings["target_modules"]
+    if modules != "all-linear":
+        settings["target_modules"] = [modules] if isinstance(modules, str) else list(modules)
     return settings
 
 
 def axolotl_files(settings: dict, kind: str, sizes: dict[str, int]) -> dict[str, bytes]:
     """axolotl.yaml, keys of Axolotl 0.19; `axolotl train axolotl.yaml` in the folder of the files."""
-    preference = kind == "preference"
     form = {"type": "chat_template", "field_messages": "messages", "chat_template": "tokenizer_default"}
-    if preference:
+    if kind == "preference":
         form |= {"type": "chat_template.default", "field_chosen": "chosen", "field_rejected": "rejected"}
     else:
         form |= {"roles_to_train": ["assistant"], "message_field_training": "train"}
     sets = [{"path": f"{name}.jsonl", "ds_type": "json", "split": "train"} | form for name in sizes]
-    warmup = settings["warmup_steps"]
-    config = {
-        "base_model": settings["base_model"],
-        "datasets": sets[:1],
-        **({"test_datasets": sets[1:]} if sets[1:] else {}),
-        **({"rl": "dpo", "rl_beta": settings["beta"]} if preference else {}),
-        **_axolotl_adapter(settings),
+    warmup, modules = settings["warmup_steps"], settings["target_modules"]
+    config = {"base_model": settings["base_model"], "datasets": sets[:1]}
+    if sets[1:]:
+        config["test_datasets"] = sets[1:]
+    if kind == "preference":
+        config |= {"rl": "dpo", "rl_beta": settings["beta"]}
+    if settings["method"] != "full":
+        config |= {
+            "adapter": settings["method"],
+            "load_in_4bit": settings["method"] == "qlora",
+            "lora_r": settings["r"],
+            "lora_alpha": settings["lora_alpha"],
+            "lora_dropout": settings["lora_dropout"],
+        }
+        every = modules == "all-linear"
+        config |= {"lora_target_linear": True} if every else {"lora_target_modules": modules}
+    config |= {
         "sequence_len": settings["max_length"],
         "excess_length_strategy": "raise",  # its own default drops long rows
         "sample_packing": False,
@@ -76,21 +88,6 @@ def axolotl_files(settings: dict, kind: str, sizes: dict[str, int]) -> dict[str,
     return {"axolotl.yaml": _yaml(config, "Run in this folder: axolotl train axolotl.yaml")}
 
 
-def _axolotl_adapter(settings):
-    if settings["method"] == "full":
-        return {}
-    modules = settings["target_modules"]
-    everywhere = modules == "all-linear"
-    return {
-        "adapter": settings["method"],
-        "load_in_4bit": settings["method"] == "qlora",
-        "lora_r": settings["r"],
-        "lora_alpha": settings["lora_alpha"],
-        "lora_dropout": settings["lora_dropout"],
-        **({"lora_target_linear": True} if everywhere else {"lora_target_modules": _names(modules)}),
-    }
-
-
 def llama_factory_files(settings: dict, kind: str, sizes: dict[str, int]) -> dict[str, bytes]:
     """dataset_info.json and llama_factory.yaml, keys of LLaMA-Factory 0.9.5.
 
@@ -101,27 +98,27 @@ def llama_factory_files(settings: dict, kind: str, sizes: dict[str, int]) -> dic
     tags = {f"{tag}_tag": tag for tag in ("role", "content", "user", "assistant", "system")}
     entry = {"formatting": "sharegpt", "ranking": preference, "columns": columns, "tags": tags}
     info = {name: {"file_name": f"{name}.json"} | entry for name in sizes}
-    config = {
-        "model_name_or_path": settings["base_model"],
-        "stage": "dpo" if preference else "sft",
-        "do_train": True,
-        **({"pref_beta": settings["beta"], "pref_loss": "sigmoid"} if preference else {}),
-        **_llama_factory_adapter(settings),
-        "dataset_dir": ".",
-        "dataset": "train",
-        **({"eval_dataset": "validation", "eval_strategy": "epoch"} if "validation" in sizes else {}),
-        "cutoff_len": settings["max_length"],
-        "per_device_train_batch_size": settings["per_device_train_batch_size"],
-        "gradient_accumulation_steps": settings["gradient_accumulation_steps"],
-        "num_train_epochs": settings["num_train_epochs"],
-        "learning_rate": settings["learning_rate"],
-        "lr_scheduler_type": settings["lr_scheduler_type"],
-        "warmup_steps": _warmup_steps(settings, sizes["train"]),
-        "weight_decay": settings["weight_decay"],
-        "bf16": True,
-        "seed": settings["seed"],
-        "output_dir": "output",
-    }
+    same = ("per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "learning_rate",
+            "lr_scheduler_type", "weight_decay", "seed")  # fmt: skip
+    modules = settings["target_modules"]
+    config = {"model_name_or_path": settings["base_model"], "stage": "dpo" if preference else "sft", "do_train": True}
+    if preference:
+        config |= {"pref_beta": settings["beta"], "pref_loss": "sigmoid"}
+    if settings["method"] == "full":
+        config["finetuning_type"] = "full"
+    else:
+        config |= {
+            "finetuning_type": "lora",
+            "lora_rank": settings["r"],
+            "lora_alpha": settings["lora_alpha"],
+            "lora_dropout": settings["lora_dropout"],
+            "lora_target": "all" if modules == "all-linear" else ",".join(modules),
+        }
+        config |= {"quantization_bit": 4} if settings["method"] == "qlora" else {}
+    config |= {"dataset_dir": ".", "dataset": "train", "cutoff_len": settings["max_length"]}
+    config |= {"eval_dataset": "validation", "eval_strategy": "epoch"} if "validation" in sizes else {}
+    config |= {key: settings[key] for key in same}
+    config |= {"warmup_steps": _warmup_steps(settings, sizes["train"]), "bf16": True, "output_dir": "output"}
     head = (
         "Run in this folder: llamafactory-cli train llama_factory.yaml\n"
         "Add `template:` with the name LLaMA-Factory gives to your model; without it the tokenizer's own is parsed.\n"
@@ -129,24 +126,6 @@ def llama_factory_files(settings: dict, kind: str, sizes: dict[str, int]) -> dic
     )
     encoded = (json.dumps(info, indent=1) + "\n").encode()
     return {"dataset_info.json": encoded, "llama_factory.yaml": _yaml(config, head)}
-
-
-def _llama_factory_adapter(settings):
-    if settings["method"] == "full":
-        return {"finetuning_type": "full"}
-    modules = settings["target_modules"]
-    return {
-        "finetuning_type": "lora",
-        "lora_rank": settings["r"],
-        "lora_alpha": settings["lora_alpha"],
-        "lora_dropout": settings["lora_dropout"],
-        "lora_target": "all" if modules == "all-linear" else ",".join(_names(modules)),
-        **({"quantization_bit": 4} if settings["method"] == "qlora" else {}),
-    }
-
-
-def _names(modules):
-    return [modules] if isinstance(modules, str) else list(modules)
 
 
 def _warmup_steps(settings, rows) -> int:
