@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from ftlab.data import schema, toolcalls
-from ftlab.data.limits import LIMITS, Limit, limits, number, warnings, words
+from ftlab.data.limits import LIMITS, file_findings, limits, number, own_limit, warnings, words
 from ftlab.data.rendering import answer_start, encode, kind_of
 from ftlab.data.schema import Finding, Row
 from ftlab.data.splits import input_of
@@ -40,11 +40,6 @@ CODES = {
     "forbidden_text": ("error", "{} fails the job for the reserved text {}; write it in other words"),
     "bad_tool_call": ("error", "{}; a call is {{id, type: function, function: {{name, arguments: JSON text}}}}"),
     "earlier_answers": ("warning", "only the last answer is trained on, not the {} before it; split the row"),
-    # the file
-    "too_few_rows": ("error", "{} wants at least {:,} rows and has {:,} here; add rows"),
-    "few_rows": ("warning", "{} advises at least {:,} rows and has {:,} here; add rows or expect little"),
-    "too_many_rows": ("error", "{} takes at most {:,} rows and has {:,} here; take a sample"),
-    "file_too_large": ("error", "{} takes at most {:,} bytes in a file and this one has {:,}; take a sample"),
     # an estimate, so never an error
     "too_many_tokens": ("warning", "about {:,} tokens (an estimate) and {} stops at {:,}; shorten the row"),
 }
@@ -128,7 +123,7 @@ def export(
         raise DataError(f"settings are for {' and '.join(TRAINER_FILES)} (--recipe); {to} gets data files only")
     complete = complete_settings(settings)
     if to in TRAINER_FILES:
-        known = known | {"tokens_per_example_max": _own_limit(to, complete["max_length"])}
+        known = known | {"tokens_per_example_max": own_limit(to, complete["max_length"])}
     parts = {"train": _prepare(rows, to, known, tokenizer, drop)}
     if validation is not None:
         parts["validation"] = _prepare(validation, to, known, tokenizer, drop, part="validation")
@@ -200,7 +195,8 @@ def _prepare(rows, to, known, tokenizer, drop, part="train") -> _Part:
         result.findings += found
         result.inputs.setdefault(input_of(clean), f"{row.file}:{row.line}")
         result.records.append(getattr(target, result.kind)(clean))
-    result.findings += _file_findings(rows, result, to, target, known, drop, part)
+    count, size = len(result.records) if drop else len(rows), len(_encode(result.records, target, False))
+    result.findings += file_findings(rows[-1], to, known, count, size, part)
     return result
 
 
@@ -360,26 +356,6 @@ def _order_problems(turns, to, target):
             yield CODES, "not_alternating", f"messages[{index}].role", to
 
 
-def _file_findings(rows, result, to, target, known, drop, part) -> list[Finding]:
-    """What is wrong with the file as a whole, placed at the last row; rows to be dropped do not count."""
-    count = len(result.records) if drop else len(rows)
-    size = len(_encode(result.records, target, False))
-    train = part == "train"
-    most = number(known, "examples_max" if train else "validation_examples_max")
-    least, advised = (number(known, name) if train else None for name in ("examples_min", "examples_advised"))
-    bytes_max = number(known, "file_bytes_max")
-    problems = []
-    if not count or (least and count < least):
-        problems.append(("too_few_rows", to, least or 1, count))
-    elif advised and count < advised:
-        problems.append(("few_rows", to, advised, count))
-    if most and count > most:
-        problems.append(("too_many_rows", to, most, count))
-    if bytes_max and size > bytes_max:
-        problems.append(("file_too_large", to, bytes_max, size))
-    return [schema.finding(CODES, code, rows[-1], "", *values) for code, *values in problems]
-
-
 def _refuse(errors, to):
     try:
         schema.raise_findings(errors)
@@ -389,10 +365,6 @@ def _refuse(errors, to):
 
 
 # --- warnings
-
-
-def _own_limit(to, tokens) -> Limit:
-    return Limit(to, "tokens_per_example_max", str(tokens), "settings", date.today().isoformat(), "H", "max_length")
 
 
 def _shared(parts) -> list[str]:

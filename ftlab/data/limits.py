@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from ftlab.data.schema import Finding, Row, finding
 from ftlab.data.targets import TARGETS, find_target
 from ftlab.errors import DataError
 from ftlab.models import REPOSITORY
@@ -17,6 +18,12 @@ CLOSINGS = (  # limit, what to say when the day has come, and before
     ("closes_on", "has been closed", "closes"),
     ("models_retire_on", "has been without its models", "loses its models"),
 )
+CODES = {
+    "too_few_rows": ("error", "{} wants at least {:,} rows and has {:,} here; add rows"),
+    "few_rows": ("warning", "{} advises at least {:,} rows and has {:,} here; add rows or expect little"),
+    "too_many_rows": ("error", "{} takes at most {:,} rows and has {:,} here; take a sample"),
+    "file_too_large": ("error", "{} takes at most {:,} bytes in a file and this one has {:,}; take a sample"),
+}
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,29 @@ def limits(to: str, folder: Path = LIMITS) -> dict[str, Limit]:
                 if to in limit.target.split():
                     found[limit.limit] = limit
     return found
+
+
+def own_limit(to: str, max_length: int) -> Limit:
+    """A trainer cuts, or refuses, where its own settings say."""
+    return Limit(to, "tokens_per_example_max", str(max_length), "settings", date.today().isoformat(), "H", "max_length")
+
+
+def file_findings(last: Row, to: str, known: dict[str, Limit], count: int, size: int, part: str) -> list[Finding]:
+    """What is wrong with a file of `count` rows and `size` bytes as a whole, placed at its last row."""
+    train = part == "train"
+    most = number(known, "examples_max" if train else "validation_examples_max")
+    least, advised = (number(known, name) if train else None for name in ("examples_min", "examples_advised"))
+    bytes_max = number(known, "file_bytes_max")
+    problems = []
+    if not count or (least and count < least):
+        problems.append(("too_few_rows", to, least or 1, count))
+    elif advised and count < advised:
+        problems.append(("few_rows", to, advised, count))
+    if most and count > most:
+        problems.append(("too_many_rows", to, most, count))
+    if bytes_max and size > bytes_max:
+        problems.append(("file_too_large", to, bytes_max, size))
+    return [finding(CODES, code, last, "", *values) for code, *values in problems]
 
 
 def number(known: dict[str, Limit], name: str) -> int | None:
