@@ -333,6 +333,13 @@ def test_tools_and_calls_that_the_template_leaves_out(template, data, codes):
         assert ("None" in problems["answer_not_rendered"].message) == (data.data["messages"][1]["content"] is None)
 
 
+def test_a_template_that_stumbles_over_a_call_without_text():
+    adds = CHATML.replace("{{ m.role }}\n{{ m.content }}<|im_end|>", "{{ m.role + '\n' + m.content + '<|im_end|>' }}")
+    tokenizer = tokenizer_of(adds, eos="<|im_end|>")  # as SmolLM2 writes a turn
+    assert "take one that renders them" in found([tidal()], tokenizer)["template_fails"].message
+    assert set(found([tidal("")], tokenizer)) == LOST | {"no_generation_markers"}
+
+
 def test_rendered_tools_count():
     tokenizer = tokenizer_of(RENDERS, eos="<|im_end|>")
     with_tools, without = lengths([tidal(tools=[TOOL]), tidal()], tokenizer).total

@@ -125,7 +125,7 @@ def _problems(rows, codes, tokenizer, max_length, chat_template) -> list[Finding
             untrained = len(code.trained) < len(code.answers) and kind_of(row.data) == "chat"
             problems += [("weight_ignored",)] if untrained else []
             for problem in sorted(set(problems)):
-                of_template.setdefault(problem, {})[row.file, row.line] = row
+                of_template.setdefault(problem, {})[id(row)] = row
     if first and not has_markers(tokenizer, chat_template):
         found.append(finding(CODES, "no_generation_markers", first, ""))
     for (name, *values), hits in of_template.items():

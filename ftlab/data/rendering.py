@@ -199,6 +199,8 @@ def _attempt(chats, way: Callable) -> list[Encoded]:
 def _remedy(why):
     if "alternat" in why:
         return "user and assistant must take turns, the user first: join or drop turns"
+    if "nonetype" in why:
+        return "a tool call without text, and this template does not write calls: take one that renders them"
     if "system" in why:
         return "put the system text at the start of the first user turn"
     return "mend the row or choose another template"
