@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftlab.checks.review import Progress, Review, parse_drafts
+from ftlab.checks.drafts import parse_drafts
+from ftlab.checks.review import Progress, Review
 from ftlab.data.schema import check_chat, read_chat, write_chat
 from ftlab.errors import DataError
 from ftlab.prompt_kit import read_kit

@@ -1008,7 +1008,7 @@ print(f"{len(request):,} characters, {len(tokenizer(request)['input_ids']):,} to
 # `nano` has to try.
 
 # %% tags=["allow-stderr"]
-from ftlab.checks.review import parse_drafts
+from ftlab.checks.drafts import parse_drafts
 from ftlab.prompt_kit import run_prompt
 
 DRAFTER = None  # {"base_url": "http://localhost:11434/v1", "model": "qwen3:8b"}; "api_key_env" where a key is needed
