@@ -62,12 +62,10 @@ class Machine:
         return "\n".join([*lines, *(f"- {note}" for note in self.notes)])
 
     def _repr_html_(self) -> str:
-        def cell(text: str) -> str:
-            return f"<td style='text-align:left'>{html.escape(text)}</td>"
-
-        rows = "".join(f"<tr>{cell(name)}{cell(value)}</tr>" for name, value in self.rows())
+        cell = "<td style='text-align:left'>{}</td>"
+        rows = [[cell.format(html.escape(text)) for text in row] for row in self.rows()]
         notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
-        return f"<table>{rows}</table><ul>{notes}</ul>"
+        return f"<table>{''.join(f'<tr>{name}{value}</tr>' for name, value in rows)}</table><ul>{notes}</ul>"
 
 
 def describe(folder: str | Path = ".") -> Machine:

@@ -113,22 +113,19 @@ def ask_hub(hub_id: str) -> None:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, RepositoryNotFoundError
 
+    remedies = {
+        GatedRepoError: "its owner wants the licence accepted. Do that on the model's page, then run `hf auth login`.",
+        RepositoryNotFoundError: "the hub knows no such public model. Check the spelling; for a private one run "
+        "`hf auth login`.",
+        EntryNotFoundError: "has no config.json, so transformers cannot load it. Choose another repository of that "
+        "model (not a GGUF one).",
+    }
     url = hf_hub_url(hub_id, "config.json")
     try:
         answer_within(HUB_SECONDS, lambda: get_hf_file_metadata(url, timeout=HUB_SECONDS))
-    except GatedRepoError as error:
-        raise ModelError(
-            f"{hub_id}: its owner wants the licence accepted. Do that on the model's page, then run `hf auth login`."
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise ModelError(
-            f"{hub_id}: the hub knows no such public model. Check the spelling; for a private one run `hf auth login`."
-        ) from error
-    except EntryNotFoundError as error:
-        raise ModelError(
-            f"{hub_id} has no config.json, so transformers cannot load it. Choose another repository of that model "
-            "(not a GGUF one)."
-        ) from error
+    except tuple(remedies) as error:
+        remedy = next(text for kind, text in remedies.items() if isinstance(error, kind))
+        raise ModelError(f"{hub_id}: {remedy}") from error
     except (OSError, httpx.HTTPError) as error:
         late = isinstance(error, TimeoutError)
         reason = f"no answer within {HUB_SECONDS} seconds" if late else type(error).__name__

@@ -61,7 +61,7 @@ class Endpoint:
         api_key_env: str | None = None,
         cache: str | Path | None = None,
         concurrency: int = 4,
-        retries: int = 4,
+        retries: int = 3,
         timeout: float = 60,
         max_tokens_field: str = "max_tokens",
         options: dict | None = None,
