@@ -9,6 +9,7 @@ import numpy as np
 
 from ftlab.checks.damage import control_tokens
 from ftlab.data.rendering import (
+    Encoded,
     answer_start,
     any_of,
     encode,
@@ -58,10 +59,10 @@ RENDER = "and the model would train without them; take one that renders them"
 def find_token_problems(
     rows: Sequence[Row], tokenizer, max_length: int | None = MAX_LENGTH, chat_template: str | None = None
 ) -> list[Finding]:
-    """What goes wrong between the rows and the trainer; first row by row, then once for the whole template.
+    """What goes wrong between the rows, both answers of a pair, and the trainer; then once for the whole template.
 
-    `max_length` in tokens, None for no cut; the cut is TRL's: the end goes. Both answers of a preference pair are
-    looked at. Raises ModelError for a tokenizer without a chat template or without offsets.
+    `max_length` in tokens, None for no cut; the cut is TRL's: the end goes. Raises ModelError for a tokenizer without a
+    chat template or without offsets.
     """
     _check_max_length(max_length)
     return _problems(rows, _codes(rows, tokenizer, chat_template), tokenizer, max_length, chat_template)
@@ -70,21 +71,14 @@ def find_token_problems(
 def problems_and_trained_rows(rows: Sequence[Row], tokenizer, max_length: int = MAX_LENGTH):
     """What `find_token_problems` and `trained_rows` return, and every row is tokenised once for both.
 
-    The second is None for rows that SFTTrainer does not train as they are: preference pairs and answers marked good
-    or bad.
+    The second is None for rows that SFTTrainer does not train as they are: preference pairs and rated answers.
     """
     _check_max_length(max_length)
     tally = _Tally(max_length)
-
-    def counted():
-        for code in _codes(rows, tokenizer):
-            tally.add(code)
-            yield code
-
-    found = _problems(rows, counted(), tokenizer, max_length, None)
+    found = _problems(rows, map(tally.add, _codes(rows, tokenizer)), tokenizer, max_length, None)
     if any(kind_of(row.data) != "chat" for row in rows):
         return found, None
-    return found, tally.result() if has_markers(tokenizer) else _trained_by_trls_template(rows, tokenizer, max_length)
+    return found, tally.result() if has_markers(tokenizer) else trained_rows(rows, tokenizer, max_length)
 
 
 def _codes(rows, tokenizer, chat_template=None):
@@ -113,8 +107,8 @@ def _problems(rows, codes, tokenizer, max_length, chat_template) -> list[Finding
     first, told = None, []
     for (row, data, start), code in zip(_expanded(rows), codes, strict=True):
         first = first or row
-        of_row = [code.problem] if code.problem else [*_length_problems(code, max_length),
-                                                      *_call_problems(code, data, tokenizer)]  # fmt: skip
+        of_row = [code.problem] if code.problem else list(_length_problems(code, max_length))
+        of_row += [("answer_not_rendered", f"messages[{turn}].tool_calls", shown(text)) for turn, text in code.spoilt]
         of_row += _text_problems(data, in_text)
         new = of_row if start is None else [problem for problem in of_row if problem not in told]
         found += [finding(CODES, name, row, _moved(place, start), *values) for name, place, *values in new]
@@ -158,24 +152,11 @@ def _length_problems(code, max_length):
             yield "too_long", "", len(code.ids), max_length
 
 
-def _call_problems(code, data, tokenizer):
-    """Tool calls that would be learned as something else: left out, or with the word None for a missing text."""
-    for answer in code.trained:
-        turn = data["messages"][answer.turn]
-        if not turn.get("tool_calls"):
-            continue
-        text, field = tokenizer.decode(code.ids[answer.start : answer.end]), f"messages[{answer.turn}].tool_calls"
-        if field in code.lost or (turn.get("content") is None and text.lstrip().startswith("None")):
-            yield "answer_not_rendered", field, shown(text)
-
-
 def _text_problems(data, patterns):
     for index, turn in enumerate(turns_of(data) or ()):
-        content = turn.get("content")
-        if not isinstance(content, str):
-            continue
+        text = turn["content"] if isinstance(turn.get("content"), str) else ""
         for name, pattern in patterns:
-            if found := sorted(set(pattern.findall(content))):
+            if found := sorted(set(pattern.findall(text))):
                 yield name, content_field(index), ", ".join(found)
 
 
@@ -356,16 +337,24 @@ def trained_rows(rows: Sequence[Row | dict], tokenizer, max_length: int = MAX_LE
     if max_length is None:
         raise DataError("max_length is None: give the number of tokens; the trainer has such a limit")
     _check_max_length(max_length)
-    if not has_markers(tokenizer):
-        return _trained_by_trls_template(rows, tokenizer, max_length)
-    return _count(rows, tokenizer, max_length)
-
-
-def _count(rows, tokenizer, max_length, chat_template=None) -> TrainedRows:
+    template = None if has_markers(tokenizer) else _trl_template(tokenizer)
+    if not template and not has_markers(tokenizer):
+        why = "since the run stops: TRL has no training version of this chat template"
+        return TrainedRows(len(rows), max_length, 0, 0, {why: len(rows)} if rows else {})
     tally = _Tally(max_length)
-    for code in encode(rows, tokenizer, chat_template):
+    for code in encode(rows, tokenizer, template):
         tally.add(code)
     return tally.result()
+
+
+def _trl_template(tokenizer) -> str | None:
+    """TRL's own version of this chat template, with markers; None when it has none."""
+    from trl.chat_template_utils import get_training_chat_template
+
+    try:
+        return get_training_chat_template(tokenizer)
+    except Exception:  # ValueError for an unknown template; its probes may fail in other ways
+        return None
 
 
 @dataclass
@@ -379,13 +368,15 @@ class _Tally:
     trained: int = 0
     cut: int = 0
 
-    def add(self, code) -> None:
+    def add(self, code) -> Encoded:
+        """Count one row, and hand it on."""
         kept = sum(answer.kept(self.max_length) for answer in code.answers)
         self.rows += 1
         self.refused += bool(code.problem)
         self.unmarked += not code.problem and not code.answers
         self.trained += kept > 0
         self.cut += 0 < kept < sum(answer.end - answer.start for answer in code.answers)
+        return code
 
     def result(self) -> TrainedRows:
         if self.refused or self.unmarked:
@@ -394,18 +385,6 @@ class _Tally:
         lost = self.rows - self.trained
         reasons = {"with nothing of the answer left": lost} if lost else {}
         return TrainedRows(self.rows, self.max_length, self.trained, self.cut, reasons)
-
-
-def _trained_by_trls_template(rows, tokenizer, max_length) -> TrainedRows:
-    """What TRL makes of a template without markers: it takes its own version of it, where it has one."""
-    from trl.chat_template_utils import get_training_chat_template
-
-    try:
-        template = get_training_chat_template(tokenizer)
-    except Exception:  # ValueError for an unknown template; its probes may fail in other ways
-        why = "since the run stops: TRL has no training version of this chat template"
-        return TrainedRows(len(rows), max_length, 0, 0, {why: len(rows)} if rows else {})
-    return _count(rows, tokenizer, max_length, template)
 
 
 def _check_max_length(max_length):

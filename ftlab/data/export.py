@@ -318,16 +318,8 @@ def _call_problems(where, turn):
         texts = (call.get("id"), function.get("name"), function.get("arguments"))
         if call.get("type") != "function" or not all(isinstance(text, str) for text in texts):
             yield CODES, "bad_tool_call", f"{where}.tool_calls[{index}]", "lacks a key or has one of a wrong type"
-        elif not _is_json(function["arguments"]):
-            yield CODES, "bad_tool_call", f"{where}.tool_calls[{index}].function.arguments", "is not JSON"
-
-
-def _is_json(text):
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
+        elif schema.json_container(function["arguments"]) is None:
+            yield CODES, "bad_tool_call", f"{where}.tool_calls[{index}].function.arguments", "is not a JSON object"
 
 
 def _output_problems(at, turns, start, to, target):

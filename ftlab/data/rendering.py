@@ -37,13 +37,15 @@ class Answer:
 class Encoded:
     """One row as tokens, or why it cannot be: `problem` is (code, field, *values).
 
-    `lost` are the fields of tools and tool calls that the template does not render.
+    `lost` are the fields of tools and tool calls that the template does not render; `spoilt` the turns that would be
+    trained as something else than their call, (turn, what the template writes).
     """
 
     ids: list[int]
     answers: list[Answer]
     problem: tuple = ()
     lost: tuple[str, ...] = ()
+    spoilt: tuple[tuple[int, str], ...] = ()
 
     @property
     def trained(self) -> list[Answer]:
@@ -178,7 +180,13 @@ def _encode_block(block, way, tokenizer, chat_template) -> list[Encoded]:
 def _encode_alone(chats, way, tokenizer, chat_template, data) -> list[Encoded]:
     """One row with its own tools and settings, and what of them the template leaves out."""
     (code,) = way(chats, render=renderer(tokenizer, chat_template, data))
-    return [Encoded(code.ids, code.answers, (), lost_fields(data, tokenizer, chat_template))]
+    lost, spoilt = lost_fields(data, tokenizer, chat_template), []
+    for answer in code.trained:
+        turn, text = chats[0][answer.turn], tokenizer.decode(code.ids[answer.start : answer.end])
+        wrote_none = turn.get("content") is None and text.lstrip().startswith("None")
+        if turn.get("tool_calls") and (f"messages[{answer.turn}].tool_calls" in lost or wrote_none):
+            spoilt.append((answer.turn, text))
+    return [Encoded(code.ids, code.answers, (), lost, tuple(spoilt))]
 
 
 def _attempt(chats, way: Callable) -> list[Encoded]:

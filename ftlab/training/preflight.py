@@ -124,14 +124,13 @@ def _what_is_wrong(row, chat, code, tokenizer) -> str:
         )
     if code.problem:
         return f"the chat template does not take this chat, so its answers are not known: {code.problem[2]}."
-    answers = {answer.turn: tokenizer.decode(code.ids[answer.start : answer.end]) for answer in code.trained}
-    wanted = [_wanted(chat[turn], text, tokenizer) for turn, text in answers.items()]
-    if None in wanted:
-        lost = list(answers)[wanted.index(None)]
+    if code.spoilt:
+        turn, text = code.spoilt[0]
         return (
-            f"turn {lost} calls a tool, and the chat template writes {_both_ends(answers[lost])} in its place. Take a "
-            "template that renders tool calls, or leave out such chats."
+            f"turn {turn} calls a tool, and the chat template writes {_both_ends(text)} in its place. Take a template "
+            "that renders tool calls, or leave out such chats."
         )
+    wanted = [_wanted(chat[answer.turn], code.ids[answer.start : answer.end], tokenizer) for answer in code.trained]
     if [_bare(tokenizer.decode(run)) for run in _trained_runs(row)] != [_bare(text) for text in wanted]:
         return (
             f"the loss is on {_both_ends(mask.trained)}, but the answer is {_both_ends(''.join(wanted))}. A missing "
@@ -148,18 +147,9 @@ def _what_is_wrong(row, chat, code, tokenizer) -> str:
     return ""
 
 
-def _wanted(turn, rendered, tokenizer) -> str | None:
-    """What must be trained of an answer: its text and end token; of one with tool calls what the template writes.
-
-    None where that is not the call.
-    """
-    calls = turn.get("tool_calls")
-    if not calls:
-        return (turn.get("content") or "") + tokenizer.eos_token
-    names = [call.get("function", call).get("name") for call in calls]
-    complete = all(name and name in rendered for name in names) and (turn.get("content") or "").strip() in rendered
-    written_none = turn.get("content") is None and rendered.lstrip().startswith("None")
-    return rendered if complete and not written_none else None
+def _wanted(turn, ids, tokenizer) -> str:
+    """What must be trained of an answer: its text and end token; of one with tool calls what the template writes."""
+    return tokenizer.decode(ids) if turn.get("tool_calls") else (turn.get("content") or "") + tokenizer.eos_token
 
 
 def _trained_runs(row) -> list[list[int]]:
