@@ -3,21 +3,19 @@
 Exit code 0 done, 1 a negative verdict or findings, 2 unusable input (one message on stderr, no traceback).
 """
 
-import argparse
 import dataclasses
-import datetime
 import json
 import re
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+from ftlab.arguments import build_parser
 from ftlab.errors import FtlabError
 from ftlab.models import load_tokenizer
 
 DONE, NEGATIVE, UNUSABLE = 0, 1, 2
-# as in data.formats and data.export; written out here so that --help loads neither (a test compares)
-FORMATS = "messages, instruction, prompt_completion, preference, sharegpt or alpaca"
 COUNTED_AS = {  # by `ftlab fit`
     "chat": [],
     "preference": ["preference pairs, for DPO: prompt + chosen and prompt + rejected of each row go through the model"],
@@ -35,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if hasattr(sys.stdout, "reconfigure"):  # a terminal without UTF-8 must not end a report in a traceback
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
-        return options.command(options)
+        return globals()[f"cmd_{options.command}"](options)
     except FtlabError as error:
         print(f"ftlab: {error}", file=sys.stderr)
     except OSError as error:
@@ -45,161 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return UNUSABLE
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of every command; each command's help ends with an example."""
-    parser = argparse.ArgumentParser(
-        prog="ftlab",
-        description="Measure, train and judge fine-tuned language models.",
-        epilog="Exit code: 0 done, 1 a negative verdict or findings, 2 unusable input.",
-    )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-    doctor = add_command(commands, cmd_doctor, "what this machine has and what will run on it", "ftlab doctor --json")
-    doctor.add_argument("--folder", type=Path, default=Path(), help="where free disk is measured (default: here)")
-
-    add_data_commands(commands)
-    add_cost_commands(commands)
-
-    decide = add_command(
-        commands, cmd_decide, "prompt, retrieve or fine-tune? ranked advice for one case",
-        "ftlab decide recipes/cases/support_triage.yaml",
-    )  # fmt: skip
-    decide.add_argument("case", type=Path, metavar="CASE.yaml", help="the case: task, wants and what is known")
-
-    run = add_command(commands, cmd_run, "train and judge one recipe", "ftlab run recipes/support_triage.yaml")
-    run.add_argument("recipe", type=Path, metavar="RECIPE.yaml", help="needs name, model and data")
-    run.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (default: under FTLAB_HOME)")
-    run.add_argument("--force", action="store_true", help="replace what is in the folder")
-
-    plan = add_command(
-        commands, cmd_plan, "how many test cases show a gain? by McNemar's paired test",
-        "ftlab plan --gain 0.05 --disagreement 0.10 --power 0.8 --json",
-    )  # fmt: skip
-    plan.add_argument("--gain", type=float, required=True, metavar="D", help="the smallest gain that matters (0.05)")
-    plan.add_argument("--disagreement", type=float, required=True, metavar="P",
-                      help="share of cases that exactly one of the two systems gets right (0.10)")  # fmt: skip
-    plan.add_argument("--power", type=float, default=0.8, help="the chance to find that gain (default: %(default)s)")
-    plan.add_argument("--alpha", type=float, default=0.05, help="the share of false alarms (default: %(default)s)")
-
-    compare = add_command(
-        commands, cmd_compare, "is system B better than system A on the same cases?",
-        "ftlab compare prompt.jsonl fine_tuned.jsonl --references test.jsonl --json",
-    )  # fmt: skip
-    compare.add_argument("a", type=Path, metavar="A.jsonl", help='lines {"id", "prediction"} of the baseline')
-    compare.add_argument("b", type=Path, metavar="B.jsonl", help='lines {"id", "prediction"} of the candidate')
-    compare.add_argument("--references", type=Path, required=True, metavar="R.jsonl",
-                         help='lines {"id", "reference"}, or chat rows')  # fmt: skip
-    compare.add_argument("--metric", default="exact_match", help="score of a case (default: %(default)s)")
-    return parser
-
-
-def add_data_commands(commands) -> None:
-    """check, split, convert, export."""
-    check = add_command(
-        commands, cmd_check, "what is wrong in a training file, and a repaired copy",
-        "ftlab check tickets.jsonl --against test.jsonl --model nano --fix clean.jsonl",
-    )  # fmt: skip
-    check.add_argument("file", type=Path, metavar="FILE", help="JSONL, JSON, CSV, Parquet or a saved dataset")
-    check.add_argument("--against", type=Path, metavar="EVAL", help="an evaluation file that must not leak into it")
-    check.add_argument("--model", metavar="M", help="checks with this model's tokenizer and chat template")
-    check.add_argument("--max-length", type=int, metavar="N", help="with --model: tokens a row (default: 1024)")
-    check.add_argument("--format", metavar="F", help=f"of the file, when it cannot be told: {FORMATS}")
-    check.add_argument("--fix", type=Path, metavar="OUT", help="write a repaired copy and list every change")
-    check.add_argument("--keep-private", action="store_true", help="with --fix: do not mask keys, cards, mail, phones")
-    check.add_argument("--force", action="store_true", help="with --fix: replace OUT")
-
-    split = add_command(
-        commands, cmd_split, "train and test parts that share no group and no near duplicate",
-        "ftlab split clean.jsonl --group customer --stratify queue --out parts",
-    )  # fmt: skip
-    split.add_argument("file", type=Path, metavar="FILE.jsonl", help="chat JSONL; convert other formats first")
-    split.add_argument("--out", type=Path, required=True, metavar="DIR")
-    split.add_argument("--group", metavar="KEY", help="rows with the same value stay together")
-    split.add_argument("--separator", metavar="S", help="a row's groups stand in one string, such as p1+p2")
-    split.add_argument("--stratify", metavar="FIELD", help="a key of the row or a field of its JSON answer")
-    split.add_argument("--parts", default="train=0.9,test=0.1", help="names and fractions (default: %(default)s)")
-    split.add_argument("--seed", type=int, default=0)
-    split.add_argument("--force", action="store_true", help="replace the files in DIR")
-
-    convert = add_command(
-        commands, cmd_convert, "from one training format to another, without loss or with a reason",
-        "ftlab convert alpaca.json --to messages --out chats.jsonl",
-    )  # fmt: skip
-    convert.add_argument("file", type=Path, metavar="FILE")
-    convert.add_argument("--to", required=True, metavar="FORMAT", help=FORMATS)
-    convert.add_argument("--format", metavar="F", help="of the file, when it cannot be told")
-    convert.add_argument("--out", type=Path, required=True, metavar="OUT.jsonl")
-    convert.add_argument("--force", action="store_true", help="replace OUT")
-
-    export = add_command(
-        commands, cmd_export, "the files that a service or a trainer takes, checked by its own rules",
-        "ftlab export clean.jsonl --to openai --out upload",
-    )  # fmt: skip
-    export.add_argument("file", type=Path, metavar="FILE")
-    export.add_argument("--to", required=True, metavar="TARGET", help=TARGETS)
-    export.add_argument("--format", metavar="F", help=f"of the file, when it cannot be told: {FORMATS}")
-    export.add_argument("--out", type=Path, required=True, metavar="DIR")
-    export.add_argument("--validation", type=Path, metavar="FILE", help="exported beside it")
-    export.add_argument("--model", metavar="M", help="estimate tokens with this model's tokenizer")
-    export.add_argument("--recipe", type=Path, metavar="RECIPE.yaml", help="settings for axolotl and llama_factory")
-    export.add_argument("--drop", action="store_true", help="leave out unreadable and unfit rows, and list them")
-    export.add_argument("--bom", action="store_true", help="start with a byte order mark (older Azure)")
-    export.add_argument("--force", action="store_true", help="replace the files in DIR")
-
-
-def add_cost_commands(commands) -> None:
-    """cost, memory, fit."""
-    cost = add_command(
-        commands, cmd_cost, "what each option costs, and after how many calls training pays back",
-        "ftlab cost recipes/costs/support_triage_hosted.yaml",
-    )  # fmt: skip
-    cost.add_argument("scenario", type=Path, metavar="SCENARIO.yaml")
-    cost.add_argument("--today", type=datetime.date.fromisoformat, metavar="DATE", help="judge the prices' age then")
-    cost.add_argument("--model", default="nano", metavar="M", help="whose tokenizer counts `tokens_from` (an estimate)")
-
-    memory = add_command(
-        commands, cmd_memory, "does it fit?", "ftlab memory --model unsloth/Qwen3-8B --gpu T4 --json"
-    )
-    memory.add_argument("--model", required=True, metavar="M", help="hub id of the catalogue, folder or config.json")
-    memory.add_argument("--method", default="qlora", help="full, lora, qlora, dpo_lora, ... (default: qlora)")
-    memory.add_argument("--batch", type=int, default=2, metavar="B", help="rows at once (default: 2)")
-    memory.add_argument("--length", type=int, default=2048, metavar="L", help="tokens a row (default: 2048)")
-    memory.add_argument("--rank", type=int, default=16, help="of the adapter (default: 16)")
-    memory.add_argument("--trainer", default="unsloth", choices=("unsloth", "plain"),
-                        help="whose kernels: Unsloth's, or plain transformers (default: unsloth)")  # fmt: skip
-    memory.add_argument("--checkpointing", choices=("off", "on", "unsloth"),
-                        help="of gradients (default: unsloth; with a plain trainer: on)")  # fmt: skip
-    memory.add_argument("--optimizer", default="adamw_8bit")
-    memory.add_argument("--mode", default="train", choices=("train", "eval"))
-    memory.add_argument("--gpu", metavar="G", help="such as T4, L4, A100-80GB, H100; says what would make it fit")
-    memory.add_argument("--longest", type=int, metavar="L", help="tokens of your longest row: no shorter length helps")
-
-    fit = add_command(
-        commands, cmd_fit, "which models fit a GPU on this data, and how long they take",
-        "ftlab fit data/support_triage/train.jsonl --gpu T4",
-    )  # fmt: skip
-    fit.add_argument("file", type=Path, metavar="FILE.jsonl")
-    fit.add_argument("--gpu", required=True, metavar="G")
-    fit.add_argument("--epochs", type=float, default=3)
-    fit.add_argument("--max-length", type=int, metavar="N", help="tokens a row (default: the longest row)")
-    fit.add_argument("--model", default="nano", metavar="M", help="whose tokenizer counts (default: nano)")
-
-
-def add_command(commands, function, summary: str, example: str) -> argparse.ArgumentParser:
-    """The subcommand of a function cmd_NAME, with --json and an example in its help."""
-    command = commands.add_parser(
-        function.__name__.removeprefix("cmd_"),
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog=f"example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.add_argument("--json", action="store_true", help="print one JSON object instead of text")
-    command.set_defaults(command=function)
-    return command
-
-
-def cmd_doctor(options: argparse.Namespace) -> int:
+def cmd_doctor(options: Namespace) -> int:
     """`ftlab doctor`: 1 when a library the course needs is missing."""
     from ftlab import hardware
 
@@ -208,7 +52,7 @@ def cmd_doctor(options: argparse.Namespace) -> int:
     return NEGATIVE if "missing" in machine.versions.values() else DONE
 
 
-def cmd_compare(options: argparse.Namespace) -> int:
+def cmd_compare(options: Namespace) -> int:
     """`ftlab compare`: 0 only when B is better."""
     from ftlab.evaluation.metrics import compare_files
 
@@ -217,7 +61,7 @@ def cmd_compare(options: argparse.Namespace) -> int:
     return DONE if result.verdict == "better" else NEGATIVE
 
 
-def cmd_plan(options: argparse.Namespace) -> int:
+def cmd_plan(options: Namespace) -> int:
     """`ftlab plan`: 0 with the number of paired cases."""
     from ftlab.evaluation.statistics import sample_size
 
@@ -228,7 +72,7 @@ def cmd_plan(options: argparse.Namespace) -> int:
     return DONE
 
 
-def cmd_check(options: argparse.Namespace) -> int:
+def cmd_check(options: Namespace) -> int:
     """`ftlab check`: 1 when something was found."""
     from ftlab.checks.check import MAX_LENGTH, check, fix
     from ftlab.files import jsonl_path, refuse_existing
@@ -255,7 +99,7 @@ def list_changes(repaired) -> list[str]:
     return [head, *map(str, repaired.changes), *(f"left out: {row}" for row in repaired.dropped)]
 
 
-def cmd_split(options: argparse.Namespace) -> int:
+def cmd_split(options: Namespace) -> int:
     """`ftlab split`: 0 when the parts are written."""
     from ftlab.data.splits import split_file
     from ftlab.files import JSONL_SUFFIXES
@@ -294,7 +138,7 @@ def refuse_input(path: Path, outputs: list[Path]) -> None:
             raise FtlabError(f"{output} is the file that is read: choose another folder with --out")
 
 
-def cmd_convert(options: argparse.Namespace) -> int:
+def cmd_convert(options: Namespace) -> int:
     """`ftlab convert`: 1 when a row could not be written."""
     from ftlab.data.formats import convert
 
@@ -303,7 +147,7 @@ def cmd_convert(options: argparse.Namespace) -> int:
     return NEGATIVE if report.rows_with_error else DONE
 
 
-def cmd_export(options: argparse.Namespace) -> int:
+def cmd_export(options: Namespace) -> int:
     """`ftlab export`: 1 when rows were left out."""
     from ftlab.data.export import export
 
@@ -346,7 +190,7 @@ def read_rows(path: Path, format: str | None = None, drop: bool = False) -> tupl
     return rows, errors
 
 
-def cmd_cost(options: argparse.Namespace) -> int:
+def cmd_cost(options: Namespace) -> int:
     """`ftlab cost`: 1 when training never pays back; also for a workflow with people in the loop."""
     from ftlab.costs.assumptions import read_scenario
     from ftlab.costs.payback import is_workflow, read_workflow, report_payback
@@ -369,7 +213,7 @@ def cmd_cost(options: argparse.Namespace) -> int:
     return NEGATIVE if as_dict["break_even"] == "never" else DONE
 
 
-def cmd_memory(options: argparse.Namespace) -> int:
+def cmd_memory(options: Namespace) -> int:
     """`ftlab memory`: 1 when it does not fit the GPU named."""
     from ftlab.costs.memory import estimate_memory
     from ftlab.costs.remedies import what_would_fit
@@ -389,7 +233,7 @@ def cmd_memory(options: argparse.Namespace) -> int:
     return NEGATIVE
 
 
-def cmd_fit(options: argparse.Namespace) -> int:
+def cmd_fit(options: Namespace) -> int:
     """`ftlab fit`: 1 when no model of the catalogue fits."""
     from ftlab.checks.tokens import lengths
     from ftlab.costs.time import what_fits
@@ -410,7 +254,7 @@ def cmd_fit(options: argparse.Namespace) -> int:
     return DONE if any(fit.fits for fit in table.fits) else NEGATIVE
 
 
-def cmd_decide(options: argparse.Namespace) -> int:
+def cmd_decide(options: Namespace) -> int:
     """`ftlab decide`: 0 whatever the advice is."""
     from ftlab.decide import decide, read_case
 
@@ -419,7 +263,7 @@ def cmd_decide(options: argparse.Namespace) -> int:
     return DONE
 
 
-def cmd_run(options: argparse.Namespace) -> int:
+def cmd_run(options: Namespace) -> int:
     """`ftlab run`: 0 only when the gate says "ship"."""
     from ftlab.run import run_recipe
 
