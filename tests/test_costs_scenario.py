@@ -99,62 +99,49 @@ def small(**changes) -> OptionCost:
 # billing rules, each by hand
 
 
-def test_openai_bills_tokens_times_epochs():
-    # 500 rows x 400 tokens x 3 epochs = 0.6 million at 5 dollars = 3.00; validation tokens are not billed
-    job = training_charge(BOOK, "openai", "gpt-4.1-mini", 500, 400, 3, validation_rows=100, evaluations=9, today=TODAY)
-    assert (job.billed, job.usd) == (pytest.approx(0.6), pytest.approx(3.0))
-    assert "rows x tokens x epochs" in repr(job)
+CHARACTERS = price_row("google", "old", "training", 0.4, "1M characters", method="sft")
+NOVA = price_row("aws", "amazon.nova-lite-v1:0", "training", 8, method="sft")
+JOBS = [  # provider, model, rows, tokens a row, epochs, further terms -> millions billed, dollars, own prices
+    # 500 rows x 400 tokens x 3 epochs; validation tokens are not billed
+    ("openai", "gpt-4.1-mini", 500, 400, 3, {"validation_rows": 100, "evaluations": 9}, 0.6, 3.0, None),
+    ("azure", "gpt-4.1-mini", 500, 400, 3, {}, 0.6, None, None),  # its rate was not found
+    ("azure", "o4-mini", 0, 0, 1, {"method": "rft", "hours": 2.5}, 2.5, 250, None),  # by the hour, at 100 dollars
+    # packed: 2 x 1,000 x 300 + 5 evaluations x 100 x 300; not packed, 2 x 1,000 x 2,048
+    ("together", "any", 1000, 300, 2, {"size_b": 8, "validation_rows": 100, "evaluations": 5}, 0.75, 0.36, None),
+    ("together", "any", 1000, 300, 2, {"size_b": 8, "packing": False, "max_seq_length": 2048}, 4.096, 1.96608, None),
+    ("fireworks", "any", 2000, 500, 1, {"size_b": 8}, 1, 0.5, None),
+    ("fireworks", "any", 2000, 500, 1, {"size_b": 70}, 1, 3, None),
+    ("fireworks", "any", 2000, 500, 1, {"size_b": 70, "method": "dpo"}, 1, 6, None),
+    ("google", "gemini-2.5-flash-lite", 1000, 250, 4, {}, 1, 1.5, None),
+    ("google", "old", 1000, 250, 4, {"characters_per_row": 1000}, 4, 1.6, CHARACTERS),
+    ("aws", "amazon.nova-lite-v1:0", 300, 1000, 2, {}, 0.6, None, None),
+    ("aws", "amazon.nova-lite-v1:0", 300, 1000, 2, {}, 0.6, 4.8, NOVA),
+]
 
 
-def test_azure_bills_the_same_tokens_but_its_rate_is_not_known():
-    job = training_charge(BOOK, "azure", "gpt-4.1-mini", 500, 400, 3, today=TODAY)
-    assert job.billed == pytest.approx(0.6)
-    assert job.usd is None
-    assert "unknown" in repr(job)
-    # reinforcement fine-tuning is billed by the hour: 2.5 hours at 100 dollars
-    assert training_charge(BOOK, "azure", "o4-mini", 0, 0, 1, method="rft", hours=2.5, today=TODAY).usd == 250
-    with pytest.raises(RecipeError, match="training.hours: is missing"):
-        training_charge(BOOK, "azure", "o4-mini", 0, 0, 1, method="rft", today=TODAY)
+@pytest.mark.parametrize(("provider", "model", "rows", "tokens", "epochs", "terms", "billed", "usd", "own"), JOBS)
+def test_a_training_job_is_billed_by_the_services_own_rule(
+    provider, model, rows, tokens, epochs, terms, billed, usd, own
+):
+    book = BOOK if own is None else PriceBook((own,), ())
+    job = training_charge(book, provider, model, rows, tokens, epochs, today=TODAY, **terms)
+    assert job.billed == pytest.approx(billed)
+    assert job.usd == (None if usd is None else pytest.approx(usd))
+    assert ("unknown" in repr(job)) == (usd is None)
 
 
-def test_together_adds_validation_and_bills_the_full_length_without_packing():
-    job = {"provider": "together", "model": "any", "rows": 1000, "tokens_per_row": 300, "epochs": 2, "size_b": 8}
-    # packed: 2 x 1,000 x 300 + 5 evaluations x 100 x 300 = 600,000 + 150,000 = 0.75 million at 0.48 = 0.36
-    packed = training_charge(BOOK, **job, validation_rows=100, evaluations=5, today=TODAY)
-    assert (packed.billed, packed.usd) == (pytest.approx(0.75), pytest.approx(0.36))
-    # not packed, 2,048 a row: 2 x 1,000 x 2,048 = 4.096 million at 0.48 = 1.96608
-    loose = training_charge(BOOK, **job, packing=False, max_seq_length=2048, today=TODAY)
-    assert (loose.billed, loose.usd) == (pytest.approx(4.096), pytest.approx(1.96608))
-    with pytest.raises(RecipeError, match="max_seq_length: is missing"):
-        training_charge(BOOK, **job, packing=False, today=TODAY)
-
-
-def test_fireworks_bills_by_size_and_twice_for_preferences():
-    # 2,000 rows x 500 tokens x 1 epoch = 1 million: 0.50 at 8 billion parameters, 3 at 70, DPO 6
-    terms = (BOOK, "fireworks", "any", 2000, 500, 1)
-    assert training_charge(*terms, size_b=8, today=TODAY).usd == 0.5
-    assert training_charge(*terms, size_b=70, today=TODAY).usd == 3
-    assert training_charge(*terms, size_b=70, method="dpo", today=TODAY).usd == 6
-
-
-def test_google_bills_tokens_or_characters_by_the_unit_of_the_price():
-    # 1,000 rows x 250 tokens x 4 epochs = 1 million at 1.50
-    assert training_charge(BOOK, "google", "gemini-2.5-flash-lite", 1000, 250, 4, today=TODAY).usd == 1.5
-    # 1,000 rows x 1,000 characters x 4 epochs = 4 million characters at 0.40 = 1.60
-    row = price_row("google", "old", "training", 0.4, "1M characters", method="sft")
-    book = PriceBook((row,), ())
-    assert training_charge(book, "google", "old", 1000, 250, 4, characters_per_row=1000, today=TODAY).usd == 1.6
-    with pytest.raises(RecipeError, match="characters_per_row"):
-        training_charge(book, "google", "old", 1000, 250, 4, today=TODAY)
-
-
-def test_bedrock_bills_tokens_times_epochs_and_its_rate_has_to_be_given():
-    job = ("aws", "amazon.nova-lite-v1:0", 300, 1000, 2)
-    unknown = training_charge(BOOK, *job, today=TODAY)
-    # 300 rows x 1,000 tokens x 2 epochs = 0.6 million; at 8 dollars 4.80
-    assert (unknown.billed, unknown.usd) == (pytest.approx(0.6), None)
-    row = price_row("aws", "amazon.nova-lite-v1:0", "training", 8, method="sft")
-    assert training_charge(PriceBook((row,), ()), *job, today=TODAY).usd == pytest.approx(4.8)
+@pytest.mark.parametrize(
+    ("provider", "model", "terms", "missing"),
+    [
+        ("azure", "o4-mini", {"method": "rft"}, "training.hours"),
+        ("together", "any", {"size_b": 8, "packing": False}, "training.max_seq_length"),
+        ("google", "old", {}, "training.characters_per_row"),
+    ],
+)
+def test_what_a_service_bills_by_has_to_be_given(provider, model, terms, missing):
+    book = PriceBook((*BOOK.rows, CHARACTERS), BOOK.gpus)
+    with pytest.raises(RecipeError, match=f"{missing}: is missing"):
+        training_charge(book, provider, model, 10, 10, 1, today=TODAY, **terms)
 
 
 SERVICES = {  # provider, model, what is added to the training: two jobs, hosting a month, one call; None: not known
@@ -369,6 +356,40 @@ def test_a_retirement_past_or_after_the_horizon_costs_nothing_but_is_told(read):
     assert cost(read(text=TEXT + "    retires: 2030-01-01\n"), TODAY, shop())["tuned"].lumps == ()
 
 
+# one sum for the start
+
+TRAINING = "    training: {rows: 1000, tokens_per_row: 200, epochs: 3, runs: 2}\n"
+AGAIN = "    retraining: {per_quarter: 1, rows: 4, minutes_per_row: 5}\n"
+
+
+def test_one_sum_may_stand_for_the_training(read):
+    sum_alone = cost(read((TRAINING, "    one_time_usd: [100, 400, 900]\n"), (AGAIN, "")), TODAY, shop())
+    tuned = sum_alone["tuned"]
+    assert tuned.one_time == {"in one sum": 400, "labelling": 10, "evaluation": 30}
+    assert tuned.monthly == {"hosting": 5}
+    # 10,000 calls save 17 a month less 5: 440 come back after 36.7 months
+    assert sum_alone.break_even.months == pytest.approx(440 / 12)
+    assert "options.tuned.one_time_usd" in [band.name for band in sum_alone.scenario.bands]
+    both = cost(read((TRAINING, f"{TRAINING}    one_time_usd: 400\n")), TODAY, shop())["tuned"]
+    assert both.one_time_usd == pytest.approx(12 + 400 + 10 + 30)
+    retired = cost(read((TRAINING, "    one_time_usd: 400\n"), (AGAIN, "")), TODAY, shop(TODAY + timedelta(365)))
+    assert retired["tuned"].lumps[0][1] == 430  # the sum and the evaluation once more
+
+
+@pytest.mark.parametrize("kind", ["tuned_self_hosted", "own_gpu"])
+def test_every_tuned_kind_takes_one_sum(read, kind):
+    speed = "calls_per_hour: 1000, utilisation: 0.25"
+    keys = {
+        "tuned_self_hosted": f"serving: {{cloud: runpod, gpu: a100 80gb, {speed}}}",
+        "own_gpu": "machine_usd: 3000\n    watts: 500\n    usd_per_kwh: 0.2\n    " + speed.replace(", ", "\n    "),
+    }
+    option = f"  own:\n    kind: {kind}\n    {keys[kind]}\n    one_time_usd: 700\n"
+    own = cost(read(text=TEXT + option), TODAY, shop())["own"]
+    assert own.one_time["in one sum"] == 700
+    assert "training" not in own.one_time
+    assert own.total_usd(1) is not None
+
+
 # what is not known
 
 
@@ -383,7 +404,7 @@ def test_an_unknown_price_leaves_the_answer_open(read):
         assert report.tornado().flips == ()
         assert report.saving_band(draws=3).likely is None
         assert "unknown" in repr(report)
-        assert report.curve([1000]).usd["tuned"] == (None,)
+        assert report.volume_curve([1000]).usd["tuned"] == (None,)
         assert json.loads(json.dumps(report.to_dict()))["options"][1]["one_time_usd"] == report["tuned"].one_time_usd
 
 
@@ -470,22 +491,18 @@ def test_no_break_even_is_infinite():
 @given(st.lists(st.floats(1, 1e7), min_size=2, max_size=4).map(sorted), st.sampled_from(EXAMPLES))
 def test_more_calls_are_never_cheaper(grid, path):
     report = cost(example(path), TODAY, BOOK)
-    for curve in (report.curve(grid), report.volume_curve(grid)):
-        for totals in curve.usd.values():
-            known = [usd for usd in totals if usd is not None]
-            assert all(usd >= 0 for usd in known)
-            assert all(more >= less * (1 - 1e-9) for less, more in zip(known, known[1:], strict=False))
+    for totals in report.volume_curve(grid).usd.values():
+        known = [usd for usd in totals if usd is not None]
+        assert all(usd >= 0 for usd in known)
+        assert all(more >= less * (1 - 1e-9) for less, more in zip(known, known[1:], strict=False))
 
 
-def test_curves_meet_the_break_even(read):
+def test_a_curve_is_the_present_value_at_each_number_of_calls(read):
     report = cost(read(), TODAY, shop())
-    calls = report.break_even.calls
-    before, at, after = zip(*report.curve([calls / 2, calls, calls * 2]).usd.values(), strict=True)
-    assert before[0] < before[1]
-    assert at[0] == pytest.approx(at[1])
-    assert after[0] > after[1]
+    curve = report.volume_curve([1000, 20_000])
+    assert curve.usd["tuned"] == tuple(report.at({"calls_per_month": n}).npv("tuned") for n in (1000, 20_000))
     assert "78,000" in repr(report)
-    assert "tuned" in report.curve([1])._repr_html_()
+    assert "tuned" in curve._repr_html_()
 
 
 # bands
@@ -524,7 +541,6 @@ def test_the_saving_band_lies_between_the_worst_and_the_best(read):
     assert worst < band.low < band.likely < band.high < best
     assert 0 <= band.share_positive <= 1
     assert band == report.saving_band(draws=60)
-    assert "of 60 draws" in repr(band)
 
 
 def test_every_option_and_the_break_even_come_with_a_band(read):
@@ -691,6 +707,10 @@ def test_own_prices_are_named_in_the_scenario_and_found_beside_it(read, tmp_path
         ("    prompt_tokens: 0", "    context_tokens: 0", "options.tuned.context_tokens: is unknown"),
         ("epochs: 3", "epoch: 3", "training.epoch: is unknown; did you mean epochs"),
         ("rows: 1000, ", "", "training.rows: is missing"),
+        (TRAINING, "", r":16: options.tuned.training: is missing; write what is trained, or one_time_usd: one sum"),
+        (TRAINING, "    one_time_usd: 3\n", "options.tuned.retraining: is there without training"),
+        ("    prompt_tokens: 0", "    prompt_tokens: 0\n    prices: my.csv", "prices: is unknown here; put it"),
+        ("discount_rate: 0", "prices: [1]", r"prices: is \[1\]; write the name of a CSV or YAML file"),
         ("name: small", "name: small\nname: large", ":2: name: stands there twice"),
         ("name: small", "name: [", "not YAML"),
         ("  long:", "  1:", "options"),

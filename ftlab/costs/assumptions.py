@@ -178,7 +178,7 @@ def _training_problems(option) -> Iterator[tuple[tuple, str]]:
         if "one_time_usd" not in option:
             yield ("training",), "is missing; write what is trained, or one_time_usd: one sum for the whole start"
         if "retraining" in option:
-            yield ("retraining",), "needs training: it says what one run costs"
+            yield ("retraining",), "is there without training, which says what one run costs; write both or neither"
     elif option["kind"] == "tuned_hosted":
         training = option["training"]
         for key in ("rows", "tokens_per_row"):

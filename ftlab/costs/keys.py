@@ -75,12 +75,12 @@ class Compare(Settings):
     candidate: Text = text("its rival")
 
 
-class Rows(Settings):
+class ExpertRows(Settings):
     rows: Amount = amount("how many rows experts write, correct or label")
     minutes_per_row: Amount = amount("an expert's minutes a row")
 
 
-class Retraining(Rows):
+class Retraining(ExpertRows):
     per_quarter: Amount = amount("how often a quarter")
 
 
@@ -92,7 +92,7 @@ class Maintenance(Settings):
     engineer_hours_per_month: Amount = amount("an engineer's hours a month")
 
 
-class Review(Settings):
+class Reviewed(Settings):
     share: Share = share("the share of answers a person reads")
     minutes: Amount = amount("minutes each")
 
@@ -114,9 +114,9 @@ class Option(Settings):
     price_factor: Amount = amount("a factor on all prices of this option", 1)
     setup: Setup | None = None
     drafting: Drafting | None = None
-    labelling: Rows | None = None
-    evaluation: Rows | None = None
-    review: Review | None = None
+    labelling: ExpertRows | None = None
+    evaluation: ExpertRows | None = None
+    review: Reviewed | None = None
     maintenance: Maintenance | None = None
     migration_usd: Amount | None = amount("what a move to another model costs, in dollars", None)
     retires: date | None = Field(None, description="the day on which the model retires as 2026-11-22")

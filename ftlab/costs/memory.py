@@ -16,7 +16,9 @@ from ftlab.costs.architecture import (
     known_models,
     skipped_parameters,
 )
+from ftlab.costs.arguments import check_choice, check_whole
 from ftlab.costs.cards import CONTEXT_GIB, Gpu, find_gpu
+from ftlab.costs.tables import html_table
 from ftlab.errors import RecipeError
 
 __all__ = ["CHECKPOINTING", "METHODS", "Memory", "estimate_memory", "find_architecture", "find_gpu", "known_models"]
@@ -168,13 +170,9 @@ class Memory:
         return "\n".join([first, *lines, *more])
 
     def _repr_html_(self):
-        import html
-
-        import pandas as pd
-
-        table = pd.DataFrame([(what, f"{size:.2f}") for what, size in self.rows() if size], columns=["what", "GiB"])
-        first, *more = (f"<p>{html.escape(note)}</p>" for note in self.notes())
-        return f"{first}{table.to_html(index=False)}{''.join(more)}"
+        rows = [(what, f"{size:.2f}") for what, size in self.rows() if size]
+        first, *more = self.notes()
+        return html_table([("what", "GiB"), *rows], first, after=more)
 
 
 def estimate_memory(
@@ -246,15 +244,13 @@ def _check(settings: dict, more: dict) -> None:
     known = {"method": METHODS, "checkpointing": CHECKPOINTING, "optimizer": tuple(OPTIMIZERS), "logits": LOGITS,
              "mode": MODES, "trainer": TRAINERS}  # fmt: skip
     for name, choices in known.items():
-        if settings[name] not in choices:
-            raise RecipeError(f"{name}: {settings[name]!r} is not known; choose one of {', '.join(choices)}")
+        check_choice(name, settings[name], choices)
     if settings["trainer"] == "plain" and settings["checkpointing"] == "unsloth":
         raise RecipeError("checkpointing: 'unsloth' needs Unsloth; choose off or on for a plain trainer")
-    least = {"batch": 1, "length": 1, "rank": 1, "trainable_bytes": 1, "rope_positions": 0}
-    for name, lowest in least.items():
-        value = (settings | more)[name]
-        if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
-            raise RecipeError(f"{name}: {value!r} must be a whole number of at least {lowest}")
+    for name in ("batch", "length", "rank"):
+        check_whole(name, settings[name])
+    check_whole("trainable_bytes", more["trainable_bytes"])
+    check_whole("rope_positions", more["rope_positions"], 0)
     for name in ("target_modules", "skip_modules"):
         if isinstance(more[name], str):
             raise RecipeError(f"{name}: {more[name]!r} is one text; write a list of names, such as [{more[name]!r}]")

@@ -12,9 +12,11 @@ from typing import Annotated, get_type_hints
 
 from pydantic import Field, create_model
 
+from ftlab.costs.arguments import check_whole
 from ftlab.costs.keys import Amount, Positive, Share, amount, certain, share, text
 from ftlab.costs.options import money
-from ftlab.costs.uncertainty import Band, Swing, band, check_draws, draw, swings
+from ftlab.costs.tables import html_table
+from ftlab.costs.uncertainty import Band, Swing, band, draw, swings
 from ftlab.errors import RecipeError
 from ftlab.settings import Number, Settings, Text, read_settings, read_yaml
 
@@ -161,15 +163,10 @@ class Payback:
         } | months
 
     def _repr_html_(self):
-        import html
-
-        import pandas as pd
-
         names = [each.name for each in fields(Month)] + ["total_usd"]
-        rows = [(n, money(getattr(self.before, n)), money(getattr(self.after, n))) for n in names]
-        table = pd.DataFrame(rows, columns=["dollars a month", "before", "after"]).to_html(index=False)
+        rows = [(name, money(getattr(self.before, name)), money(getattr(self.after, name))) for name in names]
         start = ", ".join(f"{name} {money(usd)}" for name, usd in self.one_time.items())
-        return f"{table}<p>{html.escape(repr(self))}</p><p>At the start: {html.escape(start)}</p>"
+        return html_table([("dollars a month", "before", "after"), *rows], after=[repr(self), f"At the start: {start}"])
 
 
 @dataclass(frozen=True)
@@ -281,13 +278,11 @@ def payback(workflow: Workflow) -> Payback:
         "evaluation": workflow.evaluation_usd,
         "setup": workflow.setup_usd,
     }
-    before, after = _month_before(workflow), _month_after(workflow)
-    hours = [_hours(workflow, *counts) for counts in (_counts_before(workflow), _counts_after(workflow))]
+    (before, hours_before), (after, hours_after) = (_month(workflow, trained) for trained in (False, True))
     saving = before.total_usd - after.total_usd
     months = math.fsum(one_time.values()) / saving if saving > 0 else math.inf
-    if math.isinf(months):
-        return Payback("never", None, None, one_time, before, after, *hours)
-    return Payback("pays back", months, months * WEEKS_PER_MONTH, one_time, before, after, *hours)
+    told = ("never", None, None) if math.isinf(months) else ("pays back", months, months * WEEKS_PER_MONTH)
+    return Payback(*told, one_time, before, after, hours_before, hours_after)
 
 
 def with_new_labels(workflow: Workflow) -> Payback:
@@ -318,7 +313,7 @@ def weeks_bands(workflow: Workflow) -> tuple[Swing, ...]:
 
 def weeks_spread(workflow: Workflow, draws: int = DRAWS, seed: int = 0) -> WeeksSpread:
     """The payback when every band is drawn at once (see `uncertainty.draw`); what cannot be is drawn again."""
-    check_draws(draws)
+    check_whole("draws", draws)
     dice, weeks = random.Random(seed), []
     for _ in range(100 * draws):
         drawn = {name: draw(dice, low, getattr(workflow, name), high) for name, (low, high) in workflow.bands.items()}
@@ -357,44 +352,21 @@ def by_threshold(workflow: Workflow, points: Iterable[tuple[float, float, float]
     return tuple(found)
 
 
-def _counts_before(workflow) -> tuple[float, float, float]:
-    """Cases a month that are read, wrong and caught, wrong and missed; nothing sorts the cases before training."""
-    cases, wrong = workflow.cases_per_month, 1 - workflow.accuracy_before
-    read = cases * workflow.review_share_before
-    return read, read * wrong, (cases - read) * wrong
-
-
-def _counts_after(workflow) -> tuple[float, float, float]:
-    """The same after training, when those that nobody reads are right in `accuracy_automatic` of the cases."""
+def _month(workflow, trained: bool) -> tuple[Month, float]:
+    """The dollars of a month and people's hours in it; nothing sorts the cases before training."""
     cases = workflow.cases_per_month
-    read = cases * workflow.review_share_after
-    slipped = (cases - read) * (1 - workflow.accuracy_automatic)
-    return read, max(0.0, cases * (1 - workflow.accuracy_after) - slipped), slipped
-
-
-def _hours(workflow, read, caught, slipped) -> float:
-    """People's hours a month."""
-    return (read * workflow.minutes_per_review + caught * workflow.minutes_per_correction) / 60
-
-
-def _month_before(workflow) -> Month:
-    return _month(workflow, *_counts_before(workflow), 1.0, 0.0)
-
-
-def _month_after(workflow) -> Month:
-    counts = _counts_after(workflow)
-    return _month(workflow, *counts, workflow.inference_factor, workflow.upkeep_usd_per_month)
-
-
-def _month(workflow, read, caught, slipped, inference_factor, upkeep) -> Month:
-    minute = workflow.usd_per_hour / 60
-    return Month(
-        read * workflow.minutes_per_review * minute,
-        caught * workflow.minutes_per_correction * minute,
-        slipped * workflow.usd_per_error,
-        workflow.cases_per_month * workflow.inference_usd_per_case * inference_factor,
-        upkeep,
-    )
+    if trained:
+        read = cases * workflow.review_share_after
+        missed = (cases - read) * (1 - workflow.accuracy_automatic)
+        caught = max(0.0, cases * (1 - workflow.accuracy_after) - missed)
+    else:
+        read, wrong = cases * workflow.review_share_before, 1 - workflow.accuracy_before
+        caught, missed = read * wrong, (cases - read) * wrong
+    reading, correcting = read * workflow.minutes_per_review / 60, caught * workflow.minutes_per_correction / 60
+    calls = cases * workflow.inference_usd_per_case * (workflow.inference_factor if trained else 1.0)
+    upkeep = workflow.upkeep_usd_per_month if trained else 0.0
+    wage, errors = workflow.usd_per_hour, missed * workflow.usd_per_error
+    return Month(reading * wage, correcting * wage, errors, calls, upkeep), reading + correcting
 
 
 def _impossible(workflow) -> Iterator[tuple[tuple, str]]:

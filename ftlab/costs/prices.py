@@ -9,7 +9,7 @@ import io
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -32,49 +32,21 @@ REMEDY = "give it in a prices file, named under prices: at the top of the scenar
 
 @dataclass(frozen=True)
 class Price:
-    """An amount of one currency for one unit; `amount` is None when the price is not known."""
+    """Dollars for one unit; `amount` is None when the price is not known."""
 
     amount: float | None
     unit: str
-    currency: str = "USD"
     source: str = ""
     warnings: tuple[str, ...] = ()
 
-    def __add__(self, other: "Price") -> "Price":
-        self._must_match(other)
-        known = self.amount is not None and other.amount is not None
-        source = self.source if self.source == other.source else "; ".join(filter(None, (self.source, other.source)))
-        warnings = tuple(dict.fromkeys(self.warnings + other.warnings))
-        return Price(self.amount + other.amount if known else None, self.unit, self.currency, source, warnings)
-
-    def __mul__(self, factor: float) -> "Price":
-        return replace(self, amount=None if self.amount is None else self.amount * factor)
-
-    __rmul__ = __mul__
-
-    def __lt__(self, other: "Price") -> bool:
-        self._must_match(other)
-        if self.amount is None or other.amount is None:
-            raise DataError("an unknown price cannot be compared: give it in a prices file")
-        return self.amount < other.amount
-
     def usd(self, quantity: float, unit: str) -> float | None:
         """Dollars for a quantity counted in `unit`; None when the price is unknown, DataError for another unit."""
-        self._must_match(Price(0.0, unit))
+        if self.unit != unit:
+            raise DataError(f"a price per {self.unit} and one per {unit} do not mix: convert the quantity")
         return None if self.amount is None else self.amount * quantity
 
-    def convert(self, currency: str, rate: float) -> "Price":
-        """The same price in another currency; `rate` is what one unit of the old currency is worth in the new."""
-        return replace(self * rate, currency=currency)
-
-    def _must_match(self, other):
-        if self.currency != other.currency:
-            raise DataError(f"{self.currency} and {other.currency} do not mix: convert one with Price.convert")
-        if self.unit != other.unit:
-            raise DataError(f"a price per {self.unit} and one per {other.unit} do not mix: convert the quantity")
-
     def __repr__(self):
-        amount = "unknown" if self.amount is None else f"{self.amount:,.10g} {self.currency}"
+        amount = "unknown" if self.amount is None else f"{self.amount:,.10g} USD"
         return f"Price({amount} per {self.unit}; {self.source or 'no source'})"
 
 
@@ -125,7 +97,7 @@ class PriceRow(_Sourced):
     method: Cell = ""
     max_billion: Number | None = Field(None, ge=0, le=1e12, description="the largest size in billions of parameters")
     tier: Cell = ""
-    currency: Cell = "USD"
+    currency: Literal["USD"] = Field("USD", description="USD, and the price in dollars: other currencies do not mix")
     model_retires: date | None = _day("the day on which the model retires")
     training_ends: date | None = _day("the day on which its training ends")
     note: Cell = ""
@@ -148,7 +120,7 @@ class PriceRow(_Sourced):
         warnings += date_warnings(model, self.model_retires, ends, today)
         if ends and self.note:  # who may still train, and how
             warnings += (f"{model} {self.what}: {self.note}".replace(" * ", " "),)
-        return Price(self.usd, self.unit, self.currency, self.origin(), warnings)
+        return Price(self.usd, self.unit, self.origin(), warnings)
 
 
 class GpuRow(_Sourced):
@@ -279,13 +251,13 @@ class PriceBook:
         """A call by our tables, which know no batch prices and none for writing into the cache."""
         fresh, cached, out = (self.price(provider, model, what, today) for what in whats)
         if cached.amount is None and fresh.amount is not None:
-            cached = replace(fresh, warnings=(_full_price(provider, model),) if counts[1] else ())
+            cached = Price(fresh.amount, fresh.unit, fresh.source, (_full_price(provider, model),) if counts[1] else ())
+        used = [(tokens, price) for tokens, price in zip(counts, (fresh, cached, out), strict=True) if tokens]
+        usd = [price.usd(tokens / 1e6, TOKENS) for tokens, price in used]
         notes = ("no batch price in the table: the standard price is counted",) if batch else ()
-        total = Price(0.0, TOKENS, fresh.currency, warnings=notes)
-        for tokens, price in zip(counts, (fresh, cached, out), strict=True):
-            if tokens:
-                total = total + price * (tokens / 1e6)
-        return replace(total, unit=CALL)
+        notes += tuple(dict.fromkeys(warning for _, price in used for warning in price.warnings))
+        sources = "; ".join(dict.fromkeys(price.source for _, price in used if price.source))
+        return Price(None if None in usd else math.fsum(usd), CALL, sources, notes)
 
     def __repr__(self):
         unknown = sum(row.usd is None for row in self.rows)

@@ -3,9 +3,10 @@
 from dataclasses import asdict, dataclass
 
 from ftlab.costs.architecture import Architecture, find_architecture, known_models
+from ftlab.costs.arguments import check_whole
 from ftlab.costs.cards import find_gpu
 from ftlab.costs.memory import OPTIMIZERS, Memory, estimate_memory
-from ftlab.errors import RecipeError
+from ftlab.costs.tables import html_table
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,8 @@ class WhatWouldFit:
         return "\n".join([*(lines or ["fits as it is"]), repr(self.memory)])
 
     def _repr_html_(self):
-        import pandas as pd
-
-        table = pd.DataFrame(self._rows(), columns=["setting", "change", "GiB needed", "what it costs you"])
-        steps = table.to_html(index=False) if self.changes else "<p>fits as it is</p>"
+        heading = ("setting", "change", "GiB needed", "what it costs you")
+        steps = html_table([heading, *self._rows()]) if self.changes else "<p>fits as it is</p>"
         return steps + self.memory._repr_html_()
 
 
@@ -67,8 +66,8 @@ def what_would_fit(model, method: str = "qlora", *, gpu, longest: int | None = N
     `longest` is the longest row of your data in tokens: a shorter `length` is only proposed down to it. Other
     arguments as for `estimate_memory`.
     """
-    if longest is not None and (isinstance(longest, bool) or not isinstance(longest, int) or longest < 1):
-        raise RecipeError(f"longest: {longest!r} must be a whole number of at least 1, the tokens of your longest row")
+    if longest is not None:
+        check_whole("longest", longest)
     start = {"method": method, "gpu": find_gpu(gpu), **settings}
 
     def needed(steps, name=None):

@@ -12,10 +12,12 @@ from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import cached_property
 
+from ftlab.costs.arguments import check_whole
 from ftlab.costs.assumptions import Scenario
 from ftlab.costs.options import Known, OptionCost, money, option_cost
 from ftlab.costs.prices import PriceBook, load_prices
-from ftlab.costs.uncertainty import Band, Swing, band, check_draws, draw, swings
+from ftlab.costs.tables import html_table
+from ftlab.costs.uncertainty import Band, Swing, band, draw, swings
 from ftlab.errors import RecipeError
 
 DRAWS = 100  # of all bands at once, for the bands that every report shows
@@ -52,7 +54,7 @@ class Curve:
 
     def _repr_html_(self):
         amounts = [map(money, usd) for usd in self.usd.values()]
-        return _html(zip(self.calls, *amounts, strict=True), [self.axis, *self.usd])
+        return html_table([(self.axis, *self.usd), *zip(self.calls, *amounts, strict=True)])
 
 
 @dataclass(frozen=True, repr=False)
@@ -98,7 +100,7 @@ class Tornado:
         return "\n".join(lines)
 
     def _repr_html_(self):
-        return _html(self._rows(), ["assumption", "low", "high", "saving at low", "saving at high", ""])
+        return html_table([("assumption", "low", "high", "saving at low", "saving at high", ""), *self._rows()])
 
 
 @dataclass(frozen=True)
@@ -110,12 +112,6 @@ class SavingBand:
     high: Known
     share_positive: float | None
     draws: int
-
-    def __repr__(self):
-        if self.likely is None:
-            return "SavingBand(unknown: a price is missing)"
-        span = f"{money(self.low)} .. {money(self.likely)} .. {money(self.high)}"
-        return f"SavingBand({span}; the candidate is cheaper in {self.share_positive:.0%} of {self.draws} draws)"
 
 
 @dataclass(frozen=True, repr=False)
@@ -169,12 +165,6 @@ class CostReport:
         content = self.scenario.content
         return self[name].total_usd(content["horizon_months"], content["discount_rate"])
 
-    def curve(self, calls_grid: Iterable[float]) -> Curve:
-        """Dollars spent after so many calls in all, at the scenario's rate of calls a month."""
-        grid = tuple(calls_grid)
-        totals = {each.name: tuple(each.total_usd(n / each.calls_per_month) for n in grid) for each in self.options}
-        return Curve("calls", grid, totals)
-
     def volume_curve(self, calls_per_month_grid: Iterable[float]) -> Curve:
         """Present value of each option over the horizon, were there so many calls a month."""
         grid = tuple(calls_per_month_grid)
@@ -204,7 +194,7 @@ class CostReport:
 
     def saving_band(self, draws: int = 300, seed: int = 0) -> SavingBand:
         """The spread of the saving when all bands of the two options are drawn at once."""
-        check_draws(draws)
+        check_whole("draws", draws)
         return _saving_band(self._draw(self._bands(), draws, seed))
 
     @cached_property
@@ -263,12 +253,7 @@ class CostReport:
         return "\n".join(lines + [f"  warning: {warning}" for warning in self.warnings])
 
     def _repr_html_(self):
-        from html import escape
-
-        answer = "".join(f"<p>{escape(line)}</p>" for line in _answer(self))
-        notes = "".join(f"<li>{escape(warning)}</li>" for warning in self.warnings)
-        heading, *rows = self.rows()
-        return f"{_html(rows, heading)}{answer}<ul>{notes}</ul>"
+        return html_table(self.rows(), after=[*_answer(self), *(f"warning: {each}" for each in self.warnings)])
 
 
 def cost(scenario: Scenario, today: date | None = None, prices: PriceBook | None = None) -> CostReport:
@@ -346,9 +331,3 @@ def _saving_band(reports) -> SavingBand:
 def _span(spread) -> str:
     """The low and the high end of a band in dollars."""
     return "unknown" if spread.low is None else f"{money(spread.low)} to {money(spread.high)}"
-
-
-def _html(rows, columns) -> str:
-    import pandas as pd
-
-    return pd.DataFrame(list(rows), columns=columns).to_html(index=False)

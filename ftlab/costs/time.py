@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from ftlab.costs.architecture import Architecture, find_architecture, known_models
+from ftlab.costs.arguments import check_choice, check_positive, check_whole
 from ftlab.costs.cards import Gpu, find_gpu
 from ftlab.costs.memory import CHECKPOINTING, METHODS, NF4, Memory, estimate_memory
+from ftlab.costs.tables import html_table
 from ftlab.errors import DataError, RecipeError
 
 # Share of the peak reached, on the operations really done (recomputation included), where gpus.csv has none of
@@ -93,12 +95,7 @@ class Time:
         return "\n".join([f"{self.model}, {self.method}, on {self.where}", *lines])
 
     def _repr_html_(self):
-        import html
-
-        import pandas as pd
-
-        table = pd.DataFrame(self.rows(), columns=["what", "value"])
-        return f"<p>{html.escape(repr(self).splitlines()[0])}</p>{table.to_html(index=False)}"
+        return html_table([("what", "value"), *self.rows()], repr(self).splitlines()[0])
 
 
 @dataclass(frozen=True)
@@ -111,8 +108,20 @@ class Fit:
 
     @property
     def fits(self) -> bool:
-        """Whether the card has enough memory."""
+        """Whether the card has enough memory to train."""
         return bool(self.memory.fits)
+
+    def to_dict(self) -> dict:
+        """Ready for JSON."""
+        run, hours = self.memory.settings, ("hours", "low_hours", "high_hours")
+        return {
+            "model": self.memory.model,
+            "fits": self.fits,
+            "method": run["method"],
+            "batch": run["batch"],
+            "accumulation": self.accumulation,
+            "needed_gib": round(self.memory.device_gib, 2),
+        } | {name: self.time and round(getattr(self.time, name), 3) for name in hours}
 
 
 @dataclass(frozen=True, repr=False)
@@ -126,39 +135,22 @@ class FitTable:
     epochs: float
     fits: list[Fit]
 
-    def rows(self) -> list[dict]:
-        """One dictionary for each model, ready for JSON."""
-        return [
-            {
-                "model": fit.memory.model,
-                "fits": fit.fits,
-                "method": fit.memory.settings["method"],
-                "batch": fit.memory.settings["batch"],
-                "accumulation": fit.accumulation,
-                "needed_gib": round(fit.memory.device_gib, 2),
-                "hours": fit.time and round(fit.time.hours, 3),
-                "low_hours": fit.time and round(fit.time.low_hours, 3),
-                "high_hours": fit.time and round(fit.time.high_hours, 3),
-            }
-            for fit in self.fits
-        ]
-
     def to_dict(self) -> dict:
         """Ready for JSON."""
         head = {"gpu": self.gpu, "rows_in": self.rows_in, "length": self.length, "cut": self.cut}
-        return head | {"epochs": self.epochs, "models": self.rows()}
+        return head | {"epochs": self.epochs, "models": [fit.to_dict() for fit in self.fits]}
 
     def _table(self):
-        return [
-            (
-                row["model"],
-                row["method"] if row["fits"] else "does not fit",
-                f"{row['batch']} x {row['accumulation']}" if row["fits"] else "",
-                f"{row['needed_gib']:.1f}",
-                f"{duration(row['low_hours'])} to {duration(row['high_hours'])}" if row["fits"] else "",
-            )
-            for row in self.rows()
-        ]
+        heading = ("model", "method", "batch x accumulation", "GiB needed", "time")
+        rows = []
+        for fit in self.fits:
+            row = fit.to_dict()
+            told = ("does not fit", "", "")
+            if fit.fits:
+                time = f"{duration(row['low_hours'])} to {duration(row['high_hours'])}"
+                told = (row["method"], f"{row['batch']} x {row['accumulation']}", time)
+            rows.append((row["model"], told[0], told[1], f"{row['needed_gib']:.1f}", told[2]))
+        return [heading, *rows]
 
     def _head(self):
         cut = f"; rows that are longer and lose their end: {self.cut}" if self.cut else ""
@@ -166,15 +158,11 @@ class FitTable:
         return f"{rows}, on {self.gpu}{cut}"
 
     def __repr__(self):
-        lines = [f"{'model':<15}{'method':<14}{'batch':<8}{'GiB':>6}  time"]
-        lines += [f"{name:<15}{how:<14}{batch:<8}{gib:>6}  {time}" for name, how, batch, gib, time in self._table()]
+        lines = [f"{name:<15}{how:<14}{batch:<22}{gib:>10}  {time}" for name, how, batch, gib, time in self._table()]
         return "\n".join([self._head(), *lines])
 
     def _repr_html_(self):
-        import pandas as pd
-
-        columns = ["model", "method", "batch x accumulation", "GiB needed", "time"]
-        return f"<p>{self._head()}</p>" + pd.DataFrame(self._table(), columns=columns).to_html(index=False)
+        return html_table(self._table(), self._head())
 
 
 def flops_per_token(
@@ -187,8 +175,8 @@ def flops_per_token(
     looks back on (length + 1) / 2 tokens on average. DPO adds one forward pass of the reference model.
     """
     architecture = find_architecture(model)
-    _check("method", method, METHODS)
-    _check("checkpointing", checkpointing, CHECKPOINTING)
+    check_choice("method", method, METHODS)
+    check_choice("checkpointing", checkpointing, CHECKPOINTING)
     base = method.removeprefix("dpo_")
     again = checkpointing != "off"
     full = base == "full"
@@ -225,12 +213,12 @@ def estimate_time(
     """
     architecture = find_architecture(model)
     for name, value in (("length", length), ("epochs", epochs), ("batch", batch), ("rank", rank)):
-        _check_positive(name, value)
+        check_positive(name, value)
     if (tokens is None) == (rows is None):
         raise RecipeError("tokens, rows: give one of the two: the tokens of an epoch, or the number of rows")
     if (gpu is None) == (calibration is None):
         raise RecipeError("gpu, calibration: give one of the two: a card's name, or what calibrate() returned")
-    _check_positive("tokens" if rows is None else "rows", rows if tokens is None else tokens)
+    check_positive("tokens" if rows is None else "rows", rows if tokens is None else tokens)
     epoch = rows * length if tokens is None else tokens
     total = max(1, round(epoch * epochs))
     steps = math.ceil(math.ceil(epoch / (batch * length)) * epochs)
@@ -269,9 +257,9 @@ def calibrate(
     if not measured:
         raise RecipeError("seconds_per_step: no measured step; run a few and pass their seconds")
     for seconds in measured:
-        _check_positive("seconds_per_step", seconds)
-    _check_positive("batch", batch)
-    _check_positive("length", length)
+        check_positive("seconds_per_step", seconds)
+    check_positive("batch", batch)
+    check_positive("length", length)
     middle = statistics.median(measured)
     architecture, tokens = find_architecture(model), round(batch * length)
     flops = tokens * flops_per_token(architecture, method, length, rank, checkpointing)
@@ -301,14 +289,14 @@ def what_fits(
     for number, value in enumerate(lengths, 1):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise DataError(f"lengths: row {number} has {value!r} tokens; each must be a whole number of at least 1")
-    _check_positive("epochs", epochs)
-    for name, value in (("effective_batch", effective_batch), ("max_length", 1 if max_length is None else max_length)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise RecipeError(f"{name}: {value!r} must be a whole number of at least 1")
+    check_positive("epochs", epochs)
+    for name, value in (("effective_batch", effective_batch), ("max_length", max_length)):
+        if name != "max_length" or value is not None:
+            check_whole(name, value)
     if isinstance(methods, str) or not methods:
         raise RecipeError(f"methods: {methods!r} must be a list of at least one of {', '.join(METHODS)}")
     for method in methods:
-        _check("methods", method, METHODS)
+        check_choice("methods", method, METHODS)
     length = max_length or max(lengths)
     kept = [min(value, length) for value in lengths]
     fits = [_best_fit(model, kept, max(kept), card, epochs, effective_batch, rank, methods) for model in known_models()]
@@ -381,13 +369,3 @@ def _work(architecture, method, tokens, steps, length, rank, checkpointing) -> f
 def _attention_flops(architecture, length) -> float:
     """Operations of one token's attention to those before it, in one pass through all layers."""
     return 4 * architecture.num_hidden_layers * architecture.query_width * (length + 1) / 2
-
-
-def _check(name, value, known):
-    if value not in known:
-        raise RecipeError(f"{name}: {value!r} is not known; choose one of {', '.join(known)}")
-
-
-def _check_positive(name, value):
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise RecipeError(f"{name}: {value!r} must be a number above 0")

@@ -5,8 +5,6 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ftlab.errors import RecipeError
-
 
 @dataclass(frozen=True)
 class Band:
@@ -57,9 +55,3 @@ def swings(ends: dict[str, tuple[float, float]], result: Callable[[str, float], 
     """`result(assumption, value)` at both ends of each band, the widest swing first."""
     found = [Swing(name, low, high, result(name, low), result(name, high)) for name, (low, high) in ends.items()]
     return tuple(sorted(found, key=lambda swing: -swing.width))
-
-
-def check_draws(draws) -> None:
-    """Raise RecipeError where a number of draws is no whole number above 0."""
-    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
-        raise RecipeError(f"draws: {draws!r} must be a whole number of at least 1")
