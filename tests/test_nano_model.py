@@ -5,6 +5,7 @@ NANO_FOLDER=... tests another export.
 
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -105,27 +106,33 @@ def test_the_generation_prompt_continues_the_chat(tokenizer):
     assert full == prompt + "Hi" + tokenizer.eos_token
 
 
-def share_right(model, tokenizer, name, split="heldout"):
-    """Share of 40 questions of one kind, in wordings of this split, that are answered exactly right."""
-    make = {"extract": World.extract}.get(name, lambda world: world.skill(name))
-    questions = [measure_nano.Question(make(World(4_000_000_000 + i, split))) for i in range(40)]
-    answers = measure_nano.answer(model, tokenizer, questions)
-    return sum(a.strip() == q.answer for a, q in zip(answers, questions, strict=True)) / len(questions)
+@pytest.fixture(scope="module")
+def share_right(model, tokenizer):
+    """Share of 40 questions of one kind, in held-out wordings, that are answered exactly right; asked once a kind."""
+
+    @cache
+    def share(name):
+        make = {"extract": World.extract}.get(name, lambda world: world.skill(name))
+        questions = [measure_nano.Question(make(World(4_000_000_000 + i, "heldout"))) for i in range(40)]
+        answers = measure_nano.answer(model, tokenizer, questions)
+        return sum(a.strip() == q.answer for a, q in zip(answers, questions, strict=True)) / len(questions)
+
+    return share
 
 
 @pytest.mark.parametrize(
     ("name", "floor"),
     [("extract", 0.9), ("first", 0.75), ("count", 0.65), ("largest", 0.6), ("copy", 0.65), ("sum", 0.3)],
 )
-def test_it_does_simple_things_in_wordings_that_it_never_met(model, tokenizer, name, floor):
+def test_it_does_simple_things_in_wordings_that_it_never_met(share_right, name, floor):
     """Floors under what was measured with 58M tokens of pre-training; raise them with a better nano."""
-    assert share_right(model, tokenizer, name) >= floor
+    assert share_right(name) >= floor
 
 
 @pytest.mark.xfail(strict=True, reason="58M tokens were too few for it (DECISIONS.md)")
 @pytest.mark.parametrize("name", ["reverse", "sort", "sum"])
-def test_it_reaches_the_aim(model, tokenizer, name):
-    assert share_right(model, tokenizer, name) >= 0.85
+def test_it_reaches_the_aim(share_right, name):
+    assert share_right(name) >= 0.85
 
 
 def test_answers_do_not_depend_on_the_batch(model, tokenizer):
