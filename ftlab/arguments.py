@@ -8,6 +8,7 @@ from ftlab.data.formats import FORMATS
 from ftlab.data.targets import TARGETS
 
 KNOWN_FORMATS, KNOWN_TARGETS = (", ".join(names) for names in (FORMATS, TARGETS))
+SOME_GPUS = "such as T4, L4, A100-80GB, H100"  # of data/hardware/gpus.csv
 A_FORMAT = f"of the file, when it cannot be told: {KNOWN_FORMATS}"
 
 
@@ -137,7 +138,7 @@ def add_cost_commands(commands) -> None:
                         help="of gradients (default: unsloth; with a plain trainer: on)")  # fmt: skip
     memory.add_argument("--optimizer", default="adamw_8bit")
     memory.add_argument("--mode", default="train", choices=("train", "eval"))
-    memory.add_argument("--gpu", metavar="G", help="such as T4, L4, A100-80GB, H100; says what would make it fit")
+    memory.add_argument("--gpu", metavar="G", help=f"{SOME_GPUS}; says what would make it fit")
     memory.add_argument("--longest", type=int, metavar="L", help="tokens of your longest row: no shorter length helps")
 
     fit = add_command(
@@ -145,7 +146,7 @@ def add_cost_commands(commands) -> None:
         "ftlab fit data/support_triage/train.jsonl --gpu T4",
     )  # fmt: skip
     fit.add_argument("file", type=Path, metavar="FILE.jsonl")
-    fit.add_argument("--gpu", required=True, metavar="G")
+    fit.add_argument("--gpu", required=True, metavar="G", help=SOME_GPUS)
     fit.add_argument("--epochs", type=float, default=3)
     fit.add_argument("--max-length", type=int, metavar="N", help="tokens a row (default: the longest row)")
     fit.add_argument("--model", default="nano", metavar="M", help="whose tokenizer counts (default: nano)")

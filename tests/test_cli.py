@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from ftlab import cli
+from ftlab import arguments, cli
+from ftlab.costs.cards import gpus
 from ftlab.errors import DataError
 
 COMMANDS = ["doctor", "compare", "check", "split", "convert", "export", "cost", "memory", "fit", "decide",
@@ -84,6 +85,11 @@ def test_formats_and_targets_in_the_help_are_those_of_the_code(capsys):
         with pytest.raises(SystemExit):
             cli.main([command, "--help"])
         assert ", ".join(known) in " ".join(capsys.readouterr().out.split())
+
+
+def test_gpus_in_the_help_are_spelled_as_in_the_one_list():
+    named = arguments.SOME_GPUS.removeprefix("such as ").split(", ")
+    assert set(named) <= {card.name for card in gpus()}
 
 
 def test_plan_says_how_many_cases(capsys):
