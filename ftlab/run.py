@@ -164,18 +164,13 @@ def ask(model, tokenizer, settings: dict, rows: Sequence[dict], prompt: Prompt |
 
 
 def ask_probe(name: str, model, tokenizer, probe: Part, settings: dict, folder: Path, say) -> list[str]:
-    """Answers to the probe, written too; none without a probe."""
+    """Plain answers to the probe, written too; none without a probe."""
     if not probe.rows:
         return []
     say(f"{name} on the probe")
-    texts = probe_answers(model, tokenizer, probe.rows, settings)
+    texts = list(map(plain_answer, ask(model, tokenizer, settings, probe.rows).texts))
     write_predictions(folder / "predictions" / f"probe.{name}.jsonl", probe.rows, texts)
     return texts
-
-
-def probe_answers(model, tokenizer, rows: Sequence[dict], settings: dict) -> list[str]:
-    """Plain answers to the rows of a probe."""
-    return list(map(plain_answer, ask(model, tokenizer, settings, rows).texts))
 
 
 def inputs_of(rows: Sequence[dict]) -> list[str]:

@@ -7,7 +7,6 @@ import base64
 import dataclasses
 import html.parser
 import json
-import re
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from ftlab.errors import DataError
 from ftlab.evaluation.gate import Bars, decide_gate
 from ftlab.evaluation.metrics import score_records
 from ftlab.evaluation.report import Report, SystemResult, example_table, pick_examples
-from ftlab.evaluation.statistics import Interval, compare, interval_of
+from ftlab.evaluation.statistics import compare, interval_of
 
 EVIL = "<script>alert('x')</script> & \"quotes\" \ud83d"  # markup, and half of a surrogate pair
 REFERENCES = [{"queue": "billing", "order_id": f"{i:06d}", "product": None} for i in range(40)]
@@ -239,52 +238,6 @@ def test_save_writes_both_and_overwrites_only_when_told(report, tmp_path):
 def test_unknown_system_is_refused(report):
     with pytest.raises(DataError, match="'rag' is compared.*zero_shot, fine_tuned"):
         dataclasses.replace(report, baseline="rag")
-
-
-def drawn(fig) -> str:
-    """Every text that a figure shows."""
-    fig.canvas.draw()
-    ax = fig.axes[0]
-    legend = ax.get_legend()
-    texts = [*ax.texts, *ax.get_yticklabels(), *(legend.get_texts() if legend else ())]
-    return "\n".join(text.get_text() for text in texts)
-
-
-def test_systems_figure_shows_the_numbers():
-    systems = {"zero_shot": Interval(0.4, 0.3, 0.5, 50, ""), "fine_tuned": Interval(0.9, 0.8, 0.95, 50, "")}
-    fig = plots.systems_figure(systems, bar=0.45)
-    text = drawn(fig)
-    assert all(part in text for part in ("zero shot", "fine tuned", "40.0 % [30.0, 50.0]", "bar 45.0 %"))
-    dots = [line for line in fig.axes[0].lines if line.get_marker() == "o"]
-    assert [float(dot.get_xdata()[0]) for dot in dots] == [40, 90]
-    assert dots[0].get_ydata()[0] < dots[1].get_ydata()[0]  # the y axis points down: top to bottom
-    assert fig.axes[0].yaxis_inverted()
-    alt = plots.systems_alt(systems, bar=0.45)
-    assert "fine tuned 90.0 % [80.0, 95.0]" in alt
-    assert "reached by fine tuned." in alt
-    assert "reached by none." in plots.systems_alt(systems, bar=0.95)
-
-
-def test_loss_figure_draws_both_series_and_skips_what_is_no_number():
-    rows = [
-        {"loss": 2.0, "step": 1},
-        {"loss": float("nan"), "step": 2},
-        {"eval_loss": 1.5, "step": 2},
-        {"loss": 1.0, "step": 3},
-        {"train_loss": 9.0, "train_runtime": 3.0, "step": 3},
-    ]
-    fig = plots.loss_figure(iter(rows))
-    series = {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in fig.axes[0].lines}
-    assert series == {"training": ([1, 3], [2.0, 1.0]), "validation": ([2], [1.5])}
-    assert drawn(fig).count("training") == 1
-    alt = plots.loss_alt(rows)
-    assert alt == ("Training loss 2.000 at step 1, lowest 1.000 at 3, 1.000 at 3. Validation loss 1.500 at step 2.")
-    assert "9" not in alt
-
-
-def test_loss_figure_before_the_first_row():
-    assert not plots.loss_figure([]).axes[0].lines
-    assert re.search("nothing was logged", plots.loss_alt([]))
 
 
 def test_bundle_carries_the_alt_text_everywhere():
