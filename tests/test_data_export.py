@@ -17,13 +17,13 @@ from ftlab.data import export as module
 from ftlab.data.export import check_for, export
 from ftlab.data.limits import LIMIT_COLUMNS, limits
 from ftlab.data.schema import Row, check_chat
-from ftlab.data.targets import TARGETS
+from ftlab.data.targets import KINDS, TARGETS
 from ftlab.errors import DataError
 
 TRAIN = models.REPOSITORY / "data" / "support_triage" / "train.jsonl"
 CHAT = [to for to, target in TARGETS.items() if target.chat]
 PAIRS = [to for to, target in TARGETS.items() if target.preference]
-KTO = [to for to, target in TARGETS.items() if target.unpaired]
+TAKEN = [(to, kind) for to, target in TARGETS.items() for kind in KINDS if getattr(target, kind)]
 DAY = date(2026, 11, 22)
 COLUMNS = ",".join(LIMIT_COLUMNS)
 
@@ -84,9 +84,25 @@ def nano():
     return AutoTokenizer.from_pretrained(models.resolve("nano"))
 
 
+def as_kind(tickets, kind):
+    """The tickets as conversations, as pairs with a worse answer, or rated good and bad."""
+    worse = [{"role": "assistant", "content": "{}"}]
+    more = {"preference": lambda line: {"rejected": worse}, "unpaired": lambda line: {"label": line % 3 > 0}}
+    return [Row(row.data | more.get(kind, lambda line: {})(row.line), row.file, row.line) for row in tickets]
+
+
 def pairs_of(tickets):
-    wrong = [{"role": "assistant", "content": "{}"}]
-    return [Row({"messages": row.data["messages"], "rejected": wrong}, row.file, row.line) for row in tickets]
+    return as_kind(tickets, "preference")
+
+
+def data_of(row):
+    """What a target takes of a row of the tickets."""
+    return {key: value for key, value in row.data.items() if key in ("messages", "rejected", "label")}
+
+
+def without_weights(rows):
+    bare = [[{key: turn[key] for key in turn if key != "weight"} for turn in row["messages"]] for row in rows]
+    return [row | {"messages": turns} for row, turns in zip(rows, bare, strict=True)]
 
 
 def read_back(report, to, number=0):
@@ -139,29 +155,15 @@ def read_parts(record):
 # --- there and back ---
 
 
-@pytest.mark.parametrize("to", CHAT)
-def test_the_running_example_comes_back_the_same(to, tickets, tmp_path):
-    report = export(tickets, to, tmp_path / to, validation=tickets[:10], today=DAY)
-    assert report.rows == 250
-    assert report.validation_rows == 10
+@pytest.mark.parametrize(("to", "kind"), TAKEN)
+def test_the_running_example_comes_back_the_same(to, kind, tickets, tmp_path):
+    rows = as_kind(tickets, kind)
+    report = export(rows, to, tmp_path / to, validation=rows[:10], today=DAY)
+    assert (report.rows, report.validation_rows, report.dropped) == (250, 10, [])
     assert not errors(report.findings)
-    assert report.dropped == []
-    assert read_back(report, to) == [{"messages": row.data["messages"]} for row in tickets]
-    assert read_back(report, to, 1) == [{"messages": row.data["messages"]} for row in tickets[:10]]
+    assert read_back(report, to) == [data_of(row) for row in rows]
+    assert read_back(report, to, 1) == [data_of(row) for row in rows[:10]]
     assert report.left_out == {"id": 260, "pattern": 260, "slice": 260}
-
-
-@pytest.mark.parametrize("to", PAIRS)
-def test_preference_pairs_come_back_the_same(to, tickets, tmp_path):
-    pairs = pairs_of(tickets)
-    report = export(pairs, to, tmp_path / to, today=DAY)
-    assert read_back(report, to) == [row.data for row in pairs]
-
-
-@pytest.mark.parametrize("to", KTO)
-def test_rated_answers_come_back_the_same(to, tickets, tmp_path):
-    rated = [Row({"messages": row.data["messages"], "label": row.line % 3 > 0}, row.file, row.line) for row in tickets]
-    assert read_back(export(rated, to, tmp_path, today=DAY), to) == [row.data for row in rated]
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1).filter(str.strip)
@@ -179,39 +181,19 @@ PROMPTS = st.tuples(st.booleans(), st.lists(st.tuples(TEXT, TEXT), max_size=3), 
 )
 
 
-@settings(max_examples=120, deadline=None)
-@given(st.sampled_from(CHAT), PROMPTS, TEXT)
-def test_any_conversation_comes_back_the_same(tmp_path_factory, to, prompt, answer):
-    data = chat(*prompt, {"role": "assistant", "content": answer})
-    report = export(enough(data), to, tmp_path_factory.getbasetemp() / to, force=True)
-    back = read_back(report, to)
-    if to == "trl_prompt_completion":  # says what it does: answers inside the prompt are not trained on
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(TAKEN), PROMPTS, TEXT, TEXT, st.booleans())
+def test_any_row_comes_back_the_same(tmp_path_factory, taken, prompt, answer, worse, label):
+    to, kind = taken
+    more = {"preference": {"rejected": [{"role": "assistant", "content": worse}]}, "unpaired": {"label": label}}
+    if kind != "chat":  # only the answer at the end is judged
         prompt = [turn | ({"weight": 0} if turn["role"] == "assistant" else {}) for turn in prompt]
-        data = chat(*prompt, {"role": "assistant", "content": answer})
-    assert back == [data] * report.rows
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.sampled_from(PAIRS), PROMPTS, TEXT, TEXT)
-def test_any_pair_comes_back_the_same(tmp_path_factory, to, prompt, good, bad):
-    outputs = [[{"role": "assistant", "content": text}] for text in (good, bad)]
-    prompt = [turn | ({"weight": 0} if turn["role"] == "assistant" else {}) for turn in prompt]
-    data = {"messages": prompt + outputs[0], "rejected": outputs[1]}
-    report = export(rows_of(data, count=20), to, tmp_path_factory.getbasetemp() / to, force=True)
-    bare = [{key: value for key, value in turn.items() if key != "weight"} for turn in data["messages"]]
-    assert read_back(report, to) == [data | {"messages": bare}] * 20
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.sampled_from(KTO), PROMPTS, TEXT, st.booleans())
-def test_any_rated_answer_comes_back_with_its_label(tmp_path_factory, to, prompt, answer, label):
-    prompt = [turn | ({"weight": 0} if turn["role"] == "assistant" else {}) for turn in prompt]
-    data = chat(*prompt, {"role": "assistant", "content": answer}, label=label)
+    data = chat(*prompt, {"role": "assistant", "content": answer}, **more.get(kind, {}))
     report = export(enough(data), to, tmp_path_factory.getbasetemp() / to, force=True)
-    assert read_back(report, to) == [data] * 10
+    assert without_weights(read_back(report, to)) == without_weights([data]) * 10
 
 
-@pytest.mark.parametrize("to", [to for to in TARGETS if to not in KTO])
+@pytest.mark.parametrize("to", [to for to in TARGETS if to != "trl_kto"])
 @pytest.mark.parametrize("label", [False, True])
 def test_a_rated_answer_is_never_trained_as_a_good_one(to, label, tmp_path):
     rows = rows_of(chat(USER, ANSWER), RATED | {"label": label}, count=12)
@@ -654,7 +636,7 @@ def test_trl_judges_the_rated_answers(tmp_path, tickets, nano):
     from transformers import AutoModelForCausalLM
     from trl import KTOConfig, KTOTrainer
 
-    rated = [Row(row.data | {"label": row.line % 2 > 0}, row.file, row.line) for row in tickets[:4]]
+    rated = as_kind(tickets[:4], "unpaired")
     path = export(rated, "trl_kto", tmp_path / "data").files[0]
     data = load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
     arguments = KTOConfig(output_dir=str(tmp_path / "run"), report_to="none", use_cpu=True, bf16=False, max_length=1024)
