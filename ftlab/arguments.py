@@ -83,7 +83,7 @@ def add_data_commands(commands) -> None:
     split.add_argument("--out", type=Path, required=True, metavar="DIR")
     split.add_argument("--group", metavar="KEY", help="rows with the same value stay together")
     split.add_argument("--separator", metavar="S", help="a row's groups stand in one string, such as p1+p2")
-    split.add_argument("--stratify", metavar="FIELD", help="a key of the row or a field of its JSON answer")
+    split.add_argument("--stratify", metavar="FIELD", help="a key of the row, a field of its JSON answer, or `answer`")
     split.add_argument("--parts", default="train=0.9,test=0.1", help="names and fractions (default: %(default)s)")
     split.add_argument("--seed", type=int, default=0)
     split.add_argument("--force", action="store_true", help="replace the files in DIR")

@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 try:
@@ -14,10 +16,10 @@ from ftlab.checks.check import check  # noqa: E402
 from ftlab.data.schema import write_chat  # noqa: E402
 
 
-def test_sizes_double_up_to_the_largest():
-    assert bench_check.sizes(100_000) == [25_000, 50_000, 100_000]
-    assert bench_check.sizes(1_000_000) == [31_250, 62_500, 125_000, 250_000, 500_000, 1_000_000]
-    assert bench_check.sizes(400) == [100, 200, 400]
+def test_more_rows_than_anybody_fine_tunes_on_are_refused_with_an_engine_for_them(capsys):
+    with pytest.raises(SystemExit):
+        bench_check.main(["--up-to", "1000000"])
+    assert "datatrove" in capsys.readouterr().err
 
 
 def test_generated_chats_are_sound_but_for_what_is_planted(tmp_path):
@@ -35,10 +37,7 @@ def test_growth_is_from_the_smallest_to_the_largest():
     }  # fmt: skip
 
 
-def test_smaller_files_are_the_first_lines_of_the_largest_which_is_written_once(tmp_path, monkeypatch):
+def test_smaller_files_are_the_first_lines_of_the_largest(tmp_path):
     seen = {count: path.read_bytes() for count, path in bench_check.files(40, tmp_path)}
     assert [len(content.splitlines()) for content in seen.values()] == list(seen) == [10, 20, 40]
     assert all(seen[40].startswith(content) for content in seen.values())
-    assert [path.name for path in tmp_path.iterdir()] == ["chats-40.jsonl"]
-    monkeypatch.setattr(bench_check, "chats", None)
-    assert {count: path.read_bytes() for count, path in bench_check.files(40, tmp_path)} == seen

@@ -76,6 +76,18 @@ def test_the_seed_decides(file, tmp_path):
     assert first == again != other
 
 
+@pytest.mark.parametrize("name", ["answer", "label"])
+def test_plain_answers_are_labels_themselves(file, tmp_path, name):
+    rows = [chat(sentence(n)) for n in range(200)]
+    for n, row in enumerate(rows):
+        row["messages"][1]["content"] = "bug" if n % 5 == 0 else "feature request"
+    parts = parts_of(split_file(file(rows), tmp_path / "out", None, name, {"train": 0.5, "a": 0.25, "b": 0.25}))
+    bugs = {part: sum(row["messages"][1]["content"] == "bug" for row in rows) for part, rows in parts.items()}
+    assert bugs == {"train": 20, "a": 10, "b": 10}
+    with pytest.raises(DataError, match="'queue' is neither .* plain answers are named 'answer'"):
+        split_file(tmp_path / "rows.jsonl", tmp_path / "other", stratify="queue")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -11,10 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from ftlab.data.schema import check_chat, json_container, raise_findings, write_chat
+from ftlab.data.similar import clusters
 from ftlab.errors import DataError
 from ftlab.files import refuse_existing
 
 FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}
+ALL = None  # the stratum of all rows; every other one is named by a text
+ANSWER = ("answer", "label")  # what `stratify` calls the whole answer of a row that is no JSON object
 
 
 def split_by_group(
@@ -44,20 +47,23 @@ def split_by_group(
         merged = f" after joining rows that share a part of {group!r}" if separator else ""
         raise DataError(f"{len(rows)} rows form {len(units)} separate group(s){merged}, too few for "
                         f"{len(fractions)} parts: take a finer group, more data or fewer parts")
-    strata = np.column_stack([_strata(rows, stratify), np.ones(len(rows))])  # the last counts rows of any stratum
-    target = np.outer(shares, strata.sum(axis=0))
-    current = np.zeros_like(target)
-    members = [[] for _ in fractions]
+    labels = [str(_value(row, stratify, index + 1)) if stratify else "" for index, row in enumerate(rows)]
+    strata = {**Counter(labels), ALL: len(rows)}
+    placed = [Counter() for _ in shares]  # rows of each stratum, by part
+    members = [[] for _ in shares]
     sizes = [len(unit) for unit in units]
     order = np.random.default_rng(seed).permutation(len(units))
     for left, index in enumerate(sorted(order, key=lambda index: -sizes[index])):
-        added = strata[units[index]].sum(axis=0)
-        cost = (current - target) @ added  # the part that lacks most rows of these strata costs least
+        added = {**Counter(labels[row] for row in units[index]), ALL: sizes[index]}
+        cost = [  # the part that lacks most rows of these strata costs least
+            sum((there[name] - share * strata[name]) * count for name, count in added.items())
+            for there, share in zip(placed, shares, strict=True)
+        ]
         empty = [part for part, rows_of_part in enumerate(members) if not rows_of_part]
         if len(empty) == len(units) - left:  # as many groups left as empty parts: each needs one
             cost = [value if part in empty else math.inf for part, value in enumerate(cost)]
-        part = int(np.argmin(cost))
-        current[part] += added
+        part = cost.index(min(cost))
+        placed[part].update(added)
         members[part] += units[index]
     parts = zip(fractions, members, strict=True)
     return {name: [rows[index] for index in sorted(part)] for name, part in parts}
@@ -102,11 +108,9 @@ def split_file(
     """Write one chat JSONL file a part into the folder `out`; default 90 % train, 10 % test.
 
     Rows stay together that share `group` (a key of the row) or are near duplicates. `stratify` is a key of the
-    row or a field of its JSON answer. Raises DataError with the reason when rows are unusable, a part would stay
-    empty, a file exists (unless `force`), or the parts would leak into each other.
+    row, a field of its JSON answer, or `answer` for plain answers themselves. Raises DataError with the reason when
+    rows are unusable, a part would stay empty, a file exists (unless `force`), or the parts would leak into each other.
     """
-    from ftlab.data.similar import clusters
-
     if separator and not group:
         raise DataError(f"separator={separator!r} takes names of groups apart: say with group= which key holds them")
     fractions = dict(fractions or {"train": 0.9, "test": 0.1})
@@ -118,11 +122,11 @@ def split_file(
     for file in files.values():
         refuse_existing(file, force)
     cluster = {row.line: n for n, rows in enumerate(clusters(check.placed)) for row in rows}
-    names, label = {}, {}
+    names, label, plain = {}, {}, not any(map(_record, check.rows))
     for row, line in zip(check.rows, check.lines, strict=True):
         with _placed(f"{path}:{line}"):
             own = _groups(row, group, line, separator) if group else []
-            label[id(row)] = _label(row, stratify)
+            label[id(row)] = _label(row, stratify, plain)
         near = [("near", cluster.get(line, -line)), ("input", *input_of(row))]
         names[id(row)] = near + [("group", name) for name in own]
     groups = len(_units(check.rows, lambda row: names[id(row)], None))
@@ -152,17 +156,26 @@ def _placed(place):
         raise DataError(f"{place} {error}") from error
 
 
-def _label(row, stratify):
-    """The stratum of one row: a key of the row, or a field of its JSON answer."""
+def _record(row) -> dict:
+    """The JSON object that the answer of a row is; empty where it is something else."""
+    answer = json_container(row["messages"][-1].get("content") or "")
+    return answer if isinstance(answer, dict) else {}
+
+
+def _label(row, stratify, plain):
+    """The stratum of one row: a key of the row, a field of its JSON answer, or in a `plain` file the answer itself."""
     if stratify is None:
         return "all"
     if stratify in row:
         return str(row[stratify])
-    answer = json_container(row["messages"][-1].get("content") or "")
-    if not isinstance(answer, dict) or stratify not in answer:
+    if plain and stratify in ANSWER:
+        return " ".join((row["messages"][-1].get("content") or "").split())
+    record = _record(row)
+    if stratify not in record:
+        remedy = "plain answers are named 'answer'" if plain else "stratify by another one"
         raise DataError(f"{stratify!r} is neither a key of the row ({_some(list(row), 20)}) nor a field of its JSON "
-                        "answer; stratify by another one")  # fmt: skip
-    return str(answer[stratify])
+                        f"answer; {remedy}")  # fmt: skip
+    return str(record[stratify])
 
 
 def assert_no_leak(
@@ -251,15 +264,6 @@ def _units(rows, key, separator) -> list[list[int]]:
     for index, label in enumerate(labels[:len(rows)]):
         units[label].append(index)
     return list(units.values())
-
-
-def _strata(rows, stratify) -> np.ndarray:
-    """One row per row and one column per stratum, 1 where it belongs."""
-    labels = [str(_value(row, stratify, index + 1)) if stratify else "" for index, row in enumerate(rows)]
-    columns = {label: column for column, label in enumerate(sorted(Counter(labels)))}
-    result = np.zeros((len(rows), len(columns)))
-    result[np.arange(len(rows)), [columns[label] for label in labels]] = 1
-    return result
 
 
 def input_of(row):
