@@ -237,20 +237,18 @@ def _from_config(config: dict, name: str) -> Architecture:
     odd = [kind for kind in getattr(text, "layer_types", None) or () if "attention" not in kind or "linear" in kind]
     if missing or odd or getattr(text, "is_encoder_decoder", False):
         why = f"no {', '.join(missing)}" if missing else "an encoder or layers other than attention"
-        alone = "" if missing else _weights_alone(text, name)
+        alone = "" if missing else _weights_alone(whole, name)
         raise ModelError(f"{name}: only plain decoders can be counted; this one has {why}. {alone}Measure a short run.")
     architecture = _sizes(text, name)
-    if text.model_type not in VERIFIED or architecture.experts:
-        real = _real_parameters(text, name)
+    if text is not whole or text.model_type not in VERIFIED or architecture.experts:
+        real, other, tied = _real_parameters(whole, name)
+        architecture = replace(architecture, tie_word_embeddings=tied, other_parameters=other)
         if abs(architecture.parameters / real - 1) > 0.02:
             counted = f"{architecture.parameters:,} parameters counted, {real:,} in the real model"
-            weights = f"Its {real / 1e9:.1f} billion parameters alone take {real * 2 / GIB:.1f} GiB in 16 bits"
             raise ModelError(
-                f"{name}: its layers are not those of a plain decoder ({counted}). {weights}. Measure a short run."
+                f"{name}: its layers are not those of a plain decoder ({counted}). {_weights(real + other)}"
+                "Measure a short run."
             )
-    if text is not whole and getattr(whole, "vision_config", None) is not None:
-        other = _real_parameters(whole, name) - _real_parameters(text, name)
-        architecture = replace(architecture, other_parameters=other)
     quantization = config.get("quantization_config") or {}
     skipped = skipped_parameters(architecture, quantization.get("llm_int8_skip_modules") or ())
     return replace(architecture, skipped=skipped if "llm_int8_skip_modules" in quantization else None)
@@ -281,24 +279,37 @@ def _sizes(text, name: str) -> Architecture:
 def _weights_alone(config, name: str) -> str:
     """What the weights of a model take whose training cannot be counted; empty where it cannot even be built."""
     try:
-        real = _real_parameters(config, name)
+        real, other, _ = _real_parameters(config, name)
     except ModelError:
         return ""
-    return f"Its {real / 1e9:.1f} billion parameters alone take {real * 2 / GIB:.1f} GiB in 16 bits. "
+    return _weights(real + other)
 
 
-def _real_parameters(config, name: str) -> int:
-    """Parameters of the model that transformers builds from a configuration, without memory for its weights."""
+def _weights(parameters: int) -> str:
+    return f"Its {parameters / 1e9:.1f} billion parameters alone take {parameters * 2 / GIB:.1f} GiB in 16 bits. "
+
+
+def _real_parameters(config, name: str) -> tuple[int, int, bool]:
+    """Parameters of the decoder with its head and of all beside it, and whether the head is the embedding.
+
+    Counted in the model that transformers builds from a configuration, without memory for its weights.
+    """
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
-    kind = AutoModelForCausalLM if config.get_text_config() is config else AutoModelForImageTextToText
+    nested = config.get_text_config() is not config
     try:
         with torch.device("meta"):
-            model = kind.from_config(config)
+            model = (AutoModelForImageTextToText if nested else AutoModelForCausalLM).from_config(config)
     except Exception as error:  # whatever the model's own code makes of its configuration
         raise ModelError(f"{name}: transformers cannot build this model: {error}. Measure a short run.") from error
-    return sum(weight.numel() for weight in model.parameters())
+    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
+    tied = head is None or head.weight is embedding.weight
+    total = sum(weight.numel() for weight in model.parameters())
+    if not nested:
+        return total, 0, tied
+    decoder = sum(weight.numel() for weight in model.get_decoder().parameters()) + (0 if tied else head.weight.numel())
+    return decoder, total - decoder, tied
 
 
 @cache
