@@ -37,6 +37,7 @@ DIRECTION_MARKS = "\u200e\u200f\u061c"  # right in texts that have such letters
 # joiners are right beside letters that need them and between the parts of an emoji; tags in flags; zero-width spaces
 # in scripts without spaces
 JOINED = "\u0590-\u08ff\u0900-\u0dff\u0f00-\u109f\u1780-\u18af\ufb50-\ufdff\ufe70-\ufefe"
+CONTROL = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
 UNSEEN = re.compile(
     r"\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f"  # the flag of a region
     rf"|(?<=[{JOINED}])[\u200c\u200d]|[\u200c\u200d](?=[{JOINED}])"
@@ -137,7 +138,9 @@ def _damage(text: str) -> Iterator[tuple]:
             yield "doubled_token", twice[1]
         if tokens := sorted(set(patterns["token"].findall(text))):
             yield "control_token", ", ".join(tokens[:5])
-    unseen = [match["unseen"] for match in UNSEEN.finditer(text) if match["unseen"]]
+    unseen = ()
+    if not text.isascii() or CONTROL.search(text):
+        unseen = [match["unseen"] for match in UNSEEN.finditer(text) if match["unseen"]]
     if unseen and RIGHT_TO_LEFT.search(text):
         unseen = [char for char in unseen if char not in DIRECTION_MARKS]
     if unseen:

@@ -152,6 +152,7 @@ def _groups(keyed) -> list[list[int]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
+@lru_cache(maxsize=4096)
 def _fields(chat: Exchange) -> dict[str, object]:
     """The values of a JSON answer by path; any other answer is one value at the path ''."""
     if chat.label is not None:
@@ -213,7 +214,7 @@ def _skeleton(chat: Exchange) -> _Skeleton:
     if not DIGIT.search(chat.text):
         return _Skeleton(words, frozenset())
     copied = set()  # values of the JSON answer that are strings with a digit and without a space, such as AB-1234
-    for value in _fields(chat).values() if chat.answer.lstrip()[:1] == "{" else ():
+    for value in _fields(chat).values() if DIGIT.search(chat.answer) and chat.answer.lstrip()[:1] == "{" else ():
         if isinstance(value, str) and " " not in value and DIGIT.search(value):
             copied |= {word for word in split_words(value) if DIGIT.search(word)}
     names = frozenset(word for word in words if not word.isalpha() and (word in copied or LONG_NUMBER.search(word)))
@@ -231,6 +232,8 @@ def _typos(chats: dict[int, Exchange]) -> Iterator[tuple[int, int]]:
     """
     first, groups = {}, defaultdict(list)
     for index, chat in chats.items():
+        if chat.text.count(" ") >= MAX_TYPO_WORDS:
+            continue
         words, asked = _skeleton(chat).words, _question(chat, "")
         for place, word in enumerate(words) if len(words) <= MAX_TYPO_WORDS else ():
             if TYPED_WORD.fullmatch(word):

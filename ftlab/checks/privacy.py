@@ -76,7 +76,7 @@ def find_private(rows: Sequence[Row]) -> list[Finding]:
     for row in rows:
         for field, text, _ in schema.walk(row.data):
             pieces = spans(text) if isinstance(text, str) else ()
-            for code, count in Counter(piece.code for piece in pieces).items():
+            for code, count in Counter(piece.code for piece in pieces).items() if pieces else ():
                 shown = next(piece.shown for piece in pieces if piece.code == code)
                 findings.append(schema.finding(CODES, code, row, field, count, shown))
     return findings
@@ -132,15 +132,20 @@ def _searches(text: str) -> list:
     """The searches that could find something; what each looks for first is less than its patterns ask for."""
     if not _DIGIT_OR_AT.search(text) and "PRIVATE KEY" not in text:
         return []
-    lower = text.lower()
     is_possible = {
-        _secrets: any(hint in text for _, hint, _ in words("secrets")) or any(map(lower.__contains__, _WORDS)),
+        _secrets: _secret_hints().search(text),
         _cards: (number := _LONG_NUMBER.search(text)),
         _ibans: _IBAN_START.search(text),
         _mails: "@" in text,
         _phones: number,
     }
     return [find for find, sign in is_possible.items() if sign]
+
+
+@cache
+def _secret_hints() -> re.Pattern:
+    hints = one_of(re.escape(hint) for _, hint, _ in words("secrets"))
+    return re.compile(rf"{hints}|(?i:{one_of(_WORDS)})")
 
 
 def _mask_once(text, memo):

@@ -69,11 +69,8 @@ def find_system_problems(rows: Sequence[Row]) -> list[Finding]:
         return []
     main, often = counts.most_common(1)[0]
     given = counts.total()
-    missing = [
-        schema.finding(CODES, "missing_system", row, "messages[0]", given, len(rows))
-        for row, system in zip(rows, systems, strict=True)
-        if system is None
-    ]
+    without = [row for row, system in zip(rows, systems, strict=True) if system is None]
+    missing = [schema.finding(CODES, "missing_system", row, "messages[0]", given, len(rows)) for row in without]
     found = once_if_meant(missing, rows)
     if often < given * (1 - MEANT):
         first = next(row for row, system in zip(rows, systems, strict=True) if system is not None)
@@ -212,11 +209,8 @@ def _empty_answers(answers) -> dict[tuple, Finding]:
     said = [(answer, *_says_nothing(answer)) for answer in answers]
     counts = Counter(text for _, _, _, text in said if text is not None)
     usual = max(FEW, len(answers) * MEANT / 2)
-    return {
-        _place(answer): _finding(code, answer, what)
-        for answer, code, what, text in said
-        if code and (text is None or counts[text] < usual)
-    }
+    meant = [(answer, code, what) for answer, code, what, text in said if text is None or counts[text] < usual]
+    return {_place(answer): _finding(code, answer, what) for answer, code, what in meant if code}
 
 
 def _says_nothing(answer) -> tuple[str | None, str, str | None]:
@@ -280,11 +274,9 @@ def _json_problems(answers):
     with_json = [answer for answer in answers if answer.value is not None]
     if not with_json or len(answers) < FEW or len(with_json) < NEARLY_ALL * len(answers):
         return []
-    others = [
-        _finding("answer_not_json", answer, len(with_json), len(answers), _json_error(answer.text))
-        for answer in answers
-        if answer.value is None
-    ]
+    others = [answer for answer in answers if answer.value is None]
+    count = len(with_json), len(answers)
+    others = [_finding("answer_not_json", answer, *count, _json_error(answer.text)) for answer in others]
     return others + _key_problems(with_json) + _type_problems(with_json)
 
 
@@ -398,6 +390,7 @@ def find_other_languages(rows: Sequence[Row], margin: float = 30.0) -> list[Find
 
 
 def _language(text) -> tuple[str, dict[str, float]]:
+    """The likeliest language, and every language's log-likelihood."""
     import py3langid
 
     ranked = py3langid.rank(text)
