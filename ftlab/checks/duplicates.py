@@ -8,6 +8,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from sys import intern
 from typing import NamedTuple
 
 from rapidfuzz.distance import OSA
@@ -22,6 +23,7 @@ MAX_TYPO_WORDS = 30  # longer inputs with a typo are found by their similarity
 MAX_POSTINGS = 5  # evaluation rows remembered for one word sequence
 MIN_CONTAINED_WORDS = 8  # shorter inputs stand in other texts by chance
 SHORT_NGRAMS = (8, 5)  # for inputs of less than 3 * ngram words
+CACHED = 1 << 17  # chats of which words and values are kept while duplicates are looked for
 CONTAINED = 0.5  # of an input's word sequences; one changed word in the middle leaves that much
 
 # code: (severity, message); every {} is filled in where the problem is seen
@@ -81,6 +83,8 @@ def find_duplicates(rows: Sequence[Row], threshold: float = 0.8) -> list[Finding
     _find_contradictions(chats, kept, copies, found)
     _find_near_contradictions(chats, kept, copies, found)
     crowd = _find_near_duplicates(chats, kept, found, threshold)
+    _fields.cache_clear()
+    _skeleton.cache_clear()
     if crowd:
         found[crowd[0]] = ("crowded", None, len(crowd))
     return [
@@ -152,7 +156,7 @@ def _groups(keyed) -> list[list[int]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=CACHED)
 def _fields(chat: Exchange) -> dict[str, object]:
     """The values of a JSON answer by path; any other answer is one value at the path ''."""
     if chat.label is not None:
@@ -208,9 +212,9 @@ class _Skeleton(NamedTuple):
     names: frozenset[str]
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=CACHED)
 def _skeleton(chat: Exchange) -> _Skeleton:
-    words = split_words(chat.text)
+    words = list(map(intern, split_words(chat.text)))
     if not DIGIT.search(chat.text):
         return _Skeleton(words, frozenset())
     copied = set()  # values of the JSON answer that are strings with a digit and without a space, such as AB-1234
