@@ -99,7 +99,6 @@ def small(**changes) -> OptionCost:
 # billing rules, each by hand
 
 
-CHARACTERS = price_row("google", "old", "training", 0.4, "1M characters", method="sft")
 NOVA = price_row("aws", "amazon.nova-lite-v1:0", "training", 8, method="sft")
 JOBS = [  # provider, model, rows, tokens a row, epochs, further terms -> millions billed, dollars, own prices
     # 500 rows x 400 tokens x 3 epochs; validation tokens are not billed
@@ -113,7 +112,6 @@ JOBS = [  # provider, model, rows, tokens a row, epochs, further terms -> millio
     ("fireworks", "any", 2000, 500, 1, {"size_b": 70}, 1, 3, None),
     ("fireworks", "any", 2000, 500, 1, {"size_b": 70, "method": "dpo"}, 1, 6, None),
     ("google", "gemini-2.5-flash-lite", 1000, 250, 4, {}, 1, 1.5, None),
-    ("google", "old", 1000, 250, 4, {"characters_per_row": 1000}, 4, 1.6, CHARACTERS),
     ("aws", "amazon.nova-lite-v1:0", 300, 1000, 2, {}, 0.6, None, None),
     ("aws", "amazon.nova-lite-v1:0", 300, 1000, 2, {}, 0.6, 4.8, NOVA),
 ]
@@ -135,13 +133,11 @@ def test_a_training_job_is_billed_by_the_services_own_rule(
     [
         ("azure", "o4-mini", {"method": "rft"}, "training.hours"),
         ("together", "any", {"size_b": 8, "packing": False}, "training.max_seq_length"),
-        ("google", "old", {}, "training.characters_per_row"),
     ],
 )
 def test_what_a_service_bills_by_has_to_be_given(provider, model, terms, missing):
-    book = PriceBook((*BOOK.rows, CHARACTERS), BOOK.gpus)
     with pytest.raises(RecipeError, match=f"{missing}: is missing"):
-        training_charge(book, provider, model, 10, 10, 1, today=TODAY, **terms)
+        training_charge(BOOK, provider, model, 10, 10, 1, today=TODAY, **terms)
 
 
 SERVICES = {  # provider, model, what is added to the training: two jobs, hosting a month, one call; None: not known

@@ -158,7 +158,6 @@ class HostedTraining(Settings):
     evaluations: Amount = amount("how often the service evaluates on them", 0)
     packing: bool = flag("does the service pack short rows together?", True)
     max_seq_length: Amount | None = amount("the length of a row in tokens when packing is off", None)
-    characters_per_row: Amount | None = amount("characters of a training row", None)
     hours: Amount | None = amount("hours of a job that is billed by the hour", None)
 
 

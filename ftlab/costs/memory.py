@@ -200,17 +200,15 @@ def estimate_memory(
     `model`: a name or hub id of the catalogue, a config.json or its folder, or a transformers configuration.
     `batch` is one micro-batch (gradient accumulation changes nothing here), `length` the longest row in it, in
     tokens, after padding. `trainer`: "unsloth", or "plain" for transformers without fused kernels. `checkpointing`:
-    "unsloth" by default, "on" for a plain trainer. `trainable_bytes` is the width of what is trained: 4 for LoRA
-    (Unsloth and PEFT keep adapters in float), 2 for full fine-tuning. `logits`: "fused" (Unsloth's and TRL's chunked
-    loss; the default), "full" (the default of a plain trainer and for DPO), "in_place" (Unsloth of 2024). `packed`:
-    every batch has exactly `length` tokens a row; otherwise shorter batches count too, whose logits may be cut into
-    fewer pieces. `skip_modules`: names that a 4-bit repository leaves in 16 bits (its `llm_int8_skip_modules`).
-    `head_copy`: loading in 4 bits leaves memory as large as an output head of its own reserved (False: before 2025).
-    `rope_positions`: for how many positions each layer keeps rotary tables of its own (Unsloth with transformers
-    before 4.48: the model's longest row up to 32,768, or yours when longer); today all layers share one small table.
+    "unsloth" by default, "on" for a plain trainer. `trainable_bytes` is the width of what is trained: by default 4
+    for LoRA, 2 for full fine-tuning. `logits`: "fused" (Unsloth's and TRL's chunked loss; the default), "full" (the
+    default of a plain trainer and for DPO), "in_place" (Unsloth of 2024). `packed`: every batch is full; otherwise
+    shorter ones count too, whose logits may be cut into fewer pieces. `skip_modules`: names that a 4-bit repository
+    leaves in 16 bits (its `llm_int8_skip_modules`). `head_copy`: loading in 4 bits leaves memory as large as an
+    output head of its own reserved (False: before 2025). `rope_positions`: for how many positions each layer keeps
+    rotary tables of its own (transformers before 4.48: the longest row, at least the model's up to 32,768).
     Raises ModelError for a model that it cannot count, RecipeError for a setting it does not know.
-
-    Measured against others' runs (tests/test_costs_memory.py): see data/recorded/memory_rows.csv for each row.
+    Measured against others' runs: data/recorded/memory_rows.csv, tests/test_costs_memory.py.
     """
     architecture = find_architecture(model)
     plain = trainer == "plain"

@@ -9,7 +9,7 @@ from datetime import date
 
 from ftlab.costs.assumptions import DAYS_PER_MONTH
 from ftlab.costs.keys import HOURS_PER_MONTH
-from ftlab.costs.prices import CALL, CHARACTERS, GPU_HOUR, HOUR, MONTH, PriceBook, date_warnings
+from ftlab.costs.prices import CALL, GPU_HOUR, HOUR, MONTH, PriceBook, date_warnings
 from ftlab.errors import DataError, RecipeError
 
 Known = float | None  # dollars; None when a price in it is unknown
@@ -104,22 +104,17 @@ def training_charge(
     evaluations: float = 0,
     packing: bool = True,
     max_seq_length: float | None = None,
-    characters_per_row: float | None = None,
     hours: float | None = None,
     today: date | None = None,
 ) -> Charge:
     """What one hosted training job costs, by that service's own rule; `size_b` in billions where size sets the price.
 
-    OpenAI, Azure, Google, Bedrock and Fireworks bill training tokens x epochs (Google once billed characters, and
-    reinforcement fine-tuning is billed by the hour); Together adds evaluations x validation tokens, and counts every
-    row as `max_seq_length` tokens when packing is off.
+    OpenAI, Azure, Google, Bedrock and Fireworks bill training tokens x epochs, reinforcement fine-tuning by the hour;
+    Together adds evaluations x validation tokens, and counts every row as `max_seq_length` tokens without packing.
     """
     price = prices.price(provider, model, "training", today, method=method, size_b=size_b)
     if price.unit == HOUR:
         billed, rule = _needed(hours, "hours", provider), "hours"
-    elif price.unit == CHARACTERS:
-        billed = rows * _needed(characters_per_row, "characters_per_row", provider) * epochs / 1e6
-        rule = "rows x characters x epochs"
     elif provider == "together":
         per_row = tokens_per_row if packing else _needed(max_seq_length, "max_seq_length", provider)
         billed = (epochs * rows * per_row + evaluations * validation_rows * tokens_per_row) / 1e6

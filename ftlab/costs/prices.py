@@ -24,7 +24,7 @@ from ftlab.settings import Number, Place, Settings, Text, Whole, fit, read_setti
 
 OLD_DAYS = 90  # a price older than this brings a warning
 NEAR_DAYS = 180  # a model that retires within so many days brings a warning
-TOKENS, CHARACTERS, HOUR, MONTH, CALL, GPU_HOUR = "1M tokens", "1M characters", "hour", "month", "call", "GPU hour"
+TOKENS, HOUR, MONTH, CALL, GPU_HOUR = "1M tokens", "hour", "month", "call", "GPU hour"
 BASE = ("input", "cached_input", "output")  # only in a learner's file: instead of genai-prices
 TUNED = ("tuned_input", "tuned_cached_input", "tuned_output")
 REMEDY = "give it in a prices file, named under prices: at the top of the scenario"
@@ -92,7 +92,7 @@ class PriceRow(_Sourced):
     provider: Text = Field(description="the provider, such as openai")
     model: Text = Field(description="the model's name at the provider, or * for every model")
     what: Literal[("training", *TUNED, "hosting", "storage", *BASE)]
-    unit: Literal[TOKENS, CHARACTERS, HOUR, MONTH]
+    unit: Literal[TOKENS, HOUR, MONTH]
     usd: Number | None = USD
     method: Cell = ""
     max_billion: Number | None = Field(None, ge=0, le=1e12, description="the largest size in billions of parameters")
