@@ -54,11 +54,7 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
     with whole_file(folder / RESOLVED) as file:
         file.write(f"# the recipe of this run, with every default written out\n{recipe.to_yaml()}".encode())
 
-    settings = {
-        "max_new_tokens": recipe.evaluation.max_new_tokens,
-        "batch_size": recipe.evaluation.batch_size,
-        "progress": progress,
-    }
+    settings = recipe.evaluation.model_dump(include={"max_new_tokens", "batch_size"}) | {"progress": progress}
     prompts = find_prompts(recipe, model, tokenizer, data, settings, say)
     linear = or_say(say, "no linear classifier", train_linear, data.train.rows, data.schema) if data.schema else None
 
@@ -73,13 +69,12 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
     before = ask_probe("base", model, tokenizer, data.probe, settings, folder, say)
 
     say("training")
+    rows = data.train.rows + data.replay.rows
     with redirect_stdout(sys.stderr):
-        rows = data.train.rows + data.replay.rows
         tuned, training = train_model(recipe, model, tokenizer, rows, data.validation.rows, folder)
     tuned.save_pretrained(folder / "adapter")
     tokenizer.save_pretrained(folder / "adapter")
-    asked = partial(ask, tuned, tokenizer, settings)
-    systems["fine_tuned"] = answer_sets("fine_tuned", tests, asked, folder, say)
+    systems["fine_tuned"] = answer_sets("fine_tuned", tests, partial(ask, tuned, tokenizer, settings), folder, say)
     after = ask_probe("fine_tuned", tuned, tokenizer, data.probe, settings, folder, say)
 
     report = replace(
