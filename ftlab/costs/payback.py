@@ -125,8 +125,8 @@ class Payback:
     one_time: dict[str, float]
     before: Month
     after: Month
-    hours_before: float = math.nan
-    hours_after: float = math.nan
+    hours_before: float
+    hours_after: float
 
     @property
     def hours_saved_per_month(self) -> float:
@@ -151,16 +151,8 @@ class Payback:
 
     def to_dict(self) -> dict:
         """Ready for JSON; months and weeks are null for never."""
-        months = {"before": asdict(self.before), "after": asdict(self.after)}
-        return {
-            "verdict": self.verdict,
-            "months": self.months,
-            "weeks": self.weeks,
-            "one_time": self.one_time,
-            "one_time_usd": self.one_time_usd,
-            "saving_usd_per_month": self.saving_usd_per_month,
-            "hours_saved_per_month": self.hours_saved_per_month,
-        } | months
+        names = ("one_time_usd", "saving_usd_per_month", "hours_saved_per_month")
+        return asdict(self) | {name: getattr(self, name) for name in names}
 
     def _repr_html_(self):
         names = [each.name for each in fields(Month)] + ["total_usd"]
