@@ -74,7 +74,8 @@ def cmd_plan(options: Namespace) -> int:
 
 def cmd_check(options: Namespace) -> int:
     """`ftlab check`: 1 when something was found."""
-    from ftlab.checks.check import MAX_LENGTH, check, fix
+    from ftlab.checks.check import MAX_LENGTH, check
+    from ftlab.checks.fix import fix
     from ftlab.files import jsonl_path, refuse_existing
 
     if options.max_length is not None and options.model is None:
@@ -173,21 +174,15 @@ def cmd_export(options: Namespace) -> int:
 
 
 def read_rows(path: Path, format: str | None = None, drop: bool = False) -> tuple[list, list]:
-    """The placed rows of a file as messages, and the errors of rows that cannot be read; these raise without `drop`."""
+    """The placed rows of a file in our form, and the errors of rows that cannot be read; these raise without `drop`."""
     from ftlab.data import formats
-    from ftlab.data.schema import Row, errors_of, raise_findings
+    from ftlab.data.findings import errors_of, raise_findings
 
-    rows, errors = [], []
-    for line, chat, found in formats.scan(path, formats.format_of(path, format)):
-        place = f"{path} {line.at}".rstrip()  # rows that share a line
-        for finding in errors_of(found):
-            field = finding.field.removeprefix(line.at).removeprefix(".")
-            errors.append(dataclasses.replace(finding, file=place, field=field))
-        if chat is not None:
-            rows.append(Row(chat.data, place, line.number))
-    if not (drop and rows):
+    source = formats.read(path, format)
+    errors = errors_of(source.findings)
+    if not (drop and source.rows):
         raise_findings(errors)
-    return rows, errors
+    return source.rows, errors
 
 
 def cmd_cost(options: Namespace) -> int:

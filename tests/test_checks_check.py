@@ -2,20 +2,15 @@
 
 import json
 import re
-import subprocess
-import tracemalloc
-from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftlab.checks.check import PackedRows, check, fix
-from ftlab.checks.duplicates import find_duplicates, find_leaks
-from ftlab.checks.privacy import find_private
-from ftlab.checks.quality import find_quality_problems
-from ftlab.data.schema import Row, read_chat, write_chat
+from ftlab.checks.check import check
+from ftlab.checks.fix import fix
+from ftlab.data.schema import read_chat, write_chat
 from ftlab.errors import DataError, FtlabError, ModelError
 from ftlab.models import data_folder
 
@@ -248,7 +243,7 @@ def test_text_parts_are_joined_and_other_parts_leave_the_row_out(tmp_path):
     rows[3]["messages"][2]["content"] = parts("Reach me at jane@shop.de")
     report = fix(put(tmp_path / "rows.jsonl", lines_of(rows)), tmp_path / "fixed.jsonl", mask=False)
     assert [(change.line, change.code) for change in report.changes] == [(2, "wrong_type"), (4, "wrong_type")]
-    assert report.changes[0].after == repr("Where is\nmy sofa?")
+    assert report.changes[0].after == json.dumps("Where is\nmy sofa?")
     assert "jane@" not in repr(report)
     assert [(left.line, left.code) for left in report.dropped] == [(3, "other_part")]
     kept = read_chat(tmp_path / "fixed.jsonl")
@@ -259,18 +254,6 @@ def test_text_parts_are_joined_and_other_parts_leave_the_row_out(tmp_path):
 def test_unmasked_on_request(tmp_path):
     fix(messy(tmp_path), tmp_path / "fixed.jsonl", mask=False)
     assert CARD in (tmp_path / "fixed.jsonl").read_text()
-
-
-@pytest.mark.parametrize("end", [b"\n", b""])
-@pytest.mark.parametrize("style", [{}, {"ensure_ascii": False}, {"separators": (",", ":")}])
-def test_a_changed_line_keeps_its_style(tmp_path, style, end):
-    rows = [{"id": n, "messages": turns(f"caf\u00e9 {n}?", f"yes {n}")} for n in range(3)]
-    want = [json.dumps(row, **style).encode() for row in rows]
-    rows[1]["messages"][2]["content"] += " "
-    path = put(tmp_path / "rows.jsonl", [json.dumps(row, **style).encode() for row in rows], end)
-    report = fix(path, tmp_path / "fixed.jsonl")
-    assert [change.code for change in report.changes] == ["trailing_space"]
-    assert (tmp_path / "fixed.jsonl").read_bytes() == b"\n".join(want) + end
 
 
 def test_the_tickets_come_out_byte_for_byte(tmp_path):
@@ -354,7 +337,7 @@ def test_a_clean_file_comes_out_the_same(tmp_path_factory, rows, style, end):
     path = put(folder / "clean.jsonl", [json.dumps(row, **style).encode() for row in rows], end)
     report = fix(path, folder / "clean_out.jsonl", force=True)
     assert report.changes == report.dropped == []
-    assert (folder / "clean_out.jsonl").read_bytes() == path.read_bytes()
+    assert (folder / "clean_out.jsonl").read_bytes() == path.read_bytes().removesuffix(b"\n") + b"\n"
 
 
 @settings(max_examples=100, deadline=None)
@@ -376,100 +359,59 @@ def test_a_second_repair_finds_nothing(tmp_path_factory, lines, end):
     json.dumps(report.to_dict())
 
 
-# ---- two processes
+# ---- nothing that a repair would spoil
 
 
-def same(a, b):
-    """Two reports on one file say the same, in the same order."""
-    assert a.findings == b.findings
-    assert a.to_dict() == b.to_dict()
-    assert list(a.rows) == list(b.rows)
-    return True
+def rows_of(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_two_processes_find_the_same_in_the_same_order(tmp_path):
-    path = messy(tmp_path)
-    against = put(tmp_path / "test.jsonl", lines_of(ordinary()[5:6]))
-    one, two = (check(path, against=against, processes=number) for number in (1, 2))
-    assert {"exact_duplicate", "leak_exact"} <= set(one.counts)
-    assert same(one, two)
+def test_both_answers_of_a_pair_are_repaired_alike(tmp_path):
+    end = {"chosen": "Yes, on Monday.  ", "rejected": "No idea.  "}
+    rows = [{"prompt": f"Is it open {n}?", **end} for n in range(3)]
+    report = fix(put(tmp_path / "pairs.jsonl", lines_of(rows)), tmp_path / "out.jsonl")
+    assert {change.field for change in report.changes} == {"chosen", "rejected"}
+    for row in rows_of(tmp_path / "out.jsonl"):
+        assert (row["messages"][-1]["content"], row["rejected"][0]["content"]) == ("Yes, on Monday.", "No idea.")
 
 
-def test_the_second_process_does_the_search_for_duplicates(tmp_path, monkeypatch):
-    path = messy(tmp_path)
-    report = check(path, processes=1)
-
-    def refuse(rows):
-        raise AssertionError("this process looks for duplicates itself")
-
-    monkeypatch.setattr("ftlab.checks.duplicates.find_duplicates", refuse)
-    assert same(report, check(path, processes=2))
-    with pytest.raises(AssertionError):
-        check(path)  # a small file: one process
-
-
-@pytest.mark.parametrize("program", ["exit 3", "echo nonsense", "cat > /dev/null"])
-def test_without_an_answer_the_work_is_done_here(tmp_path, monkeypatch, program):
-    path, report = messy(tmp_path), check(messy(tmp_path))
-    python = tmp_path / "python"
-    python.write_text(f"#!/bin/sh\n{program}\n")
-    python.chmod(0o755)
-    monkeypatch.setattr("sys.executable", str(python))
-    assert same(report, check(path, processes=2))
+def test_private_data_keeps_its_groups(tmp_path):
+    mails = [f"{name}@shop-mail.org" for name in ("ann", "ben", "eve")]
+    rows = [{"customer": mail, "user_id": mail, "cc": mail, "messages": turns(f"I am {mail}, case {n}", "ok")}
+            for n, mail in enumerate(mails * 2)]  # fmt: skip
+    fix(put(tmp_path / "mails.jsonl", lines_of(rows)), tmp_path / "out.jsonl")
+    out = rows_of(tmp_path / "out.jsonl")
+    assert [row["customer"] for row in out] == [row["user_id"] for row in out] == mails * 2
+    shown = [row["messages"][1]["content"].split()[2] for row in out]
+    assert shown[:3] == shown[3:] == [f"{row['cc']}," for row in out[:3]]  # the same value, the same placeholder
+    assert len(set(shown)) == 3
+    assert not any(mail in json.dumps(row["messages"]) for row in out for mail in mails)
 
 
-def test_an_error_here_ends_the_second_process(tmp_path, monkeypatch):
-    begun = []
-    start = subprocess.Popen
-
-    def noted(*args, **options):
-        begun.append(start(*args, **options))
-        return begun[-1]
-
-    monkeypatch.setattr("subprocess.Popen", noted)
-    monkeypatch.setattr("ftlab.checks.privacy.find_private", lambda rows: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        check(messy(tmp_path), processes=2)
-    assert [child.returncode is not None for child in begun] == [True]
+def test_a_system_text_beside_the_turns_becomes_the_first_turn(tmp_path):
+    said = [{"role": "user", "content": [{"text": "What?"}]}, {"role": "assistant", "content": [{"text": "That."}]}]
+    rows = [{"schemaVersion": "bedrock-conversation-2024", "system": [{"text": "Be brief."}], "messages": said}]
+    path = put(tmp_path / "nova.jsonl", lines_of(rows))
+    assert "unseen_system" in check(path).counts
+    report = fix(path, tmp_path / "out.jsonl")
+    assert "unseen_system" in {change.code for change in report.changes}
+    (row,) = rows_of(tmp_path / "out.jsonl")
+    assert row["messages"] == turns("What?", "That.", "Be brief.")
+    assert "system" not in row
 
 
-# ---- many rows
+def test_tools_as_text_become_a_list(tmp_path):
+    tools = [{"type": "function", "function": {"name": "tide"}}]
+    path = put(tmp_path / "tools.jsonl", lines_of([{"messages": turns("q", "a"), "tools": json.dumps(tools)}]))
+    assert [(found.code, found.severity) for found in check(path).findings] == [("bad_tools", "error")]
+    fix(path, tmp_path / "out.jsonl")
+    assert rows_of(tmp_path / "out.jsonl")[0]["tools"] == tools
 
 
-def test_packed_rows_are_the_rows(tmp_path):
-    rows = [Row(row, f"file {n % 2}", n) for n, row in enumerate(ordinary(30), 1)]
-    packed = PackedRows(rows)
-    assert list(packed) == rows
-    assert [packed[index] for index in range(-30, 30)] == rows + rows
-    assert (packed[3:7], len(packed), list(packed.places())) == (rows[3:7], 30, [(r.file, r.line) for r in rows])
-    assert list(packed.under("a", {("file 0", 2)})) == [Row(r.data, "a", r.line) for r in rows if r.line != 2]
-    sent, *parts = PackedRows(), *packed.parts(7)
-    assert [len(part[0]) for part in parts] == [7, 7, 7, 7, 2, 0]
-    for part in parts:
-        sent.extend(part)
-    assert list(sent) == rows
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(DIRTY_LINE, min_size=1, max_size=8))
-def test_checks_find_in_packed_rows_what_they_find_in_a_list(tmp_path_factory, lines):
-    path = put(tmp_path_factory.getbasetemp() / "packed.jsonl", lines)
-    try:
-        packed = check(path).rows
-    except FtlabError:
-        return
-    for find in (find_duplicates, find_quality_problems, find_private, partial(find_leaks, against=packed[:2])):
-        assert find(packed) == find(list(packed))
-
-
-def test_packed_rows_take_less_than_half_of_the_memory():
-    lines = [json.dumps(row) for row in ordinary(500)]
-
-    def memory(make):
-        tracemalloc.start()
-        kept = make(Row(json.loads(line), "rows.jsonl", number) for number, line in enumerate(lines))
-        size = tracemalloc.get_traced_memory()[0]
-        tracemalloc.stop()
-        return size / len(kept)
-
-    assert memory(PackedRows) < memory(list) / 2
+def test_a_rated_file_is_checked_as_one_and_a_bad_answer_is_never_trained_on(tmp_path):
+    rows = [{"messages": turns(f"q{n}", "right" if n % 2 else "wrong"), "label": bool(n % 2)} for n in range(4)]
+    path = put(tmp_path / "rated.jsonl", lines_of(rows))
+    report = check(path)
+    assert (report.format, report.rows_kept, report.errors) == ("kto", 4, [])
+    with pytest.raises(FtlabError, match=r"rated\.jsonl:1 label: is false: this marks a bad answer"):
+        read_chat(path)

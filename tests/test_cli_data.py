@@ -136,7 +136,7 @@ def test_export_counts_rows_that_share_a_line(tmp_path, capsys):
     assert cli.main(["export", str(path), "--to", "trl", "--out", str(tmp_path / "a"), "--drop"]) == 1
     text = capsys.readouterr().out
     assert "dropped: 2 row(s)" in text
-    assert f"{path} [3]:1 output: is empty" in text
+    assert f"{path}:1 [3].output: is empty" in text
 
 
 def test_pairs_are_exported_in_whatever_form_they_come(tmp_path, capsys):
@@ -227,7 +227,7 @@ def test_a_repair_lists_every_change(tickets, tmp_path, capsys):
     tickets.write_text(tickets.read_text().replace('"role": "user"', '"role": "human"'))
     assert cli.main(["check", str(tickets), "--fix", str(tmp_path / "clean.jsonl")]) == 1
     text = capsys.readouterr().out
-    assert text.count("'human' -> 'user'") == ROWS
+    assert text.count('"human" -> "user"') == ROWS
     assert "every finding by itself: --json" in text
 
 

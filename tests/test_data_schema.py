@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftlab.data import schema
+from ftlab.data import findings, jsonl, schema
 from ftlab.data.schema import check_chat, read_chat, write_chat
 from ftlab.errors import DataError
 
@@ -28,6 +28,10 @@ def put(tmp_path, content):
 
 def line(*messages, **extra):
     return json.dumps({"messages": list(messages), **extra})
+
+
+def call(name):
+    return {"role": "assistant", "content": None, "tool_calls": [{"id": name, "function": {"name": "f"}}]}
 
 
 def row_bytes(row=GOOD):
@@ -59,6 +63,25 @@ MUSEUM = {
     "python quotes": (b"{'messages': []}", "broken_json", "error", ""),
     "two objects": (row_bytes() + b" " + row_bytes(), "broken_json", "error", ""),
     "huge integer": (b'{"n": ' + b"1" * 5000 + b"}", "broken_json", "error", ""),
+    "assistant first": (line(ANSWER, USER, ANSWER).encode(), "assistant_first", "warning", "messages[0].role"),
+    "a bad answer": (line(USER, ANSWER, label=False).encode(), "bad_answer", "error", "label"),
+    "a bad answer of LLaMA-Factory": (line(USER, ANSWER, kto_tag=False).encode(), "bad_answer", "error", "kto_tag"),
+    "a system in parts": (
+        line(USER, ANSWER, system=[{"text": "Be brief."}]).encode(), "unseen_system", "warning", "system"
+    ),
+    "tools as text": (line(USER, ANSWER, tools='[{"type": "function"}]').encode(), "bad_tools", "error", "tools"),
+    "a result without a call": (
+        line(USER, {"role": "tool", "content": "2"}, ANSWER).encode(), "orphan_result", "warning", "messages[1].role"
+    ),
+    "a result of another call": (
+        line(USER, call("a"), {"role": "tool", "content": "2", "tool_call_id": "b"}, ANSWER).encode(),
+        "unknown_call_id", "warning", "messages[2].tool_call_id",
+    ),
+    "a call without a result": (
+        line(USER, call("a"), call("b"), {"role": "tool", "content": "2", "tool_call_id": "b"}, ANSWER).encode(),
+        "no_result", "warning", "messages[1].tool_calls[0]",
+    ),
+    "a comma after the row": (row_bytes() + b",", "broken_json", "error", ""),
     "pretty printed": (json.dumps(GOOD, indent=1).encode(), "many_lines", "error", ""),
     "a list": (b"[1]", "not_an_object", "error", ""),
     "null": (b"null", "not_an_object", "error", ""),
@@ -259,13 +282,13 @@ def test_a_cut_line_costs_that_row_only(tmp_path, first):
 def test_a_value_over_more_lines_than_are_held_is_judged_line_by_line(tmp_path, monkeypatch):
     path = put(tmp_path, json.dumps([GOOD] * 3, indent=1))
     assert len(check_chat(path).errors) == 1
-    monkeypatch.setattr(schema, "MAX_SPREAD_BYTES", 100)
+    monkeypatch.setattr(jsonl, "MAX_SPREAD_BYTES", 100)
     check = check_chat(path)
     assert len(check.errors) > 10
     assert keeps_its_books(check)
 
 
-@pytest.mark.parametrize("system", [None, "", " ", 1, ["Triage."]])
+@pytest.mark.parametrize("system", [None, "", " ", 1, [1]])
 def test_a_column_that_is_no_system_text_is_a_column(tmp_path, system):
     assert check_chat(put(tmp_path, line(USER, ANSWER, system=system))).findings == []
     turns = [{"role": "system", "content": "s"}, USER, ANSWER]
@@ -291,10 +314,10 @@ def test_a_line_that_ends_too_early_is_told_so(tmp_path):
     ("content", "told"),
     [
         ([GOOD] * 3, "a list of 3 object(s) (name the file .json if this is all of it)"),
-        (GOOD["messages"], 'a list of 2 object(s) (turns without {"messages": ...} around them)'),
+        (GOOD["messages"], 'a list of 2 object(s) (each list is one chat: write {"messages": [...]} around it)'),
         (json.dumps(GOOD), "a string that is JSON itself, encoded twice"),
         ([GOOD, 1], "a list of 1 object(s); "),
-        ([], "a list; "),
+        ([], "an empty list; "),
     ],
 )
 def test_a_line_with_something_else_says_what_it_is(tmp_path, content, told):
@@ -337,11 +360,11 @@ def test_a_longer_line_is_skipped_in_bounded_memory(tmp_path):
     tracemalloc.stop()
     assert [(finding.code, finding.line) for finding in check.findings] == [("line_too_long", 1)]
     assert check.rows == [GOOD]
-    assert peak < 3 * schema.MAX_LINE_BYTES  # of 40 MB; reading doubles its buffer as it grows
+    assert peak < 3 * jsonl.MAX_LINE_BYTES  # of 40 MB; reading doubles its buffer as it grows
 
 
 def test_one_list_on_a_line_that_is_too_long_is_told_from_one_row(tmp_path, monkeypatch):
-    monkeypatch.setattr(schema, "MAX_LINE_BYTES", 100)
+    monkeypatch.setattr(jsonl, "MAX_LINE_BYTES", 100)
     for row, told in ((GOOD, "split the row"), ([GOOD], "name the file .json")):
         check = check_chat(put(tmp_path, json.dumps(row)))
         assert check.counts == {"line_too_long": 1}
@@ -350,7 +373,7 @@ def test_one_list_on_a_line_that_is_too_long_is_told_from_one_row(tmp_path, monk
 
 def test_a_line_of_exactly_the_limit_is_read(tmp_path, monkeypatch):
     size = len(row_bytes()) + 1
-    monkeypatch.setattr(schema, "MAX_LINE_BYTES", size)
+    monkeypatch.setattr(jsonl, "MAX_LINE_BYTES", size)
     path = put(tmp_path, (row_bytes() + b"\n") * 2 + row_bytes(GOOD | {"a": 1}) + b"\n" + row_bytes())
     check = check_chat(path)
     assert [(finding.code, finding.line) for finding in check.findings] == [("line_too_long", 3)]
@@ -361,7 +384,7 @@ def test_findings_of_one_row_are_bounded_but_the_row_is_still_an_error(tmp_path)
     content = line(*[USER] * 30, *[1] * 30)
     check = check_chat(put(tmp_path, content))
     assert check.rows_kept == 0
-    assert len(check.findings) == 2 * schema.MAX_PER_ROW
+    assert len(check.findings) == 2 * findings.MAX_PER_ROW
     assert keeps_its_books(check)
 
 
@@ -462,18 +485,18 @@ ODD_VALUE = st.recursive(
 
 
 @settings(max_examples=200, deadline=None)
-@given(ODD_VALUE, st.integers(0, 2 * schema.MAX_DEPTH), st.sampled_from(["", "1e400", "-1E+0309", "1" * 309 + ".5"]))
+@given(ODD_VALUE, st.integers(0, 2 * findings.MAX_DEPTH), st.sampled_from(["", "1e400", "-1E+0309", "1" * 309 + ".5"]))
 def test_no_problem_of_a_value_is_overlooked_in_its_line(value, depth, number):
     """Only lines that show a sign of one are walked through; all others must have none."""
     text = "[" * depth + json.dumps(value) + "]" * depth
     text = f"[{text}, {number}]" if number else text
-    row, problems = schema._parse(text.encode(), len(text))
+    row, problems = jsonl._parse(text.encode(), len(text))
     assert row == json.loads(text) or "nan" in str(row)
-    assert problems == list(schema.value_problems(row))
+    assert problems == list(jsonl.value_problems(row))
 
 
 def test_walk_goes_in_the_order_of_the_text():
     value = {"a": [1, {"b": 2, "c": []}], "d": {"": 3}}
-    assert [(path, depth) for path, _, depth in schema.walk(value)] == [
+    assert [(path, depth) for path, _, depth in findings.walk(value)] == [
         ("", 0), ("a", 1), ("a[0]", 2), ("a[1]", 2), ("a[1].b", 3), ("a[1].c", 3), ("d", 1), ("d.", 2),
     ]  # fmt: skip

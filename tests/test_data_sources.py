@@ -10,11 +10,23 @@ from collections import Counter
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_data_formats import ANSWER, CALL, CHAT, RESULT, SAYS, USER, as_messages, lines, put, rows_with_an_error
+from test_data_formats import (
+    ANSWER,
+    CALL,
+    CHAT,
+    RESULT,
+    SAYS,
+    USER,
+    as_in_source,
+    as_messages,
+    lines,
+    put,
+    rows_with_an_error,
+)
 from test_data_schema import lines_with_a_row
 
-from ftlab.data import formats, schema
-from ftlab.data.formats import convert, read, to_messages
+from ftlab.data import formats, forms, schema
+from ftlab.data.formats import convert, read
 from ftlab.errors import DataError
 
 
@@ -64,7 +76,7 @@ def test_every_kind_of_source_gives_the_same_rows(tmp_path, format):
     rows = [data | {"id": "007", "note": 'a "quoted", split\nnote; \u2028'}, data | {"id": "008", "note": "ü"}]
     for source in sources(tmp_path, rows):
         result = read(source)
-        assert [row.data for row in result.rows] == rows, source
+        assert [row.data for row in result.rows] == [as_messages(row, format) for row in rows], source
         assert (result.format, result.rows_in, result.rows_with_error) == (format, 2, 0), source
         assert {finding.code for finding in result.findings} <= {"bom"}, source
         written = convert(source, tmp_path / "out.jsonl", "messages", force=True)
@@ -97,7 +109,7 @@ def test_an_element_of_a_json_list_is_named(tmp_path):
 
 
 def test_one_object_is_one_row(tmp_path):
-    assert [row.data for row in read(put(tmp_path, "a.json", json.dumps(CHAT, indent=1))).rows] == [CHAT]
+    assert as_in_source(read(put(tmp_path, "a.json", json.dumps(CHAT, indent=1)))) == [CHAT]
 
 
 def test_damaged_csv_rows_keep_their_lines_and_the_others_their_place(tmp_path):
@@ -132,8 +144,9 @@ def test_damaged_csv_rows_keep_their_lines_and_the_others_their_place(tmp_path):
     ],
 )
 def test_the_separator_of_csv_is_found(tmp_path, content, line):
-    (row,) = read(put(tmp_path, "a.csv", content)).rows
-    assert (row.data["instruction"], row.data["output"], row.line) == ("a, b", "c", line)
+    (row,) = as_in_source(read(put(tmp_path, "a.csv", content)))
+    assert (row["instruction"], row["output"]) == ("a, b", "c")
+    assert [row.line for row in read(tmp_path / "a.csv").rows] == [line]
 
 
 def test_lines_after_a_separator_line_are_those_of_the_file(tmp_path):
@@ -146,24 +159,24 @@ def test_lines_after_a_separator_line_are_those_of_the_file(tmp_path):
 def test_lists_in_csv_cells(tmp_path):
     rows = [{"messages": json.dumps(CHAT["messages"])}, {"messages": str(CHAT["messages"])}, {"messages": "hi"}]
     result = read(put(tmp_path, "a.csv", write_csv(rows)))
-    assert [row.data for row in result.rows] == [CHAT]
+    assert as_in_source(result) == [CHAT]
     assert [(finding.code, finding.line) for finding in result.findings] == [("cell_not_json", 3), ("wrong_type", 4)]
     answer = {"prompt": "List them.", "completion": '[{"order": 1}]'}  # JSON that is itself the answer
-    assert [row.data for row in read(put(tmp_path, "b.csv", write_csv([answer]))).rows] == [answer]
+    assert as_in_source(read(put(tmp_path, "b.csv", write_csv([answer])))) == [answer]
     turns = {"prompt": [USER], "completion": [ANSWER]}
-    assert [row.data for row in read(put(tmp_path, "c.csv", write_csv([turns]))).rows] == [turns]
+    assert as_in_source(read(put(tmp_path, "c.csv", write_csv([turns])))) == [turns]
 
 
 def test_a_cell_of_csv_stays_text(tmp_path):
     path = put(tmp_path, "a.csv", "instruction,output,order_id,empty\nq,42,007123,\n")
-    assert read(path).rows[0].data == {"instruction": "q", "output": "42", "order_id": "007123", "empty": ""}
+    assert as_in_source(read(path))[0] == {"instruction": "q", "output": "42", "order_id": "007123", "empty": ""}
 
 
 def test_nulls_that_a_table_adds(tmp_path):
     calls = [{"function": {"name": "f", "arguments": {"a": 1}}}, {"function": {"name": "g", "arguments": {"b": 2}}}]
     rows = [{"messages": [USER, CALL | {"tool_calls": [call]}, RESULT, ANSWER], "note": None} for call in calls]
     result = read(write_parquet(tmp_path / "a.parquet", rows))
-    assert [row.data for row in result.rows] == rows
+    assert as_in_source(result) == rows
     assert [(finding.code, finding.severity) for finding in result.findings] == [("null_arguments", "warning")]
     assert result.findings[0].message.startswith("2 null")
 
@@ -188,7 +201,7 @@ def test_values_of_a_table_that_json_lacks(tmp_path):
         ("a.json", b'[\n"\xff"]', r"a\.json:2 is not UTF-8"),
         ("a.json", b"7", "holds a number"),
         ("a.json", b'{"train": [], "test": []}', "one object with 'train', 'test'"),
-        ("a.json", b'{"data": [], "data": []}', "one object with"),
+        ("a.json", b'{"data": [], "data": []}', "is empty"),
         ("a.json", b"[" * 100_000, "inside one another"),
         ("a.json", b"[\n" + b"1" * 5000 + b"]", r"a\.json:2 an integer of more than 4,300 digits.* as a string"),
         ("a.jsonl", b"\n", "is empty"),
@@ -226,7 +239,7 @@ def test_other_sources_that_cannot_be_read(tmp_path):
     both.save_to_disk(tmp_path / "both")
     with pytest.raises(DataError, match=r"splits test, train: name one, for example .*both.test"):
         read(tmp_path / "both")
-    assert [row.data for row in read(tmp_path / "both" / "train").rows] == [CHAT]
+    assert as_in_source(read(tmp_path / "both" / "train")) == [CHAT]
     with pytest.raises(DataError, match="splits train, test"):
         read(both)
     with pytest.raises(DataError, match="is a folder"):
@@ -241,7 +254,7 @@ def test_other_sources_that_cannot_be_read(tmp_path):
 
 # --- damage of every kind
 
-FIELDS = sorted(set().union(*formats.OWN_NAMES.values(), ("from", "value", "role", "content", "weight", "data", "id")))
+FIELDS = sorted(set().union(*forms.OWN_NAMES.values(), ("from", "value", "role", "content", "weight", "data", "id")))
 VALUE = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers(-9, 10**20) | st.sampled_from(["", "q", "gpt", "\ud800"]),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=4),
@@ -337,7 +350,7 @@ def test_a_thousand_damaged_files_give_books_that_balance(tmp_path, template):
             assert result.rows_in == len(lines_with_a_row(content, result.findings))
         partly[kind] += 0 < len(result.rows)
         for row in result.rows:  # what is kept converts and can be written
-            json.dumps(to_messages(row, result.format), allow_nan=False).encode()
+            json.dumps(row.data, allow_nan=False).encode()
         out = tmp_path / "out.jsonl"
         try:
             written = convert(path, out, "messages", result.format, force=True)

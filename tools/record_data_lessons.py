@@ -144,7 +144,8 @@ def clean_export() -> dict[str, list[dict]]:
     """The rows of each arm, by the repairs and decisions of notebook 04 ("curated" before 500 are drawn)."""
     from jsonschema import Draft202012Validator
 
-    from ftlab.checks.check import check, fix
+    from ftlab.checks.check import check
+    from ftlab.checks.fix import fix
     from ftlab.evaluation.metrics import parse_record
 
     policy = Draft202012Validator(json.loads(SCHEMA.read_text()))

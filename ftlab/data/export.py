@@ -13,7 +13,8 @@ from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
-from ftlab.data import schema, toolcalls
+from ftlab.data import jsonl, schema, toolcalls
+from ftlab.data.findings import place_of
 from ftlab.data.limits import LIMITS, file_findings, limits, number, own_limit, warnings, words
 from ftlab.data.rendering import answer_start, encode, kind_of
 from ftlab.data.schema import Finding, Row
@@ -68,7 +69,7 @@ class ExportReport:
         return asdict(self) | {"files": [str(path) for path in self.files]}
 
     def _lines(self) -> list[tuple[str, str]]:
-        places = {(finding.file, finding.line) for finding in self.dropped}
+        places = {place_of(finding) for finding in self.dropped}
         lines = [("file", str(path)) for path in self.files]
         lines += [("rows", f"{self.rows:,} to train on, {self.validation_rows:,} to validate")]
         if self.tokens is not None:
@@ -247,7 +248,7 @@ def _tokens(clean, tokenizer) -> tuple[int, int]:
 
 def _row_problems(data, to, target, known, kind):
     """Yield (table, code, field, *values); first what any reader would refuse, then the target's own rules."""
-    general = list(_general_problems(data))
+    general = list(_general_problems(data, target))
     yield from general
     own = kind_of(data)
     if own != kind:
@@ -272,14 +273,15 @@ def _row_problems(data, to, target, known, kind):
             yield CODES, "tools_not_taken", "tools", to
 
 
-def _general_problems(data):
+def _general_problems(data, target):
+    """What any reader would refuse; a service refuses calls and results that do not belong together as well."""
     if not isinstance(data, dict):
         yield schema.CODES, *schema.not_an_object(data)
         return
-    problems = [*schema.value_problems(data), *schema.row_problems(data)]
-    yield from ((schema.CODES, *problem) for problem in problems)
-    if not any(schema.CODES[code][0] == "error" for code, *_ in problems):
-        yield from ((toolcalls.CODES, *problem) for problem in toolcalls.tool_problems(data))
+    for problem in (*schema.value_problems(data), *schema.row_problems(data)):
+        if problem[0] != "bad_answer":  # a rated answer has its own targets
+            is_refused = target.openai_calls and problem[0] in toolcalls.CODES
+            yield toolcalls.CODES if is_refused else schema.CODES, *problem
 
 
 def _turn_problems(at, turns, to, target, known, kind):
@@ -380,7 +382,7 @@ def _unrendered(rows, tokenizer) -> list[str]:
 
 
 def _encode(records, target, bom) -> bytes:
-    lines = [schema._encode(record, f"row {number}").decode() for number, record in enumerate(records, 1)]
+    lines = [jsonl.encode(record, f"row {number}").decode() for number, record in enumerate(records, 1)]
     text = "[\n" + ",\n".join(lines) + "\n]\n" if target.suffix == ".json" else "".join(f"{line}\n" for line in lines)
     return text.encode("utf-8-sig" if bom else "utf-8")
 

@@ -1,6 +1,6 @@
 """Rows of files, each with its line: JSONL, JSON and CSV (also as .gz), Parquet, a folder of `save_to_disk`, a Dataset.
 
-Each reader yields `schema.Line`, one row at a time; a damaged row is a finding, a source without rows a DataError.
+Each reader yields `jsonl.Line`; a damaged row is a finding, a source without rows a DataError.
 """
 
 import codecs
@@ -19,8 +19,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from ftlab.data import schema
-from ftlab.data.schema import Line, Row
+from ftlab.data import jsonl
+from ftlab.data.findings import MAX_DEPTH, Row, as_findings, kind_of, walk
+from ftlab.data.jsonl import Line
 from ftlab.errors import DataError
 
 # columns of a table that hold turns or a list, or text as well as turns
@@ -52,7 +53,7 @@ CODES = {
     "null_arguments": ("warning", "{} null(s) left out, which a table adds by itself; write arguments as JSON text"),
     "not_json_value": ("error", "is of type {}, which JSON cannot hold; turn it into text or a number"),
 }
-_ALL_CODES = schema.CODES | CODES
+_ALL_CODES = jsonl.CODES | CODES
 
 
 def scan(source, is_one_row: Callable[[dict], object]) -> Iterator[Line]:
@@ -99,7 +100,7 @@ def name_of(source) -> str:
 
 
 def _line(name, number, row, problems, at="", is_row=False) -> Line:
-    return Line(number, row, schema.as_findings(problems, Row({}, name, number), _ALL_CODES, at), is_row, at)
+    return Line(number, row, as_findings(problems, Row({}, name, number, at), _ALL_CODES), is_row, at)
 
 
 def _scan_zipped(path, scanner):
@@ -121,7 +122,7 @@ def _scan_zipped(path, scanner):
 
 
 def _scan_jsonl(path, name):
-    for line in schema.scan_jsonl(path):
+    for line in jsonl.scan_jsonl(path):
         yield replace(line, findings=[replace(finding, file=name) for finding in line.findings])
 
 
@@ -135,7 +136,7 @@ def _scan_json(path, name, is_one_row):
         number = raw.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path}:{number} is not UTF-8 (byte {error.start}); save the file again as UTF-8") from error
     except RecursionError as error:
-        raise DataError(f"{path}: more than {schema.MAX_DEPTH} objects or lists inside one another") from error
+        raise DataError(f"{path}: more than {MAX_DEPTH} objects or lists inside one another") from error
     except json.JSONDecodeError as error:
         if error.msg == "Extra data" and text.lstrip().startswith("{"):  # JSONL under the name of JSON
             yield from _scan_jsonl(path, name)
@@ -147,63 +148,48 @@ def _scan_json(path, name, is_one_row):
     except ValueError as error:
         number = re.search(rf"\d{{{sys.get_int_max_str_digits() + 1},}}", text)
         line = text.count("\n", 0, number.start()) + 1 if number else 1
-        raise DataError(f"{path}:{line} {schema.long_integer()}; write the number as a string") from error
+        raise DataError(f"{path}:{line} {jsonl.long_integer()}; write the number as a string") from error
     if raw.startswith(codecs.BOM_UTF8):
         yield _line(name, 1, None, [("bom", "")])
-    start, at = _skip(text, 0), ""
+    start, at = re.match(r"\s*", text).end(), ""
     if isinstance(whole, dict) and not isinstance(whole.get("data"), list) and is_one_row(whole):
         text = f"[{text}]"  # one row
     elif isinstance(whole, dict):
-        members = list(_members(text, start))
-        starts = [place for key, place in members if key == "data" and text[place] == "["]
-        if len(starts) != 1:
+        if not isinstance(whole.get("data"), list):
             raise DataError(f'{path} holds one object with {", ".join(map(repr, whole)) or "no fields"}: '
                             'write a list of objects, or {"data": [...]}')
-        for key, place in members:
-            if place != starts[0]:
-                yield _line(name, text.count("\n", 0, place) + 1, None, [("outside_data", key)])
-        start, at = starts[0], "data"
+        for key in whole.keys() - {"data"}:
+            number = text.count("\n", 0, text.find(json.dumps(key, ensure_ascii=False))) + 1
+            yield _line(name, number, None, [("outside_data", key)])
+        start, at = _start_of_data(text, whole["data"]), "data"
     elif not isinstance(whole, list):
-        raise DataError(f"{path} holds {schema.kind_of(whole)}: write a list of objects")
+        raise DataError(f"{path} holds {kind_of(whole)}: write a list of objects")
     yield from _elements(text, start, name, at)
+
+
+def _start_of_data(text, rows) -> int:
+    """Where the list under the key `data` begins."""
+    starts = (found.end() - 1 for found in re.finditer(r'"data"\s*:\s*\[', text))
+    return next(start for start in starts if json.JSONDecoder().raw_decode(text, start)[0] == rows)
 
 
 def _elements(text, start, name, at):
     """Yield the rows of the legal JSON array at text[start]."""
     duplicates, number, last, index = [], 1, 0, 0
-    decoder = json.JSONDecoder(object_pairs_hook=schema.note_duplicates(duplicates))
-    position = _skip(text, start + 1)
+    decoder = json.JSONDecoder(object_pairs_hook=jsonl.note_duplicates(duplicates))
+    position = jsonl.skip_space(text, start + 1)
     while text[position] != "]":
         row, end = decoder.raw_decode(text, position)
         number += text.count("\n", last, position)
         last, place = position, f"{at}[{index}]"
-        problems = [("duplicate_key", key) for key in duplicates] + list(schema.value_problems(row))
+        problems = [("duplicate_key", key) for key in duplicates] + list(jsonl.value_problems(row))
         yield _line(name, number, row, problems, place, is_row=True)
         duplicates.clear()
         index += 1
-        position = _skip(text, end)
-        position = _skip(text, position + 1) if text[position] == "," else position
+        position = jsonl.skip_space(text, end)
+        position = jsonl.skip_space(text, position + 1) if text[position] == "," else position
     if not index:
         raise DataError(f"{name} is empty: its list has no objects")
-
-
-def _members(text, start):
-    """Yield (key, place of its value) of the legal JSON object at text[start]."""
-    decoder = json.JSONDecoder()
-    position = _skip(text, start + 1)
-    while text[position] != "}":
-        key, end = decoder.raw_decode(text, position)
-        place = _skip(text, _skip(text, end) + 1)
-        yield key, place
-        position = _skip(text, decoder.raw_decode(text, place)[1])
-        position = _skip(text, position + 1) if text[position] == "," else position
-
-
-def _skip(text, position):
-    """The place of the next character that is no JSON white space."""
-    while text[position : position + 1] in (" ", "\t", "\r", "\n"):
-        position += 1
-    return position
 
 
 # --- CSV
@@ -217,7 +203,7 @@ def _scan_csv(path, name):
     with path.open("rb") as file:
         if file.read(3) == codecs.BOM_UTF8:
             yield _line(name, 1, None, [("bom", "")])
-    csv.field_size_limit(max(csv.field_size_limit(), schema.MAX_LINE_BYTES))
+    csv.field_size_limit(max(csv.field_size_limit(), jsonl.MAX_LINE_BYTES))
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         first = file.readline()
         skipped = re.fullmatch(rf"sep=[{SEPARATORS}]\s*", first, re.IGNORECASE) is not None
@@ -266,7 +252,7 @@ def _csv_header(reader, path):
     if not any(header) or twice:
         problem = f"names {twice[0]!r} twice" if twice else "is empty"
         raise DataError(f"{path}:1 the header {problem}; the first line must name each column once")
-    if any(schema.has_surrogate(name) for name in header):
+    if any(jsonl.has_surrogate(name) for name in header):
         raise DataError(f"{path}:1 the header is not UTF-8; save the file again as CSV UTF-8")
     return header
 
@@ -275,14 +261,14 @@ def _csv_row(header, cells, lists, header_line):
     """One CSV record as a row (None if it has none) and its problems."""
     if len(cells) != len(header):
         return None, [("wrong_columns", "", len(cells), header_line, len(header))]
-    damaged = [name for name, cell in zip(header, cells, strict=True) if schema.has_surrogate(cell)]
+    damaged = [name for name, cell in zip(header, cells, strict=True) if jsonl.has_surrogate(cell)]
     if damaged:
         return None, [("not_utf8", name) for name in damaged]
     row, problems = {}, []
     for name, cell in zip(header, cells, strict=True):
         row[name], found = _csv_value(name, cell, lists)
         problems += found
-    return row, problems + list(schema.value_problems(row))
+    return row, problems + list(jsonl.value_problems(row))
 
 
 def _csv_value(name, cell, lists):
@@ -294,9 +280,9 @@ def _csv_value(name, cell, lists):
         return cell, []
     duplicates = []
     try:
-        value = json.loads(cell, object_pairs_hook=schema.note_duplicates(duplicates))
+        value = json.loads(cell, object_pairs_hook=jsonl.note_duplicates(duplicates))
     except (ValueError, RecursionError) as error:
-        why = error if isinstance(error, json.JSONDecodeError | RecursionError) else schema.long_integer()
+        why = error if isinstance(error, json.JSONDecodeError | RecursionError) else jsonl.long_integer()
         return cell, [("cell_not_json", name, why)] if name in lists else []
     if name in TEXT_OR_TURNS and not (isinstance(value, list) and value and all(map(_is_turn, value))):
         return cell, []  # an answer that is JSON itself
@@ -358,10 +344,10 @@ def _table_rows(rows, name):
         first_null = first_null or (number if removed else 0)
         problems = [
             ("not_json_value", field, type(value).__name__)
-            for field, value, _ in schema.walk(row)
+            for field, value, _ in walk(row)
             if not isinstance(value, (str, int, float, list, dict, type(None)))
         ]
-        yield _line(name, number, row, problems or list(schema.value_problems(row)), is_row=True)
+        yield _line(name, number, row, problems or list(jsonl.value_problems(row)), is_row=True)
     if nulls:
         yield _line(name, first_null, None, [("null_arguments", "tool_calls", nulls)])
     if not number:

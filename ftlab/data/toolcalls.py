@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ftlab.data.schema import kind_of
+from ftlab.data.findings import kind_of
 
 CODES = {
     "bad_tools": ("error", "is {}; write the list of tool descriptions (objects) itself"),
@@ -15,7 +15,7 @@ CODES = {
 def tool_problems(row: dict) -> Iterator[tuple]:
     """(code, field, *values) of a row whose turns are sound; a call in the last turn needs no result."""
     tools = row.get("tools")
-    if tools is not None and not (isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools)):
+    if tools not in (None, "") and not (isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools)):
         yield "bad_tools", "tools", "JSON text" if isinstance(tools, str) else kind_of(tools)
     waiting = {}  # the calls without a result: their place and id
     for index, turn in enumerate(row["messages"]):

@@ -114,9 +114,7 @@ class Recipe(Settings):
         description="a short name that may be a folder: letters, digits, dot, dash, underscore",
     )
     model: Text = Field(description="nano, a hub id (owner/name) or a model folder")
-    data: DataFiles = Field(
-        description="a section with train, validation and test (and slices, schema, train_rows, replay, if you like)"
-    )
+    data: DataFiles
     # filled in by `load_recipe`: the name
     task: Text | None = Field(None, description="in a few words what the model has to do")
     # label and text are for later

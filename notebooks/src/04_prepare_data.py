@@ -326,7 +326,7 @@ check_luhn(luhn)
 # `fix` writes a repaired copy, and lists every change and every row that it leaves out. One change of each kind:
 
 # %%
-from ftlab.checks.check import fix
+from ftlab.checks.fix import fix
 
 fixed = fix(RAW, OUT / "fixed.jsonl", force=True)
 changes = pd.DataFrame(fixed.changes)

@@ -1,0 +1,301 @@
+"""A repaired copy of a training file, in which nothing changes unseen.
+
+`fix` repairs what has one right repair, in every answer of a row alike, and lists each change and each row left out.
+"""
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from ftlab.checks import damage, duplicates, labels, privacy, quality
+from ftlab.data import formats, jsonl, schema
+from ftlab.data.findings import Finding, Row, errors_of, finding, listing, raise_findings
+from ftlab.errors import DataError, shown
+from ftlab.files import jsonl_path, refuse_existing, whole_file
+
+CODES = {"repeated_row": ("warning", "is line {} once more, letter for letter; one of them is enough")}
+REPAIRS = {
+    "mojibake": damage.mend_mojibake,
+    "doubled_token": damage.merge_doubled_tokens,
+    "trailing_space": str.rstrip,
+}
+OF_THE_FILE = {"bom": "none", "crlf": "LF", "blank_line": "removed"}  # what reading and writing repair
+# columns by which rows are told apart or grouped; nobody is trained on them, and masked they would no longer tell
+_NAMES_A_GROUP = re.compile(
+    r"(?:.*[_-])?(?:id|ids|uuid|key|group|customer|client|user|account|author|session|thread|patient|sender)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One repair: what stood in `field` of a line and what stands there now, shortened, private pieces masked."""
+
+    line: int
+    field: str
+    code: str
+    before: str
+    after: str
+
+    def __str__(self):
+        place = f"line {self.line}{' ' + self.field if self.field else ''}"
+        return f"{place} [{self.code}] {self.before} -> {self.after}"
+
+
+@dataclass(frozen=True, repr=False)
+class FixReport:
+    """What `fix` did: every change, and for every row left out the reason. `rows_in == rows_out + len(dropped)`."""
+
+    path: str
+    out: str
+    format: str
+    rows_in: int
+    rows_out: int
+    changes: list[Change]
+    dropped: list[Finding]
+
+    def to_dict(self) -> dict:
+        """The report, ready for JSON."""
+        counts = Counter(change.code for change in self.changes)
+        return asdict(self) | {"counts": dict(counts)}
+
+    def __repr__(self):
+        head = (
+            f"FixReport({self.path} ({self.format}) -> {self.out}: {self.rows_out:,} of {self.rows_in:,} rows "
+            f"written, {len(self.changes)} change(s), {len(self.dropped)} row(s) left out)"
+        )
+        dropped = [f"left out: {row}" for row in self.dropped]
+        return "\n".join([head, *listing(self.changes, 10), *listing(dropped, 10)])
+
+    def _repr_html_(self):
+        import pandas as pd
+
+        rows = [("left out", row.line, row.code, row.message, "") for row in self.dropped]
+        rows += [("changed", c.line, f"{c.code} {c.field}", c.before, c.after) for c in self.changes]
+        columns = ["what", "line", "why and where", "before", "after"]
+        return pd.DataFrame(rows, columns=columns).to_html(index=False, max_rows=200)
+
+
+def fix(path, out: str | Path, format: str | None = None, mask: bool = True, force: bool = False) -> FixReport:
+    """Write a repaired copy as messages JSONL; what has no single right repair stays as it is or is left out, listed.
+
+    Repaired: byte order mark, CRLF, blank lines, role names such as human, tools as JSON text, a system text beside
+    the turns, mojibake, doubled special tokens, blanks at the end of a turn, a system prompt that differs in spacing or
+    case, spellings of a label, private data (`mask`; not in columns that name a group), rows that repeat another. A
+    line without a repair is copied byte for byte. Raises DataError when `out` exists (unless `force`), is `path`
+    itself, or when not one row could be written.
+    """
+    out = jsonl_path(out)
+    if formats.is_same_file(path, out):
+        raise DataError(f"{out} is the file that is read: write the repaired copy under another name")
+    refuse_existing(out, force)
+    source = formats.read(path, format)
+    changes, records, dropped = [], [], []
+    for line, row, found in source.lines:
+        if not line.is_row:
+            changes += [_of_the_file(each) for each in found]
+            continue
+        record = _Record(row, line.raw if source.format == "messages" else b"")
+        if source.format == "messages" and isinstance(row.data, dict) and not errors_of(line.findings):
+            _repair_row(record)
+            found = _problems(record) if record.changes else found
+        errors = errors_of(found)
+        dropped += errors[:1]
+        records += [] if errors else [record]
+    memo = privacy.new_memo(text for record in records for text, _ in _texts(record.row.data, "")) if mask else None
+    todo = records
+    while todo:  # until nothing changes: one repair can lay bare the next
+        changed = [record for record in todo if _repair_texts(record, memo)]
+        records = _leave_out(records, _broken(records), dropped)
+        records = _leave_out(records, _repeated(records), dropped)
+        changed += _repair_across(records)
+        todo = list({id(record): record for record in changed}.values())
+    if not records:
+        raise_findings(dropped)
+    _write(records, out)
+    changes += [change for record in records for change in record.changes]
+    changes.sort(key=lambda change: change.line)
+    dropped.sort(key=lambda finding: finding.line)
+    return FixReport(source.path, str(out), source.format, source.rows_in, len(records), changes, dropped)
+
+
+@dataclass(eq=False, slots=True)
+class _Record:
+    """A row with the bytes of its line, empty where the line is no messages row, and what was changed in it."""
+
+    row: Row
+    raw: bytes
+    changes: list[Change] = field(default_factory=list)
+
+    def note(self, place: str, code: str, before: str, after: str) -> None:
+        """Note one change of the row, under the name that the source has for its place."""
+        place = ".".join(filter(None, (self.row.at, self.row.source_field(place))))
+        self.changes.append(Change(self.row.line, place, code, shown(before), shown(after)))
+
+
+def _of_the_file(found: Finding) -> Change:
+    after = OF_THE_FILE.get(found.code, "left out")
+    return Change(found.line, found.field, found.code, found.message.partition(";")[0], after)
+
+
+# --- repairs
+
+
+def _repair_row(record) -> None:
+    """Mend what keeps a row from being used and has one right repair: roles, text in parts, tools and system."""
+    data = record.row.data
+    messages = data.get("messages")
+    for index, turn in enumerate(messages if isinstance(messages, list) else []):
+        if not isinstance(turn, dict):
+            continue
+        if (text := schema.joined_parts(turn.get("content"))) is not None:
+            parts = f"a list of {len(turn['content'])} text part(s)"
+            record.note(f"messages[{index}].content", "wrong_type", parts, privacy.mask_private(text))
+            turn["content"] = text
+        role = turn.get("role")
+        if isinstance(role, str) and role not in schema.ROLES:
+            plain = role.strip().lower()
+            known = plain if plain in schema.ROLES else schema.ROLE_HINTS.get(plain)
+            if known:
+                record.note(f"messages[{index}].role", "unknown_role", privacy.mask_private(role), known)
+                turn["role"] = known
+    if isinstance(data.get("tools"), str) and isinstance(tools := jsonl.json_container(data["tools"]), list):
+        record.note("tools", "bad_tools", "JSON text", f"a list of {len(tools)}")
+        data["tools"] = tools
+    text = schema.system_text(data)
+    if text and isinstance(messages, list) and not any(_is_system(turn) for turn in messages):
+        record.note("system", "unseen_system", privacy.mask_private(text), "the first turn")
+        messages.insert(0, {"role": "system", "content": text})
+        del data["system"]
+
+
+def _is_system(turn) -> bool:
+    return isinstance(turn, dict) and turn.get("role") == "system"
+
+
+def _problems(record) -> list[Finding]:
+    """What makes a row unusable."""
+    return [each for each in errors_of(schema.row_findings(record.row)) if each.code != "bad_answer"]
+
+
+def _broken(records) -> Iterator[tuple[_Record, Finding]]:
+    """Rows that a repair has left without a text."""
+    for record in records:
+        if record.changes and (problems := _problems(record)):
+            yield record, problems[0]
+
+
+def _repeated(records) -> Iterator[tuple[_Record, Finding]]:
+    records_of = {id(record.row): record for record in records}
+    first = {}
+    for record in records:
+        first.setdefault(_content(record.row), record.row)
+    for row in duplicates.duplicates_to_drop([record.row for record in records]):
+        original = first[_content(row)]
+        if original is not row:
+            place = f"{original.line} {original.at}".rstrip()
+            yield records_of[id(row)], finding(CODES, "repeated_row", row, "messages", place)
+
+
+def _content(row) -> str:
+    return json.dumps([row.data.get(key) for key in ("messages", "tools", "rejected", "label")], sort_keys=True)
+
+
+def _leave_out(records, out, dropped) -> list[_Record]:
+    out = {id(record): finding for record, finding in out}
+    dropped += out.values()
+    return [record for record in records if id(record) not in out]
+
+
+def _repair_texts(record, memo) -> bool:
+    """Repair what one row shows by itself, in all its answers; True if something changed."""
+    size, data = len(record.changes), record.row.data
+    for side in ("messages", "rejected"):
+        turns = data.get(side)
+        for index, turn in enumerate(turns if isinstance(turns, list) else ()):
+            text = turn.get("content")
+            if isinstance(text, str) and text.strip():
+                for code, repair in REPAIRS.items():
+                    repaired = repair(text)
+                    if repaired != text:
+                        record.note(f"{side}[{index}].content", code, *_around(text, repaired))
+                        text = repaired
+                turn["content"] = text
+    if memo is not None:
+        data.update({key: _masked(value, key, record, memo) for key, value in data.items() if not _is_key(key, value)})
+    return len(record.changes) > size
+
+
+def _is_key(name, value) -> bool:
+    return isinstance(value, str) and _NAMES_A_GROUP.fullmatch(name) is not None
+
+
+def _texts(value, at) -> Iterator[tuple[str, str]]:
+    """Every text inside a JSON value and its path; keys are none."""
+    for path, inner, _ in schema.walk(value):
+        if isinstance(inner, str):
+            yield inner, path
+
+
+def _masked(value, at, record, memo):
+    """A copy of a JSON value with every private piece of its texts masked; keys stay."""
+    if isinstance(value, dict):
+        return {key: _masked(item, f"{at}.{key}", record, memo) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_masked(item, f"{at}[{index}]", record, memo) for index, item in enumerate(value)]
+    if not isinstance(value, str) or not (pieces := privacy.spans(value)):
+        return value
+    for piece in pieces:
+        record.note(at, piece.code, piece.shown, privacy.placeholder(piece, value, memo))
+    return privacy.mask_private(value, memo)
+
+
+def _repair_across(records: Sequence[_Record]) -> list[_Record]:
+    """Repair what shows beside the other rows: the system prompt and the labels; return the changed records.
+
+    A pair keeps its labels: spelt anew in one answer only, they would tell it from the other.
+    """
+    by_row = {id(record.row): record for record in records}
+    rows = [record.row for record in records]
+    changed = []
+    systems = Counter(system for row in rows if (system := quality.system_of(row)) is not None)
+    main = systems.most_common(1)[0][0] if systems else None
+    for row in rows:
+        system = quality.system_of(row)
+        if system not in (None, main) and systems[system] < systems[main] and quality.same_but_spacing(system, main):
+            by_row[id(row)].note("messages[0].content", "system_drift", *_around(system, main))
+            row.data["messages"][0]["content"] = main
+            changed.append(by_row[id(row)])
+    for row, place, before, after in list(labels.label_repairs([row for row in rows if "rejected" not in row.data])):
+        turn = row.data["messages"][-1]  # the answer
+        if turn["content"] == before:
+            by_row[id(row)].note(place, "label_variant", *_around(before, after))
+            turn["content"] = after
+            changed.append(by_row[id(row)])
+    return changed
+
+
+# --- writing
+
+
+def _write(records: list[_Record], out: Path) -> None:
+    """Write the lines, all or nothing."""
+    try:
+        with whole_file(out) as file:
+            for record in records:
+                is_as_it_was = record.raw and not record.changes
+                file.write((record.raw if is_as_it_was else jsonl.encode(record.row.data)) + b"\n")
+    except OSError as error:
+        raise DataError(f"{out} cannot be written: {error.strerror}; choose another place") from error
+
+
+def _around(before: str, after: str, length: int = 40) -> tuple[str, str]:
+    """The part in which two texts differ, with a little of what stands before it."""
+    same = len(os.path.commonprefix([before, after]))
+    before, after = privacy.mask_private(before), privacy.mask_private(after)
+    start = max(0, min(same, len(before)) - 15)
+    return before[start : start + length], after[start : start + length]

@@ -1,0 +1,542 @@
+"""One row between our form and the formats that people have; nothing is lost in silence.
+
+Our form is `messages`, the chat format of `ftlab.data.schema`, with `rejected` (the turns of the other answer) in a
+preference pair and `label` (true or false) in a rated answer (KTO). What a format cannot hold is an error that says so.
+
+What the formats mean here:
+- instruction and alpaca: the instruction and its input become one user turn, a blank line between them.
+- prompt_completion and preference: nothing in the prompt is trained on, so its assistant turns get weight 0.
+- preference: `messages` is the prompt and the chosen answer; the turns of the other answer stand in `rejected`.
+- kto: prompt_completion, messages or sharegpt with a boolean `label` (or `kto_tag`) that rates the last answer.
+- sharegpt: a function_call turn becomes the assistant's tool calls, with the arguments as JSON text.
+- `system` (or `system_prompt`) beside any format but messages is the system turn.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from itertools import chain
+
+from ftlab.data import jsonl, schema
+from ftlab.data.findings import Finding, Row, as_findings, kind_of
+from ftlab.errors import DataError
+
+# the accepted names of each field, the one that is written first
+NAMES = {
+    "instruction": ("instruction", "question", "query", "prompt"),
+    "input": ("input", "context"),
+    "output": ("output", "response", "answer"),
+    "system": ("system", "system_prompt"),
+    "history": ("history",),
+}
+PROMPT_NAMES = ("prompt", "question", "instruction", "query")  # of a preference row; the first there is counts
+# what each format needs, in words
+FORMATS = {
+    "messages": "messages",
+    "instruction": "instruction (or question, query, prompt) and response (or answer)",
+    "prompt_completion": "prompt and completion",
+    "preference": "prompt (or question), chosen and rejected, or input, preferred_output and non_preferred_output",
+    "kto": "prompt, completion and label (true or false), or messages or conversations with label (or kto_tag)",
+    "sharegpt": "conversations (or conversation)",
+    "alpaca": "instruction and output, or an instruction format with input (or context) or history",
+}
+# the names a format uses itself, which no extra column may have
+_SYSTEM = set(NAMES["system"])
+_OPENAI_PAIR = {"input", "preferred_output", "non_preferred_output"}
+OWN_NAMES = {
+    "messages": {"messages"},
+    "instruction": set(chain(*NAMES.values())),
+    "prompt_completion": {"prompt", "completion"} | _SYSTEM,
+    "preference": {"prompt", "chosen", "rejected"} | _OPENAI_PAIR | _SYSTEM,
+    "kto": {"prompt", "completion", "label"} | _SYSTEM,
+    "sharegpt": {"conversations"} | _SYSTEM,
+    "alpaca": set(chain(*NAMES.values())),
+}
+SHAREGPT_ROLES = {role: role for role in schema.ROLES} | schema.ROLE_HINTS | {
+    "chatgpt": "assistant", "bing": "assistant", "bard": "assistant",
+    "observation": "tool", "function_response": "tool", "tool_response": "tool",
+}  # fmt: skip
+CALL_ROLES = ("function_call", "tool_call")  # turns whose text is a call
+WRITTEN_ROLES = {"system": "system", "user": "human", "assistant": "gpt", "tool": "tool"}
+PLACEHOLDERS = {"nan", "none", "null", "n/a", "<noinput>", "<no input>", "<nooutput>"}  # of a field that is empty
+
+# code: (severity, message); every {} is filled in where the problem is seen
+CODES = {
+    # one row, being read
+    "missing_field": ("error", "is missing; rows of the format {} need {}"),
+    "two_names": ("error", "stands beside {} and both are read as the same field; join them or drop one"),
+    "two_forms": ("error", "is {} while {} is {}; write both as text or both as lists of turns"),
+    "bad_call": ("error", "a {} turn must hold a call as JSON text: {{name, arguments}} or a list of these"),
+    "two_systems": ("error", "a system text beside a system turn; keep one of them"),
+    "prompt_differs": ("error", "is not among the turns that chosen and rejected share; drop one of the two"),
+    "prompt_weight": ("error", "a turn of the prompt is never trained on; drop the weight or write 0"),
+    "placeholder_input": ("warning", "is {!r}, which stands for nothing; read as no input: leave the field empty"),
+    "not_rated": ("error", "is {}; it must be true (a good answer) or false (a bad one)"),
+    # one row, being written
+    "name_taken": ("error", "is an extra column with a name that {} rows use themselves; rename it"),
+    "tool_calls_lost": ("error", "tool calls have no place in {}; convert to messages or prompt_completion"),
+    "tool_turn_lost": ("error", "a tool turn has no place in {}; convert to messages, sharegpt or prompt_completion"),
+    "tools_lost": ("error", "the list of tools has no place in {}; convert to messages or prompt_completion"),
+    "weight_zero_lost": ("error", "weight 0 would be lost in {} and the turn trained on; keep the row as messages"),
+    "weight_one_lost": ("error", "weight 1 is the default and {} cannot say it; leave the weight out"),
+    "key_lost": ("error", "has no place in {}; drop the key or convert to messages or prompt_completion"),
+    "system_lost": ("error", "a system turn has no place in {}; convert to alpaca, or move its text to the user turn"),
+    "turns_lost": ("error", "{} holds one question and one answer; convert to alpaca or sharegpt, or cut the row"),
+    "order_lost": ("error", "{} needs user and assistant turns one after the other; join those of one role"),
+    "no_prompt": ("error", "the answer is the first turn and {} needs a prompt before it; add a user turn"),
+    "trained_prompt": ("error", "{} trains on the last turn only; give this turn weight 0 or convert to messages"),
+    "answer_weight": ("error", "{} always trains on the last turn; cut the row after a turn with weight 1"),
+    "rejected_lost": ("error", "the rejected answer has no place in {}; convert to preference or drop the column"),
+    "no_rejected": ("error", "is missing; a preference row needs the turns of a second, worse answer in rejected"),
+    "no_label": ("error", "is missing; a kto row needs label, true for a good answer and false for a bad one"),
+    "bad_answer_lost": ("error", "is false, and {} would make this bad answer a good one; drop the row or keep kto"),
+}  # fmt: skip
+ALL_CODES = schema.CODES | CODES
+
+
+class _Bad(Exception):
+    """The first thing that keeps a row from being read: code, field and the values of its message."""
+
+
+# --- one row into messages
+
+
+def known(format: str) -> str:
+    """The name of a format, or DataError."""
+    if not isinstance(format, str) or format not in FORMATS:
+        raise DataError(f"{format!r} is not a format: choose one of {', '.join(FORMATS)}")
+    return format
+
+
+def fits(data: dict) -> frozenset[str]:
+    """The formats whose fields the row has."""
+    names = {name for name, value in data.items() if value is not None}
+    found = {"messages"} & names
+    if {"prompt", "completion"} <= names:
+        found.add("prompt_completion")
+    if {"chosen", "rejected"} <= names or {"preferred_output", "non_preferred_output"} <= names:
+        found.add("preference")
+        if data.get("messages") == data.get("chosen"):  # a copy of it, as in UltraFeedback
+            found.discard("messages")
+    if _conversations(data):
+        found.add("sharegpt")
+    if found and not found & {"preference"} and _rating(data) is not None:
+        return frozenset(["kto"])
+    if names & set(NAMES["instruction"]) and names & set(NAMES["output"]):
+        found.add("alpaca" if {"output", "history", *NAMES["input"]} & set(data) else "instruction")
+    return frozenset(found)
+
+
+def read_row(row: Row, format: str) -> tuple[Row, list[Finding]]:
+    """The row in our form, and everything that is wrong with it under the names that the source has."""
+    if not isinstance(row.data, dict):
+        return row, as_findings([jsonl.not_an_object(row.data)], row, ALL_CODES)
+    try:
+        data, turns = _to_ours(row.data, format)
+    except _Bad as bad:
+        return row, as_findings([bad.args], row, ALL_CODES)
+    ours = Row(data, row.file, row.line, row.at, turns)
+    problems = (problem for problem in _problems(ours) if format != "kto" or problem[0] != "bad_answer")
+    found = as_findings(problems, ours, ALL_CODES)
+    if format in ("instruction", "alpaca"):
+        found += as_findings(_placeholders(row.data), row, ALL_CODES)
+    return ours, found
+
+
+def _to_ours(data: dict, format: str) -> tuple[dict, dict | None]:
+    """The data in our form, and where its turns stand in the source."""
+    if format == "messages":
+        return {key: value for key, value in data.items() if key != "rejected" or value not in (None, "")}, None
+    turns, rejected, extras = _READERS[format](data)
+    for name in ("messages", "rejected") if rejected else ("messages",):
+        if name in extras:
+            raise _Bad("name_taken", name, "messages")
+    row = {"messages": [turn for _, _, turn in turns], **extras}
+    places = {"messages": [turn[:2] for turn in turns]}
+    if rejected:
+        row["rejected"] = [turn for _, _, turn in rejected]
+        places["rejected"] = [turn[:2] for turn in rejected]
+    return row, places
+
+
+def _problems(row: Row):
+    """What check_chat finds in a row, in the rejected answer too; nothing twice."""
+    yield from schema.row_problems(row.data)
+    messages = row.data.get("messages")
+    if "rejected" in row.data and isinstance(messages, list) and messages:
+        yield from _rejected_problems(row.data, len(messages) - answer_length(messages))
+
+
+def _placeholders(data):
+    for name in NAMES["input"]:
+        if is_placeholder(data.get(name)):
+            yield "placeholder_input", name, data[name]
+
+
+def is_placeholder(text) -> bool:
+    """True for a text that other tools write into a field that is empty."""
+    return isinstance(text, str) and text.strip().casefold() in PLACEHOLDERS
+
+
+def to_pair(data: dict) -> dict:
+    """A messages row with a list `rejected` as {"prompt", "chosen", "rejected"} of turns; any other row as it is."""
+    if not isinstance(data, dict) or {"prompt", "chosen"} & set(data):
+        return data
+    messages, rejected = data.get("messages"), data.get("rejected")
+    if not (isinstance(messages, list) and isinstance(rejected, list)):
+        return data
+    start = len(messages) - answer_length(messages)
+    prompt = [_without(turn, {"weight"}) if isinstance(turn, dict) else turn for turn in messages[:start]]
+    extras = _without(data, {"messages", "rejected"})
+    return {"prompt": prompt, "chosen": messages[start:], "rejected": rejected, **extras}
+
+
+def _rejected_problems(data, start):
+    """Problems of the other answer after the prompt, messages[:start], under the name of `rejected`."""
+    rejected = data["rejected"]
+    if not isinstance(rejected, list) or not rejected:
+        yield "wrong_type", "rejected", kind_of(rejected), "the turns of a worse answer; or rename the column"
+        return
+    for code, field, *values in schema.row_problems({"messages": data["messages"][:start] + rejected}):
+        match = re.match(r"messages\[(\d+)\]", field)
+        if match and int(match[1]) >= start:
+            yield code, f"rejected[{int(match[1]) - start}]{field[match.end():]}", *values
+
+
+def answer_length(messages: list) -> int:
+    """The number of turns after the prompt: from the first assistant turn that is trained on."""
+    for index, turn in enumerate(messages):
+        if isinstance(turn, dict) and turn.get("role") == "assistant" and turn.get("weight") != 0:
+            return len(messages) - index
+    return 1
+
+
+def _text(data, field, format="", optional=False):
+    """(name, text) of a field under one of its accepted names; an optional one may be empty or missing."""
+    names = [name for name in NAMES[field] if data.get(name) is not None]
+    names = [name for name in names if data[name] != ""] or ([] if optional else names[:1])
+    if len(names) > 1:
+        raise _Bad("two_names", names[1], names[0])
+    if not names:
+        if optional:
+            return NAMES[field][0], ""
+        raise _Bad("missing_field", NAMES[field][0], format, f"it (also accepted: {', '.join(NAMES[field][1:])})")
+    if not isinstance(data[names[0]], str):
+        raise _Bad("wrong_type", names[0], kind_of(data[names[0]]), "one string")
+    return names[0], data[names[0]]
+
+
+def _turn(role, place, text):
+    return place, None, {"role": role, "content": text}
+
+
+def _with_system(data, turns):
+    """The turns after a system turn from a column `system`, where there is one."""
+    name, text = _text(data, "system", optional=True)
+    if not text:
+        return turns
+    if any(isinstance(turn, dict) and turn.get("role") == "system" for _, _, turn in turns):
+        raise _Bad("two_systems", name)
+    return [_turn("system", name, text), *turns]
+
+
+def _without(data, names):
+    return {name: value for name, value in data.items() if name not in names}
+
+
+def _read_instruction(data):
+    """Turns of an instruction or alpaca row."""
+    name, instruction = _text(data, "instruction", "instruction")
+    _, given = _text(data, "input", optional=True)
+    given = "" if is_placeholder(given) else given
+    answer_name, answer = _text(data, "output", "instruction")
+    turns = []
+    history = [] if data.get("history") in (None, "") else data["history"]
+    if not isinstance(history, list):
+        raise _Bad("wrong_type", "history", kind_of(history), "a list of pairs [question, answer]")
+    for index, pair in enumerate(history):
+        place = f"history[{index}]"
+        if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) for text in pair)):
+            raise _Bad("wrong_type", place, kind_of(pair), "a pair of strings: [question, answer]")
+        turns += [_turn("user", f"{place}[0]", pair[0]), _turn("assistant", f"{place}[1]", pair[1])]
+    question = "\n\n".join(text for text in (instruction, given) if text)
+    turns += [_turn("user", name, question), _turn("assistant", answer_name, answer)]
+    return _with_system(data, turns), [], _without(data, OWN_NAMES["instruction"])
+
+
+def _read_sharegpt(data):
+    name = _conversations(data) or "conversations"
+    conversations = data.get(name)
+    if conversations is None:
+        raise _Bad("missing_field", "conversations", "sharegpt", FORMATS["sharegpt"])
+    if not isinstance(conversations, list) or not conversations:
+        raise _Bad("wrong_type", name, kind_of(conversations), "a list of turns")
+    turns = []
+    for index, turn in enumerate(conversations):
+        place, names = f"{name}[{index}]", {}
+        if isinstance(turn, dict):
+            for theirs, ours in (("from", "role"), ("value", "content")):
+                if theirs in turn and ours in turn:
+                    raise _Bad("two_names", f"{place}.{ours}", theirs)
+                if theirs in turn:
+                    names[ours] = theirs
+            ours = {theirs: ours for ours, theirs in names.items()}
+            turn = {ours.get(key, key): value for key, value in turn.items()}
+            role = turn.get("role")
+            if isinstance(role, str):
+                plain = role.strip().lower()
+                turn["role"] = SHAREGPT_ROLES.get(plain, role)
+                if plain in CALL_ROLES:
+                    turn |= {"role": "assistant", "content": None, "tool_calls": _calls(turn, place, names, role)}
+                    names["tool_calls"] = names.get("content", "content")
+        turns.append((place, names, turn))
+    extras = _without(data, OWN_NAMES["sharegpt"] | {name})
+    tools = jsonl.json_container(extras["tools"]) if isinstance(extras.get("tools"), str) else None
+    if isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools):  # JSON text, as LLaMA-Factory has it
+        extras["tools"] = [tool if "function" in tool else {"type": "function", "function": tool} for tool in tools]
+    return _with_system(data, turns), [], extras
+
+
+def _calls(turn, place, names, role):
+    """The tool calls that a function_call turn holds as JSON text."""
+    text = turn.get("content")
+    value = jsonl.json_container(text) if isinstance(text, str) else None
+    calls = value if isinstance(value, list) else [value]
+    if not calls or not all(isinstance(call, dict) and {"name", "arguments"} == set(call) for call in calls):
+        raise _Bad("bad_call", f"{place}.{names.get('content', 'content')}", role)
+    functions = [{"name": call["name"], "arguments": _as_text(call["arguments"])} for call in calls]
+    return [{"type": "function", "function": function} for function in functions]
+
+
+def _as_text(value):
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _side(value, place, role):
+    """The turns of a prompt or an answer, given as text or as a list of turns."""
+    if isinstance(value, str):
+        return [_turn(role, place, value)]
+    if isinstance(value, list) and value:
+        return [(f"{place}[{index}]", {}, turn) for index, turn in enumerate(value)]
+    raise _Bad("wrong_type", place, kind_of(value), "text or a list of turns")
+
+
+def _untrained(turns):
+    """The turns of a prompt, the assistant's with weight 0."""
+    result = []
+    for place, names, turn in turns:
+        if isinstance(turn, dict) and turn.get("role") == "assistant":
+            if turn.get("weight") not in (None, 0):
+                raise _Bad("prompt_weight", f"{place}.weight")
+            turn = turn | {"weight": 0}
+        result.append((place, names, turn))
+    return result
+
+
+def _sides(data, format, *names):
+    """The values of the fields of a prompt and its answers, all text or all lists."""
+    for name in names:
+        if data.get(name) is None:
+            raise _Bad("missing_field", name, format, FORMATS[format])
+    for name in names[1:]:
+        if isinstance(data[name], str) != isinstance(data[names[0]], str):
+            raise _Bad("two_forms", name, kind_of(data[name]), names[0], kind_of(data[names[0]]))
+    return [data[name] for name in names]
+
+
+def _read_prompt_completion(data):
+    prompt, completion = _sides(data, "prompt_completion", "prompt", "completion")
+    turns = _untrained(_side(prompt, "prompt", "user")) + _side(completion, "completion", "assistant")
+    return _with_system(data, turns), [], _without(data, OWN_NAMES["prompt_completion"])
+
+
+def _read_preference(data):
+    if "preferred_output" in data or "non_preferred_output" in data:
+        return _read_openai_preference(data)
+    chosen, rejected = _sides(data, "preference", "chosen", "rejected")
+    names = PROMPT_NAMES if isinstance(chosen, str) else ("prompt",)  # beside turns a question is but a column
+    name = next((name for name in names if data.get(name) is not None), "prompt")
+    prompt = data.get(name)
+    extras = _without(data, {"prompt", name, "chosen", "rejected"} | _SYSTEM)
+    if extras.get("messages") == chosen:  # a copy of it, as in UltraFeedback
+        del extras["messages"]
+    if isinstance(chosen, list) and not isinstance(prompt, list):
+        prompt, chosen, rejected = _shared_prompt(prompt, chosen, rejected)
+    else:
+        _sides(data, "preference", name, "chosen")
+        prompt, chosen = _side(prompt, name, "user"), _side(chosen, "chosen", "assistant")
+        rejected = _side(rejected, "rejected", "assistant")
+    return _with_system(data, _untrained(prompt) + chosen), rejected, extras
+
+
+def _shared_prompt(prompt, chosen, rejected):
+    """Split two whole conversations into the turns they share and the answers."""
+    chosen, rejected = _side(chosen, "chosen", "assistant"), _side(rejected, "rejected", "assistant")
+    shorter = min(len(chosen), len(rejected)) - 1
+    same = next((index for index in range(shorter) if chosen[index][2] != rejected[index][2]), shorter)
+    if not same:
+        raise _Bad("missing_field", "prompt", "preference", "it, or chosen and rejected that begin with the same turns")
+    if prompt is not None and not any(isinstance(turn, dict) and turn.get("content") == prompt
+                                      for _, _, turn in chosen[:same]):
+        raise _Bad("prompt_differs", "prompt")
+    return chosen[:same], chosen[same:], rejected[same:]
+
+
+def _read_openai_preference(data):
+    given = data.get("input")
+    if not isinstance(given, dict) or not isinstance(given.get("messages"), list):
+        raise _Bad("wrong_type", "input", kind_of(given), "an object with the list messages")
+    chosen, rejected = _sides(data, "preference", "preferred_output", "non_preferred_output")
+    extras = _without(data, _OPENAI_PAIR | _SYSTEM)
+    for name, value in _without(given, {"messages"}).items():  # tools, parallel_tool_calls
+        if name in extras or name in _SYSTEM:
+            raise _Bad("two_names", f"input.{name}", name)
+        extras[name] = value
+    turns = _untrained(_side(given["messages"], "input.messages", "user"))
+    turns += _side(chosen, "preferred_output", "assistant")
+    return _with_system(data, turns), _side(rejected, "non_preferred_output", "assistant"), extras
+
+
+def _conversations(data) -> str | None:
+    """The name under which a row has the turns of ShareGPT."""
+    names = (name for name in ("conversations", "conversation") if data.get(name) is not None)
+    return next(names, None)
+
+
+def _rating(data) -> bool | None:
+    """Whether the answer of a KTO row is a good one (tables hold it as text); None where the row is not rated."""
+    for name in schema.JUDGED:
+        value = data.get(name)
+        if isinstance(value, str) and value.strip().casefold() in ("true", "false"):
+            value = value.strip().casefold() == "true"
+        if isinstance(value, bool):
+            return value
+    return None
+
+
+def _read_kto(data):
+    rating = _rating(data)
+    if rating is None:
+        name = next((name for name in schema.JUDGED if name in data), "label")
+        raise _Bad(*(("not_rated", name, kind_of(data[name])) if name in data else ("no_label", name)))
+    rest = _without(data, set(schema.JUDGED))
+    if isinstance(rest.get("messages"), list):
+        turns = [(f"messages[{index}]", {}, turn) for index, turn in enumerate(rest["messages"])]
+        return turns, [], _without(rest, {"messages"}) | {"label": rating}
+    turns, _, extras = (_read_sharegpt if _conversations(rest) else _read_prompt_completion)(rest)
+    return turns, [], extras | {"label": rating}
+
+
+_READERS = {
+    "kto": _read_kto,
+    "instruction": _read_instruction,
+    "alpaca": _read_instruction,
+    "prompt_completion": _read_prompt_completion,
+    "preference": _read_preference,
+    "sharegpt": _read_sharegpt,
+}
+
+
+# --- messages into another format
+
+
+def losses(data: dict, to: str) -> Iterator[tuple]:
+    """Everything in a legal messages row that the format `to` cannot hold, as (code, field, *values)."""
+    messages = data["messages"]
+    for name in data:
+        if name in OWN_NAMES[to] - {"messages"} and (to, name) not in (("preference", "rejected"), ("kto", "label")):
+            yield "name_taken", name, to
+    if to == "kto" and not isinstance(data.get("label"), bool):
+        yield "no_label", "label"
+    elif to != "kto" and data.get("label") is False:
+        yield "bad_answer_lost", "label", to
+    if to not in ("messages", "preference") and isinstance(data.get("rejected"), list):
+        yield "rejected_lost", "rejected", to
+    if to in ("instruction", "alpaca", "sharegpt"):
+        for index, turn in enumerate(messages):
+            yield from _turn_losses(turn, f"messages[{index}]", to)
+    if to in ("instruction", "alpaca"):
+        yield from _text_losses(data, messages, to)
+    if to in ("prompt_completion", "preference", "kto"):
+        yield from _prompt_losses(messages, to)
+    if to == "preference":
+        if data.get("rejected") is None:
+            yield "no_rejected", "rejected"
+        else:
+            yield from filter(is_error, _rejected_problems(data, len(messages) - 1))
+
+
+def _turn_losses(turn, at, to):
+    for key, value in turn.items():
+        if value is None or key in ("role", "content"):
+            continue
+        if key == "weight":
+            if value == 0:
+                yield "weight_zero_lost", f"{at}.weight", to
+            elif to != "sharegpt":  # there it stays in the turn and harms nobody
+                yield "weight_one_lost", f"{at}.weight", to
+        else:
+            yield "tool_calls_lost" if key == "tool_calls" else "key_lost", f"{at}.{key}", to
+    if turn["role"] == "tool" and to != "sharegpt":
+        yield "tool_turn_lost", f"{at}.role", to
+
+
+def _text_losses(data, messages, to):
+    if data.get("tools"):
+        yield "tools_lost", "tools", to
+    start = messages[0]["role"] == "system"
+    if start and to == "instruction":
+        yield "system_lost", "messages[0].role", to
+    for index, turn in enumerate(messages[start:]):
+        if turn["role"] != ("user", "assistant")[index % 2]:
+            yield "order_lost", f"messages[{index + start}].role", to
+            return
+    if to == "instruction" and len(messages) - start > 2:
+        yield "turns_lost", f"messages[{start + 2}]", to
+
+
+def _prompt_losses(messages, to):
+    if len(messages) == 1:
+        yield "no_prompt", "messages", to
+    for index, turn in enumerate(messages[:-1]):
+        if turn["role"] == "assistant" and turn.get("weight") != 0:
+            yield "trained_prompt", f"messages[{index}].weight", to
+    if messages[-1].get("weight") == 0:
+        yield "answer_weight", f"messages[{len(messages) - 1}].weight", to
+
+
+def is_error(problem: tuple) -> bool:
+    """True for a problem that makes its row unusable."""
+    return ALL_CODES[problem[0]][0] == "error"
+
+
+def write_row(data: dict, to: str) -> dict:
+    """The row in the format `to`, which is known to hold it."""
+    messages, extras = data["messages"], _without(data, {"messages"})
+    if to == "messages":
+        return data
+    if to in ("prompt_completion", "kto"):
+        return {"prompt": messages[:-1], "completion": messages[-1:], **extras}
+    if to == "preference":
+        rejected = extras.pop("rejected")
+        return {"prompt": messages[:-1], "chosen": messages[-1:], "rejected": rejected, **extras}
+    if to == "sharegpt":
+        return {"conversations": [_sharegpt_turn(turn) for turn in messages], **extras}
+    texts = [turn["content"] for turn in messages]
+    system = [texts.pop(0)] if messages[0]["role"] == "system" else []
+    *earlier, question, answer = texts
+    if to == "instruction":
+        return {"instruction": question, "response": answer, **extras}
+    row = {"instruction": question, "input": "", "output": answer}
+    if system:
+        row["system"] = system[0]
+    if earlier:
+        row["history"] = [list(pair) for pair in zip(earlier[::2], earlier[1::2], strict=True)]
+    return row | extras
+
+
+def _sharegpt_turn(turn):
+    others = {key: value for key, value in turn.items() if key not in ("role", "content") and value is not None}
+    return {"from": WRITTEN_ROLES[turn["role"]], "value": turn["content"], **others}
+
+
