@@ -645,6 +645,23 @@ def test_a_greeting_that_many_evaluation_rows_share_is_no_leak():
     assert find_leaks(place(*map(chat, train)), place(*map(chat, evaluation), file="test.jsonl")) == []
 
 
+def test_an_instruction_that_all_rows_share_is_no_leak_and_what_is_left_is_compared():
+    words, instruction = vocabulary(9), " ".join(vocabulary(10)[:60])
+    texts = [f"{instruction} {' '.join(words[i * 30 : i * 30 + 30])}" for i in range(40)]
+    evaluation = place(*map(chat, texts[:20]), file="test.jsonl")
+    assert find_leaks(place(*map(chat, texts[20:])), evaluation) == []
+    ours = " ".join(words[3 * 30 : 3 * 30 + 30])  # the input of row 4 without the instruction
+    (finding,) = find_leaks(place(chat(f"{' '.join(words[3000:3060])} {ours}")), evaluation)
+    assert (finding.code, "test.jsonl:4, " in finding.message) == ("leak_contained", True)
+
+
+def test_evaluation_rows_that_were_not_compared_are_said(monkeypatch):
+    monkeypatch.setattr(similar, "MAX_ALIKE", 20)
+    evaluation = place(*map(chat, alike(100, changed=2)), file="test.jsonl")
+    (crowded,) = (f for f in find_leaks(place(chat("A lamp?")), evaluation) if f.code == "crowded")
+    assert crowded.file == "test.jsonl"
+
+
 def test_the_bundled_parts_do_not_leak_and_a_copied_row_does():
     parts = {part: check_chat(ROOT / f"data/support_triage/{part}.jsonl").placed for part in ("train", "test", "hard")}
     for part in ("test", "hard"):

@@ -20,7 +20,7 @@ from ftlab.errors import DataError, shown
 
 MAX_PARTNERS = 3  # of the words in one open place, neighbours in the alphabet that one is compared with
 MAX_TYPO_WORDS = 30  # longer inputs with a typo are found by their similarity
-MAX_POSTINGS = 5  # evaluation rows remembered for one word sequence
+MAX_POSTINGS = 5  # evaluation rows that one word sequence may stand in
 MIN_CONTAINED_WORDS = 8  # shorter inputs stand in other texts by chance
 SHORT_NGRAMS = (8, 5)  # for inputs of less than 3 * ngram words
 CACHED = 1 << 17  # chats of which words and values are kept while duplicates are looked for
@@ -43,7 +43,7 @@ CODES = {
     ),
     "crowded": (
         "info",
-        "{} rows share so much with hundreds that later ones were not compared with them; leave out what all share",
+        "{} rows share so much with hundreds that others were not compared with them; leave out what all share",
     ),
     "leak_exact": ("error", "has the input of {} of the evaluation set; drop the row, or the score measures memory"),
     "leak_near": (
@@ -325,28 +325,33 @@ def find_leaks(rows: Sequence[Row], against: Sequence[Row], threshold: float = 0
         if (other := inputs.get(normalise(chat.text))) is not None:
             found[index] = ("leak_exact", other)
     texts, other_texts = [chat.text for chat in chats], [other.text for other in others]
-    for index, (other, similarity) in find_similar(texts, other_texts, threshold).nearest.items():
+    nearest, crowd = find_similar(texts, other_texts, threshold)
+    for index, (other, similarity) in nearest.items():
         found.setdefault(index, ("leak_near", other, similarity))
     whole = (f"{chat.text} {normalise(chat.answer)}" for chat in chats)
     for index, (other, share, size) in _contained(whole, other_texts, ngram).items():
         found.setdefault(index, ("leak_contained", other, share, size))
-    return [
+    leaks = [
         _finding(rows[index], chats[index], code, against[other], *values)
         for index, (code, other, *values) in sorted(found.items())
     ]
+    return leaks + [_finding(against[other], others[other], "crowded", None, len(crowd)) for other in crowd[:1]]
 
 
 def _contained(texts, others: Sequence[str], ngram: int) -> dict[int, tuple[int, float, int]]:
-    """Map a text to (a text of `others`, the share of its word sequences found here, their length)."""
-    postings, total = defaultdict(lambda: defaultdict(list)), {}
+    """Map a text to (a text of `others`, the share of its word sequences found here, their length).
+
+    A sequence in more than MAX_POSTINGS of the others, such as an instruction that all begin with, is left out.
+    """
+    postings, total = defaultdict(lambda: defaultdict(list)), Counter()
     for other, text in enumerate(others):
         words = split_words(text)
         if size := _ngram_size(len(words), ngram):
-            grams = set(_ngrams(words, size))
-            total[other] = len(grams)
-            for gram in grams:
-                if len(postings[size][gram]) < MAX_POSTINGS:
-                    postings[size][gram].append(other)
+            for gram in dict.fromkeys(_ngrams(words, size)):
+                postings[size][gram].append(other)
+    for size, grams in postings.items():
+        postings[size] = {gram: owners for gram, owners in grams.items() if len(owners) <= MAX_POSTINGS}
+        total.update(other for owners in postings[size].values() for other in owners)
     shortest = min(postings, default=0)
     beginnings = {gram[:shortest] for grams in postings.values() for gram in grams}
     best = {}

@@ -108,10 +108,9 @@ def find_input_problems(rows: Sequence[Row]) -> list[Finding]:
     """Placeholders where a user's text should stand: the first user turn, or its last paragraph."""
     found = []
     for row in rows:
-        place = next((n for n, turn in enumerate(row.data["messages"]) if turn["role"] == "user"), None)
-        text = None if place is None else row.data["messages"][place].get("content")
-        if isinstance(text, str) and (hit := _placeholder(text) or _placeholder(text.rpartition("\n\n")[2])):
-            found.append(schema.finding(CODES, "placeholder_input", row, schema.content_field(place), excerpt(hit[0])))
+        _, field, text = next((each for each in texts(row) if each[0]["role"] == "user"), (None, "", ""))
+        if hit := _placeholder(text) or _placeholder(text.rpartition("\n\n")[2]):
+            found.append(schema.finding(CODES, "placeholder_input", row, field, excerpt(hit[0])))
     return found
 
 
@@ -293,10 +292,9 @@ def _json_error(text):
 
 
 def _key_problems(answers):
-    counts = Counter(answer.keys for answer in answers if answer.keys is not None)
-    main, often = counts.most_common(1)[0] if counts else ((), 0)
+    main, often = max(Counter(answer.keys for answer in answers).items(), key=lambda item: item[1])
     found = []
-    for answer in answers if often >= NEARLY_ALL * len(answers) else ():
+    for answer in answers if main and often >= NEARLY_ALL * len(answers) else ():
         if answer.keys not in (None, main):
             missing, more = [k for k in main if k not in answer.keys], [k for k in answer.keys if k not in main]
             parts = [f"lacks {_names(missing)}"] if missing else []
