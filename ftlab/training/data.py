@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
-from ftlab.data.schema import Finding, content_field, raise_findings, read_chat
+from ftlab.data.findings import Finding, content_field, raise_findings
+from ftlab.data.schema import check_chat
 from ftlab.data.splits import assert_no_leak
 from ftlab.errors import DataError
 from ftlab.evaluation.generation import positions, prompt_ids
@@ -16,16 +16,11 @@ from ftlab.training.train import row_problems
 
 @dataclass(frozen=True)
 class Part:
-    """The rows of one file, and where each stands."""
+    """The rows of one file, and the line of each."""
 
     path: Path | None
     rows: list[dict]
-
-    @cached_property
-    def lines(self) -> list[int]:
-        """The line of each row, counted from 1; every line that is not blank is a row."""
-        with self.path.open("rb") as file:
-            return [number for number, line in enumerate(file, 1) if line.strip()]
+    lines: list[int]
 
     def findings(self, problems: Iterable[tuple[int, str, str]]) -> list[Finding]:
         """Findings from (index of the row, field, message)."""
@@ -48,7 +43,7 @@ class Data:
 def read_data(recipe: Recipe) -> Data:
     """Every row that the run needs; one DataError with file and line where some cannot serve, or sets share rows."""
     files = recipe.data
-    train = Part(files.train, read_chat(files.train)[: files.train_rows])
+    train = read_part(files.train, files.train_rows)
     replay, validation, probe = map(read_part, (files.replay, files.validation, recipe.evaluation.probe))
     tests = {"test": read_part(files.test)} | {name: read_part(path) for name, path in files.slices.items()}
     problems = []
@@ -58,17 +53,21 @@ def read_data(recipe: Recipe) -> Data:
         problems += part.findings(answer_problems(part.rows, judged=False))
     raise_findings(problems)
     for part in (validation, *tests.values(), probe):
-        refuse_leak(Part(train.path, train.rows + replay.rows), part)
+        refuse_leak(train.path, train.rows + replay.rows, part)
     for part in tests.values():
-        refuse_leak(validation, part)
+        refuse_leak(validation.path, validation.rows, part)
     references = {name: [parse_record(answer) for answer in answers_of(part.rows)] for name, part in tests.items()}
     schema = read_schema(files.schema) if files.schema else None
     return Data(train, replay, validation, tests, probe, references, schema)
 
 
-def read_part(path: Path | None) -> Part:
-    """The rows of a chat file; none without a file."""
-    return Part(path, read_chat(path) if path else [])
+def read_part(path: Path | None, rows: int | None = None) -> Part:
+    """The first `rows` of a chat file (None: all); none without a file. DataError where any row is unusable."""
+    if path is None:
+        return Part(None, [], [])
+    check = check_chat(path)
+    raise_findings(check.errors)
+    return Part(path, check.rows[:rows], check.lines)
 
 
 def answer_problems(rows: Sequence[dict], judged: bool) -> Iterator[tuple[int, str, str]]:
@@ -77,9 +76,7 @@ def answer_problems(rows: Sequence[dict], judged: bool) -> Iterator[tuple[int, s
         turns = row["messages"]
         roles = [turn["role"] for turn in turns if turn["role"] != "system"]
         answer, field = turns[-1].get("content"), content_field(len(turns) - 1)
-        if bad := next((key for key in ("label", "kto_tag") if row.get(key) is False), None):
-            yield index, bad, "marks a bad answer (KTO), which would be trained on as a good one; drop the row"
-        elif "user" not in roles:
+        if "user" not in roles:
             yield index, "messages", "needs one turn of the user; correct it, or leave it out"
         elif not isinstance(answer, str):
             yield index, field, "the last turn has no text to compare with; correct it"
@@ -90,12 +87,12 @@ def answer_problems(rows: Sequence[dict], judged: bool) -> Iterator[tuple[int, s
             yield index, field, "the answer is no JSON object with fields; correct it"
 
 
-def refuse_leak(a: Part, b: Part) -> None:
-    """Raise DataError with both files where they share an input."""
+def refuse_leak(path: Path, rows: list[dict], part: Part) -> None:
+    """Raise DataError with both files where a part shares an input with the rows."""
     try:
-        assert_no_leak(a.rows, b.rows)
+        assert_no_leak(rows, part.rows)
     except DataError as error:
-        raise DataError(f"{a.path} and {b.path}: {error}") from error
+        raise DataError(f"{path} and {part.path}: {error}") from error
 
 
 def check_lengths_and_masks(recipe: Recipe, data: Data, model, tokenizer, say) -> None:
