@@ -89,7 +89,7 @@ def cmd_check(options: Namespace) -> int:
         print_result(text, report.to_dict(), options.json)
     else:
         repaired = fix(options.file, options.fix, options.format, not options.keep_private, options.force)
-        text = "\n".join([f"{text}\n", *list_changes(repaired)])
+        text = "\n".join([f"{text}\n", *list_changes(repaired), *list_left(report, repaired)])
         print_result(text, report.to_dict() | {"fix": repaired.to_dict()}, options.json)
     return NEGATIVE if report.findings else DONE
 
@@ -98,6 +98,17 @@ def list_changes(repaired) -> list[str]:
     """The lines of a repair: what was written, each change and each row left out."""
     head = repr(repaired).splitlines()[0]
     return [head, *map(str, repaired.changes), *(f"left out: {row}" for row in repaired.dropped)]
+
+
+def list_left(report, repaired) -> list[str]:
+    """What no repair decides, a line a kind: how many, and what to do."""
+    done = {(change.code, change.line) for change in repaired.changes}
+    done |= {(code, row.line) for row in repaired.dropped for code in report.counts}
+    lines = []
+    for _, code, findings in report.classes:
+        if left := [found for found in findings if found.file == report.path and (code, found.line) not in done]:
+            lines.append(f"  {code}: {len(left):,}, first {left[0]}")
+    return ["left as they are, for you to decide (no column that names a group is masked):", *lines] if lines else []
 
 
 def cmd_split(options: Namespace) -> int:

@@ -388,16 +388,18 @@ def test_private_data_keeps_its_groups(tmp_path):
     assert not any(mail in json.dumps(row["messages"]) for row in out for mail in mails)
 
 
-def test_a_system_text_beside_the_turns_becomes_the_first_turn(tmp_path):
+@pytest.mark.parametrize("name", ["system", "system_prompt"])
+@pytest.mark.parametrize("system", ["Be brief.", [{"text": "Be brief."}], {"text": "Be brief."}])
+def test_a_system_text_beside_the_turns_becomes_the_first_turn(tmp_path, name, system):
     said = [{"role": "user", "content": [{"text": "What?"}]}, {"role": "assistant", "content": [{"text": "That."}]}]
-    rows = [{"schemaVersion": "bedrock-conversation-2024", "system": [{"text": "Be brief."}], "messages": said}]
+    rows = [{"schemaVersion": "bedrock-conversation-2024", name: system, "messages": said}]
     path = put(tmp_path / "nova.jsonl", lines_of(rows))
     assert "unseen_system" in check(path).counts
     report = fix(path, tmp_path / "out.jsonl")
     assert "unseen_system" in {change.code for change in report.changes}
     (row,) = rows_of(tmp_path / "out.jsonl")
     assert row["messages"] == turns("What?", "That.", "Be brief.")
-    assert "system" not in row
+    assert name not in row
 
 
 def test_tools_as_text_become_a_list(tmp_path):

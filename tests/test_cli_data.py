@@ -231,6 +231,16 @@ def test_a_repair_lists_every_change(tickets, tmp_path, capsys):
     assert "every finding by itself: --json" in text
 
 
+def test_a_repair_says_what_it_leaves_to_a_person(tmp_path, capsys):
+    chats = [[{"role": "user", "content": "Is the gate open?"}, {"role": "assistant", "content": text}]
+             for text in ("yes ", "no")]  # fmt: skip
+    path = tmp_path / "chats.jsonl"
+    path.write_text("".join(json.dumps({"messages": turns, "customer": "ana@quay.net"}) + "\n" for turns in chats))
+    cli.main(["check", str(path), "--fix", str(tmp_path / "clean.jsonl")])
+    left = capsys.readouterr().out.partition("left as they are")[2].splitlines()[1:]
+    assert [line.split()[:2] for line in left] == [["email:", "2,"], ["contradiction:", "1,"]]
+
+
 def test_help_names_every_format_and_target(capsys):
     from ftlab.data import formats
     from ftlab.data.targets import TARGETS

@@ -210,6 +210,7 @@ def test_an_equal_pair_still_has_two_answers():
 
 # a row that cannot be read: code, format, row, field
 UNREADABLE = [
+    ("many_rejected", "preference", {"prompt": "q", "chosen": "a", "rejected": ["b", "c"]}, "rejected"),
     ("not_rated", "kto", {"prompt": "q", "completion": "a", "label": "good"}, "label"),
     ("no_label", "kto", {"prompt": "q", "completion": "a"}, "label"),
     ("missing_field", "instruction", {"instruction": "q"}, "output"),
@@ -329,7 +330,8 @@ def test_what_a_format_cannot_hold_is_an_error(tmp_path, code, format, data, fie
 
 
 def test_every_code_has_a_test():
-    shown = {code for code, *_ in UNREADABLE + LOST} | {"bad_answer_lost", "placeholder_input"}  # these two below
+    shown = {code for code, *_ in UNREADABLE + LOST}
+    shown |= {"bad_answer_lost", "placeholder_input", "rating_as_number"}  # these have tests of their own
     assert set(forms.CODES) <= shown
     tables = (forms.CODES, sources.CODES, schema.CODES)
     assert len(set().union(*tables)) == sum(map(len, tables))
@@ -600,3 +602,22 @@ def test_reports_are_readable(tmp_path):
         assert "broken_json" in shown._repr_html_()
         assert "<script>" not in shown._repr_html_()
     assert set(result.to_dict()) == {"format", "rows_in", "rows_kept", "findings", "counts"}
+
+
+@pytest.mark.parametrize("rating", [{"kto_tag": False}, {"label": False}, {"kto_tag": "False"}])
+@pytest.mark.parametrize("pair", [("instruction", "output"), ("question", "answer"), ("prompt", "completion")])
+def test_rated_rows_may_have_any_form(tmp_path, pair, rating):
+    row = dict(zip(pair, ("Open on Sunday?", "Go away."), strict=True)) | rating
+    rows = read(put(tmp_path, "rows.jsonl", lines(row)))
+    assert rows.format == "kto"
+    assert rows.rows[0].data == {"messages": [USER | {"content": "Open on Sunday?"}, ANSWER | {"content": "Go away."}],
+                                 "label": False}  # fmt: skip
+
+
+def test_a_rating_as_a_number_is_doubted(tmp_path):
+    rows = read(put(tmp_path, "rows.csv", "prompt,completion,label\nOpen?,Yes.,1\nOpen on Sunday?,Go away.,0\n"))
+    assert [(found.code, found.line, found.field) for found in rows.findings] == [("rating_as_number", 3, "label")]
+
+
+def test_a_text_that_names_a_class_rates_no_chat(tmp_path):
+    assert read(put(tmp_path, "rows.jsonl", lines(CHAT | {"label": "false"}))).format == "messages"

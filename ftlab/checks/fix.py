@@ -166,11 +166,11 @@ def _repair_row(record) -> None:
     if isinstance(data.get("tools"), str) and isinstance(tools := jsonl.json_container(data["tools"]), list):
         record.note("tools", "bad_tools", "JSON text", f"a list of {len(tools)}")
         data["tools"] = tools
-    text = schema.system_text(data)
+    name, text = schema.system_beside(data)
     if text and isinstance(messages, list) and not any(_is_system(turn) for turn in messages):
-        record.note("system", "unseen_system", privacy.mask_private(text), "the first turn")
+        record.note(name, "unseen_system", privacy.mask_private(text), "the first turn")
         messages.insert(0, {"role": "system", "content": text})
-        del data["system"]
+        del data[name]
 
 
 def _is_system(turn) -> bool:

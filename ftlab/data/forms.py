@@ -7,7 +7,7 @@ What the formats mean here:
 - instruction and alpaca: the instruction and its input become one user turn, a blank line between them.
 - prompt_completion and preference: nothing in the prompt is trained on, so its assistant turns get weight 0.
 - preference: `messages` is the prompt and the chosen answer; the turns of the other answer stand in `rejected`.
-- kto: prompt_completion, messages or sharegpt with a boolean `label` (or `kto_tag`) that rates the last answer.
+- kto: a row of any format but preference with a boolean `label` (or `kto_tag`) that rates the last answer.
 - sharegpt: a function_call turn becomes the assistant's tool calls, with the arguments as JSON text.
 - `system` (or `system_prompt`) beside any format but messages is the system turn.
 """
@@ -36,7 +36,7 @@ FORMATS = {
     "instruction": "instruction (or question, query, prompt) and response (or answer)",
     "prompt_completion": "prompt and completion",
     "preference": "prompt (or question), chosen and rejected, or input, preferred_output and non_preferred_output",
-    "kto": "prompt, completion and label (true or false), or messages or conversations with label (or kto_tag)",
+    "kto": "label (or kto_tag), true or false, beside prompt and completion, messages, conversations or an instruction",
     "sharegpt": "conversations (or conversation)",
     "alpaca": "instruction and output, or an instruction format with input (or context) or history",
 }
@@ -71,6 +71,8 @@ CODES = {
     "prompt_differs": ("error", "is not among the turns that chosen and rejected share; drop one of the two"),
     "prompt_weight": ("error", "a turn of the prompt is never trained on; drop the weight or write 0"),
     "placeholder_input": ("warning", "is {!r}, which stands for nothing; read as no input: leave the field empty"),
+    "rating_as_number": ("warning", "is 0, and the row is read as a good answer; for a bad one write false (KTO)"),
+    "many_rejected": ("error", "holds several answers; write a row for each, with the same prompt and chosen"),
     "not_rated": ("error", "is {}; it must be true (a good answer) or false (a bad one)"),
     # one row, being written
     "name_taken": ("error", "is an extra column with a name that {} rows use themselves; rename it"),
@@ -120,11 +122,10 @@ def fits(data: dict) -> frozenset[str]:
             found.discard("messages")
     if _conversations(data):
         found.add("sharegpt")
-    if found and not found & {"preference"} and _rating(data) is not None:
-        return frozenset(["kto"])
     if names & set(NAMES["instruction"]) and names & set(NAMES["output"]):
         found.add("alpaca" if {"output", "history", *NAMES["input"]} & set(data) else "instruction")
-    return frozenset(found)
+    rated = found and "preference" not in found and _rating(data) is not None
+    return frozenset(["kto"] if rated else found)
 
 
 def read_row(row: Row, format: str) -> tuple[Row, list[Finding]]:
@@ -138,8 +139,7 @@ def read_row(row: Row, format: str) -> tuple[Row, list[Finding]]:
     ours = Row(data, row.file, row.line, row.at, turns)
     problems = (problem for problem in _problems(ours) if format != "kto" or problem[0] != "bad_answer")
     found = as_findings(problems, ours, ALL_CODES)
-    if format in ("instruction", "alpaca"):
-        found += as_findings(_placeholders(row.data), row, ALL_CODES)
+    found += as_findings(_doubts(row.data, format), row, ALL_CODES)
     return ours, found
 
 
@@ -167,10 +167,14 @@ def _problems(row: Row):
         yield from _rejected_problems(row.data, len(messages) - answer_length(messages))
 
 
-def _placeholders(data):
-    for name in NAMES["input"]:
+def _doubts(data, format):
+    """What was read otherwise than it may have been meant."""
+    for name in NAMES["input"] if format in ("instruction", "alpaca") else ():
         if is_placeholder(data.get(name)):
             yield "placeholder_input", name, data[name]
+    for name in schema.JUDGED if format == "prompt_completion" else ():
+        if data.get(name) in (0, "0"):
+            yield "rating_as_number", name
 
 
 def is_placeholder(text) -> bool:
@@ -353,6 +357,8 @@ def _read_prompt_completion(data):
 def _read_preference(data):
     if "preferred_output" in data or "non_preferred_output" in data:
         return _read_openai_preference(data)
+    if isinstance(data.get("rejected"), list) and any(isinstance(answer, str | list) for answer in data["rejected"]):
+        raise _Bad("many_rejected", "rejected")
     chosen, rejected = _sides(data, "preference", "chosen", "rejected")
     names = PROMPT_NAMES if isinstance(chosen, str) else ("prompt",)  # beside turns a question is but a column
     name = next((name for name in names if data.get(name) is not None), "prompt")
@@ -407,7 +413,8 @@ def _rating(data) -> bool | None:
     """Whether the answer of a KTO row is a good one (tables hold it as text); None where the row is not rated."""
     for name in schema.JUDGED:
         value = data.get(name)
-        if isinstance(value, str) and value.strip().casefold() in ("true", "false"):
+        is_text = isinstance(value, str) and (name == "kto_tag" or "messages" not in data)
+        if is_text and value.strip().casefold() in ("true", "false"):
             value = value.strip().casefold() == "true"
         if isinstance(value, bool):
             return value
@@ -423,7 +430,12 @@ def _read_kto(data):
     if isinstance(rest.get("messages"), list):
         turns = [(f"messages[{index}]", {}, turn) for index, turn in enumerate(rest["messages"])]
         return turns, [], _without(rest, {"messages"}) | {"label": rating}
-    turns, _, extras = (_read_sharegpt if _conversations(rest) else _read_prompt_completion)(rest)
+    if _conversations(rest):
+        turns, _, extras = _read_sharegpt(rest)
+    elif rest.get("completion") is not None:
+        turns, _, extras = _read_prompt_completion(rest)
+    else:
+        turns, _, extras = _read_instruction(rest)
     return turns, [], extras | {"label": rating}
 
 

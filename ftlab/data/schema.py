@@ -39,6 +39,7 @@ ROLE_HINTS = {
     "developer": "system", "function": "tool",
 }  # fmt: skip
 TEXT_PARTS = ("text", "input_text", "output_text")  # types of the parts of a content that is a list
+SYSTEM = ("system", "system_prompt")  # names of a system prompt beside the turns
 JUDGED = ("label", "kto_tag")  # true or false: is the answer a good one? (TRL's and LLaMA-Factory's name)
 
 # calls and results that do not belong together: some models write calls as text, so only services refuse them
@@ -171,8 +172,8 @@ def _chat_problems(row):
                 yield "wrong_type", f"messages[{index}]", kind_of(turn), "an object with role and content"
         turns = [turn if isinstance(turn, dict) else {} for turn in messages]
         yield from _conversation_problems(turns)
-        if system_text(row) and turns[0].get("role") != "system":
-            yield "unseen_system", "system"
+        if (name := system_beside(row)[0]) and turns[0].get("role") != "system":
+            yield "unseen_system", name
     for name in JUDGED:
         if row.get(name) is False:
             yield "bad_answer", name, "drop the row, or export the file to trl_kto"
@@ -262,10 +263,14 @@ def joined_parts(content) -> str | None:
     return "\n".join(part if isinstance(part, str) else part["text"] for part in content)
 
 
-def system_text(row: dict) -> str:
-    """The system prompt that stands beside the turns, as text or as a list of text parts; empty without one."""
-    system = row.get("system")
-    return (system if isinstance(system, str) else joined_parts(system) or "").strip()
+def system_beside(row: dict) -> tuple[str, str]:
+    """Name and text of the system prompt that stands beside the turns, as text or in text parts; else empty."""
+    for name in SYSTEM:
+        value = row.get(name)
+        text = value if isinstance(value, str) else joined_parts([value] if isinstance(value, dict) else value)
+        if text and text.strip():
+            return name, text.strip()
+    return "", ""
 
 
 def _conversation_problems(turns):
