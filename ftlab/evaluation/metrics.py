@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ftlab.data.schema import Finding, kind_of, raise_findings, scan_jsonl
+from ftlab.data.findings import Finding, kind_of, raise_findings
+from ftlab.data.jsonl import scan_jsonl
 from ftlab.errors import DataError
 from ftlab.evaluation.statistics import Comparison, Interval, compare, interval_of
 
