@@ -18,8 +18,8 @@ from ftlab.costs.architecture import (
 )
 from ftlab.costs.arguments import check_choice, check_whole
 from ftlab.costs.cards import CONTEXT_GIB, Gpu, find_gpu
-from ftlab.costs.tables import html_table
 from ftlab.errors import RecipeError
+from ftlab.tables import html_table
 
 __all__ = ["CHECKPOINTING", "METHODS", "Memory", "estimate_memory", "find_architecture", "find_gpu", "known_models"]
 

@@ -15,10 +15,10 @@ from pydantic import Field, create_model
 from ftlab.costs.arguments import check_whole
 from ftlab.costs.keys import Amount, Positive, Share, amount, certain, share, text
 from ftlab.costs.options import money
-from ftlab.costs.tables import html_table
 from ftlab.costs.uncertainty import Band, Swing, band, draw, swings
 from ftlab.errors import RecipeError
 from ftlab.settings import Number, Settings, Text, read_settings, read_yaml
+from ftlab.tables import html_table
 
 WEEKS_PER_MONTH = 365 / 12 / 7
 DRAWS = 1000  # of all bands at once

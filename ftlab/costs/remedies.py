@@ -6,7 +6,7 @@ from ftlab.costs.architecture import Architecture, find_architecture, known_mode
 from ftlab.costs.arguments import check_whole
 from ftlab.costs.cards import find_gpu
 from ftlab.costs.memory import OPTIMIZERS, Memory, estimate_memory
-from ftlab.costs.tables import html_table
+from ftlab.tables import html_table
 
 
 @dataclass(frozen=True)

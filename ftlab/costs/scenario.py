@@ -16,9 +16,9 @@ from ftlab.costs.arguments import check_whole
 from ftlab.costs.assumptions import Scenario
 from ftlab.costs.options import Known, OptionCost, money, option_cost
 from ftlab.costs.prices import PriceBook, load_prices
-from ftlab.costs.tables import html_table
 from ftlab.costs.uncertainty import Band, Swing, band, draw, swings
 from ftlab.errors import RecipeError
+from ftlab.tables import html_table
 
 DRAWS = 100  # of all bands at once, for the bands that every report shows
 

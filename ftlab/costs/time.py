@@ -13,8 +13,8 @@ from ftlab.costs.architecture import Architecture, find_architecture, known_mode
 from ftlab.costs.arguments import check_choice, check_positive, check_whole
 from ftlab.costs.cards import Gpu, find_gpu
 from ftlab.costs.memory import CHECKPOINTING, METHODS, NF4, Memory, estimate_memory
-from ftlab.costs.tables import html_table
 from ftlab.errors import DataError, RecipeError
+from ftlab.tables import html_table
 
 # Share of the peak reached, on the operations really done (recomputation included), where gpus.csv has none of
 # its own: measured runs of others reach 0.2 (T4, short rows) to 0.51 (A100, Unsloth).
