@@ -24,7 +24,7 @@ COVERAGE = "COVERAGE.md"
 OPEN = "open"
 ITEMS = [
     f"{letter}{number}"
-    for letter, count in {"C": 7, "D": 7, "P": 6, "T": 6, "E": 5, "M": 4, "H": 1, "S": 3, "W": 4}.items()
+    for letter, count in {"C": 7, "D": 7, "P": 6, "T": 6, "E": 5, "M": 4, "H": 1, "S": 3, "W": 4, "X": 5}.items()
     for number in range(1, count + 1)
 ]
 # in two halves, so that this file does not name them
