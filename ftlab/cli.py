@@ -243,11 +243,11 @@ def cmd_fit(options: Namespace) -> int:
     """`ftlab fit`: 1 when no model of the catalogue fits."""
     from ftlab.checks.tokens import lengths
     from ftlab.costs.time import what_fits
-    from ftlab.data.rendering import kind_of
+    from ftlab.data.rendering import row_kind
 
     rows, _ = read_rows(options.file)
     counted = lengths(rows, load_tokenizer(options.model))
-    kind = next((kind for kind in map(kind_of, (row.data for row in rows)) if kind != "chat"), "chat")
+    kind = next((kind for kind in map(row_kind, (row.data for row in rows)) if kind != "chat"), "chat")
     methods = ("lora", "qlora") if kind == "chat" else ("dpo_lora", "dpo_qlora")
     table = what_fits(
         counted.total, options.gpu, epochs=options.epochs, max_length=options.max_length, methods=methods

@@ -243,7 +243,7 @@ def test_templates_without_markers(template, end):
 def test_rendering_and_markers_agree(turns):
     chat = [m for user, answer, weight in turns for m in (turn("user", user), turn("assistant", answer, weight=weight))]
     rows = [{"messages": chat}] * 2
-    by_rendering, by_markers = (list(rendering.encode(rows, tokenizer_of(t))) for t in (CHATML, CHATML_MARKED))
+    by_rendering, by_markers = (list(rendering.encode_chats(rows, tokenizer_of(t))) for t in (CHATML, CHATML_MARKED))
     assert by_rendering == by_markers
     assert [answer.trained for answer in by_markers[0].answers] == [weight != 0 for *_, weight in turns]
 

@@ -12,10 +12,10 @@ from ftlab.data.rendering import (
     Encoded,
     answer_start,
     any_of,
-    encode,
+    encode_chats,
     has_markers,
-    kind_of,
     renderer,
+    row_kind,
     sequences,
     special_tokens,
     turns_of,
@@ -76,13 +76,13 @@ def problems_and_trained_rows(rows: Sequence[Row], tokenizer, max_length: int = 
     _check_max_length(max_length)
     tally = _Tally(max_length)
     found = _problems(rows, map(tally.add, _codes(rows, tokenizer)), tokenizer, max_length, None)
-    if any(kind_of(row.data) != "chat" for row in rows):
+    if any(row_kind(row.data) != "chat" for row in rows):
         return found, None
     return found, tally.result() if has_markers(tokenizer) else trained_rows(rows, tokenizer, max_length)
 
 
 def _codes(rows, tokenizer, chat_template=None):
-    return encode((data for _, data, _ in _expanded(rows)), tokenizer, chat_template)
+    return encode_chats((data for _, data, _ in _expanded(rows)), tokenizer, chat_template)
 
 
 def _expanded(rows) -> Iterator[tuple[Row | dict, dict, int | None]]:
@@ -116,7 +116,7 @@ def _problems(rows, codes, tokenizer, max_length, chat_template) -> list[Finding
         if not code.problem:
             problems = [*ends.problems(code), *_system_problems(data, render, verdicts)]
             problems += [("tools_not_rendered", RENDER)] if code.lost else []
-            untrained = len(code.trained) < len(code.answers) and kind_of(row.data) == "chat"
+            untrained = len(code.trained) < len(code.answers) and row_kind(row.data) == "chat"
             problems += [("weight_ignored",)] if untrained else []
             for problem in sorted(set(problems)):
                 of_template.setdefault(problem, {})[id(row)] = row
@@ -342,7 +342,7 @@ def trained_rows(rows: Sequence[Row | dict], tokenizer, max_length: int = MAX_LE
         why = "since the run stops: TRL has no training version of this chat template"
         return TrainedRows(len(rows), max_length, 0, 0, {why: len(rows)} if rows else {})
     tally = _Tally(max_length)
-    for code in encode(rows, tokenizer, template):
+    for code in encode_chats(rows, tokenizer, template):
         tally.add(code)
     return tally.result()
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from ftlab.data import jsonl, schema, toolcalls
 from ftlab.data.findings import place_of
-from ftlab.data.limits import LIMITS, file_findings, limits, number, own_limit, warnings, words
-from ftlab.data.rendering import answer_start, encode, kind_of
+from ftlab.data.limits import LIMITS, file_findings, limit_number, limit_warnings, limit_words, limits, own_limit
+from ftlab.data.rendering import answer_start, encode_chats, row_kind
 from ftlab.data.schema import Finding, Row
 from ftlab.data.splits import input_of
 from ftlab.data.targets import KINDS, find_target, other_target
@@ -136,7 +136,7 @@ def export(
     contents = {f"{name}{target.suffix}": _encode(part.records, target, bom) for name, part in parts.items()}
     if to in TRAINER_FILES:
         contents |= TRAINER_FILES[to](complete, kind, {name: len(part.records) for name, part in parts.items()})
-    told = _shared(parts) + warnings(to, known, tokenizer is not None, today or date.today())
+    told = _shared(parts) + limit_warnings(to, known, tokenizer is not None, today or date.today())
     told += [target.note] if target.note else []
     if tokenizer is not None and target.renders:
         told += _unrendered([*rows, *(validation or ())], tokenizer)
@@ -178,7 +178,7 @@ def _prepare(rows, to, known, tokenizer, drop, part="train") -> _Part:
     if not all(isinstance(row, Row) for row in rows):
         raise DataError(f"the {part} rows must be Row(data, file, line): take check_chat(path).placed")
     target = find_target(to)
-    result = _Part(kind_of(rows[0].data), None if tokenizer is None else 0)
+    result = _Part(row_kind(rows[0].data), None if tokenizer is None else 0)
     for row in rows:
         problems = _row_problems(row.data, to, target, known, result.kind)
         found = [schema.finding(table, code, row, *rest) for table, code, *rest in problems]
@@ -190,7 +190,7 @@ def _prepare(rows, to, known, tokenizer, drop, part="train") -> _Part:
         if tokenizer is not None:
             tokens, longest = _tokens(clean, tokenizer)
             result.tokens += tokens
-            most = number(known, "tokens_per_example_max")
+            most = limit_number(known, "tokens_per_example_max")
             if most and longest > most:
                 found.append(schema.finding(CODES, "too_many_tokens", row, "", longest, to, most))
         result.findings += found
@@ -250,7 +250,7 @@ def _row_problems(data, to, target, known, kind):
     """Yield (table, code, field, *values); first what any reader would refuse, then the target's own rules."""
     general = list(_general_problems(data, target))
     yield from general
-    own = kind_of(data)
+    own = row_kind(data)
     if own != kind:
         yield CODES, "mixed_kinds", "", KINDS[own], KINDS[kind]
     elif getattr(target, own) is None:
@@ -285,8 +285,8 @@ def _general_problems(data, target):
 
 
 def _turn_problems(at, turns, to, target, known, kind):
-    roles = words(known, "roles") or list(schema.ROLES)
-    forbidden = words(known, "forbidden_text")
+    roles = limit_words(known, "roles") or list(schema.ROLES)
+    forbidden = limit_words(known, "forbidden_text")
     for index, turn in enumerate(turns):
         where = f"{at}[{index}]"
         calls = turn.get("tool_calls")
@@ -373,7 +373,7 @@ def _unrendered(rows, tokenizer) -> list[str]:
     """A warning where the trainer would render the rows with a template that leaves tools or calls out."""
     if not getattr(tokenizer, "chat_template", None):
         return []
-    lost = sum(bool(code.lost) for code in encode(rows, tokenizer))
+    lost = sum(bool(code.lost) for code in encode_chats(rows, tokenizer))
     told = f"{lost:,} row(s) have tools or tool calls that this model's chat template does not render: the model would"
     return [f"{told} be trained without them, although the estimate counts their text"] if lost else []
 

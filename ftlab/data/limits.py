@@ -68,9 +68,9 @@ def own_limit(to: str, max_length: int) -> Limit:
 def file_findings(last: Row, to: str, known: dict[str, Limit], count: int, size: int, part: str) -> list[Finding]:
     """What is wrong with a file of `count` rows and `size` bytes as a whole, placed at its last row."""
     train = part == "train"
-    most = number(known, "examples_max" if train else "validation_examples_max")
-    least, advised = (number(known, name) if train else None for name in ("examples_min", "examples_advised"))
-    bytes_max = number(known, "file_bytes_max")
+    most = limit_number(known, "examples_max" if train else "validation_examples_max")
+    least, advised = (limit_number(known, name) if train else None for name in ("examples_min", "examples_advised"))
+    bytes_max = limit_number(known, "file_bytes_max")
     problems = []
     if not count or (least and count < least):
         problems.append(("too_few_rows", to, least or 1, count))
@@ -83,17 +83,17 @@ def file_findings(last: Row, to: str, known: dict[str, Limit], count: int, size:
     return [finding(CODES, code, last, "", *values) for code, *values in problems]
 
 
-def number(known: dict[str, Limit], name: str) -> int | None:
+def limit_number(known: dict[str, Limit], name: str) -> int | None:
     """A limit as a number; None where the table does not know it."""
     return int(known[name].value) if name in known and known[name].value else None
 
 
-def words(known: dict[str, Limit], name: str) -> list[str]:
+def limit_words(known: dict[str, Limit], name: str) -> list[str]:
     """A limit that is a list of words."""
     return known[name].value.split() if name in known else []
 
 
-def warnings(to: str, known: dict[str, Limit], tokens_counted: bool, today: date) -> list[str]:
+def limit_warnings(to: str, known: dict[str, Limit], tokens_counted: bool, today: date) -> list[str]:
     """What to know before paying: the service's end, old figures, checks that were not made."""
     texts = []
     for name, past, future in CLOSINGS:
@@ -109,7 +109,7 @@ def warnings(to: str, known: dict[str, Limit], tokens_counted: bool, today: date
     empty = [limit.limit for limit in known.values() if not limit.value]
     if empty:
         texts.append(f"not known and so not checked: {', '.join(empty)}")
-    if not tokens_counted and number(known, "tokens_per_example_max"):
+    if not tokens_counted and limit_number(known, "tokens_per_example_max"):
         texts.append("tokens of a row not counted: pass tokenizer= (--model) for an estimate")
     return texts
 

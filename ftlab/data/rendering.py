@@ -61,7 +61,7 @@ class NotFound(Exception):
     """The answer does not stand in the rendered text as it should."""
 
 
-def encode(rows: Iterable[Row | dict], tokenizer, chat_template: str | None = None) -> Iterator[Encoded]:
+def encode_chats(rows: Iterable[Row | dict], tokenizer, chat_template: str | None = None) -> Iterator[Encoded]:
     """Render and tokenise the rows, one batch in memory at a time; one that fails is known by its `problem`."""
     way = _by_markers if has_markers(tokenizer, chat_template) else _by_rendering
     rows = iter(rows)
@@ -77,7 +77,7 @@ def sequences(data: dict) -> list[dict]:
     return [data, data | {"messages": data["messages"][: answer_start(data["messages"])] + rejected}]
 
 
-def kind_of(data) -> str:
+def row_kind(data) -> str:
     """What a row is for: chat, preference, or unpaired (KTO), whose bad answers must never be taken for good ones."""
     if isinstance(data, dict) and "rejected" in data:
         return "preference"

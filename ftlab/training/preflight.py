@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from ftlab.data.rendering import IGNORED, encode, runs
+from ftlab.data.rendering import IGNORED, encode_chats, runs
 from ftlab.data.schema import Row
 from ftlab.errors import DataError, shown
 
@@ -80,7 +80,7 @@ def check_masks(
     if collator is not None:
         rows = list(_collated(rows, collator))
     chats = [chat if isinstance(chat, dict) else {"messages": chat} for chat in chats]
-    for number, (row, chat, code) in enumerate(zip(rows, chats, encode(chats, tokenizer), strict=True)):
+    for number, (row, chat, code) in enumerate(zip(rows, chats, encode_chats(chats, tokenizer), strict=True)):
         if wrong := _what_is_wrong(row, chat["messages"], code, tokenizer):
             asked = next((m["content"] for m in chat["messages"] if m["role"] == "user"), "")
             raise DataError(f"example {number}: {wrong} (Counted from 0; its user begins {shown(asked)}.)")
@@ -112,7 +112,7 @@ def _without_padding(row) -> dict:
 def what_is_wrong(row: dict, chat: Sequence[dict] | dict, tokenizer) -> str:
     """Cause and remedy for one tokenised example of a chat (its turns, or its row); empty when its mask is right."""
     chat = chat if isinstance(chat, dict) else {"messages": chat}
-    return _what_is_wrong(row, chat["messages"], next(encode([chat], tokenizer)), tokenizer)
+    return _what_is_wrong(row, chat["messages"], next(encode_chats([chat], tokenizer)), tokenizer)
 
 
 def _what_is_wrong(row, chat, code, tokenizer) -> str:
@@ -196,7 +196,7 @@ def tokenize_for_training(
     A row that would train nothing is a DataError, or left out with `drop=True`, as TRL does without a word.
     """
     usable, unusable = [], []
-    for number, (row, code) in enumerate(zip(rows, encode(rows, tokenizer, chat_template), strict=True), 1):
+    for number, (row, code) in enumerate(zip(rows, encode_chats(rows, tokenizer, chat_template), strict=True), 1):
         if code.trained_tokens(max_length):
             usable.append(code)
         else:
