@@ -193,10 +193,15 @@ def test_any_row_comes_back_the_same(tmp_path_factory, taken, prompt, answer, wo
     assert without_weights(read_back(report, to)) == without_weights([data]) * 10
 
 
+def test_llama_factorys_name_of_a_rating_becomes_trls(tmp_path):
+    report = export(enough(chat(USER, WORSE, kto_tag=False)), "trl_kto", tmp_path)
+    assert read_back(report, "trl_kto") == [chat(USER, WORSE, label=False)] * 10
+
+
 @pytest.mark.parametrize("to", [to for to in TARGETS if to != "trl_kto"])
-@pytest.mark.parametrize("label", [False, True])
-def test_a_rated_answer_is_never_trained_as_a_good_one(to, label, tmp_path):
-    rows = rows_of(chat(USER, ANSWER), RATED | {"label": label}, count=12)
+@pytest.mark.parametrize("rated", [{"label": False}, {"label": True}, {"kto_tag": False}])
+def test_a_rated_answer_is_never_trained_as_a_good_one(to, rated, tmp_path):
+    rows = rows_of(chat(USER, ANSWER), chat(USER, WORSE, **rated), count=12)
     assert {(f.code, f.line) for f in errors(check_for(rows[1:], to))} == {("wrong_kind", n) for n in range(2, 14)}
     with pytest.raises(DataError, match=r"rows\.jsonl:2 .*marked good or bad.*export it to trl_kto(?s:.*)nothing was"):
         export(rows[1:], to, tmp_path)

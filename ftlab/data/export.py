@@ -16,7 +16,7 @@ from pathlib import Path
 from ftlab.data import jsonl, schema, toolcalls
 from ftlab.data.findings import place_of
 from ftlab.data.limits import LIMITS, file_findings, limit_number, limit_warnings, limit_words, limits, own_limit
-from ftlab.data.rendering import answer_start, encode_chats, row_kind
+from ftlab.data.rendering import answer_start, encode_chats, rating, row_kind
 from ftlab.data.schema import Finding, Row
 from ftlab.data.splits import input_of
 from ftlab.data.targets import KINDS, find_target, other_target
@@ -211,8 +211,8 @@ def _clean(data, kind, target, left_out) -> dict:
         clean = {"prompt": turns[:start], "chosen": turns[start:], "rejected": rejected}
         known.add("rejected")
     elif kind == "unpaired":
-        clean = {"prompt": turns[:-1], "completion": turns[-1:], "label": data["label"]}
-        known.add("label")
+        clean = {"prompt": turns[:-1], "completion": turns[-1:], "label": rating(data)}
+        known.update(schema.JUDGED)
     else:
         clean = {"messages": turns}
     left_out.update(key for key, value in data.items() if key not in known | set(keys) and value is not None)
@@ -279,7 +279,7 @@ def _general_problems(data, target):
         yield schema.CODES, *schema.not_an_object(data)
         return
     for problem in (*schema.value_problems(data), *schema.row_problems(data)):
-        if problem[0] != "bad_answer":  # a rated answer has its own targets
+        if problem[0] != "bad_answer" or row_kind(data) != "unpaired":  # a rated answer has its own targets
             is_refused = target.openai_calls and problem[0] in toolcalls.CODES
             yield toolcalls.CODES if is_refused else schema.CODES, *problem
 

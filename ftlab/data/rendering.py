@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
-from ftlab.data.schema import Row
+from ftlab.data.schema import JUDGED, Row
 from ftlab.errors import ModelError
 
 IGNORED = -100  # the label that PyTorch's cross-entropy leaves out
@@ -81,13 +81,21 @@ def row_kind(data) -> str:
     """What a row is for: chat, preference, or unpaired (KTO), whose bad answers must never be taken for good ones."""
     if isinstance(data, dict) and "rejected" in data:
         return "preference"
-    return "unpaired" if isinstance(data, dict) and isinstance(data.get("label"), bool) else "chat"
+    return "chat" if rating(data) is None else "unpaired"
 
 
-def answer_start(messages: list[dict]) -> int:
+def rating(data) -> bool | None:
+    """Whether an unpaired answer is a good one; None where the row is not rated."""
+    values = [data[name] for name in JUDGED if isinstance(data.get(name), bool)] if isinstance(data, dict) else []
+    return all(values) if values else None
+
+
+def answer_start(messages: list) -> int:
     """The turn with which the answer begins: the first of the assistant's that is trained, else the last."""
-    trained = (i for i, turn in enumerate(messages) if turn.get("role") == "assistant" and turn.get("weight") != 0)
-    return next(trained, len(messages) - 1)
+    for index, turn in enumerate(messages):
+        if isinstance(turn, dict) and turn.get("role") == "assistant" and turn.get("weight") != 0:
+            return index
+    return len(messages) - 1
 
 
 def turns_of(data) -> list[dict] | None:
