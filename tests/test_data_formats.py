@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ftlab.data import formats, forms, schema, sources
 from ftlab.data.formats import convert, detect, from_messages, read, to_messages
-from ftlab.data.forms import to_pair
+from ftlab.data.rendering import answer_start
 from ftlab.data.schema import Row
 from ftlab.errors import DataError
 
@@ -191,10 +191,7 @@ def test_a_pair_holds_the_prompt_once_and_without_weights():
     data = {"prompt": [USER, ANSWER, USER], "chosen": [CALL, RESULT, ANSWER], "rejected": [WORSE], "id": "1"}
     chat = as_messages(data, "preference")
     assert chat["messages"][1] == UNTRAINED
-    assert to_pair(chat) == data
-    assert to_pair(CHAT | {"rejected": [WORSE]}) == {"prompt": [USER], "chosen": [ANSWER], "rejected": [WORSE]}
-    for other in (CHAT, CHAT | {"rejected": "text"}, CHAT | {"rejected": [WORSE], "prompt": "q"}, data, {}, [1]):
-        assert to_pair(other) is other
+    assert chat["messages"][answer_start(chat["messages"]) :] == data["chosen"]
 
 
 def test_what_stands_inside_the_input_of_a_preference_is_kept():

@@ -19,6 +19,7 @@ from itertools import chain
 
 from ftlab.data import jsonl, schema
 from ftlab.data.findings import Finding, Row, as_findings, kind_of
+from ftlab.data.rendering import answer_start
 from ftlab.errors import DataError
 
 # the accepted names of each field, the one that is written first
@@ -164,7 +165,7 @@ def _problems(row: Row):
     yield from schema.row_problems(row.data)
     messages = row.data.get("messages")
     if "rejected" in row.data and isinstance(messages, list) and messages:
-        yield from _rejected_problems(row.data, len(messages) - answer_length(messages))
+        yield from rejected_problems(row.data)
 
 
 def _doubts(data, format):
@@ -182,22 +183,9 @@ def is_placeholder(text) -> bool:
     return isinstance(text, str) and text.strip().casefold() in PLACEHOLDERS
 
 
-def to_pair(data: dict) -> dict:
-    """A messages row with a list `rejected` as {"prompt", "chosen", "rejected"} of turns; any other row as it is."""
-    if not isinstance(data, dict) or {"prompt", "chosen"} & set(data):
-        return data
-    messages, rejected = data.get("messages"), data.get("rejected")
-    if not (isinstance(messages, list) and isinstance(rejected, list)):
-        return data
-    start = len(messages) - answer_length(messages)
-    prompt = [_without(turn, {"weight"}) if isinstance(turn, dict) else turn for turn in messages[:start]]
-    extras = _without(data, {"messages", "rejected"})
-    return {"prompt": prompt, "chosen": messages[start:], "rejected": rejected, **extras}
-
-
-def _rejected_problems(data, start):
-    """Problems of the other answer after the prompt, messages[:start], under the name of `rejected`."""
-    rejected = data["rejected"]
+def rejected_problems(data: dict) -> Iterator[tuple]:
+    """Problems of the other answer after the prompt of a row with turns, under the name of `rejected`."""
+    rejected, start = data["rejected"], answer_start(data["messages"])
     if not isinstance(rejected, list) or not rejected:
         yield "wrong_type", "rejected", kind_of(rejected), "the turns of a worse answer; or rename the column"
         return
@@ -205,14 +193,6 @@ def _rejected_problems(data, start):
         match = re.match(r"messages\[(\d+)\]", field)
         if match and int(match[1]) >= start:
             yield code, f"rejected[{int(match[1]) - start}]{field[match.end():]}", *values
-
-
-def answer_length(messages: list) -> int:
-    """The number of turns after the prompt: from the first assistant turn that is trained on."""
-    for index, turn in enumerate(messages):
-        if isinstance(turn, dict) and turn.get("role") == "assistant" and turn.get("weight") != 0:
-            return len(messages) - index
-    return 1
 
 
 def _text(data, field, format="", optional=False):
@@ -475,7 +455,7 @@ def losses(data: dict, to: str) -> Iterator[tuple]:
         if data.get("rejected") is None:
             yield "no_rejected", "rejected"
         else:
-            yield from filter(is_error, _rejected_problems(data, len(messages) - 1))
+            yield from filter(is_error, rejected_problems(data))
 
 
 def _turn_losses(turn, at, to):
