@@ -78,8 +78,8 @@ def find_system_problems(rows: Sequence[Row]) -> list[Finding]:
     differences = {system: _difference(main, system) for system in counts if system != main}
     for row, system in zip(rows, systems, strict=True):
         if system in differences:
-            values = (often, len(rows), differences[system])
-            found.append(schema.finding(CODES, "system_drift", row, "messages[0].content", *values))
+            field, difference = "messages[0].content", differences[system]
+            found.append(schema.finding(CODES, "system_drift", row, field, often, len(rows), difference))
     return found
 
 
@@ -164,8 +164,7 @@ class _Answer(NamedTuple):
 
 def find_answer_problems(rows: Sequence[Row]) -> list[Finding]:
     """Answers that say nothing, are cut off, or do not have the form of nearly all others."""
-    answers = [answer for row in rows for answer in _answers(row)]
-    empty = _empty_answers(answers)
+    empty = _empty_answers(answers := [answer for row in rows for answer in _answers(row)])
     left = [answer for answer in answers if _place(answer) not in empty]
     cut = _cut_answers(left)
     last = [answer for answer in left if answer.is_last and _place(answer) not in cut]
@@ -271,10 +270,9 @@ def _open_end(text):
 
 def _json_problems(answers):
     with_json = [answer for answer in answers if answer.value is not None]
-    if not with_json or len(answers) < FEW or len(with_json) < NEARLY_ALL * len(answers):
+    if len(answers) < FEW or len(with_json) < NEARLY_ALL * len(answers):
         return []
-    others = [answer for answer in answers if answer.value is None]
-    count = len(with_json), len(answers)
+    count, others = (len(with_json), len(answers)), [answer for answer in answers if answer.value is None]
     others = [_finding("answer_not_json", answer, *count, _json_error(answer.text)) for answer in others]
     return others + _key_problems(with_json) + _type_problems(with_json)
 
@@ -353,8 +351,7 @@ def find_length_outliers(rows: Sequence[Row], threshold: float = 6.0) -> list[Fi
         z = 0.6745 * (logs - middle) / spread
         for index in np.flatnonzero((np.abs(z) > threshold) & (np.abs(logs - middle) > math.log(4))).tolist():
             row, field, text = group[index]
-            values = (len(text), math.exp(middle), z[index])
-            found.append(schema.finding(CODES, "length_outlier", row, field, *values))
+            found.append(schema.finding(CODES, "length_outlier", row, field, len(text), math.exp(middle), z[index]))
     return found
 
 
