@@ -201,7 +201,7 @@ def test_values_of_a_table_that_json_lacks(tmp_path):
         ("a.json", b'[\n"\xff"]', r"a\.json:2 is not UTF-8"),
         ("a.json", b"7", "holds a number"),
         ("a.json", b'{"train": [], "test": []}', "one object with 'train', 'test'"),
-        ("a.json", b'{"data": [], "data": []}', "is empty"),
+        ("a.json", b'{"data": [], "data": []}', "one object with"),
         ("a.json", b"[" * 100_000, "inside one another"),
         ("a.json", b"[\n" + b"1" * 5000 + b"]", r"a\.json:2 an integer of more than 4,300 digits.* as a string"),
         ("a.jsonl", b"\n", "is empty"),
@@ -363,3 +363,14 @@ def test_a_thousand_damaged_files_give_books_that_balance(tmp_path, template):
     books_balance()
     assert len(seen) >= 8  # every kind had its turn
     assert all(partly[kind] for kind in ("jsonl", "json", "data.json", "csv", "parquet", "jsonl.gz"))
+
+
+def test_what_stands_beside_data_is_told_at_its_own_line(tmp_path):
+    path = tmp_path / "rows.json"
+    turns = [{"role": "user", "content": "version"}, {"role": "assistant", "content": "b"}]
+    row = json.dumps({"messages": turns, "version": 1})
+    path.write_text('{"data": [' + row + '],\n "\\u00e9": 1,\n "version": 2}')
+    assert [(found.field, found.line) for found in read(path).findings] == [("é", 2), ("version", 3)]
+    path.write_text('{"data": [' + row + '], "data": [' + row + "]}")
+    with pytest.raises(DataError, match="'data', 'data'"):
+        read(path)

@@ -131,7 +131,8 @@ def _scan_json(path, name, is_one_row):
     raw = path.read_bytes()
     try:
         text = raw.decode("utf-8-sig")
-        whole = json.loads(text)
+        members = []  # of the outermost object, which is the last to be read
+        whole = json.loads(text, object_pairs_hook=lambda pairs: members.__setitem__(slice(None), pairs) or dict(pairs))
     except UnicodeDecodeError as error:
         number = raw.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path}:{number} is not UTF-8 (byte {error.start}); save the file again as UTF-8") from error
@@ -155,13 +156,13 @@ def _scan_json(path, name, is_one_row):
     if isinstance(whole, dict) and not isinstance(whole.get("data"), list) and is_one_row(whole):
         text = f"[{text}]"  # one row
     elif isinstance(whole, dict):
-        if not isinstance(whole.get("data"), list):
-            raise DataError(f'{path} holds one object with {", ".join(map(repr, whole)) or "no fields"}: '
+        keys = [key for key, _ in members]
+        if not isinstance(whole.get("data"), list) or keys.count("data") > 1:
+            raise DataError(f'{path} holds one object with {", ".join(map(repr, keys)) or "no fields"}: '
                             'write a list of objects, or {"data": [...]}')
-        for key in whole.keys() - {"data"}:
-            number = text.count("\n", 0, text.find(json.dumps(key, ensure_ascii=False))) + 1
-            yield _line(name, number, None, [("outside_data", key)])
         start, at = _start_of_data(text, whole["data"]), "data"
+        yield from (_line(name, _line_of(text, key, start), None, [("outside_data", key)])
+                    for key in whole if key != "data")  # fmt: skip
     elif not isinstance(whole, list):
         raise DataError(f"{path} holds {kind_of(whole)}: write a list of objects")
     yield from _elements(text, start, name, at)
@@ -171,6 +172,14 @@ def _start_of_data(text, rows) -> int:
     """Where the list under the key `data` begins."""
     starts = (found.end() - 1 for found in re.finditer(r'"data"\s*:\s*\[', text))
     return next(start for start in starts if json.JSONDecoder().raw_decode(text, start)[0] == rows)
+
+
+def _line_of(text, key, start) -> int:
+    """The line of a key beside the list at text[start]."""
+    end = json.JSONDecoder().raw_decode(text, start)[1]
+    places = (text.find(written, *part) for written in (json.dumps(key, ensure_ascii=False), json.dumps(key))
+              for part in ((0, start), (end,)))  # fmt: skip
+    return text.count("\n", 0, next((place for place in places if place >= 0), 0)) + 1
 
 
 def _elements(text, start, name, at):
