@@ -5,7 +5,6 @@ Each reader yields `jsonl.Line`; a damaged row is a finding, a source without ro
 
 import codecs
 import csv
-import datetime
 import gzip
 import json
 import re
@@ -19,15 +18,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from ftlab.data import jsonl
-from ftlab.data.findings import MAX_DEPTH, Row, as_findings, kind_of, walk
+from ftlab.data import jsonl, tables
+from ftlab.data.findings import MAX_DEPTH, Row, as_findings, kind_of
 from ftlab.data.jsonl import Line
+from ftlab.data.tables import LIST_COLUMNS, TEXT_OR_TURNS
 from ftlab.errors import DataError
 
-# columns of a table that hold turns or a list, or text as well as turns
-LIST_COLUMNS = {"messages", "conversations", "history", "tools", "preferred_output", "non_preferred_output"}
-TEXT_OR_TURNS = {"prompt", "completion", "chosen", "rejected"}
-TURN_COLUMNS = (LIST_COLUMNS - {"history", "tools"}) | TEXT_OR_TURNS
 SUFFIXES = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet",
 }  # fmt: skip
@@ -62,10 +58,10 @@ def scan(source, is_one_row: Callable[[dict], object]) -> Iterator[Line]:
     A .json file with one object is one row when `is_one_row(object)` is true.
     """
     if not isinstance(source, str | Path):
-        return _scan_dataset(source, name_of(source))
+        return _lines(name_of(source), tables.scan_dataset(source, name_of(source)))
     path = Path(source)
     if path.is_dir():
-        return _scan_folder(path)
+        return _lines(str(path), tables.scan_folder(path))
     zipped = path.suffix.lower() == ".gz"
     suffix = (Path(path.stem) if zipped else path).suffix.lower()
     if suffix not in SUFFIXES or (zipped and suffix == ".parquet"):
@@ -101,6 +97,14 @@ def name_of(source) -> str:
 
 def _line(name, number, row, problems, at="", is_row=False) -> Line:
     return Line(number, row, as_findings(problems, Row({}, name, number, at), _ALL_CODES), is_row, at)
+
+
+def _lines(name, items) -> Iterator[Line]:
+    return (_line(name, *item) for item in items)
+
+
+def _scan_parquet(path, name):
+    return _lines(name, tables.scan_parquet(path, name))
 
 
 def _scan_zipped(path, scanner):
@@ -300,116 +304,3 @@ def _csv_value(name, cell, lists):
 
 def _is_turn(value):
     return isinstance(value, dict) and {"role", "content"} <= set(value)
-
-
-# --- tables
-
-
-def _scan_parquet(path, name):
-    def rows():
-        import pyarrow.parquet
-
-        with pyarrow.parquet.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            twice = [column for column, count in Counter(names).items() if count > 1]
-            if twice:
-                raise DataError(f"{path} has two columns {twice[0]!r}: rename one")
-            for batch in file.iter_batches(1000):
-                yield from batch.to_pylist()
-
-    yield from _table_rows(rows(), name)
-
-
-def _scan_folder(path):
-    """Rows of a folder written by `Dataset.save_to_disk`."""
-    splits = sorted(item.parent.name for item in path.glob("*/state.json"))
-    if (path / "dataset_dict.json").exists() and splits:
-        raise DataError(f"{path} holds the splits {', '.join(splits)}: name one, for example {path / splits[0]}")
-    if not (path / "state.json").exists():
-        raise DataError(f"{path} is a folder that save_to_disk did not write: name a file in it")
-    from datasets import load_from_disk
-
-    try:
-        dataset = load_from_disk(str(path))
-    except Exception as error:  # whatever damage the folder has
-        raise DataError(f"{path} cannot be loaded ({_first_line(error)}): save the data set again") from error
-    yield from _scan_dataset(dataset, str(path))
-
-
-def _scan_dataset(dataset, name):
-    if isinstance(dataset, dict):
-        raise DataError(f"a DatasetDict with the splits {', '.join(map(str, dataset))}: give one of them")
-    if not hasattr(dataset, "with_format"):
-        raise DataError(f"give a path or a datasets.Dataset, not a {type(dataset).__name__}")
-    yield from _table_rows(iter(dataset.with_format(None)), name)
-
-
-def _table_rows(rows, name):
-    """Lines of a table, counted from 1 without a header; keys that are null only because others have them go."""
-    number = nulls = first_null = 0
-    for number, row in enumerate(_guarded(rows, name), 1):
-        row, removed = _plain(row)
-        nulls += removed
-        first_null = first_null or (number if removed else 0)
-        problems = [
-            ("not_json_value", field, type(value).__name__)
-            for field, value, _ in walk(row)
-            if not isinstance(value, (str, int, float, list, dict, type(None)))
-        ]
-        yield _line(name, number, row, problems or list(jsonl.value_problems(row)), is_row=True)
-    if nulls:
-        yield _line(name, first_null, None, [("null_arguments", "tool_calls", nulls)])
-    if not number:
-        raise DataError(f"{name} is empty: it has no rows")
-
-
-def _guarded(rows, name):
-    """The same rows; whatever a damaged table raises becomes a DataError."""
-    try:
-        yield from rows
-    except DataError:
-        raise
-    except Exception as error:  # Arrow raises many kinds: OSError, ValueError, KeyError, its own
-        raise DataError(f"{name} cannot be read ({_first_line(error)}): it is damaged, write it again") from error
-
-
-def _first_line(error):
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
-
-
-def _plain(row: dict) -> tuple[dict, int]:
-    """A row of a table with dates as text and turns without null keys, and the nulls taken out of tool calls."""
-    result, removed = {}, 0
-    for name, value in row.items():
-        if isinstance(value, (datetime.date, datetime.time)):
-            value = value.isoformat()
-        elif name == "input" and isinstance(value, dict):
-            value, removed_here = _plain({key: item for key, item in value.items() if item is not None})
-            removed += removed_here
-        elif name == "tools":
-            value, removed_here = _without_nulls(value)
-            removed += removed_here
-        elif name in TURN_COLUMNS and isinstance(value, list):
-            turns = []
-            for turn in value:
-                if isinstance(turn, dict):
-                    turn = {key: item for key, item in turn.items() if item is not None or key == "content"}
-                if isinstance(turn, dict) and "tool_calls" in turn:
-                    turn["tool_calls"], removed_here = _without_nulls(turn["tool_calls"])
-                    removed += removed_here
-                turns.append(turn)
-            value = turns
-        result[name] = value
-    return result, removed
-
-
-def _without_nulls(value):
-    """The value without keys that are null, at any depth, and their number."""
-    if isinstance(value, dict):
-        items = {key: _without_nulls(item) for key, item in value.items() if item is not None}
-        removed = len(value) - len(items) + sum(count for _, count in items.values())
-        return {key: item for key, (item, _) in items.items()}, removed
-    if isinstance(value, list):
-        items = [_without_nulls(item) for item in value]
-        return [item for item, _ in items], sum(count for _, count in items)
-    return value, 0
