@@ -248,6 +248,14 @@ def test_axolotl_is_told_by_the_key_that_its_file_names(tmp_path):
     assert config["datasets"][0]["message_field_training"] == "train"
 
 
+@pytest.mark.parametrize("to", ["trl", "llama_factory"])
+def test_the_end_of_a_line_in_a_text_stays_one_line(to, tmp_path):
+    data = chat(USER, ANSWER | {"content": "one\u2028two\u2029three"})
+    report = export(enough(data), to, tmp_path)
+    assert len(report.files[0].read_text(encoding="utf-8").splitlines()) == 10 + 2 * (to == "llama_factory")
+    assert read_back(report, to)[0] == data
+
+
 def test_keys_without_a_place_are_counted(tmp_path):
     data = chat(USER | {"mood": "calm"}, ANSWER | {"weight": None, "name": "bot"}, id="1", note=None)
     assert export(enough(data), "gemini", tmp_path / "a").left_out == {

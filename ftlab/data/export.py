@@ -139,11 +139,9 @@ def export(
         contents |= TRAINER_FILES[to](complete, kind, {name: len(part.records) for name, part in parts.items()})
     told = _shared(parts) + limit_warnings(to, known, tokenizer is not None, today or date.today())
     told += [target.note] if target.note else []
-    if tokenizer is not None and target.renders:
-        told += _unrendered([*rows, *(validation or ())], tokenizer)
+    told += _unrendered([*rows, *(validation or ())], tokenizer) if target.renders else []
     if to in TRAINER_FILES and not settings:
-        base = SETTINGS["base_model"]
-        told.append(f"the YAML holds defaults (base_model {base}, ...): pass settings= with your recipe's (--recipe)")
+        told.append(f"the YAML holds defaults ({SETTINGS['base_model']}, ...): pass settings= with your recipe's (--recipe)")
     return ExportReport(
         to,
         _write(contents, Path(out), force),
@@ -222,10 +220,9 @@ def _clean(data, kind, target, left_out) -> dict:
 
 def _clean_turn(turn, at, kind, target, left_out):
     keys = target.turn_keys(kind)
-    known = (*keys, "weight")
-    left_out.update(f"{at}[].{key}" for key, value in turn.items() if key not in known and value is not None)
-    clean = {"role": turn["role"], "content": turn.get("content")}
-    clean |= {key: turn[key] for key in keys if turn.get(key) is not None}
+    lost = (key for key, value in turn.items() if key not in (*keys, "weight") and value is not None)
+    left_out.update(f"{at}[].{key}" for key in lost)
+    clean = {"role": turn["role"], "content": None} | {key: turn[key] for key in keys if turn.get(key) is not None}
     return clean | ({"weight": 0} if kind == "chat" and target.weights and _is_untrained(turn) else {})
 
 
@@ -374,7 +371,7 @@ def _shared(parts) -> list[str]:
 
 def _unrendered(rows, tokenizer) -> list[str]:
     """A warning where the trainer would render the rows with a template that leaves tools or calls out."""
-    if not getattr(tokenizer, "chat_template", None):
+    if not getattr(tokenizer, "chat_template", None):  # no tokenizer, or that of a base model
         return []
     lost = sum(bool(code.lost) for code in encode_chats(rows, tokenizer))
     told = f"{lost:,} row(s) have tools or tool calls that this model's chat template does not render: the model would"
