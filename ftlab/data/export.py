@@ -141,7 +141,7 @@ def export(
     told += [target.note] if target.note else []
     told += _unrendered([*rows, *(validation or ())], tokenizer) if target.renders else []
     if to in TRAINER_FILES and not settings:
-        told.append(f"the YAML holds defaults ({SETTINGS['base_model']}, ...): pass settings= with your recipe's (--recipe)")
+        told.append(f"the YAML holds defaults ({SETTINGS['base_model']}, ...): pass your recipe's settings (--recipe)")
     return ExportReport(
         to,
         _write(contents, Path(out), force),
