@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftlab.data import formats, forms, schema, sources
+from ftlab.data import formats, forms, schema, sources, writing
 from ftlab.data.formats import convert, detect, from_messages, read, to_messages
 from ftlab.data.rendering import answer_start
 from ftlab.data.schema import Row
@@ -329,8 +329,8 @@ def test_what_a_format_cannot_hold_is_an_error(tmp_path, code, format, data, fie
 def test_every_code_has_a_test():
     shown = {code for code, *_ in UNREADABLE + LOST}
     shown |= {"bad_answer_lost", "placeholder_input", "rating_as_number"}  # these have tests of their own
-    assert set(forms.CODES) <= shown
-    tables = (forms.CODES, sources.CODES, schema.CODES)
+    assert set(forms.CODES | writing.CODES) <= shown
+    tables = (forms.CODES, writing.CODES, sources.CODES, schema.CODES)
     assert len(set().union(*tables)) == sum(map(len, tables))
 
 

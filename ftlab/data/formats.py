@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ftlab.data import forms, jsonl, sources
+from ftlab.data import forms, jsonl, schema, sources, writing
 from ftlab.data.findings import (
     Finding,
     Row,
@@ -120,10 +120,10 @@ def convert(path, out: str | Path, to: str, format: str | None = None, force: bo
         if id(row) not in usable:
             continue
         same = source.format == to and to != "kto" and not {"preferred_output", "conversation"} & set(line.row)
-        lost = [] if same else as_findings(forms.losses(row.data, to), row, forms.ALL_CODES)
+        lost = [] if same else as_findings(writing.losses(row.data, to), row, writing.ALL_CODES)
         findings += lost
         if not lost:
-            written.append(line.row if same else forms.write_row(row.data, to))
+            written.append(line.row if same else writing.write_row(row.data, to))
     failed = source.rows_in - len(written)
     if not written:
         raise_findings(errors_of(findings))
@@ -180,14 +180,14 @@ def from_messages(data: dict, format: str) -> dict:
     """
     known(format)
     if isinstance(data, dict):
-        problems = [problem for problem in forms.schema.row_problems(data) if forms.is_error(problem)]
+        problems = [problem for problem in schema.row_problems(data) if writing.is_error(problem)]
         problems = [problem for problem in problems if format != "kto" or problem[0] != "bad_answer"]
     else:
         problems = [jsonl.not_an_object(data)]
-    lost = as_findings(problems or forms.losses(data, format), Row({}, "", 0), forms.ALL_CODES)
+    lost = as_findings(problems or writing.losses(data, format), Row({}, "", 0), writing.ALL_CODES)
     if lost:
         raise DataError("\n".join(f"{finding.field or 'row'}: {finding.message}" for finding in lost[:5]))
-    return forms.write_row(data, format)
+    return writing.write_row(data, format)
 
 
 def is_same_file(a, b) -> bool:

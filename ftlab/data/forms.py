@@ -1,4 +1,4 @@
-"""One row between our form and the formats that people have; nothing is lost in silence.
+"""A row of the formats that people have, read into our form; nothing is lost in silence.
 
 Our form is `messages`, the chat format of `ftlab.data.schema`, with `rejected` (the turns of the other answer) in a
 preference pair and `label` (true or false) in a rated answer (KTO). What a format cannot hold is an error that says so.
@@ -58,7 +58,6 @@ SHAREGPT_ROLES = {role: role for role in schema.ROLES} | schema.ROLE_HINTS | {
     "observation": "tool", "function_response": "tool", "tool_response": "tool",
 }  # fmt: skip
 CALL_ROLES = ("function_call", "tool_call")  # turns whose text is a call
-WRITTEN_ROLES = {"system": "system", "user": "human", "assistant": "gpt", "tool": "tool"}
 PLACEHOLDERS = {"nan", "none", "null", "n/a", "<noinput>", "<no input>", "<nooutput>"}  # of a field that is empty
 
 # code: (severity, message); every {} is filled in where the problem is seen
@@ -75,26 +74,10 @@ CODES = {
     "rating_as_number": ("warning", "is 0, and the row is read as a good answer; for a bad one write false (KTO)"),
     "many_rejected": ("error", "holds several answers; write a row for each, with the same prompt and chosen"),
     "not_rated": ("error", "is {}; it must be true (a good answer) or false (a bad one)"),
-    # one row, being written
     "name_taken": ("error", "is an extra column with a name that {} rows use themselves; rename it"),
-    "tool_calls_lost": ("error", "tool calls have no place in {}; convert to messages or prompt_completion"),
-    "tool_turn_lost": ("error", "a tool turn has no place in {}; convert to messages, sharegpt or prompt_completion"),
-    "tools_lost": ("error", "the list of tools has no place in {}; convert to messages or prompt_completion"),
-    "weight_zero_lost": ("error", "weight 0 would be lost in {} and the turn trained on; keep the row as messages"),
-    "weight_one_lost": ("error", "weight 1 is the default and {} cannot say it; leave the weight out"),
-    "key_lost": ("error", "has no place in {}; drop the key or convert to messages or prompt_completion"),
-    "system_lost": ("error", "a system turn has no place in {}; convert to alpaca, or move its text to the user turn"),
-    "turns_lost": ("error", "{} holds one question and one answer; convert to alpaca or sharegpt, or cut the row"),
-    "order_lost": ("error", "{} needs user and assistant turns one after the other; join those of one role"),
-    "no_prompt": ("error", "the answer is the first turn and {} needs a prompt before it; add a user turn"),
-    "trained_prompt": ("error", "{} trains on the last turn only; give this turn weight 0 or convert to messages"),
-    "answer_weight": ("error", "{} always trains on the last turn; cut the row after a turn with weight 1"),
-    "rejected_lost": ("error", "the rejected answer has no place in {}; convert to preference or drop the column"),
-    "no_rejected": ("error", "is missing; a preference row needs the turns of a second, worse answer in rejected"),
     "no_label": ("error", "is missing; a kto row needs label, true for a good answer and false for a bad one"),
-    "bad_answer_lost": ("error", "is false, and {} would make this bad answer a good one; drop the row or keep kto"),
 }  # fmt: skip
-ALL_CODES = schema.CODES | CODES
+READ_CODES = schema.CODES | CODES
 
 
 class _Bad(Exception):
@@ -132,15 +115,15 @@ def fits(data: dict) -> frozenset[str]:
 def read_row(row: Row, format: str) -> tuple[Row, list[Finding]]:
     """The row in our form, and everything that is wrong with it under the names that the source has."""
     if not isinstance(row.data, dict):
-        return row, as_findings([jsonl.not_an_object(row.data)], row, ALL_CODES)
+        return row, as_findings([jsonl.not_an_object(row.data)], row, READ_CODES)
     try:
         data, turns = _to_ours(row.data, format)
     except _Bad as bad:
-        return row, as_findings([bad.args], row, ALL_CODES)
+        return row, as_findings([bad.args], row, READ_CODES)
     ours = Row(data, row.file, row.line, row.at, turns)
     problems = (problem for problem in _problems(ours) if format != "kto" or problem[0] != "bad_answer")
-    found = as_findings(problems, ours, ALL_CODES)
-    found += as_findings(_doubts(row.data, format), row, ALL_CODES)
+    found = as_findings(problems, ours, READ_CODES)
+    found += as_findings(_doubts(row.data, format), row, READ_CODES)
     return ours, found
 
 
@@ -427,108 +410,3 @@ _READERS = {
     "preference": _read_preference,
     "sharegpt": _read_sharegpt,
 }
-
-
-# --- messages into another format
-
-
-def losses(data: dict, to: str) -> Iterator[tuple]:
-    """Everything in a legal messages row that the format `to` cannot hold, as (code, field, *values)."""
-    messages = data["messages"]
-    for name in data:
-        if name in OWN_NAMES[to] - {"messages"} and (to, name) not in (("preference", "rejected"), ("kto", "label")):
-            yield "name_taken", name, to
-    if to == "kto" and not isinstance(data.get("label"), bool):
-        yield "no_label", "label"
-    elif to != "kto" and data.get("label") is False:
-        yield "bad_answer_lost", "label", to
-    if to not in ("messages", "preference") and isinstance(data.get("rejected"), list):
-        yield "rejected_lost", "rejected", to
-    if to in ("instruction", "alpaca", "sharegpt"):
-        for index, turn in enumerate(messages):
-            yield from _turn_losses(turn, f"messages[{index}]", to)
-    if to in ("instruction", "alpaca"):
-        yield from _text_losses(data, messages, to)
-    if to in ("prompt_completion", "preference", "kto"):
-        yield from _prompt_losses(messages, to)
-    if to == "preference":
-        if data.get("rejected") is None:
-            yield "no_rejected", "rejected"
-        else:
-            yield from filter(is_error, rejected_problems(data))
-
-
-def _turn_losses(turn, at, to):
-    for key, value in turn.items():
-        if value is None or key in ("role", "content"):
-            continue
-        if key == "weight":
-            if value == 0:
-                yield "weight_zero_lost", f"{at}.weight", to
-            elif to != "sharegpt":  # there it stays in the turn and harms nobody
-                yield "weight_one_lost", f"{at}.weight", to
-        else:
-            yield "tool_calls_lost" if key == "tool_calls" else "key_lost", f"{at}.{key}", to
-    if turn["role"] == "tool" and to != "sharegpt":
-        yield "tool_turn_lost", f"{at}.role", to
-
-
-def _text_losses(data, messages, to):
-    if data.get("tools"):
-        yield "tools_lost", "tools", to
-    start = messages[0]["role"] == "system"
-    if start and to == "instruction":
-        yield "system_lost", "messages[0].role", to
-    for index, turn in enumerate(messages[start:]):
-        if turn["role"] != ("user", "assistant")[index % 2]:
-            yield "order_lost", f"messages[{index + start}].role", to
-            return
-    if to == "instruction" and len(messages) - start > 2:
-        yield "turns_lost", f"messages[{start + 2}]", to
-
-
-def _prompt_losses(messages, to):
-    if len(messages) == 1:
-        yield "no_prompt", "messages", to
-    for index, turn in enumerate(messages[:-1]):
-        if turn["role"] == "assistant" and turn.get("weight") != 0:
-            yield "trained_prompt", f"messages[{index}].weight", to
-    if messages[-1].get("weight") == 0:
-        yield "answer_weight", f"messages[{len(messages) - 1}].weight", to
-
-
-def is_error(problem: tuple) -> bool:
-    """True for a problem that makes its row unusable."""
-    return ALL_CODES[problem[0]][0] == "error"
-
-
-def write_row(data: dict, to: str) -> dict:
-    """The row in the format `to`, which is known to hold it."""
-    messages, extras = data["messages"], _without(data, {"messages"})
-    if to == "messages":
-        return data
-    if to in ("prompt_completion", "kto"):
-        return {"prompt": messages[:-1], "completion": messages[-1:], **extras}
-    if to == "preference":
-        rejected = extras.pop("rejected")
-        return {"prompt": messages[:-1], "chosen": messages[-1:], "rejected": rejected, **extras}
-    if to == "sharegpt":
-        return {"conversations": [_sharegpt_turn(turn) for turn in messages], **extras}
-    texts = [turn["content"] for turn in messages]
-    system = [texts.pop(0)] if messages[0]["role"] == "system" else []
-    *earlier, question, answer = texts
-    if to == "instruction":
-        return {"instruction": question, "response": answer, **extras}
-    row = {"instruction": question, "input": "", "output": answer}
-    if system:
-        row["system"] = system[0]
-    if earlier:
-        row["history"] = [list(pair) for pair in zip(earlier[::2], earlier[1::2], strict=True)]
-    return row | extras
-
-
-def _sharegpt_turn(turn):
-    others = {key: value for key, value in turn.items() if key not in ("role", "content") and value is not None}
-    return {"from": WRITTEN_ROLES[turn["role"]], "value": turn["content"], **others}
-
-
