@@ -12,7 +12,6 @@ from ftlab.errors import ModelError
 from ftlab.models import CATALOGUE, ask_hub, data_folder, is_hub_id, is_offline, offline_reason
 
 GIB = 2**30
-TARGET_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 # Kinds whose parameters are compared with a real model in the tests; any other kind is compared when it is met
 VERIFIED = ("gemma3_text", "gpt_oss", "llama", "mistral", "mixtral", "phi3", "qwen2", "qwen3", "qwen3_moe", "smollm3")
@@ -103,9 +102,8 @@ class Architecture:
     @property
     def kept_in_16_bits(self) -> float:
         """Linear parameters that 4-bit loading leaves alone; an allowance where they are not known."""
-        if self.skipped is not None:
-            return self.skipped
-        return 0 if self.experts else UNKNOWN_SKIPPED * self.dense_parameters
+        unknown = 0 if self.experts else UNKNOWN_SKIPPED * self.dense_parameters
+        return unknown if self.skipped is None else self.skipped
 
     @property
     def embedding_parameters(self) -> int:
@@ -122,10 +120,9 @@ class Architecture:
         embeddings = self.embedding_parameters * (1 if self.tie_word_embeddings else 2)
         return self.linear_parameters + self.num_hidden_layers * layer + self.hidden_size + embeddings
 
-    def lora_parameters(self, rank: int, target_modules: Sequence[str] = TARGET_MODULES) -> int:
-        """Parameters of a LoRA adapter: rank x (in + out) for each target module; experts get none."""
-        sizes = [size for name, size in self.linears.items() if name.split(".")[1] in target_modules]
-        return self.num_hidden_layers * rank * sum(rows + columns for rows, columns in sizes)
+    def lora_parameters(self, rank: int) -> int:
+        """Parameters of a LoRA adapter: rank x (in + out) for each linear module; experts get none."""
+        return self.num_hidden_layers * rank * sum(rows + columns for rows, columns in self.linears.values())
 
     def saved_per_token(self, fused: bool = True) -> int:
         """Numbers that the forward pass of one layer keeps for the backward pass, for each token.
@@ -177,19 +174,16 @@ def find_architecture(model) -> Architecture:
     table = _table()
     if name.lower() in table:
         return table[name.lower()]
-    for architecture, hub_id in zip(table.values(), _hub_ids(), strict=True):
-        if name.lower() == hub_id.lower():
-            return architecture
+    for row in read_hardware("architectures.csv"):
+        if name.lower() == row["hub_id"].lower():
+            return table[row["name"]]
     path = data_folder() / "models" / "nano" if name == "nano" else Path(name)
-    if path.is_dir():
-        path = path / "config.json"
-    if not Path(name).exists() and name != "nano" and is_hub_id(name):
+    if not path.exists() and is_hub_id(name):
         path = _hub_config(name)
+    elif path.is_dir():
+        path = path / "config.json"
     if not path.is_file():
-        raise ModelError(
-            f"{name}: not in the catalogue ({', '.join(table)}, nano), and no config.json at {path}. "
-            "Give a name of the catalogue or the path of the model's config.json."
-        )
+        raise ModelError(f"{name}: not in the catalogue, and no config.json at {path}; {_known()}")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -199,6 +193,10 @@ def find_architecture(model) -> Architecture:
     return _from_config(config, name)
 
 
+def _known() -> str:
+    return f"give the path of its config.json, or a name of the catalogue ({', '.join(_table())}, nano)"
+
+
 def _hub_config(hub_id: str) -> Path:
     """config.json of a model of the hub: from the local cache, else fetched (a few kilobytes, never the weights)."""
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
@@ -206,18 +204,17 @@ def _hub_config(hub_id: str) -> Path:
     cached = try_to_load_from_cache(hub_id, "config.json")
     if isinstance(cached, str):
         return Path(cached)
-    known = f"give the path of its config.json, or a name of the catalogue ({', '.join(_table())}, nano)"
     if is_offline():
-        raise ModelError(f"{hub_id}: not on this machine, and offline mode is on ({offline_reason()}); {known}")
+        raise ModelError(f"{hub_id}: not on this machine, and offline mode is on ({offline_reason()}); {_known()}")
     try:
         ask_hub(hub_id)
     except ModelError as error:
-        raise ModelError(f"{error} Or {known}.") from error
+        raise ModelError(f"{error} Or {_known()}.") from error
     try:
         return Path(hf_hub_download(hub_id, "config.json"))
     except Exception as error:  # network, disk: each library below raises its own
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"{hub_id}: its config.json could not be fetched ({reason}); {known}") from error
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ModelError(f"{hub_id}: its config.json could not be fetched ({reason}); {_known()}") from error
 
 
 def _from_config(config: dict, name: str) -> Architecture:
@@ -237,16 +234,16 @@ def _from_config(config: dict, name: str) -> Architecture:
     odd = [kind for kind in getattr(text, "layer_types", None) or () if "attention" not in kind or "linear" in kind]
     if missing or odd or getattr(text, "is_encoder_decoder", False):
         why = f"no {', '.join(missing)}" if missing else "an encoder or layers other than attention"
-        alone = "" if missing else _weights_alone(whole, name)
-        raise ModelError(f"{name}: only plain decoders can be counted; this one has {why}. {alone}Measure a short run.")
+        raise ModelError(f"{name}: only plain decoders can be counted; this one has {why}. Measure a short run.")
     architecture = _sizes(text, name)
     if text is not whole or text.model_type not in VERIFIED or architecture.experts:
         real, other, tied = _real_parameters(whole, name)
         architecture = replace(architecture, tie_word_embeddings=tied, other_parameters=other)
         if abs(architecture.parameters / real - 1) > 0.02:
             counted = f"{architecture.parameters:,} parameters counted, {real:,} in the real model"
+            alone = f"{(real + other) * 2 / GIB:.1f} GiB in 16 bits"
             raise ModelError(
-                f"{name}: its layers are not those of a plain decoder ({counted}). {_weights(real + other)}"
+                f"{name}: its layers are not those of a plain decoder ({counted}). The weights alone take {alone}. "
                 "Measure a short run."
             )
     quantization = config.get("quantization_config") or {}
@@ -274,19 +271,6 @@ def _sizes(text, name: str) -> Architecture:
         experts=experts,
         experts_per_token=getattr(text, "num_experts_per_tok", 0) if experts else 0,
     )
-
-
-def _weights_alone(config, name: str) -> str:
-    """What the weights of a model take whose training cannot be counted; empty where it cannot even be built."""
-    try:
-        real, other, _ = _real_parameters(config, name)
-    except ModelError:
-        return ""
-    return _weights(real + other)
-
-
-def _weights(parameters: int) -> str:
-    return f"Its {parameters / 1e9:.1f} billion parameters alone take {parameters * 2 / GIB:.1f} GiB in 16 bits. "
 
 
 def _real_parameters(config, name: str) -> tuple[int, int, bool]:
@@ -328,8 +312,3 @@ def _table() -> dict[str, Architecture]:
         )
         for row in rows
     }
-
-
-@cache
-def _hub_ids() -> tuple[str, ...]:
-    return tuple(row["hub_id"] for row in read_hardware("architectures.csv"))

@@ -5,23 +5,13 @@ backward pass through a layer, when the activations of that layer are. The large
 Constants that were fitted are named where they stand; data/recorded/memory_rows.csv says on which rows.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ftlab.costs.architecture import (
-    GIB,
-    TARGET_MODULES,
-    Architecture,
-    find_architecture,
-    known_models,
-    skipped_parameters,
-)
+from ftlab.costs.architecture import GIB, Architecture, find_architecture
 from ftlab.costs.arguments import check_choice, check_whole
 from ftlab.costs.cards import CONTEXT_GIB, Gpu, find_gpu
 from ftlab.errors import RecipeError
 from ftlab.tables import html_table
-
-__all__ = ["CHECKPOINTING", "METHODS", "Memory", "estimate_memory", "find_architecture", "find_gpu", "known_models"]
 
 HALF = 2  # bytes of a 16-bit number (bf16 or fp16)
 # QLoRA (2305.14314): 4 bits a weight, an 8-bit scale for each 64, a float for each 256 of those scales
@@ -29,9 +19,6 @@ NF4 = 0.5 + 1 / 64 + 4 / (64 * 256)
 
 METHODS = ("full", "lora", "qlora", "dpo_full", "dpo_lora", "dpo_qlora")
 CHECKPOINTING = ("off", "on", "unsloth")
-LOGITS = ("fused", "in_place", "full")
-MODES = ("train", "eval")
-TRAINERS = ("unsloth", "plain")
 # bytes of optimizer state for each trainable parameter; None: two states as wide as the parameter
 # (torch makes them with zeros_like); 8-bit: one byte each for two states, a float for each 256
 OPTIMIZERS = {
@@ -41,6 +28,14 @@ OPTIMIZERS = {
     "paged_adamw_8bit": 2 * (1 + 4 / 256),
     "sgd": 0,
     "adafactor": 0,
+}
+CHOICES = {
+    "method": METHODS,
+    "checkpointing": CHECKPOINTING,
+    "optimizer": tuple(OPTIMIZERS),
+    "logits": ("fused", "in_place", "full"),
+    "mode": ("train", "eval"),
+    "trainer": ("unsloth", "plain"),
 }
 # Kinds that overflow in fp16: Unsloth trains them in 32 bits on a card without bf16 (unsloth_zoo 2026.10.9)
 FLOAT32_KINDS = ("gemma3", "gemma4", "gpt_oss", "glm4_moe", "qwen3_5", "qwen3_moe")
@@ -104,28 +99,26 @@ class Memory:
 
     def to_dict(self) -> dict:
         """The contract of `ftlab memory --json`: total_gib, parts, fits (of `settings.mode`), and more."""
-        return {
+
+        def other(gib):
+            return {"device_gib": round(gib, 3), "fits": self._fits(gib)}
+
+        sizes = ("total_gib", "reserved_gib", "device_gib", "host_ram_gib")
+        evaluation = None
+        if self.evaluation:
+            evaluation = other(self.evaluation[0][1]) | {"largest_batch": self.evaluation_batch}
+        return {name: round(getattr(self, name), 3) for name in sizes} | {
             "model": self.model,
             "settings": self.settings,
-            "total_gib": round(self.total_gib, 3),
             "parts": {name: round(size, 3) for name, size in self.parts.items()},
             "fits": self.fits,
             "peak_at": self.peak_at,
-            "reserved_gib": round(self.reserved_gib, 3),
-            "device_gib": round(self.device_gib, 3),
-            "host_ram_gib": round(self.host_ram_gib, 3),
             "gpu": self.gpu and self.gpu.name,
             "usable_gib": self.gpu and self.gpu.usable_gib,
             "trainer": self.settings["trainer"],
-            "evaluation": self.evaluation and {
-                "device_gib": round(self.evaluation[0][1], 3),
-                "fits": self._fits(self.evaluation[0][1]),
-                "largest_batch": self.evaluation_batch,
-            } or None,
-            "plain_trainer": self.plain_gib and {
-                "device_gib": round(self.plain_gib, 3), "fits": self._fits(self.plain_gib)
-            },
-        }  # fmt: skip
+            "evaluation": evaluation,
+            "plain_trainer": None if self.plain_gib is None else other(self.plain_gib),
+        }
 
     def rows(self) -> list[tuple[str, float]]:
         """(what, GiB) from the parts to what the card must have."""
@@ -146,7 +139,11 @@ class Memory:
         lines = [f"{self.model}, {shape}: {what}{card}; peak at the {self.peak_at}"]
         if self.evaluation:
             told = self._told(self.evaluation[0][1])
-            lines.append(f"evaluation with the same batch: {told}{self._smaller_batch()}")
+            if self.evaluation_batch == 0:
+                told += "; not even with batch 1: evaluate shorter rows, or after training"
+            elif self.evaluation_batch not in (None, run["batch"]):
+                told += f"; per_device_eval_batch_size={self.evaluation_batch} fits"
+            lines.append(f"evaluation with the same batch: {told}")
         kernels = "Unsloth's kernels" if run["trainer"] == "unsloth" else "plain transformers"
         plain = "" if self.plain_gib is None else f"; with a plain trainer (trainer=plain) {self._told(self.plain_gib)}"
         return [*lines, f"counted for {kernels}{plain}"]
@@ -156,13 +153,6 @@ class Memory:
 
     def _told(self, gib):
         return f"{gib:.1f} GiB" + (f", {self._verdict(gib)}" if self.gpu else "")
-
-    def _smaller_batch(self):
-        if self.evaluation_batch in (None, self.settings["batch"]):
-            return ""
-        if self.evaluation_batch == 0:
-            return "; not even with batch 1: evaluate shorter rows, or after training"
-        return f"; per_device_eval_batch_size={self.evaluation_batch} fits"
 
     def __repr__(self):
         lines = [f"{what:<20}{size:8.2f} GiB" for what, size in self.rows() if size]
@@ -185,8 +175,6 @@ def estimate_memory(
     checkpointing: str | None = None,
     optimizer: str = "adamw_8bit",
     logits: str | None = None,
-    target_modules: Sequence[str] = TARGET_MODULES,
-    skip_modules: Sequence[str] = (),
     trainable_bytes: int | None = None,
     rope_positions: int = 0,
     packed: bool = False,
@@ -203,79 +191,60 @@ def estimate_memory(
     "unsloth" by default, "on" for a plain trainer. `trainable_bytes` is the width of what is trained: by default 4
     for LoRA, 2 for full fine-tuning. `logits`: "fused" (Unsloth's and TRL's chunked loss; the default), "full" (the
     default of a plain trainer and for DPO), "in_place" (Unsloth of 2024). `packed`: every batch is full; otherwise
-    shorter ones count too, whose logits may be cut into fewer pieces. `skip_modules`: names that a 4-bit repository
-    leaves in 16 bits (its `llm_int8_skip_modules`). `head_copy`: loading in 4 bits leaves memory as large as an
-    output head of its own reserved (False: before 2025). `rope_positions`: for how many positions each layer keeps
-    rotary tables of its own (transformers before 4.48: the longest row, at least the model's up to 32,768).
-    Raises ModelError for a model that it cannot count, RecipeError for a setting it does not know.
+    shorter ones count too, whose logits may be cut into fewer pieces. `head_copy`: loading in 4 bits leaves memory
+    as large as an output head of its own reserved (False: before 2025). `rope_positions`: for how many positions
+    each layer keeps rotary tables of its own (transformers before 4.48: the longest row, at least the model's up to
+    32,768). Raises ModelError for a model that it cannot count, RecipeError for a setting it does not know.
     Measured against others' runs: data/recorded/memory_rows.csv, tests/test_costs_memory.py.
     """
-    architecture = find_architecture(model)
-    plain = trainer == "plain"
-    dpo = isinstance(method, str) and method.startswith("dpo_")
+    architecture, card = find_architecture(model), None if gpu is None else find_gpu(gpu)
+    plain, name = trainer == "plain", str(method)
     settings = {
-        "method": method, "batch": batch, "length": length, "rank": rank,
-        "checkpointing": checkpointing or ("on" if plain else "unsloth"), "optimizer": optimizer,
-        "logits": logits or ("full" if dpo or plain else "fused"), "mode": mode, "trainer": trainer,
+        "method": method, "batch": batch, "length": length, "rank": rank, "optimizer": optimizer, "mode": mode,
+        "trainer": trainer, "checkpointing": checkpointing or ("on" if plain else "unsloth"),
+        "logits": logits or ("full" if plain or name.startswith("dpo_") else "fused"),
+        "trainable_bytes": trainable_bytes or (HALF if name.endswith("full") else 4),
+        "rope_positions": rope_positions, "packed": packed, "head_copy": head_copy,
     }  # fmt: skip
-    more = {
-        "target_modules": target_modules, "skip_modules": skip_modules, "rope_positions": rope_positions,
-        "trainable_bytes": trainable_bytes or (HALF if str(method).endswith("full") else 4),
-        "packed": packed, "head_copy": head_copy, "gpu": None if gpu is None else find_gpu(gpu),
-    }  # fmt: skip
-    _check(settings, more)
-    memory = _count(architecture, settings, more)
+    _check(settings)
     evaluation, size = [], batch
     while size and mode == "train":
-        evaluation.append((size, _count(architecture, settings | {"mode": "eval", "batch": size}, more).device_gib))
+        evaluation.append((size, _count(architecture, settings | {"mode": "eval", "batch": size}, card).device_gib))
         size //= 2
     plain_gib = None
     if not plain:
         other = {"trainer": "plain", "logits": "full"}
         other["checkpointing"] = "off" if settings["checkpointing"] == "off" else "on"
-        plain_gib = _count(architecture, settings | other, more).device_gib
-    return Memory(**memory.__dict__ | {"evaluation": tuple(evaluation), "plain_gib": plain_gib})
+        plain_gib = _count(architecture, settings | other, card).device_gib
+    return replace(_count(architecture, settings, card), evaluation=tuple(evaluation), plain_gib=plain_gib)
 
 
-def _check(settings: dict, more: dict) -> None:
+def _check(settings: dict) -> None:
     """Raise RecipeError for a setting that is not known or impossible."""
-    known = {"method": METHODS, "checkpointing": CHECKPOINTING, "optimizer": tuple(OPTIMIZERS), "logits": LOGITS,
-             "mode": MODES, "trainer": TRAINERS}  # fmt: skip
-    for name, choices in known.items():
+    for name, choices in CHOICES.items():
         check_choice(name, settings[name], choices)
     if settings["trainer"] == "plain" and settings["checkpointing"] == "unsloth":
         raise RecipeError("checkpointing: 'unsloth' needs Unsloth; choose off or on for a plain trainer")
-    for name in ("batch", "length", "rank"):
+    for name in ("batch", "length", "rank", "trainable_bytes"):
         check_whole(name, settings[name])
-    check_whole("trainable_bytes", more["trainable_bytes"])
-    check_whole("rope_positions", more["rope_positions"], 0)
-    for name in ("target_modules", "skip_modules"):
-        if isinstance(more[name], str):
-            raise RecipeError(f"{name}: {more[name]!r} is one text; write a list of names, such as [{more[name]!r}]")
-    unknown = sorted(set(more["target_modules"]) - set(TARGET_MODULES))
-    if unknown or not more["target_modules"]:
-        wrong = f"{', '.join(map(repr, unknown))} not known" if unknown else "empty, so nothing would be trained"
-        raise RecipeError(f"target_modules: {wrong}; choose from {', '.join(TARGET_MODULES)}")
+    check_whole("rope_positions", settings["rope_positions"], 0)
 
 
-def _count(architecture: Architecture, settings: dict, more: dict) -> Memory:
+def _count(architecture: Architecture, run: dict, gpu: Gpu | None) -> Memory:
     """The peak of one run with checked settings."""
-    method, gpu, fused = settings["method"], more["gpu"], settings["trainer"] == "unsloth"
-    base, training, width = method.removeprefix("dpo_"), settings["mode"] == "train", more["trainable_bytes"]
+    method, width, fused = run["method"], run["trainable_bytes"], run["trainer"] == "unsloth"
+    base, training = method.removeprefix("dpo_"), run["mode"] == "train"
     # numbers of activations are as wide as the card allows for this kind of model
     wide = 2 if gpu and not gpu.bf16 and architecture.model_type.startswith(FLOAT32_KINDS) else 1
-    trainable = architecture.parameters
-    if base != "full":
-        trainable = architecture.lora_parameters(settings["rank"], more["target_modules"])
-    state_bytes = OPTIMIZERS[settings["optimizer"]]
-    head = architecture.embedding_parameters * HALF
-    rotary = architecture.num_hidden_layers * more["rope_positions"] * architecture.head_dim * 2 * HALF  # cos, sin
-    own_head = base == "qlora" and more["head_copy"] and not architecture.tie_word_embeddings
+    trainable = architecture.parameters if base == "full" else architecture.lora_parameters(run["rank"])
+    state_bytes = OPTIMIZERS[run["optimizer"]]
+    own_head = base == "qlora" and run["head_copy"] and not architecture.tie_word_embeddings
+    rotary = architecture.num_hidden_layers * run["rope_positions"] * architecture.head_dim * 2 * HALF  # cos, sin
     parts = {
-        "weights": weight_bytes(architecture, base, more["skip_modules"], width, dynamic=fused),
+        "weights": weight_bytes(architecture, base, width, dynamic=fused),
         "reference model": weight_bytes(architecture, "lora") if method == "dpo_full" else 0,
         "rotary tables": rotary,
-        "copy of the head": head if own_head else 0,
+        "copy of the head": architecture.embedding_parameters * HALF if own_head else 0,
         "adapter": trainable * width if base != "full" else 0,
         "gradients": trainable * width if training else 0,
         "optimizer": trainable * (2 * width if state_bytes is None else state_bytes),
@@ -285,19 +254,19 @@ def _count(architecture: Architecture, settings: dict, more: dict) -> Memory:
     context = gpu.context_gib if gpu else CONTEXT_GIB
     free_gib = gpu.usable_gib - context - sum(parts.values()) / GIB if gpu else None
 
-    tokens = settings["batch"] * settings["length"] * (2 if base != method else 1)  # a chosen and a rejected answer
-    kept, layer = activation_bytes(architecture, tokens, settings["checkpointing"] if training else "eval", fused)
+    tokens = run["batch"] * run["length"] * (2 if base != method else 1)  # a chosen and a rejected answer
+    kept, layer = activation_bytes(architecture, tokens, run["checkpointing"] if training else "eval", fused)
     kept, layer = kept * wide, layer * wide
-    at_loss = logit_bytes(tokens * architecture.vocab_size, settings["logits"], training, free_gib, more["packed"])
+    at_loss = logit_bytes(tokens * architecture.vocab_size, run["logits"], training, free_gib, run["packed"])
     parts["activations"] = kept + (layer if layer > at_loss else 0)
     parts["logits"] = at_loss if layer <= at_loss else 0
 
-    offloaded = training and settings["checkpointing"] == "unsloth"
+    offloaded = training and run["checkpointing"] == "unsloth"
     checkpoints = checkpoint_bytes(architecture, tokens) if offloaded else 0
     transient = parts["activations"] + parts["logits"] + parts["workspace"]
     return Memory(
         model=architecture.name,
-        settings=settings,
+        settings=run,
         parts={name: size / GIB for name, size in parts.items()},
         peak_at="layer" if layer > at_loss else "loss",
         fragmentation_gib=FRAGMENTATION * transient / GIB,
@@ -307,25 +276,16 @@ def _count(architecture: Architecture, settings: dict, more: dict) -> Memory:
     )
 
 
-def weight_bytes(
-    architecture: Architecture,
-    method: str,
-    skip_modules: Sequence[str] = (),
-    trainable_bytes: int = HALF,
-    dynamic: bool = True,
-) -> float:
+def weight_bytes(architecture: Architecture, method: str, trainable_bytes: int = HALF, dynamic: bool = True) -> float:
     """Bytes of the model as loaded for `method` (full, lora or qlora), without an adapter.
 
     `dynamic`: from a repository of Unsloth that keeps some modules in 16 bits, an allowance where they are not known.
     """
     other = architecture.other_parameters * HALF
-    if method == "full":
-        return architecture.parameters * trainable_bytes + other
-    if method == "lora":
-        return architecture.parameters * HALF + other
-    listed = skipped_parameters(architecture, skip_modules)
-    skipped = listed if skip_modules or not dynamic else architecture.kept_in_16_bits
-    packed = architecture.linear_parameters - max(skipped, listed, architecture.skipped or 0)
+    if method != "qlora":
+        return architecture.parameters * (trainable_bytes if method == "full" else HALF) + other
+    skipped = architecture.kept_in_16_bits if dynamic else architecture.skipped or 0
+    packed = architecture.linear_parameters - skipped
     return packed * NF4 + (architecture.parameters - packed) * HALF + other
 
 

@@ -68,9 +68,7 @@ class Tornado:
     def flips(self) -> tuple[str, ...]:
         """The assumptions that alone can turn the answer round."""
         known = [each for each in self.swings if None not in (self.saving, each.at_low, each.at_high)]
-        return tuple(
-            each.assumption for each in known if {each.at_low > 0, each.at_high > 0} != {self.saving > 0}
-        )
+        return tuple(each.assumption for each in known if {each.at_low > 0, each.at_high > 0} != {self.saving > 0})
 
     def to_dict(self) -> list[dict]:
         """Ready for JSON."""

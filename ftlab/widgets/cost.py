@@ -7,8 +7,9 @@ from datetime import date
 
 import ipywidgets as widgets
 
+from ftlab.costs.architecture import known_models
 from ftlab.costs.assumptions import Scenario
-from ftlab.costs.memory import CHECKPOINTING, METHODS, estimate_memory, known_models
+from ftlab.costs.memory import CHECKPOINTING, METHODS, estimate_memory
 from ftlab.costs.plots import curve_alt, curve_figure, memory_alt, memory_figure
 from ftlab.costs.remedies import what_would_fit
 from ftlab.costs.scenario import CostReport, cost
