@@ -28,6 +28,7 @@ from ftlab.decide_rules import (
     Rule,
 )
 from ftlab.settings import Number, Settings, Whole, read_settings
+from ftlab.tables import html_table
 
 CHOICES = {
     "wants": ("format", "style", "vocabulary", "knowledge", "refusal", "latency", "cost", "accuracy"),
@@ -241,14 +242,10 @@ class Decision:
         return "\n".join(lines)
 
     def _repr_html_(self):
-        import pandas as pd
-
-        table = pd.DataFrame(
-            [[a.approach if a.fit else f"{a.approach} (does not fit)", *(f"{getattr(a, c):.1f}" for c in CRITERIA),
-              a.effort, a.reason_for, a.reason_against] for a in self.ranking],
-            columns=["approach", *CRITERIA, "effort", "for", "against"],
-        )  # fmt: skip
-        parts = [f"<b>{html.escape(self.case.task)}: {self.recommendation}</b>", table.to_html(index=False)]
+        rows = [[a.approach if a.fit else f"{a.approach} (does not fit)", *(f"{getattr(a, c):.1f}" for c in CRITERIA),
+                 a.effort, a.reason_for, a.reason_against] for a in self.ranking]  # fmt: skip
+        table = html_table([("approach", *CRITERIA, "effort", "for", "against"), *rows])
+        parts = [f"<b>{html.escape(self.case.task)}: {self.recommendation}</b>", table]
         for title, items in self._lists.items():
             listed = "".join(f"<li>{html.escape(item)}</li>" for item in items)
             parts.append(f"{title.capitalize()}:<ul>{listed}</ul>")

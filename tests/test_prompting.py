@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,6 @@ from ftlab.baselines import prompting
 from ftlab.baselines.prompting import (
     Prompt,
     input_and_answer,
-    rag_input,
     rag_messages,
     rank_prompts,
     read_prompts,
@@ -61,25 +61,19 @@ def wording(name, share):
     return Prompt(name, f"right={share}")
 
 
-def test_a_system_prompt_stands_first_and_an_input_as_it_is():
-    prompt = Prompt("p", "Do it.", (("in 1", "out 1"), ("in 2", "out 2")))
-    assert prompt.messages("x") == [
-        {"role": "system", "content": "Do it."},
-        {"role": "user", "content": "in 1"},
-        {"role": "assistant", "content": "out 1"},
-        {"role": "user", "content": "in 2"},
-        {"role": "assistant", "content": "out 2"},
-        {"role": "user", "content": "x"},
-    ]
+def said(chat):
+    return [(turn["role"], turn["content"]) for turn in chat]
 
 
-def test_a_user_prompt_stands_in_front_of_every_input():
-    prompt = Prompt("p", "Do it.", (("in", "out"),), place="user")
-    assert prompt.messages("x") == [
-        {"role": "user", "content": "Do it.\nin"},
-        {"role": "assistant", "content": "out"},
-        {"role": "user", "content": "Do it.\nx"},
-    ]
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ("system", [("system", "Do it."), ("user", "in"), ("assistant", "out"), ("user", "x")]),
+        ("user", [("user", "Do it.\nin"), ("assistant", "out"), ("user", "Do it.\nx")]),
+    ],
+)
+def test_the_instruction_stands_first_or_in_front_of_every_input(place, expected):
+    assert said(Prompt("p", "Do it.", (("in", "out"),), place).messages("x")) == expected
 
 
 def test_a_prompt_is_of_a_kind_and_shows_itself():
@@ -109,14 +103,11 @@ def test_examples_are_drawn_by_the_seed_from_the_given_rows_only():
 
 
 @pytest.mark.parametrize("select", prompting.SELECT)
-def test_more_examples_than_rows_and_none_are_refused(select):
+def test_impossible_examples_are_refused(select):
     assert with_shots(Prompt("p", "x"), ROWS[:2], 2, select=select).examples == 2
     for k in (3, 0):
         with pytest.raises(DataError, match=f"{k} solved examples from 2 rows"):
             with_shots(Prompt("p", "x"), ROWS[:2], k, select=select)
-
-
-def test_an_unknown_selection_is_refused():
     with pytest.raises(RecipeError, match="select='best': choose one of random, balanced, similar"):
         with_shots(Prompt("p", "x"), ROWS, 2, select="best")
 
@@ -240,19 +231,6 @@ def test_prompts_are_scored_and_ordered_best_first(calls):
         assert (call["max_new_tokens"], call["batch_size"]) == (7, 3)
 
 
-def test_order_follows_the_fields_and_not_the_format(monkeypatch):
-    """Valid JSON with half of the fields right loses against fewer answers that are wholly right."""
-    texts = {"neat": (HALF_RIGHT,) * 10, "right": (ANSWER,) * 6 + ("no JSON",) * 4}
-
-    def generate(model, tokenizer, chats, *settings):
-        return Generations(texts[chats[0][0]["content"]], 0, 0, 1.0, 0)
-
-    monkeypatch.setattr(prompting, "generate", generate)
-    search = try_prompts(None, None, [Prompt("neat", "neat"), Prompt("right", "right")], ROWS[:10])
-    found = [(c.prompt.name, c.field_accuracy.value, c.valid_json.value) for c in search.candidates]
-    assert found == [("right", 0.6, 0.6), ("neat", 0.5, 1.0)]
-
-
 def test_order_follows_the_metric_that_the_bars_name():
     """All records half right have more fields right than four wholly right ones of ten, which alone are exact."""
     texts = {"half": (HALF_RIGHT,) * 10, "whole": (ANSWER,) * 4 + ("no JSON",) * 6}
@@ -327,29 +305,18 @@ def hit(rank, text):
     return Hit(rank, 1 / rank, Chunk(f"d{rank}#0", f"d{rank}", 0, text))
 
 
-def test_the_chat_shows_the_chunks_and_then_the_question():
+@pytest.mark.parametrize("place", ["system", "user"])
+def test_the_chat_shows_the_chunks_and_then_the_question(place):
     hits = [hit(1, "The kettle costs 45 pounds."), hit(2, "The lamp is red.")]
     text = "Context:\nThe kettle costs 45 pounds.\nThe lamp is red.\n\nQuestion: How much?"
-    assert rag_input("How much?", hits) == text
-    assert rag_messages(Prompt("p", "Answer from the text."), "How much?", hits) == [
-        {"role": "system", "content": "Answer from the text."},
-        {"role": "user", "content": text},
-    ]
-    (only,) = rag_messages(Prompt("p", "Answer from the text.", (), "user"), "How much?", hits)
-    assert only == {"role": "user", "content": f"Answer from the text.\n{text}"}
+    expected = {"system": [("system", "Answer."), ("user", text)], "user": [("user", f"Answer.\n{text}")]}
+    assert said(rag_messages(Prompt("p", "Answer.", (), place), "How much?", hits)) == expected[place]
 
 
-def test_examples_picked_for_each_input_go_along():
-    prompt = with_shots(Prompt("p", "Answer."), solved(("Who runs it?", "Mia")), 1, select="similar")
-    chat = rag_messages(prompt, "Q?", [])
-    assert [turn["content"] for turn in chat] == ["Answer.", "Who runs it?", "Mia", rag_input("Q?", [])]
-
-
-def test_solved_examples_bring_their_own_context():
-    hits = [hit(1, "The lamp is red.")]
-    prompt = Prompt("p", "Answer.", (("plain", "answer"),))
-    chat = rag_messages(prompt, "Q?", hits, shots=[("Who?", [hit(1, "Mia runs it.")], "Mia")])
-    assert [turn["content"] for turn in chat] == [
-        "Answer.", "plain", "answer", "Context:\nMia runs it.\n\nQuestion: Who?", "Mia", rag_input("Q?", hits),
+def test_solved_examples_bring_their_own_context_and_picked_ones_go_along():
+    prompt = replace(Prompt("p", "Answer.", (("plain", "answer"),)), pick=lambda text: (("picked", "too"),))
+    chat = rag_messages(prompt, "Q?", [hit(1, "The lamp is red.")], shots=[("Who?", [hit(1, "Mia runs it.")], "Mia")])
+    assert [text for _, text in said(chat)] == [
+        "Answer.", "plain", "answer", "Context:\nMia runs it.\n\nQuestion: Who?", "Mia", "picked", "too",
+        "Context:\nThe lamp is red.\n\nQuestion: Q?",
     ]  # fmt: skip
-    assert [turn["role"] for turn in chat] == ["system", *["user", "assistant"] * 2, "user"]

@@ -66,15 +66,10 @@ def choose_records(
                 confidence[name].append(share)
             texts.append(json.dumps(record, ensure_ascii=False))
             tokens += len(cached.ids)
-    return RecordChoices(
-        texts=tuple(texts),
-        prompt_tokens=tokens,
-        # with their end tokens, as if they had been generated
-        new_tokens=sum(len(tokenizer(text, add_special_tokens=False)["input_ids"]) + 1 for text in texts),
-        seconds=time.perf_counter() - start,
-        cut_off=0,
-        confidence={name: np.array(shares) for name, shares in confidence.items()},
-    )
+    # with their end tokens, as if they had been generated
+    new_tokens = sum(len(tokenizer(text, add_special_tokens=False)["input_ids"]) + 1 for text in texts)
+    shares = {name: np.array(each) for name, each in confidence.items()}
+    return RecordChoices(tuple(texts), tokens, new_tokens, time.perf_counter() - start, 0, shares)
 
 
 def record_candidates(schema: Mapping, rows: Sequence[dict]) -> dict[str, Candidates]:

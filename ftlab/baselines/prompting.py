@@ -18,6 +18,7 @@ from ftlab.evaluation.generation import Generations, generate
 from ftlab.evaluation.metrics import parse_record, score_records
 from ftlab.evaluation.statistics import Interval
 from ftlab.settings import Settings, Text, fit, read_text
+from ftlab.tables import html_table
 
 SELECT = ("random", "balanced", "similar")
 
@@ -108,20 +109,10 @@ class PromptSearch:
         return "\n".join(map(repr, self.candidates))
 
     def _repr_html_(self):
-        import pandas as pd
-
-        rows = [
-            {
-                "prompt": c.prompt.name,
-                "kind": c.prompt.kind,
-                "examples": c.prompt.examples,
-                "field accuracy": repr(c.field_accuracy),
-                "valid JSON": repr(c.valid_json),
-                "tokens a call": f"{c.tokens_per_call:.0f}",
-            }
-            for c in self.candidates
-        ]
-        return pd.DataFrame(rows).to_html(index=False)
+        rows = [("prompt", "kind", "examples", "field accuracy", "valid JSON", "tokens a call")]
+        rows += [(c.prompt.name, c.prompt.kind, c.prompt.examples, repr(c.field_accuracy), repr(c.valid_json),
+                  f"{c.tokens_per_call:.0f}") for c in self.candidates]  # fmt: skip
+        return html_table(rows)
 
 
 def input_and_answer(row: dict) -> tuple[str, str]:
@@ -176,11 +167,11 @@ def with_shots(prompt: Prompt, rows: Sequence[dict], k: int, seed: int = 0, sele
     if not 1 <= k <= len(rows):
         raise DataError(f"{k} solved examples from {len(rows)} rows: ask for at least one, or give more rows")
     pairs = [input_and_answer(row) for row in rows]
-    name = f"{prompt.name}+{k}{'similar' if select == 'similar' else f'{select[0]}{seed}'}"
     if select == "similar":
-        return Prompt(name, prompt.instruction, (), prompt.place, SimilarShots(pairs, k))
+        return replace(prompt, name=f"{prompt.name}+{k}similar", shots=(), pick=SimilarShots(pairs, k))
     drawn = random.Random(seed).sample(pairs, k if select == "random" else len(pairs))
-    return Prompt(name, prompt.instruction, tuple(drawn if select == "random" else _covering(drawn, k)), prompt.place)
+    shots = drawn if select == "random" else _covering(drawn, k)
+    return replace(prompt, name=f"{prompt.name}+{k}{select[0]}{seed}", shots=tuple(shots))
 
 
 def _covering(pairs: list[tuple[str, str]], k: int) -> list[tuple[str, str]]:
@@ -201,21 +192,6 @@ def _values(answer: str) -> set:
     return {answer} if record is None else {(name, json.dumps(value)) for name, value in record.items()}
 
 
-def answer_chats(
-    model,
-    tokenizer,
-    chats: Sequence[Sequence[dict]],
-    max_new_tokens: int = 96,
-    batch_size: int = 50,
-    progress: bool = False,
-    confirm: bool = False,
-) -> Generations:
-    """Answers of a model on this machine, or of an `Endpoint` (tokenizer None; it sends only with confirm=True)."""
-    if isinstance(model, Endpoint):
-        return model.answer(chats, max_new_tokens, confirm, progress)
-    return generate(model, tokenizer, chats, max_new_tokens, batch_size, progress)
-
-
 def try_prompts(
     model,
     tokenizer,
@@ -229,12 +205,14 @@ def try_prompts(
 ) -> PromptSearch:
     """Score each prompt on `rows` (the validation set: choosing on the test set would flatter the prompt).
 
-    `model` is a model on this machine with its tokenizer, or an `Endpoint` with None.
+    `model` is a model on this machine with its tokenizer, or an `Endpoint` with None (it sends only with confirm=True).
     """
 
     def write(prompt, inputs):
         chats = [prompt.messages(text) for text in inputs]
-        return answer_chats(model, tokenizer, chats, max_new_tokens, batch_size, progress, confirm)
+        if isinstance(model, Endpoint):
+            return model.answer(chats, max_new_tokens, confirm, progress)
+        return generate(model, tokenizer, chats, max_new_tokens, batch_size, progress)
 
     return rank_prompts(prompts, rows, write, metric)
 
@@ -254,6 +232,10 @@ def rank_prompts(
         summary = score_records(out.texts, references).summary()
         levels = [summary[name] for name in ("field_accuracy", "exact_match", "valid_json")]
         candidates.append(Candidate(prompt, *levels, out.tokens_per_call))
+    return _best_first(candidates, metric)
+
+
+def _best_first(candidates: Iterable[Candidate], metric: str) -> PromptSearch:
     return PromptSearch(tuple(sorted(candidates, key=lambda c: -getattr(c, metric).value)))
 
 
@@ -276,19 +258,20 @@ def search_prompts(
     zero = try_prompts(model, tokenizer, wordings, rows, metric=metric, **settings)
     draws = [(k, seed, how) for k in shots for how in select for seed in (seeds if how != "similar" else (0,))]
     few = [with_shots(c.prompt, shot_rows, *draw) for c in zero.candidates[:2] for draw in draws]
-    both = (*zero.candidates, *try_prompts(model, tokenizer, few, rows, **settings).candidates)
-    return PromptSearch(tuple(sorted(both, key=lambda c: -getattr(c, metric).value)))
-
-
-def rag_input(question: str, hits: Sequence[Hit]) -> str:
-    """The user's turn: the chunks, best first and one a line, then the question."""
-    context = "\n".join(hit.chunk.text for hit in hits)
-    return f"Context:\n{context}\n\nQuestion: {question}"
+    return _best_first((*zero.candidates, *try_prompts(model, tokenizer, few, rows, **settings).candidates), metric)
 
 
 def rag_messages(
     prompt: Prompt, question: str, hits: Sequence[Hit], shots: Sequence[tuple[str, Sequence[Hit], str]] = ()
 ) -> list[dict]:
-    """The chat for one question; `shots` are solved examples (question, hits, answer), each with its own context."""
-    solved = tuple((rag_input(asked, found), answer) for asked, found, answer in shots)
-    return replace(prompt, shots=(*prompt.shots, *solved)).messages(rag_input(question, hits))
+    """The chat for one question: the chunks, best first and one a line, then the question.
+
+    `shots` are solved examples (question, hits, answer), each with its own context.
+    """
+
+    def turn(asked, found):
+        context = "\n".join(hit.chunk.text for hit in found)
+        return f"Context:\n{context}\n\nQuestion: {asked}"
+
+    solved = tuple((turn(asked, found), answer) for asked, found, answer in shots)
+    return replace(prompt, shots=(*prompt.shots, *solved)).messages(turn(question, hits))

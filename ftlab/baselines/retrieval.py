@@ -173,17 +173,16 @@ def embed_with(model, tokenizer, batch_size: int = 32) -> Callable[[list[str]], 
     return embed
 
 
-def minilm(folder: str | Path | None = None) -> Callable[[list[str]], np.ndarray]:
+def minilm() -> Callable[[list[str]], np.ndarray]:
     """An `embed` from all-MiniLM-L6-v2, trained to tell English texts apart: vectors of length 1, shape (n, 384).
 
-    As its card says: the mean of the last hidden states, of the first 256 tokens. `folder` holds the hub's files;
-    without it they come from the installed package (requirements/minilm.txt). ModelError: a file is missing or altered.
+    As its card says: the mean of the last hidden states, of the first 256 tokens. The files come from the installed
+    package (requirements/minilm.txt). ModelError: a file is missing or altered.
     """
     from tokenizers import Tokenizer
     from transformers import BertModel
 
-    folder = _minilm_package() if folder is None else Path(folder)
-    _check_minilm(folder)
+    folder = _minilm_folder()
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.enable_truncation(MINILM_TOKENS)
@@ -197,20 +196,16 @@ def minilm(folder: str | Path | None = None) -> Callable[[list[str]], np.ndarray
     return embed
 
 
-def hybrid(*rankings: Sequence[Hit], k: int | None = None, constant: int = 60) -> list[Hit]:
-    """One ranking from several: each chunk scores the sum of 1 / (constant + rank) (reciprocal rank fusion).
+def hybrid(*rankings: Sequence[Hit], k: int) -> list[Hit]:
+    """One ranking from several: each chunk scores the sum of 1 / (60 + rank) (reciprocal rank fusion).
 
     Cormack, Clarke and Büttcher 2009 (SIGIR), whose constant 60 is kept: only ranks count, so that the scores of BM25
     and cosines need no common scale. Give each search a larger k than you keep.
     """
-    scores, chunks = {}, {}
-    for ranking in rankings:
-        for hit in ranking:
-            chunks[hit.chunk.id] = hit.chunk
-            scores[hit.chunk.id] = scores.get(hit.chunk.id, 0) + 1 / (constant + hit.rank)
-    if not chunks:
-        return []
-    return _top(list(chunks.values()), np.array(list(scores.values())), len(chunks) if k is None else k)
+    scores = {}
+    for hit in (hit for ranking in rankings for hit in ranking):
+        scores[hit.chunk] = scores.get(hit.chunk, 0) + 1 / (60 + hit.rank)
+    return _top(list(scores), np.array(list(scores.values())), k)
 
 
 def recall_at_k(
@@ -233,36 +228,30 @@ def mrr(rankings: Sequence[Sequence[Hit]], wanted: Sequence[Sequence[str]], by: 
     return bootstrap_mean([1 / min(ranks) for ranks in _ranks(rankings, wanted, by)])
 
 
-def _minilm_package() -> Path:
-    """The folder of the weights in the installed package, found without importing it."""
+def _minilm_folder() -> Path:
+    """The weights in the installed package, found without importing it; every file that is read has its SHA-256."""
     try:
         files = metadata.files(MINILM_PACKAGE) or []
     except metadata.PackageNotFoundError:
         raise ModelError(
             f"{MINILM_PACKAGE} is not installed: in the repository's folder run `{MINILM_INSTALL}` (84 MB)"
         ) from None
+    remedy = f"run `{MINILM_INSTALL} --force-reinstall`"
     folders = [Path(file.locate()).parent for file in files if file.name == "model.safetensors"]
     if len(folders) != 1:
-        raise ModelError(
-            f"{MINILM_PACKAGE} holds {len(folders)} files model.safetensors and must hold one: "
-            f"run `{MINILM_INSTALL} --force-reinstall`"
-        )
-    return folders[0]
-
-
-def _check_minilm(folder: Path) -> None:
-    """Raise ModelError unless every file that is read has its SHA-256."""
-    remedy = f"run `{MINILM_INSTALL} --force-reinstall`"
+        raise ModelError(f"{MINILM_PACKAGE} holds {len(folders)} files model.safetensors and must hold one: {remedy}")
     for name, expected in MINILM_SHA256.items():
+        path = folders[0] / name
         try:
-            found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+            found = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
-            raise ModelError(f"{folder / name} cannot be read ({error.strerror}): {remedy}") from error
+            raise ModelError(f"{path} cannot be read ({error.strerror}): {remedy}") from error
         if found != expected:
             raise ModelError(
-                f"{folder / name}: SHA-256 {found} instead of {expected}. This is another file than the course was "
-                f"tested with, and it was not loaded: {remedy}"
+                f"{path}: SHA-256 {found} instead of {expected}. This is another file than the course was tested with, "
+                f"and it was not loaded: {remedy}"
             )
+    return folders[0]
 
 
 def _some(chunks) -> list[Chunk]:

@@ -9,6 +9,7 @@ from ftlab.errors import RecipeError
 from ftlab.evaluation.metrics import METRICS
 from ftlab.evaluation.statistics import Comparison
 from ftlab.settings import Number, Settings
+from ftlab.tables import html_table
 
 TINY = 1e-9  # rounding of a difference of two means
 FRACTION = "as a fraction of 1 (0.05 is five points)"
@@ -41,10 +42,7 @@ class Gate:
         return "\n".join([f"Gate: {self.verdict}", *(f"  - {reason}" for reason in self.reasons)])
 
     def _repr_html_(self):
-        import pandas as pd
-
-        table = pd.DataFrame({f"verdict: {self.verdict}": self.reasons})
-        return table.to_html(index=False)
+        return html_table([(f"verdict: {self.verdict}",), *((reason,) for reason in self.reasons)])
 
 
 def decide_gate(
@@ -86,12 +84,9 @@ def decide_gate(
             raise RecipeError(f"compared by {each.metric}, but the bars name {bars.metric}: use one")
     verdict, reason = _judge_gain(comparison, bars)
     reasons = [reason]
-    for name, rival in rivals.items():
-        failed, reason = _judge_rival(name, rival)
-        reasons.append(reason)
-        verdict = "do not ship" if failed else verdict
-    for name, probe in probes.items():
-        failed, reason = _judge_probe(name, probe, bars.max_probe_loss)
+    judged = [_judge_rival(name, rival) for name, rival in rivals.items()]
+    judged += [_judge_probe(name, probe, bars.max_probe_loss) for name, probe in probes.items()]
+    for failed, reason in judged:
         reasons.append(reason)
         verdict = "do not ship" if failed else verdict
     if not probes:
@@ -102,10 +97,7 @@ def decide_gate(
 def _judge_gain(seen, bars) -> tuple[str, str]:
     bar = bars.min_gain
     metric = seen.metric or (bars.metric if "metric" in bars.model_fields_set else "the score")
-    gain = (
-        f"{metric} changed by {_points(seen.delta)}, "
-        f"interval {_points(seen.low)} to {_points(seen.high)}, on {seen.n} examples; bar {_points(bar)}"
-    )
+    gain = f"{metric} changed by {_seen(seen)}; bar {_points(bar)}"
     sees = f"the smallest gain that this test finds reliably is {_points(seen.smallest_detectable_gain)}"
     sees_bar = seen.smallest_detectable_gain <= bar + TINY
     if seen.delta >= bar - TINY:
@@ -123,10 +115,7 @@ def _judge_gain(seen, bars) -> tuple[str, str]:
 
 def _judge_rival(name, rival) -> tuple[bool, str]:
     """Whether the simpler system wins, and the sentence that says so."""
-    what = (
-        f"Against the simpler {name}, which reaches {100 * rival.a:.1f} %: {_points(rival.delta)}, "
-        f"interval {_points(rival.low)} to {_points(rival.high)}, on {rival.n} examples"
-    )
+    what = f"Against the simpler {name}, which reaches {100 * rival.a:.1f} %: {_seen(rival)}"
     if rival.delta >= 0:
         return False, f"{what}: it does no better."
     doubt = "" if rival.high < 0 else "; the difference may be chance, but the simpler one costs less"
@@ -135,11 +124,7 @@ def _judge_rival(name, rival) -> tuple[bool, str]:
 
 def _judge_probe(name, probe, allowed) -> tuple[bool, str]:
     failed = probe.delta < -allowed - TINY
-    what = (
-        f"Probe {name} changed by {_points(probe.delta)}, "
-        f"interval {_points(probe.low)} to {_points(probe.high)}, on {probe.n} examples; "
-        f"the limit is {_points(-allowed)}"
-    )
+    what = f"Probe {name} changed by {_seen(probe)}; the limit is {_points(-allowed)}"
     if failed:
         doubt = "; the set is small and part of it may be chance" if probe.high >= -allowed else ""
         return True, f"{what}: it got worse{doubt}."
@@ -148,6 +133,11 @@ def _judge_probe(name, probe, allowed) -> tuple[bool, str]:
     if probe.low < -allowed - TINY:
         return False, f"{what}: it passes, but the set is too small to rule out a larger loss."
     return False, f"{what}: it passes."
+
+
+def _seen(comparison) -> str:
+    low, high = _points(comparison.low), _points(comparison.high)
+    return f"{_points(comparison.delta)}, interval {low} to {high}, on {comparison.n} examples"
 
 
 def _points(fraction) -> str:

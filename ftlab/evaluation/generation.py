@@ -80,20 +80,12 @@ def generate(
                 bar.update(len(batch))
     finally:
         model.train(was_training)
-    return Generations(
-        texts=tuple(texts),
-        prompt_tokens=sum(map(len, ids)),
-        new_tokens=new_tokens,
-        seconds=time.perf_counter() - start,
-        cut_off=cut_off,
-    )
+    return Generations(tuple(texts), sum(map(len, ids)), new_tokens, time.perf_counter() - start, cut_off)
 
 
 def prompt_ids(tokenizer, chat: Sequence[dict]) -> list[int]:
     """Tokens up to where the answer begins; a model that can think aloud first (Qwen3) is told not to."""
-    text = tokenizer.apply_chat_template(
-        list(chat), tokenize=False, add_generation_prompt=True, enable_thinking=False
-    )
+    text = tokenizer.apply_chat_template(list(chat), tokenize=False, add_generation_prompt=True, enable_thinking=False)
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 

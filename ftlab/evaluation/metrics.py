@@ -17,6 +17,7 @@ from ftlab.data.findings import Finding, kind_of, raise_findings
 from ftlab.data.jsonl import scan_jsonl
 from ftlab.errors import DataError
 from ftlab.evaluation.statistics import Comparison, Interval, compare, interval_of
+from ftlab.tables import html_table
 
 METRICS = ("exact_match", "field_accuracy", "valid_json")
 # in front of an answer; some templates write <think> into the prompt, so that the answer holds only its end
@@ -58,13 +59,10 @@ class RecordScores:
         return "\n".join([f"RecordScores, {len(self)} examples", *lines])
 
     def _repr_html_(self):
-        import pandas as pd
-
-        rows = [("metric", name, interval) for name, interval in self.summary().items()]
-        rows += [("field", name, interval) for name, interval in self.field_table().items()]
-        table = [(kind, name, repr(interval), interval.n, interval.method) for kind, name, interval in rows]
-        columns = ["", "score", "mean [95 % interval]", "n", "interval"]
-        return pd.DataFrame(table, columns=columns).to_html(index=False)
+        rows = [("", "score", "mean [95 % interval]", "n", "interval")]
+        for kind, intervals in (("metric", self.summary()), ("field", self.field_table())):
+            rows += [(kind, name, repr(each), each.n, each.method) for name, each in intervals.items()]
+        return html_table(rows)
 
 
 def parse_record(text: str) -> dict | None:
@@ -101,32 +99,24 @@ def parse_repaired(text: str) -> dict | None:
 
 
 def score_records(
-    predictions: Sequence[str],
-    references: Sequence[dict | str],
-    fields: Sequence[str] | None = None,
-    schema: dict | None = None,
+    predictions: Sequence[str], references: Sequence[dict | str], schema: dict | None = None
 ) -> RecordScores:
     """Score answers against reference objects (or their JSON text), one by one.
 
     `field_accuracy` is the share of the reference's fields that are right; `exact_match` compares the whole
-    objects, so an extra key is a miss. With `fields`, both look at these only. `schema` is a JSON Schema.
+    objects, so an extra key is a miss. `schema` is a JSON Schema.
     """
     for number, text in enumerate(predictions, 1):
         if not isinstance(text, str):
             raise DataError(f"prediction {number}: is {type(text).__name__}; give the model's text")
     references = tuple(_reference(reference, number) for number, reference in enumerate(references, 1))
     _check_counts(predictions, references)
-    names = list(fields or dict.fromkeys(name for reference in references for name in reference))
-    for number, reference in enumerate(references, 1):
-        if not set(names) & set(reference):
-            raise DataError(f"reference {number}: has none of the fields {', '.join(names)}; correct it")
+    names = list(dict.fromkeys(name for reference in references for name in reference))
     strict = tuple(parse_record(text) for text in predictions)
     repaired = [parse_repaired(text) for text in predictions]
     right = _right(strict, references, names)
-    extra = np.array([
-        fields is None and record is not None and bool(record.keys() - reference.keys())
-        for record, reference in zip(strict, references, strict=True)
-    ])
+    pairs = zip(strict, references, strict=True)
+    extra = np.array([bool((record or {}).keys() - reference) for record, reference in pairs])
     field_accuracy = np.nanmean(right, axis=1)
     return RecordScores(
         valid_json=np.array([record is not None for record in strict], dtype=float),

@@ -7,7 +7,7 @@ Everything is seeded; all intervals are at level 1 - alpha.
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from scipy.stats import binom, norm, permutation_test
@@ -16,6 +16,7 @@ from statsmodels.stats.proportion import proportion_confint
 from ftlab.errors import DataError, FtlabError
 
 CHUNK = 4_000_000  # numbers drawn at a time by a bootstrap: 64 MB
+RESAMPLES = 10_000
 
 
 @dataclass(frozen=True, repr=False)
@@ -62,47 +63,41 @@ class Comparison:
     def __repr__(self):
         points = f"{100 * self.delta:+.1f} points [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
         scores = f"{100 * self.a:.1f} % -> {100 * self.b:.1f} %"
-        power = (
-            f"disagreement {100 * self.disagreement:.1f} %, "
-            f"detectable from {100 * self.smallest_detectable_gain:.1f} points"
-        )
-        text = f"Comparison({self.verdict}: {scores}, {points}, p = {self.p_value:.2g}, n = {self.n}, {power})"
-        return "\n".join([text, *self.notes])
+        seen = f"disagreement {100 * self.disagreement:.1f} %"
+        power = f"detectable from {100 * self.smallest_detectable_gain:.1f} points"
+        text = f"{self.verdict}: {scores}, {points}, p = {self.p_value:.2g}, n = {self.n}, {seen}, {power}"
+        return "\n".join([f"Comparison({text})", *self.notes])
 
 
-def wilson(successes: int, n: int, alpha: float = 0.05) -> Interval:
+def wilson(successes: int, n: int) -> Interval:
     """Wilson's score interval of a rate (1927); unlike p ± 1.96 se it holds near 0 and 1 and for small n."""
     if n < 1 or not 0 <= successes <= n:
         raise DataError(f"{successes} successes of {n}: give 0 <= successes <= n and n >= 1")
-    low, high = proportion_confint(successes, n, alpha=alpha, method="wilson")
+    low, high = proportion_confint(successes, n, method="wilson")
     value = successes / n
     return Interval(value, min(float(low), value), max(float(high), value), int(n), "Wilson")
 
 
-def bootstrap_mean(
-    values: Sequence[float], n_resamples: int = 10_000, seed: int = 0, alpha: float = 0.05
-) -> Interval:
+def bootstrap_mean(values: Sequence[float], alpha: float = 0.05) -> Interval:
     """Percentile bootstrap of a mean; equal values give width 0, which is too sure for small n."""
     values = _scores(values)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     means, chunk = [], max(1, CHUNK // len(values))
-    for start in range(0, n_resamples, chunk):
-        size = (min(chunk, n_resamples - start), len(values))
+    for start in range(0, RESAMPLES, chunk):
+        size = (min(chunk, RESAMPLES - start), len(values))
         means.append(values[rng.integers(0, len(values), size=size)].mean(axis=1))
     low, high = np.quantile(np.concatenate(means), [alpha / 2, 1 - alpha / 2])
     value = float(values.mean())
     return Interval(value, min(float(low), value), max(float(high), value), len(values), "bootstrap")
 
 
-def interval_of(values: Sequence[float], seed: int = 0, alpha: float = 0.05) -> Interval:
+def interval_of(values: Sequence[float]) -> Interval:
     """The interval of a mean: Wilson when every value is 0 or 1, else the bootstrap."""
     values = _scores(values)
-    if _is_binary(values):
-        return wilson(int(values.sum()), len(values), alpha)
-    return bootstrap_mean(values, seed=seed, alpha=alpha)
+    return wilson(int(values.sum()), len(values)) if _is_binary(values) else bootstrap_mean(values)
 
 
-def clustered_mean(values: Sequence[float], clusters: Sequence, alpha: float = 0.05) -> Interval:
+def clustered_mean(values: Sequence[float], clusters: Sequence) -> Interval:
     """The mean's interval when examples come in clusters (tickets of one customer, texts of one pattern).
 
     Normal interval with the clustered standard error of Miller 2024, "Adding Error Bars to Evals",
@@ -118,18 +113,15 @@ def clustered_mean(values: Sequence[float], clusters: Sequence, alpha: float = 0
     n, deviations = len(values), values - values.mean()
     squares = np.sum(deviations**2)
     within = np.sum(np.bincount(index, weights=deviations) ** 2) - squares
-    half = _z(1 - alpha / 2) * math.sqrt(max(0.0, squares / (n - 1) / n + within / n**2))
+    half = _z(0.975) * math.sqrt(max(0.0, squares / (n - 1) / n + within / n**2))
     value = float(values.mean())
     return Interval(value, value - half, value + half, n, f"clustered ({len(names)} clusters)")
 
 
-def paired_bootstrap(
-    a: Sequence[float], b: Sequence[float], n_resamples: int = 10_000, seed: int = 0, alpha: float = 0.05
-) -> Interval:
+def paired_bootstrap(a: Sequence[float], b: Sequence[float], alpha: float = 0.05) -> Interval:
     """Interval of mean(b) - mean(a) on the same examples: examples are drawn, both scores go along."""
     a, b = _pair(a, b)
-    result = bootstrap_mean(b - a, n_resamples, seed, alpha)
-    return Interval(result.value, result.low, result.high, result.n, "paired bootstrap")
+    return replace(bootstrap_mean(b - a, alpha), method="paired bootstrap")
 
 
 def paired_wald(a: Sequence[float], b: Sequence[float], alpha: float = 0.05) -> Interval:
@@ -161,12 +153,10 @@ def mcnemar_midp(b_only: int, c_only: int) -> float:
     return float(2 * binom.cdf(min(b_only, c_only), n, 0.5) - binom.pmf(b_only, n, 0.5))
 
 
-def paired_permutation(
-    a: Sequence[float], b: Sequence[float], n_resamples: int = 10_000, seed: int = 0
-) -> float:
+def paired_permutation(a: Sequence[float], b: Sequence[float]) -> float:
     """Two-sided p-value for paired scores: under no difference each b - a could have either sign.
 
-    Exact when the signs can be enumerated within `n_resamples`, else sampled with the seed.
+    Exact when the signs can be enumerated within RESAMPLES, else sampled.
     """
     a, b = _pair(a, b)
     differences = (b - a)[b != a]  # a zero keeps its value under either sign
@@ -177,9 +167,9 @@ def paired_permutation(
         lambda x, axis: x.mean(axis=axis),
         permutation_type="samples",
         vectorized=True,
-        n_resamples=n_resamples,
+        n_resamples=RESAMPLES,
         batch=max(1, CHUNK // len(differences)),
-        rng=np.random.default_rng(seed),
+        rng=np.random.default_rng(0),
     )
     return float(test.pvalue)
 
@@ -200,9 +190,7 @@ def sample_size(gain: float, disagreement: float, power: float = 0.8, alpha: flo
     return math.ceil(root**2 / gain**2 - 1e-9)
 
 
-def smallest_detectable_gain(
-    n: int, disagreement: float, power: float = 0.8, alpha: float = 0.05
-) -> float:
+def smallest_detectable_gain(n: int, disagreement: float, power: float = 0.8, alpha: float = 0.05) -> float:
     """The gain that n paired examples find with this power: (z_α + z_β) √(p / n), at most 1.
 
     It leaves out the d² of `sample_size`, and so is a little too large (0.2 points at n = 100, p = 0.15).
@@ -213,12 +201,7 @@ def smallest_detectable_gain(
 
 
 def compare(
-    a: Sequence[float],
-    b: Sequence[float],
-    alpha: float = 0.05,
-    seed: int = 0,
-    n_resamples: int = 10_000,
-    metric: str | None = None,
+    a: Sequence[float], b: Sequence[float], alpha: float = 0.05, metric: str | None = None
 ) -> Comparison:
     """Compare candidate b with baseline a, scored on the same examples in the same order, from 0 to 1.
 
@@ -235,27 +218,16 @@ def compare(
         interval = paired_wald(a, b, alpha)
         p_value = mcnemar_midp(int(np.sum(a > b)), int(np.sum(b > a)))
     else:
-        interval = paired_bootstrap(a, b, n_resamples, seed, alpha)
-        p_value = paired_permutation(a, b, n_resamples, seed)
+        interval = paired_bootstrap(a, b, alpha)
+        p_value = paired_permutation(a, b)
     verdict = "no detectable difference"
     if p_value < alpha and interval.value:
         verdict = "better" if interval.value > 0 else "worse"
     spread = max(float(np.mean((b - a) ** 2)), 1 / n)
-    return Comparison(
-        n=n,
-        a=float(a.mean()),
-        b=float(b.mean()),
-        delta=interval.value,
-        low=interval.low,
-        high=interval.high,
-        p_value=p_value,
-        disagreement=float(np.mean(a != b)),
-        smallest_detectable_gain=smallest_detectable_gain(n, spread, alpha=alpha),
-        verdict=verdict,
-        alpha=alpha,
-        method=interval.method,
-        metric=metric,
-    )
+    detectable = smallest_detectable_gain(n, spread, alpha=alpha)
+    means, change = (float(a.mean()), float(b.mean())), (interval.value, interval.low, interval.high)
+    return Comparison(n, *means, *change, p_value, float(np.mean(a != b)), detectable, verdict, alpha=alpha,
+                      method=interval.method, metric=metric)  # fmt: skip
 
 
 def _scores(values) -> np.ndarray:

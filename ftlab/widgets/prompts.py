@@ -5,7 +5,7 @@ import html
 import ipywidgets as widgets
 
 from ftlab.decide import Case
-from ftlab.prompt_kit import NOT_KNOWN, KitPrompt, read_kit, slots_from_case
+from ftlab.prompt_kit import NOT_KNOWN, read_kit, slots_from_case
 
 COPY = """(function (button) {
     var text = button.dataset.text;
@@ -28,9 +28,9 @@ COPY = """(function (button) {
 })(this)"""
 
 
-def prompt_kit_form(case: Case, kit: dict[str, KitPrompt] | None = None) -> widgets.VBox:
+def prompt_kit_form(case: Case) -> widgets.VBox:
     """Choose a prompt of the kit, fill its slots (begun from `case`), copy the finished text. Nothing is sent."""
-    kit = kit or read_kit()
+    kit = read_kit()
     wide, style = widgets.Layout(width="95%"), {"description_width": "120px"}
     values = slots_from_case(case)  # by slot, kept from prompt to prompt
     choice = widgets.Dropdown(
