@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftlab.checks import duplicates
-from ftlab.checks.duplicates import duplicates_to_drop, find_duplicates, find_leaks
+from ftlab.checks.duplicates import exact_repeats, find_duplicates, find_leaks
 from ftlab.data import similar
 from ftlab.data.schema import Row, check_chat
 from ftlab.data.similar import clusters, exchange, normalise, split_words
@@ -38,6 +38,10 @@ def place(*chats, file="train.jsonl"):
 def found(*chats, **options):
     """(code, line) of each finding."""
     return [(finding.code, finding.line) for finding in find_duplicates(place(*chats), **options)]
+
+
+def to_drop(rows):
+    return [row for row, _ in exact_repeats(rows)]
 
 
 def label(**values):
@@ -86,7 +90,7 @@ def test_exact_duplicates_name_the_first_and_only_the_first_is_kept():
         ("exact_duplicate", 4, "warning", "messages"),
     ]
     assert all("line 1 " in finding.message for finding in findings)
-    assert [row.line for row in duplicates_to_drop(rows)] == [3, 4]
+    assert [row.line for row in to_drop(rows)] == [3, 4]
 
 
 def test_a_partner_in_another_file_is_named_with_its_file():
@@ -109,7 +113,7 @@ def test_a_partner_in_another_file_is_named_with_its_file():
 )
 def test_only_what_is_the_same_letter_for_letter_is_dropped(other):
     rows = place(chat("Where is it?"), other)
-    assert duplicates_to_drop(rows) == []
+    assert to_drop(rows) == []
     assert [finding.code for finding in find_duplicates(rows)] == ["near_duplicate"]
 
 
@@ -128,7 +132,7 @@ def test_a_contradiction_names_the_lines_and_the_fields():
     for part in ("line 1 ", 'tone: "neutral" there, "annoyed" here', 'urgency: "P3" there, "P2" here'):
         assert part in finding.message
     assert "queue" not in finding.message
-    assert duplicates_to_drop(rows) == []
+    assert to_drop(rows) == []
 
 
 def test_the_rarer_answer_is_the_one_reported_and_repeats_of_it_are_exact_duplicates():
@@ -478,7 +482,7 @@ def pair(text, chosen, rejected):
 def test_several_rejected_answers_for_one_choice_are_no_duplicates():
     rows = [pair(LATE, "Sorry, we look into it.", worse) for worse in ("No.", "Why?", "So what?")]
     assert found(*rows) == []
-    assert duplicates_to_drop(place(*rows)) == []
+    assert to_drop(place(*rows)) == []
     assert found(*rows, rows[1]) == [("exact_duplicate", 4)]
     assert found(rows[0], pair(LATE, "We look into it.", "No.")) == []  # two good answers do not contradict
     assert found(rows[0], pair(LATE.upper(), "Sorry, we look into it.", "no.")) == [("near_duplicate", 2)]
@@ -493,7 +497,7 @@ def test_rated_answers_contradict_only_where_one_answer_is_good_and_bad():
     good, bad = (chat(LATE, "Sorry.") | {"label": label} for label in (True, False))
     assert found(good, chat(LATE, "So what?") | {"label": False}) == []
     assert found(good, bad) == [("contradiction", 2)]
-    assert duplicates_to_drop(place(good, bad)) == []
+    assert to_drop(place(good, bad)) == []
 
 
 # big clusters
@@ -708,15 +712,15 @@ def test_any_rows_give_findings_in_order_at_most_one_a_row(chats):
         lines = [finding.line for finding in findings]
         assert lines == sorted(set(lines))
         assert all(duplicates.CODES[finding.code][0] == finding.severity for finding in findings)
-    dropped = duplicates_to_drop(rows)
+    dropped = to_drop(rows)
     assert [row.line for row in dropped] == [f.line for f in find_duplicates(rows) if f.code == "exact_duplicate"]
     assert all(len(group) > 1 for group in clusters(rows))
     kept = [row for row in rows if row not in dropped]
-    assert duplicates_to_drop(kept) == []
+    assert to_drop(kept) == []
 
 
 def test_nothing_is_found_in_nothing():
-    assert find_duplicates([]) == find_leaks([], []) == find_leaks(place(chat("a")), []) == duplicates_to_drop([]) == []
+    assert find_duplicates([]) == find_leaks([], []) == find_leaks(place(chat("a")), []) == to_drop([]) == []
 
 
 SCRIPT = """

@@ -278,7 +278,7 @@ def test_decisions_are_counted_saved_and_traceable(drafts, out):
     assert review.progress == Progress(4, 1, 1, 1)
     assert (review.progress.left, review.next_open(), review.next_open(3)) == (1, 3, 3)
     saved = review.save()
-    assert repr(saved).startswith(f"2 rows in {out}; 3 of 4 decided")
+    assert saved.startswith(f"2 rows in {out}; 3 of 4 decided")
     first, second = read_chat(out)
     assert (turns(first)[1], turns(second)[1]) == (("assistant", "a0"), ("assistant", "better"))
     day = review.decision(0).at[:10]

@@ -13,6 +13,7 @@ from ftlab.data import formats
 from ftlab.data.findings import Finding, Row, errors_of, findings_dict, place_of
 from ftlab.errors import DataError
 from ftlab.models import load_tokenizer
+from ftlab.tables import html_table
 
 SEVERITIES = ("error", "warning", "info")  # worst first
 MAX_LENGTH = 1024  # tokens; TRL's own default
@@ -50,22 +51,17 @@ class CheckReport:
 
     def to_dict(self) -> dict:
         """The report without the rows, ready for JSON."""
-        severities = Counter(finding.severity for finding in self.findings)
-        return {
-            "rows_in": self.rows_in,
-            "rows_kept": self.rows_kept,
-            **findings_dict(self.findings),
-            "summary": {
-                "path": self.path,
-                "format": self.format,
-                **{severity: severities[severity] for severity in SEVERITIES},
-                "trained": None if self.trained is None else asdict(self.trained),
-            },
-        }
+        trained = None if self.trained is None else asdict(self.trained)
+        summary = {"path": self.path, "format": self.format, **self._severities(), "trained": trained}
+        rows = {"rows_in": self.rows_in, "rows_kept": self.rows_kept}
+        return rows | findings_dict(self.findings) | {"summary": summary}
+
+    def _severities(self) -> dict[str, int]:
+        counts = Counter(finding.severity for finding in self.findings)
+        return {severity: counts[severity] for severity in SEVERITIES}
 
     def __repr__(self):
-        severities = Counter(finding.severity for finding in self.findings)
-        tally = ", ".join(f"{severities[name]} {name}" for name in SEVERITIES if severities[name]) or "no findings"
+        tally = ", ".join(f"{count} {name}" for name, count in self._severities().items() if count) or "no findings"
         usable = f"{self.rows_kept:,} of {self.rows_in:,} rows without an error"
         lines = [f"CheckReport({self.path}, {self.format}: {usable}; {tally})"]
         for severity, code, findings in self.classes:
@@ -73,21 +69,13 @@ class CheckReport:
         return "\n".join(lines + ([repr(self.trained)] if self.trained is not None else []))
 
     def _repr_html_(self):
-        import pandas as pd
-
-        table = pd.DataFrame(
-            [
-                ("", "rows in the file", self.rows_in, "", ""),
-                ("", "rows without an error", self.rows_kept, "", ""),
-                *(
-                    (severity, code, len(findings), _lines(findings), str(findings[0]))
-                    for severity, code, findings in self.classes
-                ),
-            ],
-            columns=["severity", "what", "how many", "where", "the first of them"],
-        )
-        trained = self.trained._repr_html_() if self.trained is not None else ""
-        return table.to_html(index=False) + trained
+        table = [
+            ("severity", "what", "how many", "where", "the first of them"),
+            ("", "rows in the file", self.rows_in, "", ""),
+            ("", "rows without an error", self.rows_kept, "", ""),
+        ]
+        table += [(*kind, len(found), _lines(found), str(found[0])) for *kind, found in self.classes]
+        return html_table(table) + ("" if self.trained is None else self.trained._repr_html_())
 
 
 def check(

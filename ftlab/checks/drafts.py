@@ -8,13 +8,14 @@ from dataclasses import replace
 from datetime import date
 from typing import NamedTuple
 
-from ftlab.data import formats, schema
-from ftlab.data.schema import Finding, Row
+from ftlab.data import formats, jsonl, schema
+from ftlab.data.findings import Finding, Row, as_findings, errors_of, finding, report_table, report_text
 from ftlab.data.similar import split_words
 from ftlab.errors import DataError, shown
 
 # names that models give to input and answer; as a pair they are read where a row fits no format of `formats`
 INPUT_NAMES, ANSWER_NAMES = ("input", "user", "text"), ("answer", "output", "assistant", "response", "completion")
+FILE = "answer"  # named in findings
 FENCE = re.compile(r"[ \t]*(?:```|~~~)[\w+-]*[ \t\r]*(?=\n|\Z)")
 MARKER = re.compile(r"(?:\d+[.):]|[-*])[ \t]*(?=\{)")  # of a numbered or dotted list
 LIST = re.compile(r"\[(?=\s*(?:[{\[\]]|\Z))")
@@ -49,10 +50,10 @@ class Drafts(NamedTuple):
     findings: list[Finding]
 
     def __repr__(self):
-        return schema.report_text(f"Drafts({len(self.rows)} rows", self.findings)
+        return report_text(f"Drafts({len(self.rows)} rows", self.findings)
 
     def _repr_html_(self):
-        return schema.report_table([("rows", len(self.rows))], self.findings)
+        return report_table([("rows", len(self.rows))], self.findings)
 
 
 def parse_drafts(
@@ -61,7 +62,6 @@ def parse_drafts(
     prompt: str | None = "draft_examples",
     drafted: date | str | None = None,
     system: str | None = None,
-    file: str = "answer",
 ) -> Drafts:
     """Chat rows out of a model's answer: JSON Lines, a JSON list, fenced code, with or without words around them.
 
@@ -74,24 +74,22 @@ def parse_drafts(
     provenance = {"source": source, "prompt": prompt, "drafted": str(drafted or date.today())}
     rows, findings, first = [], [], {}
     for data, line, problems in _examples(text):
-        row = Row(data, file, line)
-        findings += [schema.finding(CODES, code, row, field, *values) for code, field, *values in problems]
-        if data is None:
-            continue
-        chat, found = _chat_row(row, system)
+        row = Row(data, FILE, line)
+        findings += [finding(CODES, code, row, field, *values) for code, field, *values in problems]
+        chat, found = (None, []) if data is None else _chat_row(row, system)
         findings += found
         if chat is None:
             continue
         key = json.dumps(chat["messages"], sort_keys=True)
         if key in first:
-            findings.append(schema.finding(CODES, "repeated", row, "messages", first[key]))
+            findings.append(finding(CODES, "repeated", row, "messages", first[key]))
         first.setdefault(key, line)
         chat.setdefault("id", "draft-" + hashlib.sha256(key.encode()).hexdigest()[:10])
         stated = chat.get("provenance", {})
         rows.append(chat | {"provenance": (stated if isinstance(stated, dict) else {"stated": stated}) | provenance})
-    if not rows and not any(finding.code == "question" for finding in findings):
-        findings.append(schema.finding(CODES, "no_row", Row({}, file, 1), ""))
-    return Drafts(rows, sorted(findings, key=lambda finding: finding.line))
+    if not rows and not any(found.code == "question" for found in findings):
+        findings.append(finding(CODES, "no_row", Row({}, FILE, 1), ""))
+    return Drafts(rows, sorted(findings, key=lambda found: found.line))
 
 
 def _examples(text: str) -> Iterator[tuple[dict | None, int, list[tuple]]]:
@@ -130,12 +128,12 @@ def _object(text: str, start: int) -> tuple[dict | None, int, list[tuple]]:
     for strict in (True, False):
         twice = []
         try:
-            hook = schema.note_duplicates(twice)
+            hook = jsonl.note_duplicates(twice)
             value, end = json.JSONDecoder(strict=strict, object_pairs_hook=hook).raw_decode(text, start)
         except RecursionError:
             return None, len(text), [("broken_json", "", "too deep")]
         except ValueError as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else schema.long_integer()
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else jsonl.long_integer()
             continue
         if wrapper and _kind(value) is None:
             break
@@ -178,11 +176,11 @@ def _chat_row(row: Row, system: str | None) -> tuple[dict | None, list[Finding]]
     kind = _kind(data)
     if kind is None:
         if isinstance(data.get("question"), str):
-            return None, [schema.finding(codes, "question", row, "", data["question"])]
+            return None, [finding(codes, "question", row, "", data["question"])]
         keys = f"the keys {', '.join(map(repr, list(data)[:10]))}" if data else "nothing"
-        return None, [schema.finding(codes, "no_format", row, "", keys)]
-    problems = [("answer_as_text", field) for field in _answers_as_text(data)] + list(schema.value_problems(data))
-    findings, places = schema.as_findings(problems, row, codes), {}
+        return None, [finding(codes, "no_format", row, "", keys)]
+    problems = [("answer_as_text", field) for field in _answers_as_text(data)] + list(jsonl.value_problems(data))
+    findings, places = as_findings(problems, row, codes), {}
     if kind == "pair":
         asked, answer = _pair(data)
         turns = [{"role": "user", "content": data.pop(asked)}, {"role": "assistant", "content": data.pop(answer)}]
@@ -190,21 +188,21 @@ def _chat_row(row: Row, system: str | None) -> tuple[dict | None, list[Finding]]
         places = {"messages[0].content": asked, "messages[1].content": answer}
     elif kind != "messages":
         try:
-            data = formats.to_messages(Row(data, row.file, row.line), kind)
+            data = formats.to_messages(replace(row, data=data), kind)
         except DataError as error:
-            return None, [*findings, schema.finding(codes, "not_readable", row, "", kind, error)]
-    found = schema.row_findings(Row(data, row.file, row.line))
-    findings += [replace(finding, field=places.get(finding.field, finding.field)) for finding in found]
-    if schema.errors_of(findings):
+            return None, [*findings, finding(codes, "not_readable", row, "", kind, error)]
+    found = schema.row_findings(replace(row, data=data))
+    findings += [replace(each, field=places.get(each.field, each.field)) for each in found]
+    if errors_of(findings):
         return None, findings
     if data.get("doubt"):
-        findings.append(schema.finding(codes, "doubt", row, "doubt", data["doubt"]))
+        findings.append(finding(codes, "doubt", row, "doubt", data["doubt"]))
     if system:
         first = data["messages"][0]
         if first["role"] != "system":
             data = data | {"messages": [{"role": "system", "content": system}, *data["messages"]]}
         elif first["content"] != system:
-            findings.append(schema.finding(codes, "other_system", row, "messages[0].content"))
+            findings.append(finding(codes, "other_system", row, "messages[0].content"))
     return data, findings
 
 
@@ -213,7 +211,7 @@ def _kind(data: dict) -> str | None:
     if "messages" in data:
         return "messages"
     try:
-        return formats.detect([Row(data, "answer", 1)])
+        return formats.detect([Row(data, FILE, 1)])
     except DataError:
         return "pair" if None not in _pair(data) else None
 

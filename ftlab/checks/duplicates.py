@@ -93,10 +93,16 @@ def find_duplicates(rows: Sequence[Row], threshold: float = 0.8) -> list[Finding
     ]
 
 
-def duplicates_to_drop(rows: Sequence[Row]) -> list[Row]:
-    """The rows that are an earlier row letter for letter; what else looks alike is for a person to decide."""
+def exact_repeats(rows: Sequence[Row]) -> Iterator[tuple[Row, Row]]:
+    """Yield (row, earlier row) for each that is the earlier one letter for letter; what else looks alike may be meant.
+
+    Compared are turns, tools, rejected answer and label.
+    """
     first = {}
-    return [row for index, row in enumerate(rows) if first.setdefault(_key(row.data), index) != index]
+    for row in rows:
+        original = first.setdefault(_key(row.data), row)
+        if original is not row:
+            yield row, original
 
 
 def _key(data):

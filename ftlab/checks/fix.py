@@ -3,7 +3,6 @@
 `fix` repairs what has one right repair, in every answer of a row alike, and lists each change and each row left out.
 """
 
-import json
 import os
 import re
 from collections import Counter
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from ftlab.checks import damage, duplicates, labels, privacy, quality
 from ftlab.data import formats, jsonl, schema
-from ftlab.data.findings import Finding, Row, errors_of, finding, listing, raise_findings
+from ftlab.data.findings import Finding, Row, errors_of, finding, listing, raise_findings, walk
 from ftlab.errors import DataError, shown
 from ftlab.files import jsonl_path, refuse_existing, whole_file
 
@@ -71,14 +70,6 @@ class FixReport:
         dropped = [f"left out: {row}" for row in self.dropped]
         return "\n".join([head, *listing(self.changes, 10), *listing(dropped, 10)])
 
-    def _repr_html_(self):
-        import pandas as pd
-
-        rows = [("left out", row.line, row.code, row.message, "") for row in self.dropped]
-        rows += [("changed", c.line, f"{c.code} {c.field}", c.before, c.after) for c in self.changes]
-        columns = ["what", "line", "why and where", "before", "after"]
-        return pd.DataFrame(rows, columns=columns).to_html(index=False, max_rows=200)
-
 
 def fix(path, out: str | Path, format: str | None = None, mask: bool = True, force: bool = False) -> FixReport:
     """Write a repaired copy as messages JSONL; what has no single right repair stays as it is or is left out, listed.
@@ -106,7 +97,7 @@ def fix(path, out: str | Path, format: str | None = None, mask: bool = True, for
         errors = errors_of(found)
         dropped += errors[:1]
         records += [] if errors else [record]
-    memo = privacy.new_memo(text for record in records for text, _ in _texts(record.row.data, "")) if mask else None
+    memo = privacy.new_memo(text for record in records for text in _texts(record.row.data)) if mask else None
     todo = records
     while todo:  # until nothing changes: one repair can lay bare the next
         changed = [record for record in todo if _repair_texts(record, memo)]
@@ -190,19 +181,11 @@ def _broken(records) -> Iterator[tuple[_Record, Finding]]:
 
 
 def _repeated(records) -> Iterator[tuple[_Record, Finding]]:
-    records_of = {id(record.row): record for record in records}
-    first = {}
-    for record in records:
-        first.setdefault(_content(record.row), record.row)
-    for row in duplicates.duplicates_to_drop([record.row for record in records]):
-        original = first[_content(row)]
-        if original is not row:
-            place = f"{original.line} {original.at}".rstrip()
-            yield records_of[id(row)], finding(CODES, "repeated_row", row, "messages", place)
-
-
-def _content(row) -> str:
-    return json.dumps([row.data.get(key) for key in ("messages", "tools", "rejected", "label")], sort_keys=True)
+    """Rows that are an earlier one once more."""
+    record_of = {id(record.row): record for record in records}
+    for row, original in duplicates.exact_repeats([record.row for record in records]):
+        place = f"{original.line} {original.at}".rstrip()
+        yield record_of[id(row)], finding(CODES, "repeated_row", row, "messages", place)
 
 
 def _leave_out(records, out, dropped) -> list[_Record]:
@@ -214,31 +197,21 @@ def _leave_out(records, out, dropped) -> list[_Record]:
 def _repair_texts(record, memo) -> bool:
     """Repair what one row shows by itself, in all its answers; True if something changed."""
     size, data = len(record.changes), record.row.data
-    for side in ("messages", "rejected"):
-        turns = data.get(side)
-        for index, turn in enumerate(turns if isinstance(turns, list) else ()):
-            text = turn.get("content")
-            if isinstance(text, str) and text.strip():
-                for code, repair in REPAIRS.items():
-                    repaired = repair(text)
-                    if repaired != text:
-                        record.note(f"{side}[{index}].content", code, *_around(text, repaired))
-                        text = repaired
-                turn["content"] = text
+    for turn, place, text in damage.texts(record.row):
+        for code, repair in REPAIRS.items() if text.strip() else ():
+            if (repaired := repair(text)) != text:
+                record.note(place, code, *_around(text, repaired))
+                turn["content"] = text = repaired
     if memo is not None:
-        data.update({key: _masked(value, key, record, memo) for key, value in data.items() if not _is_key(key, value)})
+        for name, value in data.items():
+            if not (isinstance(value, str) and _NAMES_A_GROUP.fullmatch(name)):
+                data[name] = _masked(value, name, record, memo)
     return len(record.changes) > size
 
 
-def _is_key(name, value) -> bool:
-    return isinstance(value, str) and _NAMES_A_GROUP.fullmatch(name) is not None
-
-
-def _texts(value, at) -> Iterator[tuple[str, str]]:
-    """Every text inside a JSON value and its path; keys are none."""
-    for path, inner, _ in schema.walk(value):
-        if isinstance(inner, str):
-            yield inner, path
+def _texts(data: dict) -> Iterator[str]:
+    """Every text of a row; keys are none."""
+    return (value for _, value, _ in walk(data) if isinstance(value, str))
 
 
 def _masked(value, at, record, memo):
@@ -259,23 +232,22 @@ def _repair_across(records: Sequence[_Record]) -> list[_Record]:
 
     A pair keeps its labels: spelt anew in one answer only, they would tell it from the other.
     """
-    by_row = {id(record.row): record for record in records}
-    rows = [record.row for record in records]
     changed = []
-    systems = Counter(system for row in rows if (system := quality.system_of(row)) is not None)
+    systems = Counter(system for record in records if (system := quality.system_of(record.row)) is not None)
     main = systems.most_common(1)[0][0] if systems else None
-    for row in rows:
-        system = quality.system_of(row)
+    for record in records:
+        system = quality.system_of(record.row)
         if system not in (None, main) and systems[system] < systems[main] and quality.same_but_spacing(system, main):
-            by_row[id(row)].note("messages[0].content", "system_drift", *_around(system, main))
-            row.data["messages"][0]["content"] = main
-            changed.append(by_row[id(row)])
-    for row, place, before, after in list(labels.label_repairs([row for row in rows if "rejected" not in row.data])):
-        turn = row.data["messages"][-1]  # the answer
-        if turn["content"] == before:
-            by_row[id(row)].note(place, "label_variant", *_around(before, after))
-            turn["content"] = after
-            changed.append(by_row[id(row)])
+            record.note("messages[0].content", "system_drift", *_around(system, main))
+            record.row.data["messages"][0]["content"] = main
+            changed.append(record)
+    record_of = {id(record.row): record for record in records if "rejected" not in record.row.data}
+    for row, place, before, after in list(labels.label_repairs([record.row for record in record_of.values()])):
+        answer = row.data["messages"][-1]
+        if answer["content"] == before:
+            record_of[id(row)].note(place, "label_variant", *_around(before, after))
+            answer["content"] = after
+            changed.append(record_of[id(row)])
     return changed
 
 

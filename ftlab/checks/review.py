@@ -15,8 +15,10 @@ from datetime import date, datetime
 from pathlib import Path
 from textwrap import shorten
 
-from ftlab.data import schema
+from ftlab.data import jsonl, schema
+from ftlab.data.findings import raise_findings
 from ftlab.errors import DataError
+from ftlab.tables import html_table
 
 DECISIONS = ("accepted", "edited", "rejected")
 JOURNAL_VERSION = 1
@@ -59,17 +61,6 @@ class Progress:
         return f"{self.rows - self.left} of {self.rows} decided: {parts}; {self.left} left"
 
 
-@dataclass(frozen=True)
-class Saved:
-    """What `save` wrote."""
-
-    path: str
-    progress: Progress
-
-    def __repr__(self):
-        return f"{self.progress.kept} rows in {self.path}; {self.progress}"
-
-
 class Review:
     """A session over drafted rows; open it with `Review.open`. Rows count from 0."""
 
@@ -81,7 +72,6 @@ class Review:
         self._origin = origin
         self._history: list[Decision] = []
         self._saved: str | None = None  # hash of the output as this review last wrote it
-        self._size = 0  # bytes of the journal that have been read
 
     @classmethod
     def open(
@@ -101,7 +91,7 @@ class Review:
         drafts, out = Path(drafts), Path(out)
         check = schema.check_chat(drafts)
         if not check.rows:
-            schema.raise_findings(check.errors)
+            raise_findings(check.errors)
         if drafts.resolve() == out.resolve():
             raise DataError(f"out: {out} is the drafts file itself; name another file for what is accepted")
         origin = {"source": source, "prompt": prompt, "drafted": str(drafted) if drafted else None}
@@ -160,57 +150,44 @@ class Review:
 
     def undo(self) -> int | None:
         """Take back the latest decision, also one of an earlier session; gives its row, None when there is none."""
-        self._refresh()
-        if not self._history:
-            return None
-        self._append({"undo": self._history[-1].row, "reviewer": self.reviewer, "at": _now()})
-        return self._history.pop().row
+        self._load()
+        row = self._history[-1].row if self._history else None
+        if row is not None:
+            self._append({"undo": row, "reviewer": self.reviewer, "at": _now()})
+        return row
 
-    def kept_rows(self) -> list[dict]:
-        """The accepted and edited rows in the order of the drafts, each with its provenance."""
-        current = self._current()
-        return [self._finished(current[row]) for row in sorted(current) if current[row].decision != "rejected"]
-
-    def save(self, force: bool = False) -> Saved:
-        """Write what was accepted or edited to `out`, all or nothing; may be called again after more decisions.
+    def save(self, force: bool = False) -> str:
+        """Write what was accepted or edited to `out`, all or nothing, and say so; may be called again later.
 
         DataError when nothing is kept, or when `out` holds something that this review did not write (unless `force`).
         """
-        self._refresh()
-        rows = self.kept_rows()
+        self._load()
+        current = self._current()
+        rows = [self._finished(current[row]) for row in sorted(current) if current[row].decision != "rejected"]
         if not rows:
             raise DataError(f"nothing to write to {self.out}: no row is accepted yet ({self.progress})")
         if not force and self.out.exists() and _digest_of(self.out) != self._saved:
             raise DataError(f"{self.out} exists and was not written by this review, or was changed since: "
                             "move it away, or overwrite it with force=True")  # fmt: skip
         try:
-            schema.write_chat(rows, self.out, force=True)
+            jsonl.write_rows(rows, self.out, force=True)
         except (OSError, DataError) as error:
             raise DataError(f"{self.out} cannot be written: {error}; your decisions are safe") from error
-        self._saved = _digest_of(self.out)
-        self._append({"saved": self._saved, "rows": len(rows), "at": _now()})
-        return Saved(str(self.out), self.progress)
+        self._append({"saved": _digest_of(self.out), "rows": len(rows), "at": _now()})
+        return f"{len(rows)} rows in {self.out}; {self.progress}"
 
     def __repr__(self):
-        lines = [f"Review({self.drafts} -> {self.out}: {self.progress})", *(f"  {note}" for note in self.notes)]
-        return "\n".join(lines)
+        return "\n  ".join([f"Review({self.drafts} -> {self.out}: {self.progress})", *self.notes])
 
     def _repr_html_(self):
         """The rows with what was decided: what a reader sees where no control is live."""
-        import html
-
         import pandas as pd
 
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-        table = pd.DataFrame(
-            [self._shown(row) for row in range(min(len(self), SHOWN_ROWS))],
-            columns=["example", "input", "answer", "decision", "note"],
-        )
-        with pd.option_context("display.max_colwidth", None):
-            listed = table.to_html(index=False)
-        more = f"<p>and {len(self) - SHOWN_ROWS} more</p>" if len(self) > SHOWN_ROWS else ""
+        table = [("example", "input", "answer", "decision", "note"), *map(self._shown, range(len(self))[:SHOWN_ROWS])]
+        more = [f"and {len(self) - SHOWN_ROWS} more"] if len(self) > SHOWN_ROWS else []
         head = f"{self.drafts.name} to {self.out.name}: {self.progress}"
-        return f"<p>{html.escape(head)}</p>{notes}{listed}{more}"
+        with pd.option_context("display.max_colwidth", None):
+            return html_table(table, head, *self.notes, after=more)
 
     def _shown(self, row: int) -> tuple:
         """(number, last turn before the answer, answer, decision, note) of a row as it stands now."""
@@ -225,11 +202,9 @@ class Review:
     def _decide(self, row, decision, answer, note) -> Decision:
         self._check_row(row)
         _check_text("note", note)
-        self._refresh()
-        made = Decision(row, decision, answer, note, self.reviewer, _now())
-        self._append(asdict(made))
-        self._history.append(made)
-        return made
+        self._load()
+        self._append(asdict(Decision(row, decision, answer, note, self.reviewer, _now())))
+        return self._history[-1]
 
     def _check_row(self, row):
         if isinstance(row, bool) or not isinstance(row, int) or not 0 <= row < len(self.rows):
@@ -255,7 +230,7 @@ class Review:
             content = self.journal.read_bytes() if self.journal.exists() else b""
             tail = content.rpartition(b"\n")[2]
             cut = tail.decode("utf-8", "replace")
-            if tail and schema.json_container(cut) is not None:  # whole but for its line end
+            if tail and jsonl.json_container(cut) is not None:  # whole but for its line end
                 with self.journal.open("ab") as file:
                     file.write(b"\n")
             elif tail:
@@ -263,25 +238,19 @@ class Review:
                 self.notes.append(f"{self.journal}: its last line was cut by a crash, taken off: {cut[:200]!r}")
             if not self.journal.exists() or not self.journal.stat().st_size:
                 header = {"journal": JOURNAL_VERSION, "drafts": self.drafts.name, "sha256": _digest_of(self.drafts)}
-                self._append(header | {"rows": len(self.rows)})
+                self._write(header | {"rows": len(self.rows)})
         except OSError as error:
             raise DataError(f"{self.journal} cannot be written: {error.strerror}; choose another folder") from error
         self._load()
 
-    def _refresh(self):
-        """Read the journal again when another session has written to it."""
+    def _load(self):
+        """Decisions out of the journal, those of another session too; DataError names the line that cannot be read."""
+        self._history, self._saved = [], None
         try:
-            size = self.journal.stat().st_size
+            lines = self.journal.read_bytes().splitlines()
         except OSError as error:
             raise DataError(f"{self.journal} is gone ({error.strerror}): put it back, or open anew") from error
-        if size != self._size:
-            self._load()
-
-    def _load(self):
-        """Decisions out of the journal; DataError names the line that cannot be read."""
-        self._history, self._saved = [], None
-        content = self.journal.read_bytes()
-        for number, line in enumerate(content.splitlines(), 1):
+        for number, line in enumerate(lines, 1):
             place = f"{self.journal}:{number}"
             try:
                 event = json.loads(line)
@@ -289,7 +258,6 @@ class Review:
             except (ValueError, TypeError, IndexError, RecursionError) as error:
                 raise DataError(f"{place}: no line of a review journal ({error}): mend or delete it, "
                                 "or move the journal away to begin anew") from error  # fmt: skip
-        self._size = len(content)
 
     def _replay(self, event: dict):
         """One line of the journal after the first."""
@@ -317,17 +285,20 @@ class Review:
             )
 
     def _append(self, event: dict):
+        self._write(event)
+        self._replay(event)
+
+    def _write(self, event: dict):
         """Add one line to the journal and wait until the disk has it; half a line is taken off again."""
-        line = (json.dumps(event, ensure_ascii=False) + "\n").encode("utf-8")
+        size = self.journal.stat().st_size if self.journal.exists() else 0
         try:
             with self.journal.open("ab") as file:
-                file.write(line)
+                file.write((json.dumps(event, ensure_ascii=False) + "\n").encode("utf-8"))
                 file.flush()
                 os.fsync(file.fileno())
-            self._size += len(line)  # less than the file has when another session wrote too: read again before the next
         except OSError as error:
             with contextlib.suppress(OSError):
-                os.truncate(self.journal, self._size)
+                os.truncate(self.journal, size)
             raise DataError(f"{self.journal}: not written ({error.strerror}); this decision is not saved: make room "
                             "or check permissions, then decide again") from error  # fmt: skip
 
@@ -338,7 +309,7 @@ def _check_edit(place, draft, answer):
         raise DataError(f"{place}: the edited answer is empty; write one, or reject the row")
     if not draft:
         raise DataError(f"{place}: the answer is a call of tools, which is no text; edit the drafts file, or reject it")
-    kind = type(schema.json_container(draft))
+    kind = type(jsonl.json_container(draft))
     try:
         if kind in (dict, list) and not isinstance(json.loads(answer), kind):
             raise ValueError(f"it is no {'object' if kind is dict else 'list'}")
@@ -349,7 +320,7 @@ def _check_edit(place, draft, answer):
 def _check_text(field, text):
     if not isinstance(text, str):
         raise DataError(f"{field}: must be a text, not {type(text).__name__}")
-    if schema.has_surrogate(text):
+    if jsonl.has_surrogate(text):
         raise DataError(f"{field}: holds half a surrogate pair; write the whole character")
 
 

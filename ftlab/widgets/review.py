@@ -70,7 +70,7 @@ class _Table:
         self.answer.value = self.review.draft(self.row)
 
     def save(self):
-        return repr(self.review.save())
+        return self.review.save()
 
     def _stored(self, row: int) -> tuple[str, str]:
         decision = self.review.decision(row)
