@@ -13,17 +13,6 @@ DAYS_PER_MONTH = 365 / 12
 
 
 @dataclass(frozen=True)
-class TokenCount:
-    """Tokens of a chat file: `rows`, and per row the mean of the prompt (system), input (user), output, all turns."""
-
-    rows: int
-    prompt: float
-    input: float
-    output: float
-    total: float
-
-
-@dataclass(frozen=True)
 class Assumption:
     """One number of a scenario, by its path in the file."""
 
@@ -95,24 +84,14 @@ def read_scenario(path: str | Path, count_tokens: Callable[[str], int] | None = 
         if count_tokens is None:
             remedy = "pass count_tokens to read_scenario, or write input_tokens and output_tokens"
             place.raise_problems([(("tokens_from",), f"nobody counts the tokens; {remedy}")])
-        _fill_tokens(content, measure_tokens(_beside(path, content["tokens_from"]), count_tokens))
+        _fill_tokens(content, _beside(path, content["tokens_from"]), count_tokens)
     place.raise_problems(_problems(content))
     if "calls_per_day" in content:
-        content["calls_per_month"] = _scale(content.pop("calls_per_day"), DAYS_PER_MONTH)
+        calls = content.pop("calls_per_day")
+        banded = isinstance(calls, list)
+        content["calls_per_month"] = [n * DAYS_PER_MONTH for n in calls] if banded else calls * DAYS_PER_MONTH
     prices = _beside(path, content["prices"]) if "prices" in content else None
     return Scenario(content["name"], content["task"], content, path, prices)
-
-
-def measure_tokens(path: str | Path, count_tokens: Callable[[str], int]) -> TokenCount:
-    """Mean tokens of a chat JSONL file, counted turn by turn (the template's own few tokens are left out)."""
-    sums = {"system": 0, "user": 0, "assistant": 0, "tool": 0}
-    rows = read_chat(path)
-    for row in rows:
-        for message in row["messages"]:
-            sums[message["role"]] += count_tokens(message.get("content") or "")
-    means = {role: total / len(rows) for role, total in sums.items()}
-    asked = means["user"] + means["tool"]
-    return TokenCount(len(rows), means["system"], asked, means["assistant"], sum(means.values()))
 
 
 def _plain_dict(settings: Settings) -> dict:
@@ -150,10 +129,6 @@ def _likely(content):
     return content[1] if isinstance(content, list) else content
 
 
-def _scale(value, factor):
-    return [each * factor for each in value] if isinstance(value, list) else value * factor
-
-
 def _problems(content) -> Iterator[tuple[tuple, str]]:
     """Rules over more than one key."""
     if ("calls_per_month" in content) == ("calls_per_day" in content):
@@ -188,14 +163,19 @@ def _training_problems(option) -> Iterator[tuple[tuple, str]]:
             yield ("training", "max_seq_length"), "is missing; without packing the service bills this for each row"
 
 
-def _fill_tokens(content, count):
-    """Put counted tokens where the file gives no number."""
-    content.setdefault("input_tokens", count.input)
-    content.setdefault("output_tokens", count.output)
+def _fill_tokens(content, path, count_tokens):
+    """Put the mean tokens of a chat file where the scenario gives no number (the template's own few are left out)."""
+    sums = {"system": 0, "user": 0, "assistant": 0, "tool": 0}
+    rows = read_chat(path)
+    for row in rows:
+        for message in row["messages"]:
+            sums[message["role"]] += count_tokens(message.get("content") or "")
+    content.setdefault("input_tokens", (sums["user"] + sums["tool"]) / len(rows))
+    content.setdefault("output_tokens", sums["assistant"] / len(rows))
     for option in content["options"].values():
         if option["kind"] == "tuned_hosted" and "training" in option:
-            option["training"].setdefault("rows", count.rows)
-            option["training"].setdefault("tokens_per_row", count.total)
+            option["training"].setdefault("rows", len(rows))
+            option["training"].setdefault("tokens_per_row", sum(sums.values()) / len(rows))
 
 
 def _beside(path, name) -> Path:

@@ -45,6 +45,11 @@ def amount(what: str, default=...):
     return Field(default, description=f"{what}, or a band [low, likely, high] from small to large")
 
 
+def share(what: str, default=...):
+    """The field of a banded fraction."""
+    return amount(f"{what}, a fraction from 0 to 1", default)
+
+
 def certain(what: str, default=..., **bounds):
     """The field of a number without a band."""
     return Field(default, description=what, **({"ge": 0, "le": 1e12} | bounds))
@@ -53,11 +58,6 @@ def certain(what: str, default=..., **bounds):
 def flag(question: str, default: bool):
     """The field of true or false."""
     return Field(default, strict=True, description=f"true or false: {question}")
-
-
-def share(what: str, default=...):
-    """The field of a banded fraction."""
-    return amount(f"{what}, a fraction from 0 to 1", default)
 
 
 def text(what: str, default=...):
@@ -111,7 +111,6 @@ class Drafting(Api):
 class Option(Settings):
     kind: Literal[KINDS]
     one_time_usd: Amount | None = amount("all that it costs at the start, in one sum of dollars", None)
-    price_factor: Amount = amount("a factor on all prices of this option", 1)
     setup: Setup | None = None
     drafting: Drafting | None = None
     labelling: ExpertRows | None = None
@@ -125,7 +124,6 @@ class Option(Settings):
 class Prompted(Option, Api):
     cache_hit_rate: Share = share("the share of calls whose fixed prompt is billed as cached", 0)
     cache_minimum_tokens: Number = certain("the shortest prompt that is cached, in tokens", 1024)
-    batch: bool = flag("are the calls sent as a batch?", False)
 
 
 class FewShot(Prompted):
@@ -163,7 +161,6 @@ class HostedTraining(Settings):
 
 class Hosting(Settings):
     hours_per_month: banded(most=744) = amount("hours a month that it is deployed (at most 744)", HOURS_PER_MONTH)
-    replicas: Number = certain("how many deployments", 1)
     tier: str = Field("", description="the tier of the hosting price")
 
 
@@ -183,7 +180,6 @@ class RentedRuns(Runs):
     cloud: Text = text("the cloud, such as aws")
     gpu: Text = text("the GPU, such as H100")
     gpus: Number = certain("how many GPUs", 1, gt=0)
-    minimum_hours: Amount = amount("the shortest rent in hours", 0)
 
 
 class Speed(Settings):
@@ -196,7 +192,6 @@ class Serving(Speed):
     gpu: Text = text("the GPU, such as H100")
     gpus: Number = certain("GPUs of one machine", 1, gt=0)
     always_on: bool = flag("does the machine run when nobody calls?", True)
-    minimum_hours: Amount = amount("the shortest rent a month in hours", 0)
 
 
 class TunedSelfHosted(Option):

@@ -17,18 +17,11 @@ Known = float | None  # dollars; None when a price in it is unknown
 
 @dataclass(frozen=True)
 class Charge:
-    """What one training job or one rent costs: `billed` units at `price_usd` each; `usd` is None when unknown."""
+    """What one training job or one rent costs, None when unknown, and the units billed (millions of tokens, hours)."""
 
     usd: Known
     billed: float
-    unit: str
-    price_usd: Known
-    rule: str
     warnings: tuple[str, ...] = ()
-
-    def __repr__(self):
-        price = "an unknown price" if self.price_usd is None else f"{self.price_usd:g} USD"
-        return f"Charge({money(self.usd)} = {self.billed:,.6g} x {self.unit} at {price}; {self.rule})"
 
 
 @dataclass(frozen=True)
@@ -79,13 +72,8 @@ class OptionCost:
 
     def to_dict(self) -> dict:
         """Ready for JSON; unknown amounts are null."""
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "one_time_usd": self.one_time_usd,
-            "monthly_usd": self.monthly_usd,
-            "usd_per_call": self.usd_per_call,
-            "monthly_total_usd": self.monthly_total_usd,
+        names = ("name", "kind", "one_time_usd", "monthly_usd", "usd_per_call", "monthly_total_usd")
+        return {name: getattr(self, name) for name in names} | {
             "parts": {"one_time": self.one_time, "monthly": self.monthly, "per_call": self.per_call},
             "lumps": [{"month": month, "usd": usd, "reason": reason} for month, usd, reason in self.lumps],
         }
@@ -114,30 +102,21 @@ def training_charge(
     """
     price = prices.price(provider, model, "training", today, method=method, size_b=size_b)
     if price.unit == HOUR:
-        billed, rule = _needed(hours, "hours", provider), "hours"
+        billed = _needed(hours, "hours", provider)
     elif provider == "together":
         per_row = tokens_per_row if packing else _needed(max_seq_length, "max_seq_length", provider)
         billed = (epochs * rows * per_row + evaluations * validation_rows * tokens_per_row) / 1e6
-        length = "tokens" if packing else "max_seq_length"
-        rule = f"epochs x rows x {length} + evaluations x validation tokens"
     else:
-        billed, rule = epochs * rows * tokens_per_row / 1e6, "rows x tokens x epochs"
-    return Charge(price.usd(billed, price.unit), billed, price.unit, price.amount, rule, price.warnings)
+        billed = epochs * rows * tokens_per_row / 1e6
+    return Charge(price.usd(billed, price.unit), billed, price.warnings)
 
 
 def gpu_charge(
-    prices: PriceBook,
-    cloud: str,
-    gpu: str,
-    hours: float,
-    gpus: float = 1,
-    minimum_hours: float = 0,
-    today: date | None = None,
+    prices: PriceBook, cloud: str, gpu: str, hours: float, gpus: float = 1, today: date | None = None
 ) -> Charge:
-    """The rent of `gpus` GPUs for `hours`, at least `minimum_hours`."""
+    """The rent of `gpus` GPUs for `hours`."""
     price = prices.gpu(cloud, gpu, today)
-    billed = gpus * max(hours, minimum_hours)
-    return Charge(price.usd(billed, GPU_HOUR), billed, GPU_HOUR, price.amount, "GPUs x hours", price.warnings)
+    return Charge(price.usd(gpus * hours, GPU_HOUR), gpus * hours, price.warnings)
 
 
 def money(usd: Known, digits: int = 2) -> str:
@@ -158,19 +137,19 @@ def option_cost(name: str, content: dict, prices: PriceBook, today: date) -> Opt
     of_kind = {"rag": _retrieval, "tuned_hosted": _hosted, "tuned_self_hosted": _rented, "own_gpu": _own_machine}
     run = 0.0  # dollars of one training run
     if option["kind"] in of_kind:
-        more, run = of_kind[option["kind"]](option, content, ask)
-        parts = {when: parts[when] | more.get(when, {}) for when in parts}
-    factor = option["price_factor"]
-    parts = {when: {part: _times(usd, factor) for part, usd in each.items()} for when, each in parts.items()}
-    people = _people(option, content["labour"], ask, _times(run, factor))
-    parts = {when: parts[when] | people[when] for when in parts}
-    lumps = _migration(option, content["horizon_months"], ask, _times(run, factor), parts["one_time"])
+        run = of_kind[option["kind"]](option, content, ask, **parts)
+    _people(option, content["labour"], ask, run, **parts)
+    lumps = _migration(option, content["horizon_months"], ask, run, parts["one_time"])
     left_out = [part for part in ("labelling", "evaluation", "retraining") if part not in option]
     if option["kind"].startswith(("tuned", "own")) and left_out and "one_time_usd" not in option:
         ask.notes.append(f"{', '.join(left_out)} not counted: the file gives no such section")
     notes = tuple(dict.fromkeys(ask.notes))
     return OptionCost(name, option["kind"], **parts, calls_per_month=content["calls_per_month"], lumps=lumps,
                       warnings=notes)  # fmt: skip
+
+
+# Each of the functions below adds its dollars to these three dictionaries; those of a kind return what one training
+# run costs.
 
 
 @dataclass
@@ -198,8 +177,7 @@ class _Quotes:
         price = self.note(self.prices.price(provider, model, part, self.today, **selection))
         if price.amount is not None and price.unit not in (HOUR, MONTH):
             raise DataError(f"{provider} {model}: {part} has the unit {price.unit}; write hour or month")
-        quantity = hosting["replicas"] * (hosting["hours_per_month"] if price.unit == HOUR else 1)
-        return price.usd(quantity, price.unit)
+        return price.usd(hosting["hours_per_month"] if price.unit == HOUR else 1, price.unit)
 
 
 def _model_call(option, content, ask) -> Known:
@@ -211,52 +189,48 @@ def _model_call(option, content, ask) -> Known:
         short = f"a fixed prompt of {fixed:g} tokens is under the {minimum:g}"
         ask.notes.append(f"{short} from which prompts are cached")
         hits = 0
-    settings = {"tuned": option["kind"] == "tuned_hosted", "batch": option["batch"]}
-    calls = []
+    tuned, calls = option["kind"] == "tuned_hosted", []
     for share, cache in ((hits, {"cached": fixed}), (1 - hits, {"written": fixed if hits else 0})):
         if share > 0:
-            calls.append(_times(ask.call(option, asked, content["output_tokens"], **cache, **settings), share))
+            calls.append(_times(ask.call(option, asked, content["output_tokens"], **cache, tuned=tuned), share))
     return _sum(calls)
 
 
-def _retrieval(option, content, ask):
+def _retrieval(option, content, ask, one_time, monthly, per_call) -> float:
     """Embedding every query and, at the start and again, all documents; searching and storing."""
     retrieval = option["retrieval"]
-    per_call = {
-        "query embedding": ask.call(retrieval, content["input_tokens"]),
-        "search": retrieval["usd_per_search"],
-    }
+    per_call["query embedding"] = ask.call(retrieval, content["input_tokens"])
+    per_call["search"] = retrieval["usd_per_search"]
     # documents are embedded in many small calls, so the price of one token is that of a short call
     index = _times(ask.call(retrieval, 1000), retrieval["index_tokens"] / 1000)
-    monthly = {
-        "index again": _times(index, retrieval["reindexings_per_month"]),
-        "index store": retrieval["store_usd_per_month"],
-    }
-    return {"one_time": {"index": index}, "monthly": monthly, "per_call": per_call}, 0.0
+    one_time["index"] = index
+    monthly["index again"] = _times(index, retrieval["reindexings_per_month"])
+    monthly["index store"] = retrieval["store_usd_per_month"]
+    return 0.0
 
 
-def _hosted(option, content, ask):
+def _hosted(option, content, ask, one_time, monthly, per_call) -> Known:
     """Training by the service's rule, hosting and storage."""
     provider, model = option["provider"], option["model"]
-    monthly = {"hosting": ask.rent(option, "hosting", tier=option["hosting"]["tier"])}
+    monthly["hosting"] = ask.rent(option, "hosting", tier=option["hosting"]["tier"])
     if ask.prices.find(provider, model, "storage") is not None:
         monthly["storage"] = ask.rent(option, "storage")
     if "training" not in option:
-        return {"monthly": monthly}, 0.0
+        return 0.0
     terms = {key: value for key, value in option["training"].items() if key != "runs"}
     job = ask.note(training_charge(ask.prices, provider, model, today=ask.today, **terms))
-    return {"one_time": {"training": _times(job.usd, option["training"]["runs"])}, "monthly": monthly}, job.usd
+    one_time["training"] = _times(job.usd, option["training"]["runs"])
+    return job.usd
 
 
-def _rented(option, content, ask):
+def _rented(option, content, ask, one_time, monthly, per_call) -> Known:
     """Training and serving on rented GPUs, idle hours and failed runs included."""
-    serving, calls = option["serving"], content["calls_per_month"]
-    one_time, monthly, per_call, planned = {}, {}, {}, 0.0
+    serving, calls, run = option["serving"], content["calls_per_month"], 0.0
     if training := option.get("training"):
-        wanted = {key: training[key] for key in ("cloud", "gpu", "hours", "gpus", "minimum_hours")}
-        run = ask.note(gpu_charge(ask.prices, **wanted, today=ask.today))
-        planned = _times(run.usd, 1 + training["failed_share"])
-        one_time["training"] = _times(planned, training["runs"])
+        wanted = {key: training[key] for key in ("cloud", "gpu", "hours", "gpus")}
+        rent = ask.note(gpu_charge(ask.prices, **wanted, today=ask.today))
+        run = _times(rent.usd, 1 + training["failed_share"])
+        one_time["training"] = _times(run, training["runs"])
     hour = ask.note(gpu_charge(ask.prices, serving["cloud"], serving["gpu"], 1, serving["gpus"], today=ask.today)).usd
     busy = calls / serving["calls_per_hour"]
     needed = busy / serving["utilisation"]
@@ -265,26 +239,25 @@ def _rented(option, content, ask):
         monthly |= {"GPU at work": _times(hour, busy), "GPU idle": _times(hour, rented - busy)}
     else:
         per_call |= {"GPU at work": _times(hour, busy / calls), "GPU idle": _times(hour, (needed - busy) / calls)}
-        monthly["GPU, up to the shortest rent"] = _times(hour, max(0.0, serving["minimum_hours"] - needed))
-    return {"one_time": one_time, "monthly": monthly, "per_call": per_call}, planned
+    return run
 
 
-def _own_machine(option, content, ask):
+def _own_machine(option, content, ask, one_time, monthly, per_call) -> float:
     """A machine of one's own: its price, and its power all day long; a run costs its power."""
     capacity = option["calls_per_hour"] * option["utilisation"] * HOURS_PER_MONTH
     machines = max(1, math.ceil(content["calls_per_month"] / capacity))
-    hour = option["watts"] / 1000 * option["usd_per_kwh"]
-    one_time, run = {"machines": machines * option["machine_usd"]}, 0.0
+    hour, run = option["watts"] / 1000 * option["usd_per_kwh"], 0.0
+    one_time["machines"] = machines * option["machine_usd"]
     if training := option.get("training"):
         run = training["hours"] * hour * (1 + training["failed_share"])
         one_time["training"] = run * training["runs"]
-    return {"one_time": one_time, "monthly": {"power": machines * hour * HOURS_PER_MONTH}}, run
+    monthly["power"] = machines * hour * HOURS_PER_MONTH
+    return run
 
 
-def _people(option, labour, ask, run) -> dict[str, dict[str, Known]]:
+def _people(option, labour, ask, run, one_time, monthly, per_call) -> None:
     """The one sum given, experts and engineers, drafts that experts correct, and retraining with one `run` each."""
     expert, engineer = labour["expert_usd_per_hour"], labour["engineer_usd_per_hour"]
-    one_time, monthly, per_call = {}, {}, {}
     if "one_time_usd" in option:
         one_time["in one sum"] = option["one_time_usd"]
     if drafting := option.get("drafting"):
@@ -303,7 +276,6 @@ def _people(option, labour, ask, run) -> dict[str, dict[str, Known]]:
         monthly["new labels"] = again["per_quarter"] / 3 * labels
     if "maintenance" in option:
         monthly["maintenance"] = option["maintenance"]["engineer_hours_per_month"] * engineer
-    return {"one_time": one_time, "monthly": monthly, "per_call": per_call}
 
 
 def _migration(option, horizon, ask, run, one_time) -> tuple:

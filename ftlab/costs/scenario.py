@@ -52,12 +52,8 @@ class Curve:
     calls: tuple[float, ...]
     usd: dict[str, tuple[Known, ...]]
 
-    def _repr_html_(self):
-        amounts = [map(money, usd) for usd in self.usd.values()]
-        return html_table([(self.axis, *self.usd), *zip(self.calls, *amounts, strict=True)])
 
-
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Tornado:
     """The saving in dollars over the horizon at both ends of each band, widest first, around that at likely values."""
 
@@ -73,32 +69,10 @@ class Tornado:
     def to_dict(self) -> list[dict]:
         """Ready for JSON."""
         return [
-            {
-                "assumption": each.assumption,
-                "low": each.low,
-                "high": each.high,
-                "saving_at_low": each.at_low,
-                "saving_at_high": each.at_high,
-                "flips": each.assumption in self.flips,
-            }
-            for each in self.swings
-        ]
-
-    def _rows(self):
-        return [
-            (each.assumption, f"{each.low:,g}", f"{each.high:,g}", money(each.at_low), money(each.at_high),
-             "flips the answer" if each.assumption in self.flips else "")
+            {"assumption": each.assumption, "low": each.low, "high": each.high, "saving_at_low": each.at_low,
+             "saving_at_high": each.at_high, "flips": each.assumption in self.flips}
             for each in self.swings
         ]  # fmt: skip
-
-    def __repr__(self):
-        lines = [f"Tornado(saving {money(self.saving)} with likely values)"]
-        for name, low, high, at_low, at_high, flips in self._rows():
-            lines.append(f"  {name} {low}..{high}: {at_low} .. {at_high} {flips}".rstrip())
-        return "\n".join(lines)
-
-    def _repr_html_(self):
-        return html_table([("assumption", "low", "high", "saving at low", "saving at high", ""), *self._rows()])
 
 
 @dataclass(frozen=True)
