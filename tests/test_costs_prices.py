@@ -14,7 +14,6 @@ from ftlab.costs.prices import (
     OLD_DAYS,
     TOKENS,
     Price,
-    PriceBook,
     PriceRow,
     base_name,
     load_prices,
@@ -56,7 +55,6 @@ def test_an_empty_cell_is_unknown_and_never_zero(book):
     assert price.usd(5, TOKENS) is None
     assert "unknown" in price.warnings[0]
     assert "prices file" in price.warnings[0]
-    assert "unknown" in repr(price)
 
 
 def test_units_do_not_mix():
@@ -128,14 +126,6 @@ def test_one_call_by_hand(book):
     tuned = book.call("openai", "gpt-4.1-mini", 2000, 50, 1800, tuned=True, today=TODAY)
     assert tuned.amount == pytest.approx(0.00068)
     assert any("retires" in warning for warning in tuned.warnings)
-
-
-def test_batch_is_cheaper_where_it_is_known_and_says_where_it_is_not(book):
-    standard = book.call("openai", "gpt-4.1-mini", 1000, 100, today=TODAY)
-    assert book.call("openai", "gpt-4.1-mini", 1000, 100, batch=True, today=TODAY).amount < standard.amount
-    notes = book.call("aws", "amazon.nova-micro-v1:0", 1000, 100, batch=True, today=TODAY).warnings
-    assert any("no batch price" in note for note in notes)
-    assert book.call("openai", "gpt-4.1-mini", 1000, 100, tuned=True, batch=True, today=TODAY).warnings[0]
 
 
 def test_a_million_calls_are_not_one_call_with_the_tokens_of_all(book):
@@ -249,9 +239,3 @@ def test_any_text_as_own_prices_is_read_or_refused_with_its_name(tmp_path_factor
         except FtlabError as error:
             message = str(error)
         assert path.name in message
-
-
-def test_a_book_shows_its_size_and_a_table(book):
-    assert "unknown" in repr(book)
-    assert "gpt-4.1-mini" in book._repr_html_()
-    assert "0 prices" in repr(PriceBook((), ()))

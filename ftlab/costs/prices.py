@@ -36,7 +36,6 @@ class Price:
 
     amount: float | None
     unit: str
-    source: str = ""
     warnings: tuple[str, ...] = ()
 
     def usd(self, quantity: float, unit: str) -> float | None:
@@ -44,10 +43,6 @@ class Price:
         if self.unit != unit:
             raise DataError(f"a price per {self.unit} and one per {unit} do not mix: convert the quantity")
         return None if self.amount is None else self.amount * quantity
-
-    def __repr__(self):
-        amount = "unknown" if self.amount is None else f"{self.amount:,.10g} USD"
-        return f"Price({amount} per {self.unit}; {self.source or 'no source'})"
 
 
 USD = Field(None, ge=0, le=1e12, description="a number from 0, or leave it empty when it is not known")
@@ -66,11 +61,6 @@ class _Sourced(Settings):
     source_url: Cell = ""
     source_date: date | None = _day("the day of the price")
     confidence: Literal["H", "M", "L", ""] = ""
-
-    def origin(self) -> str:
-        """Source and day, as a price shows them."""
-        day = self.source_date and self.source_date.isoformat()
-        return ", ".join(filter(None, (self.source or self.source_url, day)))
 
     def doubts(self, name: str, usd: float | None, today: date) -> tuple[str, ...]:
         """What to know of the figure: unknown, old, without a date, or not confirmed."""
@@ -120,7 +110,7 @@ class PriceRow(_Sourced):
         warnings += date_warnings(model, self.model_retires, ends, today)
         if ends and self.note:  # who may still train, and how
             warnings += (f"{model} {self.what}: {self.note}".replace(" * ", " "),)
-        return Price(self.usd, self.unit, self.origin(), warnings)
+        return Price(self.usd, self.unit, warnings)
 
 
 class GpuRow(_Sourced):
@@ -144,7 +134,7 @@ class GpuRow(_Sourced):
         if self.gpus > 1:
             machine = self.sku or "one machine"
             warnings += (f"{name}: rented only {self.gpus} at once ({machine}); a price for one GPU",)
-        return Price(self.usd_per_gpu_hour, GPU_HOUR, source=self.origin(), warnings=warnings)
+        return Price(self.usd_per_gpu_hour, GPU_HOUR, warnings)
 
 
 class OwnPrices(Settings):
@@ -162,17 +152,10 @@ class PriceBook:
     gpus: tuple[GpuRow, ...]
 
     def find(
-        self,
-        provider: str,
-        model: str,
-        what: str,
-        method: str = "",
-        size_b: float | None = None,
-        tier: str = "",
-        region: str = "",
+        self, provider: str, model: str, what: str, method: str = "", size_b: float | None = None, tier: str = ""
     ) -> PriceRow | None:
         """The row for a model: by name first, then by size (`size_b` in billions of parameters); else None."""
-        wanted = (provider, what, method, tier, region)
+        wanted = (provider, what, method, tier, "")
         offered = [row for row in self.rows if (row.provider, row.what, row.method, row.tier, row.region) == wanted]
         named = next((row for row in offered if row.model == base_name(model)), None)
         every = [row for row in offered if row.model == "*"]
@@ -188,7 +171,7 @@ class PriceBook:
         chosen = " ".join(f"{key} {value}" for key, value in selection.items() if value not in ("", None))
         name = f"{provider} {model} {what.replace('_', ' ')} {chosen}".rstrip()
         reason = self._why_none(provider, what, selection.get("size_b"))
-        return Price(None, TOKENS, warnings=(f"{name}: no such price ({reason}); {REMEDY}",))
+        return Price(None, TOKENS, (f"{name}: no such price ({reason}); {REMEDY}",))
 
     def _why_none(self, provider, what, size_b) -> str:
         """What there is instead of a price that was not found."""
@@ -201,13 +184,13 @@ class PriceBook:
             return f"known models: {', '.join(known)}"
         return f"providers: {', '.join(sorted({row.provider for row in self.rows}))}"
 
-    def gpu(self, cloud: str, gpu: str, today: date | None = None, region: str = "") -> Price:
+    def gpu(self, cloud: str, gpu: str, today: date | None = None) -> Price:
         """The rent of one GPU for one hour; `gpu` in any spelling that `find_gpu` knows."""
-        row = next((row for row in self.gpus if row.key == (cloud, gpu_name(gpu), region)), None)
+        row = next((row for row in self.gpus if row.key == (cloud, gpu_name(gpu), "")), None)
         if row is not None:
             return row.price(today or date.today())
         known = ", ".join(f"{row.cloud} {row.gpu}" for row in self.gpus)
-        return Price(None, GPU_HOUR, warnings=(f"{cloud} {gpu}: no such GPU price; {REMEDY} (known: {known})",))
+        return Price(None, GPU_HOUR, (f"{cloud} {gpu}: no such GPU price; {REMEDY} (known: {known})",))
 
     def dates(self, provider: str, model: str) -> tuple[date | None, date | None]:
         """The days on which a model retires and on which its training ends; None where no day is known."""
@@ -224,7 +207,6 @@ class PriceBook:
         cached_tokens: float = 0,
         written_tokens: float = 0,
         tuned: bool = False,
-        batch: bool = False,
         today: date | None = None,
     ) -> Price:
         """The price of one call; `cached_tokens` and `written_tokens` (into the cache) are part of `input_tokens`.
@@ -238,37 +220,24 @@ class PriceBook:
             raise DataError(f"{cached} tokens must be part of the {input_tokens:g} input tokens; none may be negative")
         if tuned or self.find(provider, model, "input") or self.find(provider, model, "output"):
             counts = (input_tokens - cached_tokens, cached_tokens, output_tokens)
-            return self._listed_call(provider, model, TUNED if tuned else BASE, counts, batch, today)
+            return self._listed_call(provider, model, TUNED if tuned else BASE, counts, today)
         usage = {
             "input_tokens": input_tokens,
             "cache_read_tokens": cached_tokens,
             "cache_write_tokens": written_tokens,
             "output_tokens": output_tokens,
         }
-        return _library_call(provider, model, usage, batch, today)
+        return _library_call(provider, model, usage, today)
 
-    def _listed_call(self, provider, model, whats, counts, batch, today):
-        """A call by our tables, which know no batch prices and none for writing into the cache."""
+    def _listed_call(self, provider, model, whats, counts, today):
+        """A call by our tables, which know no price for writing into the cache."""
         fresh, cached, out = (self.price(provider, model, what, today) for what in whats)
         if cached.amount is None and fresh.amount is not None:
-            cached = Price(fresh.amount, fresh.unit, fresh.source, (_full_price(provider, model),) if counts[1] else ())
+            cached = Price(fresh.amount, fresh.unit, (_full_price(provider, model),))
         used = [(tokens, price) for tokens, price in zip(counts, (fresh, cached, out), strict=True) if tokens]
         usd = [price.usd(tokens / 1e6, TOKENS) for tokens, price in used]
-        notes = ("no batch price in the table: the standard price is counted",) if batch else ()
-        notes += tuple(dict.fromkeys(warning for _, price in used for warning in price.warnings))
-        sources = "; ".join(dict.fromkeys(price.source for _, price in used if price.source))
-        return Price(None if None in usd else math.fsum(usd), CALL, sources, notes)
-
-    def __repr__(self):
-        unknown = sum(row.usd is None for row in self.rows)
-        return f"PriceBook({len(self.rows)} prices, {unknown} of them unknown; {len(self.gpus)} GPU prices)"
-
-    def _repr_html_(self):
-        import pandas as pd
-
-        columns = ["provider", "model", "what", "method", "unit", "usd", "source_date", "confidence"]
-        shown = [[getattr(row, column) for column in columns] for row in self.rows]
-        return pd.DataFrame(shown, columns=columns).to_html(index=False, na_rep="unknown")
+        notes = tuple(dict.fromkeys(warning for _, price in used for warning in price.warnings))
+        return Price(None if None in usd else math.fsum(usd), CALL, notes)
 
 
 def load_prices(overrides: str | Path | None = None) -> PriceBook:
@@ -305,32 +274,25 @@ def date_warnings(name: str, retires: date | None, ends: date | None, today: dat
     return tuple(found)
 
 
-def _library_call(provider, model, usage, batch, today):
+def _library_call(provider, model, usage, today):
     """A call by genai-prices; a price that it does not have is unknown here, where the library counts it as free."""
     from genai_prices import Usage, __version__, calc_price
 
     name, source = f"{provider} {model}", f"genai-prices {__version__}"
     day = datetime(today.year, today.month, today.day, tzinfo=UTC)
-    asked = {"provider_id": provider, "genai_request_timestamp": day}
-    counts = Usage(**usage)
     try:
-        found = calc_price(counts, model, **asked, price_context={"processing": "batch"} if batch else None)
+        found = calc_price(Usage(**usage), model, provider_id=provider, genai_request_timestamp=day)
     except LookupError:
-        warning = f"{name}: not in {source}{_near(provider, model)}; correct it, or {REMEDY}"
-        return Price(None, CALL, source=source, warnings=(warning,))
+        return Price(None, CALL, (f"{name}: not in {source}{_near(provider, model)}; correct it, or {REMEDY}",))
     prices, notes = found.model_price, []
     used = [kind for kind in ("input", "output") if usage[f"{kind}_tokens"]]
-    missing = [kind for kind in used if getattr(prices, f"{kind}_mtok") is None]
-    if missing:
-        note = f"{name}: {source} has no price for {' and '.join(missing)} tokens; {REMEDY}"
-        return Price(None, CALL, source=source, warnings=(note,))
+    if missing := [kind for kind in used if getattr(prices, f"{kind}_mtok") is None]:
+        return Price(None, CALL, (f"{name}: {source} has no price for {' and '.join(missing)} tokens; {REMEDY}",))
     if usage["cache_read_tokens"] and prices.cache_read_mtok is None:
         notes.append(_full_price(provider, model))
-    if batch and found.total_price == calc_price(counts, model, **asked).total_price > 0:
-        notes.append(f"{name}: no batch price in {source}; the standard price is counted")
     if found.model.deprecated:
         notes.append(f"{name} is marked as deprecated in {source}; choose its successor")
-    return Price(float(found.total_price), CALL, source=source, warnings=tuple(notes))
+    return Price(float(found.total_price), CALL, tuple(notes))
 
 
 def _near(provider, model):
