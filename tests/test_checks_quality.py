@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftlab.checks import damage, labels, quality
-from ftlab.checks.labels import label_fields, label_repairs, label_table
+from ftlab.checks.labels import label_repairs, label_table
 from ftlab.checks.quality import find_quality_problems
 from ftlab.data.schema import Row, check_chat
 from ftlab.models import data_folder
@@ -157,7 +157,6 @@ def test_hardly_a_false_alarm_on_the_tickets(name):
     assert len(found) <= 3
     if name == "train":
         assert found == []
-        assert label_fields(rows) == ["queue", "urgency", "product", "tone", "ask"]  # order_id is free
 
 
 @pytest.mark.parametrize("rows", [[], json_rows(1), json_rows(3), prose_rows(1)])
@@ -182,12 +181,10 @@ def test_what_many_rows_do_is_named_once():
 def test_a_frequent_none_is_a_label():
     rows = [turns(user_text(n), ("none", "refund")[n % 2]) for n in range(100)]
     assert find_quality_problems(placed(rows)) == []
-    assert label_fields(placed(rows)) == [""]
 
 
 def test_labels_that_are_copied_from_the_prompt_are_no_typos():
     rows = [turns(f"My order: {word}", word) for word in ["table"] * 100 + ["tables"]]
-    assert label_fields(placed(rows)) == [""]
     found = [finding for finding in find_quality_problems(placed(rows)) if finding.code == "label_variant"]
     assert found == []
     rows[-1] = turns("My order", "tables")
@@ -246,9 +243,7 @@ def test_label_table_counts():
     assert table.counts == {"billing": 4, "logistics": 3, "workshop": 3}
     assert (table.rows, table.missing) == (11, 1)
     assert 0.99 < table.balance < 1
-    assert "LabelTable(queue: 3 values in 11 rows" in repr(table)
     assert "<table" in table._repr_html_()
-    json.dumps(table.to_dict())
     assert label_table(rows, "order_id").counts["null"] == 5
     assert label_table(rows).counts["none of it"] == 1
 
@@ -456,5 +451,4 @@ def test_label_table_of_one_word_answers(field):
     rows = [turns("Hi", word) for word in ["billing", "billing", "logistics"]]
     table = label_table(placed(rows), field)
     assert (table.counts, table.missing) == ({"billing": 2, "logistics": 1}, 0)
-    assert "the whole answer: 2 values in 3 rows" in repr(table)
     assert label_table([{"messages": messages} for messages in rows], field) == table  # as read_chat gives them

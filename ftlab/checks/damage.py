@@ -3,19 +3,15 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import cache
 from os.path import commonprefix
 
 import ftfy
 
-from ftlab.checks import privacy
 from ftlab.checks.lists import one_of, words
-from ftlab.data import schema
-from ftlab.data.schema import Finding, Row
-from ftlab.errors import shown
+from ftlab.checks.texts import excerpt, once_if_meant, texts
+from ftlab.data.findings import Finding, Row, finding
 
-MEANT = 0.1  # beyond this share of the rows a finding is given once
 CODES = {
     "mojibake": ("warning", "{} reads as if it had been {}: UTF-8 was opened with another encoding (--fix)"),
     "html_residue": ("warning", "{} is left of a web page; take the text without markup"),
@@ -58,36 +54,15 @@ def find_damage(rows: Sequence[Row], control_tokens: bool = True) -> list[Findin
     for row in rows:
         for turn, field, text in texts(row):
             for code, *values in _damage(text):
-                found[code].append(schema.finding(CODES, code, row, field, *values))
+                found[code].append(finding(CODES, code, row, field, *values))
             if turn["role"] == "assistant" and turn.get("weight") != 0 and not text.isspace():
                 for code, *values in _thought_problems(text, bool(turn.get("tool_calls"))):
-                    found[code].append(schema.finding(CODES, code, row, field, *values))
+                    found[code].append(finding(CODES, code, row, field, *values))
     if not control_tokens:
         found.pop("control_token", None)
     for code in ("html_residue", "thought_not_begun", "thought_without_answer", "empty_thought", "thought_form"):
         found[code] = once_if_meant(found[code], rows)
-    return [finding for code in CODES for finding in found[code]]
-
-
-def texts(row: Row) -> Iterator[tuple[dict, str, str]]:
-    """Yield (turn, field, text) of every turn that has a text, those of a rejected answer too."""
-    for name in ("messages", "rejected"):
-        for place, turn in enumerate(row.data.get(name) or ()):
-            if isinstance(turn.get("content"), str):
-                yield turn, f"{name}[{place}].content", turn["content"]
-
-
-def once_if_meant(findings: list[Finding], rows: Sequence[Row]) -> list[Finding]:
-    """The findings, or only the first one with the number of the others where so many may be meant."""
-    if len(findings) <= max(3, MEANT * len(rows)):
-        return findings
-    more = f" (so in {len(findings)} places: only the first is listed, so many may be meant)"
-    return [replace(findings[0], severity="info", message=findings[0].message + more)]
-
-
-def excerpt(text: str, length: int = 40) -> str:
-    """A text in a message: short, private pieces masked."""
-    return shown(privacy.mask_private(text[: 10 * length]), length)
+    return [each for code in CODES for each in found[code]]
 
 
 # repairs

@@ -11,10 +11,9 @@ from functools import lru_cache
 from sys import intern
 from typing import NamedTuple
 
-from rapidfuzz.distance import OSA
-
-from ftlab.data import schema
-from ftlab.data.schema import Finding, Row
+from ftlab.checks.texts import is_typo
+from ftlab.data.findings import Finding, Row, finding, walk
+from ftlab.data.jsonl import json_container
 from ftlab.data.similar import Exchange, as_json, exchange, find_similar, normalise, split_words
 from ftlab.errors import DataError, shown
 
@@ -73,11 +72,9 @@ def find_duplicates(rows: Sequence[Row], threshold: float = 0.8) -> list[Finding
     differs in it alone does not contradict. Two preference pairs contradict where the one's choice is the other's
     rejection, two unpaired rows where one answer is labelled good and bad. Only the last answer of a chat is compared.
     """
-    chats, found, first = [exchange(row.data) for row in rows], {}, {}
+    chats, first = [exchange(row.data) for row in rows], {}
     originals = [first.setdefault(_key(row.data), index) for index, row in enumerate(rows)]
-    for index, original in enumerate(originals):
-        if original != index:
-            found[index] = ("exact_duplicate", original)
+    found = {index: ("exact_duplicate", original) for index, original in enumerate(originals) if original != index}
     copies = Counter(originals)
     kept = [index for index, original in enumerate(originals) if original == index and chats[index].text]
     _find_contradictions(chats, kept, copies, found)
@@ -115,7 +112,7 @@ def _finding(row, chat, code, partner, *values):
     if partner is not None and (partner.file != row.file or code.startswith("leak")):
         place = [f"{partner.file}:{partner.line}"]
     field = FIELDS.get(code, chat.answer_field if "contradiction" in code else chat.text_field)
-    return schema.finding(CODES, code, row, field, *place, *values)
+    return finding(CODES, code, row, field, *place, *values)
 
 
 # contradictions
@@ -167,11 +164,10 @@ def _fields(chat: Exchange) -> dict[str, object]:
     """The values of a JSON answer by path; any other answer is one value at the path ''."""
     if chat.label is not None:
         return {"label": chat.label}
-    value = schema.json_container(chat.answer) if chat.rejected is None else None
+    value = json_container(chat.answer) if chat.rejected is None else None
     if not isinstance(value, dict):
         return {"": normalise(chat.answer)}
-    leaves = ((path, item) for path, item, _ in schema.walk(value) if not isinstance(item, dict | list) or not item)
-    return dict(leaves)
+    return {path: item for path, item, _ in walk(value) if not isinstance(item, dict | list) or not item}
 
 
 def _answer(chat: Exchange, names=frozenset()) -> dict[str, str]:
@@ -255,14 +251,8 @@ def _typos(chats: dict[int, Exchange]) -> Iterator[tuple[int, int]]:
         members = sorted([first[key], *members])
         for here, (word, index) in enumerate(members):
             for other, partner in members[max(0, here - MAX_PARTNERS) : here]:
-                if _is_typo(word, other):
+                if is_typo(word, other):
                     yield index, partner
-
-
-def _is_typo(a: str, b: str) -> bool:
-    """One letter more, less or other, or two neighbours swapped, in a word of some length; never its first letter."""
-    typed = a[0] == b[0] and TYPED_WORD.fullmatch(a) and TYPED_WORD.fullmatch(b)
-    return bool(typed) and OSA.distance(a, b, score_cutoff=1) == 1
 
 
 def _add_typo(chats, index, partner, found):
@@ -273,7 +263,7 @@ def _add_typo(chats, index, partner, found):
         return
     pairs = [pair for pair in zip(mine.words, others.words, strict=True) if pair[0] != pair[1]]
     same_case = here.system == there.system and _question(here, "") == _question(there, "")
-    if len(pairs) == 1 and _is_typo(*pairs[0]) and same_case:
+    if len(pairs) == 1 and is_typo(*pairs[0]) and same_case:
         names = mine.names | others.names | set(pairs[0])
         if paths := _paths(_answer(here, names), _answer(there, names)):
             how = f"one word ({', '.join(pairs[0])})"
@@ -323,13 +313,9 @@ def find_leaks(rows: Sequence[Row], against: Sequence[Row], threshold: float = 0
     if not isinstance(ngram, int) or ngram < 2:
         raise DataError(f"ngram is {ngram!r}; it must be a whole number of words, 2 or more")
     chats, others = ([exchange(row.data) for row in part] for part in (rows, against))
-    inputs, found = {}, {}
-    for index, other in enumerate(others):
-        if text := normalise(other.text):
-            inputs.setdefault(text, index)
-    for index, chat in enumerate(chats):
-        if (other := inputs.get(normalise(chat.text))) is not None:
-            found[index] = ("leak_exact", other)
+    asked = [normalise(chat.text) for chat in chats]
+    inputs = {text: index for index, other in reversed(list(enumerate(others))) if (text := normalise(other.text))}
+    found = {index: ("leak_exact", inputs[text]) for index, text in enumerate(asked) if text in inputs}
     texts, other_texts = [chat.text for chat in chats], [other.text for other in others]
     nearest, crowd = find_similar(texts, other_texts, threshold)
     for index, (other, similarity) in nearest.items():

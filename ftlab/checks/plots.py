@@ -10,7 +10,7 @@ from ftlab.plots import BLUE, COLOURS, GREY, ORANGE, plain_axes, refuse_empty
 
 if TYPE_CHECKING:
     from ftlab.checks.labels import LabelTable
-    from ftlab.data.schema import Row
+    from ftlab.data.findings import Row
     from ftlab.evaluation.statistics import Interval
 
 

@@ -14,8 +14,8 @@ from functools import cache
 from stdnum import iban, luhn
 
 from ftlab.checks.lists import one_of, words
-from ftlab.data import schema
-from ftlab.data.schema import Finding, Row
+from ftlab.data.findings import Finding, Row, finding, walk
+from ftlab.data.jsonl import json_container
 
 _REST = "names and addresses are not looked for"
 CODES = {
@@ -74,11 +74,11 @@ def find_private(rows: Sequence[Row]) -> list[Finding]:
     """
     findings = []
     for row in rows:
-        for field, text, _ in schema.walk(row.data):
+        for field, text, _ in walk(row.data):
             pieces = spans(text) if isinstance(text, str) else ()
             for code, count in Counter(piece.code for piece in pieces).items() if pieces else ():
                 shown = next(piece.shown for piece in pieces if piece.code == code)
-                findings.append(schema.finding(CODES, code, row, field, count, shown))
+                findings.append(finding(CODES, code, row, field, count, shown))
     return findings
 
 
@@ -155,12 +155,12 @@ def _mask_once(text, memo):
         masked += text[end : piece.start] + mask
         end = piece.end
     masked += text[end:]
-    if not pieces or schema.json_container(text) is None or schema.json_container(masked) is not None:
+    if not pieces or json_container(text) is None or json_container(masked) is not None:
         return masked
     for piece, mask in reversed(list(zip(pieces, masks, strict=True))):  # a bare number of JSON becomes a string
         for written in (mask, f'"{mask}"'):
             masked = text[: piece.start] + written + text[piece.end :]
-            if schema.json_container(masked) is not None:
+            if json_container(masked) is not None:
                 text = masked
                 break
     return text

@@ -8,22 +8,21 @@ import json
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from os.path import commonprefix
-from typing import NamedTuple
 
 import numpy as np
 
 from ftlab.checks import damage, labels
-from ftlab.checks.damage import CODE, MEANT, excerpt, once_if_meant, texts
+from ftlab.checks.damage import CODE
 from ftlab.checks.lists import one_of, words
-from ftlab.data import schema
-from ftlab.data.schema import Finding, Row
+from ftlab.checks.texts import FEW, MEANT, excerpt, leaves, once_if_meant, texts, trained_answers
+from ftlab.data.findings import Finding, Row, finding, kind_of
+from ftlab.data.jsonl import json_container
 from ftlab.data.similar import exchange, normalise
 
 NEARLY_ALL = 0.95  # the share of rows that makes a rule of the file
-FEW = 20  # below this number of texts nothing is said about what is usual
 
 CODES = {
     # the system prompt
@@ -54,7 +53,7 @@ def find_quality_problems(rows: Sequence[Row], control_tokens: bool = True) -> l
     """Every check of this module, of the labels and of damage; without control tokens where a tokenizer is known."""
     checks = (find_system_problems, find_input_problems, find_answer_problems, find_pair_problems,
               labels.find_label_problems, find_length_outliers, find_other_languages)  # fmt: skip
-    found = [finding for find in checks for finding in find(rows)]
+    found = [each for find in checks for each in find(rows)]
     return found + damage.find_damage(rows, control_tokens)
 
 
@@ -70,16 +69,16 @@ def find_system_problems(rows: Sequence[Row]) -> list[Finding]:
     main, often = counts.most_common(1)[0]
     given = counts.total()
     without = [row for row, system in zip(rows, systems, strict=True) if system is None]
-    missing = [schema.finding(CODES, "missing_system", row, "messages[0]", given, len(rows)) for row in without]
+    missing = [finding(CODES, "missing_system", row, "messages[0]", given, len(rows)) for row in without]
     found = once_if_meant(missing, rows)
     if often < given * (1 - MEANT):
         first = next(row for row, system in zip(rows, systems, strict=True) if system is not None)
-        return [*found, schema.finding(CODES, "many_systems", first, "messages[0].content", len(counts), given)]
+        return [*found, finding(CODES, "many_systems", first, "messages[0].content", len(counts), given)]
     differences = {system: _difference(main, system) for system in counts if system != main}
     for row, system in zip(rows, systems, strict=True):
         if system in differences:
             field, difference = "messages[0].content", differences[system]
-            found.append(schema.finding(CODES, "system_drift", row, field, often, len(rows), difference))
+            found.append(finding(CODES, "system_drift", row, field, often, len(rows), difference))
     return found
 
 
@@ -110,7 +109,7 @@ def find_input_problems(rows: Sequence[Row]) -> list[Finding]:
     for row in rows:
         _, field, text = next((each for each in texts(row) if each[0]["role"] == "user"), (None, "", ""))
         if hit := _placeholder(text) or _placeholder(text.rpartition("\n\n")[2]):
-            found.append(schema.finding(CODES, "placeholder_input", row, field, excerpt(hit[0])))
+            found.append(finding(CODES, "placeholder_input", row, field, excerpt(hit[0])))
     return found
 
 
@@ -122,7 +121,7 @@ def find_pair_problems(rows: Sequence[Row]) -> list[Finding]:
         if chat and normalise(chat.rejected) == normalise(chat.answer):
             code = "same_answers" if chat.rejected == chat.answer else "nearly_same_answers"
             place = f"rejected[{len(row.data['rejected']) - 1}].content"
-            found.append(schema.finding(CODES, code, row, place))
+            found.append(finding(CODES, code, row, place))
     return found
 
 
@@ -141,30 +140,9 @@ def _placeholder(text: str) -> tuple[str, bool] | None:
     return (unfilled[0], False) if unfilled else None
 
 
-class _Answer(NamedTuple):
-    """One trained assistant turn: `value` is its JSON object or list, None where it has none."""
-
-    row: Row
-    field: str
-    text: str
-    asked: str  # the user turn before it
-    value: object
-    is_last: bool
-
-    @property
-    def keys(self) -> tuple[str, ...] | None:
-        """The keys in their order; None for a list."""
-        return tuple(self.value) if isinstance(self.value, dict) else None
-
-    @property
-    def types(self) -> dict[str, str]:
-        """Path: type in words of every value; null is no type."""
-        return {path: schema.kind_of(value) for path, value in labels.leaves(self.value) if value is not None}
-
-
 def find_answer_problems(rows: Sequence[Row]) -> list[Finding]:
     """Answers that say nothing, are cut off, or do not have the form of nearly all others."""
-    empty = _empty_answers(answers := [answer for row in rows for answer in _answers(row)])
+    empty = _empty_answers(answers := list(trained_answers(rows)))
     left = [answer for answer in answers if _place(answer) not in empty]
     cut = _cut_answers(left)
     last = [answer for answer in left if answer.is_last and _place(answer) not in cut]
@@ -172,31 +150,17 @@ def find_answer_problems(rows: Sequence[Row]) -> list[Finding]:
     return [*empty.values(), *once_if_meant(copied, rows), *cut.values(), *_json_problems(last)]
 
 
-def _answers(row) -> Iterator[_Answer]:
-    asked, messages = "", row.data["messages"]
-    for index, turn in enumerate(messages):
-        text = turn.get("content")
-        if not isinstance(text, str):
-            continue
-        if turn["role"] == "user":
-            asked = text
-        elif turn["role"] == "assistant" and turn.get("weight") != 0 and not turn.get("tool_calls"):
-            value = schema.json_container(text)
-            yield _Answer(row, schema.content_field(index), text, asked, value, index == len(messages) - 1)
-
-
 def _place(answer):
     return id(answer.row), answer.field
 
 
 def _finding(code, answer, *values):
-    return schema.finding(CODES, code, answer.row, answer.field, *values)
+    return finding(CODES, code, answer.row, answer.field, *values)
 
 
 def _is_copied(answer):
     """True for four words or more that the prompt holds."""
-    text, messages = answer.text.strip(), answer.row.data["messages"]
-    prompt = "\n".join(turn["content"] for turn in messages[:-1] if isinstance(turn.get("content"), str))
+    text, prompt = answer.text.strip(), answer.prompt
     if text[:1].isascii() and not text[:1].isalpha() and text[:1] not in prompt:  # such as the { of JSON
         return False
     return len(text.split()) >= 4 and normalise(text) in normalise(prompt)
@@ -220,7 +184,7 @@ def _says_nothing(answer) -> tuple[str | None, str, str | None]:
         return "placeholder_answer", f"{excerpt(hit[0])} is a placeholder", text if hit[1] else None
     if len(text) >= 12 and same_but_spacing(text, answer.asked):
         return "placeholder_answer", "repeats the question", None
-    for path, value in labels.leaves(answer.value) if answer.value else ():
+    for path, value in leaves(answer.value) if answer.value else ():
         hit = _placeholder(value) if isinstance(value, str) else None
         if hit and not hit[1]:
             return "placeholder_answer", f"{path} is {excerpt(value)}, a placeholder", None
@@ -290,21 +254,23 @@ def _json_error(text):
 
 
 def _key_problems(answers):
-    main, often = max(Counter(answer.keys for answer in answers).items(), key=lambda item: item[1])
+    keys_of = [tuple(answer.value) if isinstance(answer.value, dict) else None for answer in answers]
+    main, often = max(Counter(keys_of).items(), key=lambda item: item[1])
     found = []
-    for answer in answers if main and often >= NEARLY_ALL * len(answers) else ():
-        if answer.keys not in (None, main):
-            missing, more = [k for k in main if k not in answer.keys], [k for k in answer.keys if k not in main]
+    for answer, keys in zip(answers, keys_of, strict=True) if main and often >= NEARLY_ALL * len(answers) else ():
+        if keys not in (None, main):
+            missing, more = [key for key in main if key not in keys], [key for key in keys if key not in main]
             parts = [f"lacks {_names(missing)}"] if missing else []
             parts += [f"adds {_names(more)}"] if more else []
-            what = " and ".join(parts) or f"has its keys in the order {_names(answer.keys)}"
+            what = " and ".join(parts) or f"has its keys in the order {_names(keys)}"
             found.append(_finding("answer_keys_differ", answer, what, often, len(answers)))
     return found
 
 
 def _type_problems(answers):
     """Fields that are of one type in nearly all answers and of another here; null is no type."""
-    counts, types = defaultdict(Counter), [answer.types for answer in answers]
+    counts = defaultdict(Counter)
+    types = [{path: kind_of(item) for path, item in leaves(answer.value) if item is not None} for answer in answers]
     for each in types:
         for path, kind in each.items():
             counts[path][kind] += 1
@@ -351,7 +317,7 @@ def find_length_outliers(rows: Sequence[Row], threshold: float = 6.0) -> list[Fi
         z = 0.6745 * (logs - middle) / spread
         for index in np.flatnonzero((np.abs(z) > threshold) & (np.abs(logs - middle) > math.log(4))).tolist():
             row, field, text = group[index]
-            found.append(schema.finding(CODES, "length_outlier", row, field, len(text), math.exp(middle), z[index]))
+            found.append(finding(CODES, "length_outlier", row, field, len(text), math.exp(middle), z[index]))
     return found
 
 
@@ -380,7 +346,7 @@ def find_other_languages(rows: Sequence[Row], margin: float = 30.0) -> list[Find
             language, scores = _language(prose)
             if language != main and scores[language] - scores[main] >= margin:
                 values = (language, often / len(sample), len(group), main)
-                found.append(schema.finding(CODES, "other_language", row, field, *values))
+                found.append(finding(CODES, "other_language", row, field, *values))
     return found
 
 
@@ -394,7 +360,7 @@ def _language(text) -> tuple[str, dict[str, float]]:
 
 def _prose(text):
     """What there is to read: no JSON, code, web addresses and digits."""
-    if schema.json_container(text) is not None:
+    if json_container(text) is not None:
         return ""
     text = CODE.sub(" ", text) if "`" in text else text
     return _ADDRESS_OR_DIGITS.sub(" ", text)[:400].strip()
