@@ -256,8 +256,9 @@ def cmd_fit(options: Namespace) -> int:
     notes = [f"counted with the tokenizer of {options.model}; that of another model gives other numbers (--model)"]
     notes += COUNTED_AS[kind] + counted.notes
     text = "\n".join([repr(table), *(f"note: {note}" for note in notes)])
-    print_result(text, table.to_dict() | {"counted_with": options.model, "kind": kind, "notes": notes}, options.json)
-    return DONE if any(fit.fits for fit in table.fits) else NEGATIVE
+    as_dict = dataclasses.asdict(table) | {"counted_with": options.model, "kind": kind, "notes": notes}
+    print_result(text, as_dict, options.json)
+    return DONE if any(fit.fits for fit in table.models) else NEGATIVE
 
 
 def cmd_decide(options: Namespace) -> int:

@@ -117,7 +117,10 @@ class Month:
 
 @dataclass(frozen=True, repr=False)
 class Payback:
-    """When the one-time cost has come back; `months` and `weeks` are None, and `verdict` "never", when it does not."""
+    """When the one-time cost has come back; `months` and `weeks` are None, and `verdict` "never", when it does not.
+
+    What is saved is negative when the new way is dearer, or when people have more to read and to correct.
+    """
 
     verdict: str
     months: float | None
@@ -127,32 +130,15 @@ class Payback:
     after: Month
     hours_before: float
     hours_after: float
-
-    @property
-    def hours_saved_per_month(self) -> float:
-        """People's hours a month, reading and correcting; negative when they have more to do."""
-        return self.hours_before - self.hours_after
-
-    @property
-    def one_time_usd(self) -> float:
-        """Dollars before the first case."""
-        return math.fsum(self.one_time.values())
-
-    @property
-    def saving_usd_per_month(self) -> float:
-        """Dollars a month; negative when the new way is dearer."""
-        return self.before.total_usd - self.after.total_usd
+    hours_saved_per_month: float
+    one_time_usd: float
+    saving_usd_per_month: float
 
     def __repr__(self):
         when = "never" if self.months is None else f"after {self.weeks:.1f} weeks ({self.months:.2f} months)"
         hours = f"{self.hours_saved_per_month:,.0f} hours of people's work"
         saved = f"{money(self.saving_usd_per_month)} and {hours} saved a month"
         return f"Payback({when}: {money(self.one_time_usd)} at the start, {saved})"
-
-    def to_dict(self) -> dict:
-        """Ready for JSON; months and weeks are null for never."""
-        names = ("one_time_usd", "saving_usd_per_month", "hours_saved_per_month")
-        return asdict(self) | {name: getattr(self, name) for name in names}
 
     def _repr_html_(self):
         names = [each.name for each in fields(Month)] + ["total_usd"]
@@ -206,8 +192,8 @@ class PaybackReport:
         return {
             "workflow": self.workflow.name,
             "published_weeks": self.workflow.published_weeks,
-            "payback": self.payback.to_dict(),
-            "with_new_labels": self.with_new_labels.to_dict(),
+            "payback": asdict(self.payback),
+            "with_new_labels": asdict(self.with_new_labels),
             "spread": _finite(asdict(self.spread)),
             "bands": [_finite(each) for each in bands],
             "elasticities": [asdict(each) for each in self.elasticities],
@@ -271,10 +257,11 @@ def payback(workflow: Workflow) -> Payback:
         "setup": workflow.setup_usd,
     }
     (before, hours_before), (after, hours_after) = (_month(workflow, trained) for trained in (False, True))
-    saving = before.total_usd - after.total_usd
-    months = math.fsum(one_time.values()) / saving if saving > 0 else math.inf
+    start, saving = math.fsum(one_time.values()), before.total_usd - after.total_usd
+    months = start / saving if saving > 0 else math.inf
     told = ("never", None, None) if math.isinf(months) else ("pays back", months, months * WEEKS_PER_MONTH)
-    return Payback(*told, one_time, before, after, hours_before, hours_after)
+    hours = (hours_before, hours_after, hours_before - hours_after)
+    return Payback(*told, one_time, before, after, *hours, start, saving)
 
 
 def with_new_labels(workflow: Workflow) -> Payback:

@@ -7,12 +7,12 @@ band. One measured step on your own machine (`calibrate`) narrows it more than a
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 
 from ftlab.costs.architecture import Architecture, find_architecture, known_models
 from ftlab.costs.arguments import check_choice, check_positive, check_whole
 from ftlab.costs.cards import Gpu, find_gpu
-from ftlab.costs.memory import CHECKPOINTING, METHODS, NF4, Memory, estimate_memory
+from ftlab.costs.memory import CHECKPOINTING, METHODS, NF4, estimate_memory
 from ftlab.errors import DataError, RecipeError
 from ftlab.tables import html_table
 
@@ -30,6 +30,8 @@ CALIBRATED_BAND = (0.8, 1.25)
 # GFLOP/s). Read off eight models of width 128 to 512 and rows of 64 to 512 tokens on one CPU core (2026-11), where any
 # of them foretells any other within 17 %. In a large model they weigh next to nothing.
 MOVED, ATTENTION, UPDATED = 350, 2, 350
+EFFECTIVE_BATCH = 16  # rows of an update, in `what_fits`
+HOURS = ("hours", "low_hours", "high_hours")
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,6 @@ class Time:
         """Tokens in a second, padding included."""
         return self.tokens / (self.hours * 3600)
 
-    def to_dict(self) -> dict:
-        """Ready for JSON."""
-        rates = {"seconds_per_step": self.seconds_per_step, "tokens_per_second": self.tokens_per_second}
-        return asdict(self) | rates
-
     def rows(self) -> list[tuple[str, str]]:
         """(what, value) ready to print."""
         energy = [] if self.kwh is None else [("energy, at most", f"{self.kwh:.2g} kWh")]
@@ -100,28 +97,17 @@ class Time:
 
 @dataclass(frozen=True)
 class Fit:
-    """One model on one card: the best setting that fits, or the smallest tried, with `memory.fits` False."""
+    """One model on one card: the best setting that fits and its hours, or the smallest tried without hours."""
 
-    memory: Memory
+    model: str
+    fits: bool
+    method: str
+    batch: int
     accumulation: int
-    time: Time | None
-
-    @property
-    def fits(self) -> bool:
-        """Whether the card has enough memory to train."""
-        return bool(self.memory.fits)
-
-    def to_dict(self) -> dict:
-        """Ready for JSON."""
-        run, hours = self.memory.settings, ("hours", "low_hours", "high_hours")
-        return {
-            "model": self.memory.model,
-            "fits": self.fits,
-            "method": run["method"],
-            "batch": run["batch"],
-            "accumulation": self.accumulation,
-            "needed_gib": round(self.memory.device_gib, 2),
-        } | {name: self.time and round(getattr(self.time, name), 3) for name in hours}
+    needed_gib: float
+    hours: float | None = None
+    low_hours: float | None = None
+    high_hours: float | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -133,24 +119,17 @@ class FitTable:
     length: int
     cut: int
     epochs: float
-    fits: list[Fit]
-
-    def to_dict(self) -> dict:
-        """Ready for JSON."""
-        head = {"gpu": self.gpu, "rows_in": self.rows_in, "length": self.length, "cut": self.cut}
-        return head | {"epochs": self.epochs, "models": [fit.to_dict() for fit in self.fits]}
+    models: list[Fit]
 
     def _table(self):
-        heading = ("model", "method", "batch x accumulation", "GiB needed", "time")
-        rows = []
-        for fit in self.fits:
-            row = fit.to_dict()
+        rows = [("model", "method", "batch x accumulation", "GiB needed", "time")]
+        for fit in self.models:
             told = ("does not fit", "", "")
             if fit.fits:
-                time = f"{duration(row['low_hours'])} to {duration(row['high_hours'])}"
-                told = (row["method"], f"{row['batch']} x {row['accumulation']}", time)
-            rows.append((row["model"], told[0], told[1], f"{row['needed_gib']:.1f}", told[2]))
-        return [heading, *rows]
+                time = f"{duration(fit.low_hours)} to {duration(fit.high_hours)}"
+                told = (fit.method, f"{fit.batch} x {fit.accumulation}", time)
+            rows.append((fit.model, told[0], told[1], f"{fit.needed_gib:.1f}", told[2]))
+        return rows
 
     def _head(self):
         cut = f"; rows that are longer and lose their end: {self.cut}" if self.cut else ""
@@ -230,8 +209,7 @@ def estimate_time(
     else:
         card = find_gpu(gpu)
         where = card.name
-        share = card.utilisation or UTILISATION
-        seconds = _seconds(architecture, method, checkpointing, flops, steps, card, share)
+        seconds = _seconds(architecture, method, checkpointing, flops, steps, card)
         low, high = (seconds * factor for factor in (MEASURED_BAND if card.utilisation else UNMEASURED_BAND))
         kwh = seconds / 3600 * card.watts / 1000
     hours = [value / 3600 for value in (seconds, low, high)]
@@ -274,32 +252,23 @@ def what_fits(
     *,
     epochs: float = 3,
     max_length: int | None = None,
-    effective_batch: int = 16,
-    rank: int = 16,
     methods: Sequence[str] = ("lora", "qlora"),
 ) -> FitTable:
     """For each model of the catalogue: the first of `methods` that fits `gpu`, its largest batch, and the hours.
 
     `lengths`: the tokens of each row of your data. Memory is counted for the longest one, or for `max_length`.
     """
-    card = find_gpu(gpu)
-    lengths = list(lengths)
+    card, lengths = find_gpu(gpu), list(lengths)
     if not lengths:
         raise DataError("lengths: there is no row to train on; give the number of tokens of each row")
-    for number, value in enumerate(lengths, 1):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise DataError(f"lengths: row {number} has {value!r} tokens; each must be a whole number of at least 1")
     check_positive("epochs", epochs)
-    for name, value in (("effective_batch", effective_batch), ("max_length", max_length)):
-        if name != "max_length" or value is not None:
-            check_whole(name, value)
+    if max_length is not None:
+        check_whole("max_length", max_length)
     if isinstance(methods, str) or not methods:
         raise RecipeError(f"methods: {methods!r} must be a list of at least one of {', '.join(METHODS)}")
-    for method in methods:
-        check_choice("methods", method, METHODS)
     length = max_length or max(lengths)
     kept = [min(value, length) for value in lengths]
-    fits = [_best_fit(model, kept, max(kept), card, epochs, effective_batch, rank, methods) for model in known_models()]
+    fits = [_best_fit(model, kept, card, epochs, methods) for model in known_models()]
     cut = sum(value > length for value in lengths)
     return FitTable(card.name, len(lengths), length, cut, epochs, fits)
 
@@ -327,32 +296,29 @@ def duration(hours: float) -> str:
     return f"{hours:.1f} h" if hours < 10 else f"{hours:,.0f} h"
 
 
-def _best_fit(model, lengths, longest, card, epochs, effective_batch, rank, methods) -> Fit:
+def _best_fit(model, lengths, card, epochs, methods) -> Fit:
     """The first method and the largest micro-batch (at most 8) that fit; else the last tried."""
-    sizes = [size for size in (8, 4, 2, 1) if size <= max(effective_batch, 1)]
     for method in methods:
-        for batch in sizes:
-            memory = estimate_memory(model, method, batch=batch, length=longest, rank=rank, gpu=card)
+        for batch in (8, 4, 2, 1):
+            memory = estimate_memory(model, method, batch=batch, length=max(lengths), gpu=card)
+            fit = Fit(model.name, memory.fits, method, batch, EFFECTIVE_BATCH // batch, round(memory.device_gib, 2))
             if memory.fits:
                 tokens = round(padded_tokens(lengths, batch))
                 mean = max(1, round(tokens / len(lengths)))
-                time = estimate_time(
-                    model, method, tokens=tokens, length=mean, epochs=epochs, batch=batch, rank=rank, gpu=card
-                )
-                return Fit(memory, math.ceil(effective_batch / batch), time)
-    return Fit(memory, effective_batch, None)
+                time = estimate_time(model, method, tokens=tokens, length=mean, epochs=epochs, batch=batch, gpu=card)
+                return replace(fit, **{name: round(getattr(time, name), 3) for name in HOURS})
+    return fit
 
 
-def _seconds(
-    architecture: Architecture, method: str, checkpointing: str, flops: float, steps: int, card: Gpu, share: float
-) -> float:
+def _seconds(architecture: Architecture, method: str, checkpointing: str, flops: float, steps: int, card: Gpu) -> float:
     """Roofline: the slower of computing and reading the weights in each pass; unpacking 4-bit weights comes on top."""
     passes = steps * (2 + (checkpointing != "off"))
     bandwidth = card.bandwidth_gbs * 1e9
     reading = passes * architecture.parameters * 2 / bandwidth
     # each pass reads the packed weights, writes them out in 16 bits and reads those again
     unpacking = passes * architecture.linear_parameters * (NF4 + 4) / bandwidth if method.endswith("qlora") else 0
-    return max(flops / (card.tflops * 1e12 * share), reading) + unpacking
+    computing = flops / (card.tflops * 1e12 * (card.utilisation or UTILISATION))
+    return max(computing, reading) + unpacking
 
 
 def _work(architecture, method, tokens, steps, length, rank, checkpointing) -> float:
