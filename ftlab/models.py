@@ -30,10 +30,6 @@ class Model:
     needs: str
     note: str
 
-    def __repr__(self) -> str:
-        gated = ", gated upstream" if self.gated else ""
-        return f"{self.name} ({self.params_b:g}B, {self.licence}{gated}): needs {self.needs}; {self.note}"
-
 
 LICENCE = "read the licence before you ship"
 # Parameters and licences: the models' own configuration files and cards, read 2026-11. `needs`: the weights

@@ -1,6 +1,5 @@
 """The real `openai` SDK against a server on this machine: what goes out, what comes back, how each failure is told."""
 
-import json
 import socket
 import subprocess
 import sys
@@ -46,18 +45,12 @@ def test_the_sdk_is_imported_only_to_send():
 # ---- what goes out, and what comes back ----------------------------------------------------------------------
 
 
-def test_a_chat_and_its_answer(server):
+def test_a_chat_and_its_answer_and_a_key_only_when_it_is_named(server):
     reply = ask(server.url, max_tokens=9, seed=3)
     assert (reply.text, reply.finish_reason) == ("about " + CHAT[0]["content"], "stop")
     assert (reply.prompt_tokens, reply.new_tokens) == (1000, 100)
     assert 0 < reply.seconds < 20
-    (request,) = server.requests
-    assert request["path"] == "/v1/chat/completions"
-    assert request["body"] == {"model": "m", "messages": CHAT, "max_tokens": 9, "seed": 3}
-
-
-def test_a_key_is_sent_when_it_is_named_and_only_then(server):
-    ask(server.url)
+    assert server.requests[0]["body"] == {"model": "m", "messages": CHAT, "max_tokens": 9, "seed": 3}
     ask(server.url, "TEST_KEY")
     assert [request["headers"]["Authorization"] for request in server.requests] == [None, f"Bearer {SECRET}"]
 
@@ -95,7 +88,6 @@ PARTS = [{"type": "thinking", "thinking": []}, {"type": "text", "text": "a"}, {"
         (completion(None, finish_reason="length"), {"text": "", "finish_reason": "length"}),
         (completion(None, refusal="I will not"), {"text": "", "refusal": "I will not"}),
         (completion("x", usage=None), {"prompt_tokens": None, "new_tokens": None}),
-        (completion("x", usage=[]), {"prompt_tokens": None}),
         (completion("x", usage={"prompt_tokens": 5}), {"prompt_tokens": 5, "new_tokens": None}),
         (completion("x", usage={"prompt_tokens": "5", "completion_tokens": -1}), {"prompt_tokens": None}),
         (completion("x", finish_reason=7), {"finish_reason": None}),
@@ -130,12 +122,9 @@ def test_what_may_pass_is_tried_again(server, status):
         (200, b'{"choices": [', r"no chat completion came back but '{\"choices\": \['; is this an OpenAI-compatible"),
         (200, b"<html>Welcome\n</html>", "no chat completion came back but '<html>Welcome </html>'; .*end in /v1"),
         (200, b"", "no chat completion came back but 'nothing'"),
-        (200, b"\xff\xfe", "no chat completion"),
         (200, b"[" * 100_000, "no chat completion"),
-        (200, [], "no chat completion"),
         (200, {"error": {"message": "overloaded"}}, "no chat completion came back but 'overloaded'"),
         (200, {"choices": []}, "no chat completion"),
-        (200, {"choices": [{"text": "old"}]}, "no chat completion"),
         (200, {"choices": [{"message": "x"}]}, "no chat completion"),
         (200, completion({"a": 1}), "no chat completion"),
     ],
@@ -150,18 +139,18 @@ def test_what_will_not_pass_is_told_at_once_with_the_remedy_and_without_the_key(
     assert len(str(caught.value)) < 700
 
 
-def test_a_lasting_failure_ends_after_the_retries(server):
-    server.script = always(500, b"<h1>Oops", AT_ONCE)
-    with pytest.raises(ModelError, match=r"HTTP 500: <h1>Oops; the service has a fault.*\(tried 3 times\)"):
+@pytest.mark.parametrize(
+    ("status", "wait", "tries", "why"),
+    [
+        (500, "0.01", 3, r"HTTP 500: daily limit; the service has a fault.*\(tried 3 times\)"),
+        (429, "86400", 1, "429: daily limit; too many requests, or no credit.*asks to wait 86400 s"),
+    ],
+)
+def test_a_lasting_failure_ends_after_the_retries_and_a_very_long_wait_at_once(server, status, wait, tries, why):
+    server.script = always(status, {"error": {"message": "daily limit"}}, {"Retry-After": wait})
+    with pytest.raises(ModelError, match=why):
         ask(server.url, retries=2)
-    assert len(server.requests) == 3
-
-
-def test_a_very_long_wait_is_told_and_not_waited_for(server):
-    server.script = always(429, {"error": {"message": "daily limit"}}, {"Retry-After": "86400"})
-    with pytest.raises(ModelError, match="429: daily limit; too many requests, or no credit.*asks to wait 86400 s"):
-        ask(server.url, retries=2)
-    assert len(server.requests) == 1
+    assert len(server.requests) == tries
 
 
 def test_a_redirect_is_not_followed_with_the_key(server):
@@ -203,7 +192,6 @@ def test_nothing_is_logged_with_the_key(server, caplog, capfd):
     [
         ({"base_url": "localhost:8000"}, "no server's address"),
         ({"base_url": "ftp://host/v1"}, "no server's address"),
-        ({"base_url": ""}, "no server's address"),
         ({"base_url": None}, "no server's address"),
         ({"base_url": "http://"}, "no server's address"),
         ({"base_url": "http://localhost:port/v1"}, "no server's address"),
@@ -211,15 +199,11 @@ def test_nothing_is_logged_with_the_key(server, caplog, capfd):
         ({"base_url": "https://host/v1?key=secret"}, "name the key's variable in api_key_env="),
         ({"base_url": "http://example.org/v1", "api_key_env": "TEST_KEY"}, "would travel unencrypted; use https"),
         ({"model": ""}, "model: '' is no name"),
-        ({"model": None}, "model: None is no name"),
-        ({"retries": -1}, "retries=-1"),
         ({"retries": 1.5}, "retries=1.5: give a whole number"),
         ({"timeout": 0}, "timeout=0"),
-        ({"timeout": "5"}, "timeout='5'"),
         ({"timeout": True}, "timeout=True"),
         ({"timeout": float("inf")}, "timeout=inf"),
         ({"api_key_env": "sk-secret"}, "no name of an environment variable; never write"),
-        ({"api_key_env": ""}, "no name of an environment variable"),
         ({"api_key_env": b"secret"}, "no name of an environment variable"),
         ({"api_key_env": "hf_secret"}, "is not set or empty; set it before"),
         ({"api_key_env": "EMPTY_KEY"}, "is not set or empty"),
@@ -238,7 +222,6 @@ def test_an_impossible_setting_is_refused_and_nothing_secret_repeated(changes, w
     [
         ([], "chat 1: must be a list of messages"),
         ("hi", "chat 1: must be a list of messages"),
-        (["hi"], r"chat 1: messages\[0\].role"),
         ([{"role": "tool", "content": "x"}], r"chat 1: messages\[0\].role"),
         ([{"role": ["user"], "content": "x"}], r"chat 1: messages\[0\].role"),
         ([*CHAT, {"role": "user", "content": None}], r"chat 1: messages\[1\].content"),
@@ -251,6 +234,4 @@ def test_a_chat_that_cannot_be_sent_is_named(chat, why):
 
 
 def test_only_role_and_content_are_sent():
-    assert json.dumps(check_chat([{"role": "user", "content": "x", "id": 7}], "chat 0")) == (
-        '[{"role": "user", "content": "x"}]'
-    )
+    assert check_chat([CHAT[0] | {"id": 7}], "chat 0") == CHAT

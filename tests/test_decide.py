@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -51,14 +50,8 @@ def test_worked_cases_get_the_advice_of_a_practitioner(path):
     assert decide(read_case(path)).recommendation in EXPECTED[path.stem]
 
 
-def test_there_are_twelve_worked_cases_and_more_and_each_has_its_expectation():
+def test_each_worked_case_has_its_expectation():
     assert {path.stem for path in CASES.glob("*.yaml")} == set(EXPECTED)
-    assert len(EXPECTED) >= 12
-    assert {decide(read_case(path)).recommendation for path in CASES.glob("*.yaml")} >= {"prompt", "rag", "fine_tune"}
-
-
-def test_a_strong_case_for_training():
-    assert recommend() == "fine_tune"
 
 
 @pytest.mark.parametrize(
@@ -75,19 +68,25 @@ def test_it_says_dont(change):
     assert recommend(**change) not in TUNED
 
 
-def test_facts_are_retrieved_not_trained():
-    for facts_change in CHOICES["facts_change"]:
-        assert recommend(wants=("knowledge",), facts_change=facts_change) == "rag"
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, "fine_tune"),
+        *(({"wants": ("knowledge",), "facts_change": often}, "rag") for often in CHOICES["facts_change"]),
+        ({"prompt_accuracy": 0.95}, "prompt"),  # good enough, unless its calls are too dear
+        ({"prompt_accuracy": 0.95, "wants": ("format", "cost"), "calls_per_day": 500_000}, "fine_tune"),
+        ({"prompt_accuracy": 0.02, "target_accuracy": 0.5}, "prompt"),  # a low target does not make it trainable
+        ({"wants": ("accuracy",)}, "fine_tune"),  # a decision without facts
+    ],
+    ids=str,
+)
+def test_a_change_of_a_strong_case(change, expected):
+    assert recommend(**change) == expected
 
 
 def test_facts_that_move_are_never_left_to_the_weights_alone():
     for often in ("monthly", "weekly", "daily"):
         assert not advice_on("fine_tune", changed(STRONG, wants=("knowledge", "style"), facts_change=often)).fit
-
-
-def test_a_good_prompt_stays_unless_its_calls_are_too_dear():
-    assert recommend(prompt_accuracy=0.95) == "prompt"
-    assert recommend(prompt_accuracy=0.95, wants=("format", "cost"), calls_per_day=500_000) == "fine_tune"
 
 
 def test_without_a_wish_for_facts_there_is_nothing_to_retrieve():
@@ -114,10 +113,6 @@ def test_what_the_model_cannot_do_at_all_is_not_trained(right, wants):
         assert "training rarely gives an ability that is missing" in against.reason_against
 
 
-def test_a_low_target_does_not_make_it_trainable():
-    assert recommend(prompt_accuracy=0.02, target_accuracy=0.5) == "prompt"
-
-
 def test_little_right_speaks_the_less_against_training_the_more_it_is():
     quality = [advice_on("fine_tune", changed(STRONG, prompt_accuracy=p / 100)).total for p in range(0, 40)]
     assert quality == sorted(quality)
@@ -129,10 +124,6 @@ def test_little_right_speaks_the_less_against_training_the_more_it_is():
 def test_right_answers_about_facts_are_retrieved(wants, right):
     """Accuracy is no behaviour: a manual that is answered wrongly is to be read, not learned by heart."""
     assert recommend(wants=wants, prompt_accuracy=right, examples=20_000) == "rag"
-
-
-def test_a_decision_without_facts_can_be_trained():
-    assert recommend(wants=("accuracy",)) == "fine_tune"
 
 
 @pytest.mark.parametrize("quality", ["excellent", "mixed"])
@@ -151,10 +142,8 @@ def test_fifty_examples_are_no_threshold(quality, private):
 
 @pytest.mark.parametrize(
     ("task", "wants", "expected"),
-    [
-        ("label mails", ("format",), True), ("mark clauses", ("accuracy",), True),
-        ("write in our voice", ("style",), False), ("answer from the manual", ("knowledge", "accuracy"), False),
-    ],
+    [("label mails", ("format",), True), ("mark", ("accuracy",), True), ("write", ("style",), False),
+     ("answer from the manual", ("knowledge", "accuracy"), False)],
 )  # fmt: skip
 def test_where_the_answer_may_be_a_label_a_linear_classifier_is_a_rival(task, wants, expected):
     case = changed(STRONG, task=task, wants=wants)
@@ -274,22 +263,14 @@ def test_a_limit_that_holds_already_is_no_flip():
                    (flip.values for flip in decide(case).flips if flip.field == name))  # fmt: skip
 
 
-@given(cases)
-@settings(deadline=None, max_examples=50)
-def test_the_case_survives_yaml(case):
-    assert Case.model_validate(yaml.safe_load(yaml.safe_dump(case.model_dump()))) == case
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("wants: [format]", "task: is missing; write in a sentence"),
         ("task: t", "wants: is missing; write a list out of format"),
-        ("task: t\nwants: []", "wants: is []; write a list out of"),
         ("task: ' '\nwants: [format]", '1: task: is " "; write in a sentence'),
         ("task: t\nwants: [formt]", '2: wants.0: is "formt" (did you mean format?); write a list out of'),
         ("exampels: 3", "3: exampels: is unknown; did you mean examples?"),
-        ("examples: -1", "examples: is -1; write the number of labelled examples"),
         ("examples: 1.5", "examples: is 1.5; write the number"),
         ("examples: true", "examples: is true; write the number"),
         ("prompt_accuracy: 85", "the best prompt so far as a fraction of 1: 0.85 for 85 %"),
@@ -297,26 +278,18 @@ def test_the_case_survives_yaml(case):
         ("maintainer: Bob", 'is "Bob"; write whether somebody keeps it up: true or false'),
         ("examples: 0\nexample_quality: poor", "has no examples to be poor; leave out example_quality"),
         ("calls_per_day: 0", "is 0; write the number of calls a day, above 0"),
-        ("latency_ms: 0", "is 0; write the milliseconds"),
         ("target_accuracy: 0", "is 0; write the accuracy that would do"),
         ("- task", "holds no case; write `key: value` lines for task, wants"),
-        ("task: [", "not YAML"),
-        ("", "holds no case"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_meant_gets_a_clear_message(text, message, tmp_path):
     path = tmp_path / "case.yaml"
-    whole = text if text[:4] in ("", "task", "want", "- ta") else f"task: t\nwants: [format]\n{text}"
+    whole = text if text[:4] in ("task", "want", "- ta") else f"task: t\nwants: [format]\n{text}"
     path.write_text(whole)
     with pytest.raises(RecipeError) as caught:
         read_case(path)
     assert "case.yaml" in str(caught.value)
     assert message in str(caught.value)
-
-
-def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(RecipeError, match="does not exist"):
-        read_case(tmp_path / "no.yaml")
 
 
 def test_one_wish_may_stand_without_a_list_and_counts_once():

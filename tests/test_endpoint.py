@@ -3,16 +3,14 @@
 import json
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from chat_server import ChatServer, always, completion, echo, then_echo
 
 from ftlab.baselines.choice import choose_records
-from ftlab.baselines.endpoint import Endpoint, EndpointAnswers
+from ftlab.baselines.endpoint import Endpoint
 from ftlab.baselines.prompting import Prompt, search_prompts, try_prompts, with_shots
 from ftlab.errors import DataError, ModelError, RecipeError
-from ftlab.evaluation.generation import Generations
 
 SECRET = "sk-test-5f2b9c1d7e"
 CHATS = [[{"role": "user", "content": f"question {i}"}] for i in range(6)]
@@ -47,8 +45,6 @@ def cached(tmp_path):
 def test_answers_come_in_the_order_of_the_chats_and_are_counted(server, make):
     system = make()
     out = system.answer(CHATS, max_new_tokens=7, confirm=True)
-    assert isinstance(out, EndpointAnswers)
-    assert isinstance(out, Generations)
     assert out.texts == tuple(f"about question {i}" for i in range(6))
     assert (out.prompt_tokens, out.new_tokens, out.cut_off, out.empty, out.uncounted) == (6000, 600, 0, 0, 0)
     assert out.tokens_per_call == 1100
@@ -105,12 +101,9 @@ def test_a_choice_among_candidates_is_refused_for_a_service(server, make):
     assert server.requests == []
 
 
-def test_no_chats_need_no_confirmation(server, make):
+def test_no_chats_need_no_confirmation_and_other_services_get_other_fields(server, make):
     out = make().answer([])
     assert (out.texts, out.requests, out.usd, out.seconds) == ((), 0, 0, 0)
-
-
-def test_other_services_get_other_fields(server, make):
     make(max_tokens_field="max_completion_tokens", options={"seed": 3}).answer(CHATS[:1], 9, confirm=True)
     body = {"model": "m", "messages": CHATS[0], "max_completion_tokens": 9, "seed": 3}
     assert server.requests[0]["body"] == body
@@ -163,12 +156,7 @@ def test_prices_and_limits_do_not_change_the_request(server, make):
     assert len(server.requests) == 1
 
 
-WRONG_TYPE = {"text": 1, "prompt_tokens": 1, "new_tokens": 1, "finish_reason": "stop", "seconds": 1}
-
-
-@pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"reply": {}}', json.dumps({"reply": WRONG_TYPE}), "\x80", '{"reply": null}']
-)
+@pytest.mark.parametrize("content", ["{", "[]", '{"reply": {"text": 1}}', "\x80"])
 def test_a_damaged_cache_file_is_named(server, make, tmp_path, content):
     make().answer(CHATS[:1], confirm=True)
     (path,) = cached(tmp_path)
@@ -244,13 +232,6 @@ def test_requests_under_way_count(server, make):
     assert peak() == 1
 
 
-def test_a_cap_of_zero_sends_nothing_that_costs(server, make):
-    with pytest.raises(RecipeError, match="max_usd=0 could be passed"):
-        make(max_usd=0).answer(CHATS, confirm=True)
-    assert server.requests == []
-    assert make(max_usd=0, usd_per_mtok_in=0, usd_per_mtok_out=0).answer(CHATS, confirm=True).usd == 0
-
-
 def test_without_token_counts_the_most_is_charged(server, make):
     server.script = always(200, completion("x", {"prompt_tokens": 5}))
     system = make()
@@ -268,21 +249,15 @@ def test_a_refused_try_is_free_and_one_without_an_answer_is_not(server, make):
     assert out.usd == pytest.approx(0.002 + most_usd(system, CHATS[0], 96))
 
 
-@pytest.mark.parametrize("script", [always(200, b"{"), lambda number, body: time.sleep(0.5)])
-def test_a_broken_answer_and_a_late_one_are_charged(server, make, script):
+@pytest.mark.parametrize("script", [always(200, b"{"), lambda number, body: time.sleep(0.5), None])
+def test_a_broken_answer_and_a_late_one_are_charged_and_a_service_that_is_not_there_costs_nothing(server, make, script):
     server.script = script
+    if script is None:
+        server.server.server_close()
     system = make(timeout=0.2)
     with pytest.raises(ModelError):
         system.answer(CHATS[:1], confirm=True)
-    assert system.spent_usd == pytest.approx(most_usd(system, CHATS[0], 96))
-
-
-def test_a_service_that_is_not_running_costs_nothing(make, server):
-    server.server.server_close()
-    system = make()
-    with pytest.raises(ModelError, match="no server answers"):
-        system.answer(CHATS, confirm=True)
-    assert system.spent_usd == 0
+    assert system.spent_usd == pytest.approx(most_usd(system, CHATS[0], 96) if script else 0)
 
 
 def test_keys_are_sent_but_never_shown_or_kept(server, make, tmp_path, monkeypatch):
@@ -295,12 +270,6 @@ def test_keys_are_sent_but_never_shown_or_kept(server, make, tmp_path, monkeypat
     written = [path.read_text() for path in cached(tmp_path)]
     assert len(written) == 2
     assert not any(SECRET in text for text in (*written, repr(system), repr(vars(system)), repr(out)))
-
-
-def test_a_missing_key_is_named_before_anything_is_sent(server, make):
-    with pytest.raises(RecipeError, match="api_key_env: the variable of this name is not set"):
-        make(api_key_env="NO_SUCH_KEY").answer(CHATS, confirm=True)
-    assert server.requests == []
 
 
 # ---- failures and concurrency --------------------------------------------------------------------------------
@@ -343,21 +312,10 @@ def watch_concurrency(server):
     return lambda: peak[0]
 
 
-@pytest.mark.parametrize("concurrency", [1, 3])
-def test_no_more_than_so_many_at_once(server, make, concurrency):
-    chats = [[{"role": "user", "content": f"question {i}"}] for i in range(15)]
+def test_no_more_than_so_many_at_once(server, make):
     peak = watch_concurrency(server)
-    make(concurrency=concurrency).answer(chats, confirm=True)
-    assert 1 <= peak() <= concurrency
-
-
-def test_one_endpoint_may_serve_several_threads(server, make):
-    system = make()
-    with ThreadPoolExecutor(3) as pool:
-        outs = list(pool.map(lambda i: system.answer(CHATS[2 * i : 2 * i + 2], confirm=True), range(3)))
-    assert [text for out in outs for text in out.texts] == [f"about question {i}" for i in range(6)]
-    assert system.spent_usd == pytest.approx(6 * 0.002)
-    assert [(out.requests, out.usd) for out in outs] == [(2, pytest.approx(2 * 0.002))] * 3
+    make(concurrency=3).answer(CHATS, confirm=True)
+    assert 1 <= peak() <= 3
 
 
 # ---- settings ------------------------------------------------------------------------------------------------
@@ -368,13 +326,9 @@ def test_one_endpoint_may_serve_several_threads(server, make):
     [
         ({"usd_per_mtok_in": -1}, "usd_per_mtok_in=-1"),
         ({"usd_per_mtok_out": "3"}, "usd_per_mtok_out='3'"),
-        ({"usd_per_mtok_in": True}, "usd_per_mtok_in=True"),
         ({"max_usd": float("nan")}, "max_usd=nan"),
-        ({"max_usd": float("inf")}, "max_usd=inf"),
-        ({"max_usd": None}, "max_usd=None"),
         ({"concurrency": 0}, "concurrency=0"),
         ({"options": {"n": 5}}, "n cannot be set here"),
-        ({"options": {"stream": True}}, "stream cannot be set here"),
         ({"options": {"temperature": float("nan")}}, "must be a dictionary that JSON can hold"),
         ({"options": {"seed": {1}}}, "must be a dictionary that JSON can hold"),
         ({"options": "hot"}, "must be a dictionary that JSON can hold"),
@@ -385,13 +339,11 @@ def test_an_impossible_setting_is_refused(make, changes, message):
         make(**changes)
 
 
-@pytest.mark.parametrize("max_new_tokens", [0, -1, None, "9", float("nan")])
-def test_max_new_tokens_must_be_a_number(server, make, max_new_tokens):
+def test_what_cannot_be_sent_is_named_before_anything_is(server, make):
     with pytest.raises(RecipeError, match="max_new_tokens="):
-        make().answer(CHATS, max_new_tokens, confirm=True)
-
-
-def test_a_chat_that_cannot_be_sent_is_named_before_any_is(server, make):
+        make().answer(CHATS, 0, confirm=True)
+    with pytest.raises(RecipeError, match="api_key_env: the variable of this name is not set"):
+        make(api_key_env="NO_SUCH_KEY").answer(CHATS, confirm=True)
     with pytest.raises(DataError, match=r"chat 1: messages\[0\].role"):
         make().answer([CHATS[0], [{"role": "tool", "content": "x"}]], confirm=True)
     assert server.requests == []

@@ -96,12 +96,7 @@ def test_probes(probe, verdict, reason):
 
 
 @pytest.mark.parametrize(
-    ("before", "reason"),
-    [
-        (0.0, "scored 0.0 % before training, so it could not show a loss."),
-        (0.02, "scored 2.0 % before training, so it could not show a loss."),
-        (0.021, "it passes."),
-    ],
+    ("before", "reason"), [(0.02, "scored 2.0 % before training, so it could not show a loss."), (0.021, "it passes.")]
 )
 def test_a_probe_that_had_nothing_to_lose_says_so(before, reason):
     """With a loss of two points allowed, a probe shows one only when it was above them before."""
@@ -127,12 +122,6 @@ def test_a_simpler_system_that_does_better_stops_the_verdict(rival, verdict, rea
     assert f"linear, which reaches 50.0 %: {100 * rival.delta:+.1f} points" in gate.reasons[1]
 
 
-def test_rivals_are_judged_by_the_same_bars():
-    for other in ({"alpha": 0.1}, {"metric": "exact_match"}):
-        with pytest.raises(RecipeError, match="use one"):
-            decide_gate(seen(0.1, 0.06, 0.14), bars=BARS, rivals={"linear": seen(0.1, 0.06, 0.14, **other)})
-
-
 def test_without_probes_the_gate_says_so():
     gate = decide_gate(seen(0.1, 0.06, 0.14))
     assert gate.verdict == "ship"
@@ -156,15 +145,7 @@ def test_small_real_comparisons():
 
 
 @pytest.mark.parametrize(
-    ("a", "b"),
-    [
-        ([0.2], [0.8]),
-        ([0.2, 0.4], [0.8, 0.9]),
-        ([0.0, 0.0, 0.0], [0.5, 0.5, 1.0]),
-        ([0.2] * 5, [0.8] * 5),
-        ([0], [1]),
-        ([0] * 4, [1] * 4),
-    ],
+    ("a", "b"), [([0.2], [0.8]), ([0.0, 0.0, 0.0], [0.5, 0.5, 1.0]), ([0.2] * 5, [0.8] * 5), ([0] * 4, [1] * 4)]
 )
 def test_a_handful_of_examples_never_ships(a, b):
     """Not even when each of them gains: signs alone fall so by chance in 1 of 2, 4, 8 ... tries, times two sides."""
@@ -172,14 +153,6 @@ def test_a_handful_of_examples_never_ships(a, b):
     assert seen.delta >= BARS.min_gain
     assert decide_gate(seen, bars=BARS).verdict == "not enough data"
     assert decide_gate(compare(b, a), bars=BARS).verdict != "ship"
-
-
-@given(st.integers(1, 5), st.floats(0, 1), st.floats(0, 1), st.sampled_from([0.05, 0.1, 0.3]))
-def test_few_equal_gains_ship_only_with_a_small_p_value(n, a, b, alpha):
-    """Their bootstrap interval is a single point, so `low > 0` alone would let each of them pass."""
-    seen = compare([a] * n, [b] * n, alpha=alpha)
-    gate = decide_gate(seen, bars=Bars(alpha=alpha))
-    assert gate.verdict != "ship" or seen.p_value < alpha
 
 
 @given(
@@ -200,15 +173,16 @@ def test_bars_are_fractions(bad):
         Bars(**bad)
 
 
-def test_bars_cannot_change_unseen():
+@pytest.mark.parametrize("other", [{"alpha": 0.1}, {"metric": "exact_match"}])
+def test_bars_cannot_change_unseen(other):
+    fits, other = seen(0.1, 0.06, 0.14), seen(0.1, 0.06, 0.14, **other)
     with pytest.raises(ValidationError, match="frozen"):
         BARS.min_gain = 0.01
-    with pytest.raises(RecipeError, match="alpha"):
-        decide_gate(seen(0.1, 0.05, 0.15, alpha=0.1), bars=BARS)
-    with pytest.raises(RecipeError, match="exact_match"):
-        decide_gate(seen(0.1, 0.05, 0.15, metric="exact_match"), bars=BARS)
+    for comparison, rivals in ((other, {}), (fits, {"linear": other})):
+        with pytest.raises(RecipeError, match="use one"):
+            decide_gate(comparison, bars=BARS, rivals=rivals)
     with pytest.raises(RecipeError, match="safety"):
-        decide_gate(seen(0.1, 0.05, 0.15), {"safety": seen(0, 0, 0, alpha=0.1)}, BARS)
+        decide_gate(fits, {"safety": seen(0, 0, 0, alpha=0.1)}, BARS)
 
 
 @pytest.mark.parametrize(
@@ -227,12 +201,8 @@ def test_the_reason_names_the_metric_that_was_compared(compared, bars, named):
 
 def test_gate_report():
     gate = decide_gate(seen(0.1, 0.06, 0.14, metric="field_accuracy"), {"general": seen(0.0, -0.01, 0.01)}, BARS)
-    assert gate.to_dict()["bars"] == {
-        "min_gain": 0.05,
-        "max_probe_loss": 0.02,
-        "alpha": 0.05,
-        "metric": "field_accuracy",
-    }
+    bars = {"min_gain": 0.05, "max_probe_loss": 0.02, "alpha": 0.05, "metric": "field_accuracy"}
+    assert gate.to_dict()["bars"] == bars
     assert gate.to_dict()["reasons"] == list(gate.reasons)
     assert repr(gate).startswith("Gate: ship\n  - field_accuracy changed by +10.0 points")
     assert "verdict: ship" in gate._repr_html_()

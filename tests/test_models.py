@@ -72,35 +72,21 @@ def put_in_cache(hub_cache, hub_id, *missing):
     make_model(repository / "snapshots" / ("0" * 40), *missing)
 
 
-def test_nano_is_the_bundled_folder(monkeypatch, tmp_path):
-    nano = make_model(tmp_path / "models" / "nano")
-    monkeypatch.setenv("FTLAB_DATA", str(tmp_path))
-    assert models.resolve("nano") == str(nano)
-
-
-def test_nano_without_data_names_the_remedy(monkeypatch, tmp_path):
+def test_nano_is_the_bundled_folder_and_a_folder_is_itself(monkeypatch, tmp_path):
     monkeypatch.setenv("FTLAB_DATA", str(tmp_path))
     with pytest.raises(ModelError, match="FTLAB_DATA"):
         models.resolve("nano")
-
-
-def test_the_data_folder_is_the_repository_s_own(monkeypatch):
-    monkeypatch.delenv("FTLAB_DATA", raising=False)
+    nano = make_model(tmp_path / "models" / "nano")
+    assert models.resolve("nano") == models.resolve(nano) == str(nano)
+    monkeypatch.delenv("FTLAB_DATA")
     assert (models.data_folder() / "models").is_dir()
-
-
-def test_a_folder_is_itself(tmp_path):
-    folder = make_model(tmp_path / "mine")
-    assert models.resolve(folder) == str(folder)
 
 
 @pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors"])
 def test_an_incomplete_folder_is_refused_by_what_is_missing(tmp_path, file):
     folder = make_model(tmp_path / "mine", file)
-    with pytest.raises(ModelError, match=file.split(".")[-1]) as error:
+    with pytest.raises(ModelError, match=rf"{folder}.*{file.split('.')[-1]}.*save_pretrained"):
         models.resolve(folder)
-    assert str(folder) in str(error.value)
-    assert "save_pretrained" in str(error.value)
 
 
 def test_an_adapter_is_no_model(tmp_path):
@@ -110,20 +96,13 @@ def test_an_adapter_is_no_model(tmp_path):
         models.resolve(folder)
 
 
-def test_offline_a_hub_id_must_be_in_the_cache(hub_cache):
-    with pytest.raises(ModelError, match="HF_HUB_OFFLINE=1.*nano"):
-        models.resolve("qwen3-0.6b")
-
-
-def test_with_network_the_hub_is_asked(hub):
+def test_with_network_the_hub_is_asked_and_not_for_what_is_here(hub, hub_cache):
+    asked = ["/unsloth/Qwen3-0.6B/resolve/main/config.json"]
     assert models.resolve("qwen3-0.6b") == "unsloth/Qwen3-0.6B"
-    assert hub.asked == ["/unsloth/Qwen3-0.6B/resolve/main/config.json"]
-
-
-def test_a_cached_model_is_not_asked_for(hub, hub_cache):
+    assert hub.asked == asked
     put_in_cache(hub_cache, "unsloth/Qwen3-0.6B")
     assert models.resolve("qwen3-0.6b") == "unsloth/Qwen3-0.6B"
-    assert hub.asked == []
+    assert hub.asked == asked
 
 
 @pytest.mark.parametrize(
@@ -169,12 +148,6 @@ def test_without_network_a_name_is_looked_up_once_and_not_in_retries(no_network)
     assert len(no_network) == 1
 
 
-def test_without_network_a_cached_model_is_found(no_network, hub_cache):
-    put_in_cache(hub_cache, "unsloth/Qwen3-0.6B")
-    assert models.resolve("qwen3-0.6b") == "unsloth/Qwen3-0.6B"
-    assert no_network == []
-
-
 def test_a_network_that_never_answers_is_given_up(no_network, monkeypatch):
     """The clock is short here; the look-up would last until the end of the test."""
     end = Event()
@@ -185,19 +158,8 @@ def test_a_network_that_never_answers_is_given_up(no_network, monkeypatch):
     end.set()
 
 
-def test_answer_within_hands_over_what_the_call_returns_or_raises():
-    assert models.answer_within(60, lambda: "yes") == "yes"
-    with pytest.raises(ValueError, match="mine"):
-        models.answer_within(60, lambda: (_ for _ in ()).throw(ValueError("mine")))
-
-
-def test_a_cached_model_is_found_offline(hub_cache):
-    put_in_cache(hub_cache, "unsloth/Qwen3-0.6B")
-    assert models.resolve("unsloth/Qwen3-0.6B") == "unsloth/Qwen3-0.6B"
-
-
-@pytest.mark.parametrize("copy", ["Qwen3-0.6B-unsloth-bnb-4bit", "qwen3-0.6b-bnb-4bit"])
-def test_a_cached_four_bit_copy_is_found_offline(hub_cache, copy):
+@pytest.mark.parametrize("copy", ["Qwen3-0.6B", "Qwen3-0.6B-unsloth-bnb-4bit", "qwen3-0.6b-bnb-4bit"])
+def test_a_cached_model_or_its_four_bit_copy_is_found_offline(hub_cache, copy):
     """Unsloth fetches such a copy, in either spelling, when it loads in 4 bits."""
     put_in_cache(hub_cache, f"unsloth/{copy}")
     assert models.resolve("qwen3-0.6b") == "unsloth/Qwen3-0.6B"
@@ -205,7 +167,7 @@ def test_a_cached_four_bit_copy_is_found_offline(hub_cache, copy):
 
 def test_a_half_downloaded_model_is_not_cached(hub_cache):
     put_in_cache(hub_cache, "unsloth/Qwen3-0.6B", "model.safetensors")
-    with pytest.raises(ModelError, match="not on this machine"):
+    with pytest.raises(ModelError, match="not on this machine.*HF_HUB_OFFLINE=1.*nano"):
         models.resolve("qwen3-0.6b")
 
 
@@ -220,9 +182,3 @@ def test_catalogue_names_are_unique_and_ids_valid():
     assert names[0] == "nano"
     assert len(set(names)) == len(names)
     assert all(models.is_hub_id(model.hub_id) for model in models.CATALOGUE[1:])
-
-
-def test_repr_says_what_a_reader_needs():
-    llama = next(model for model in models.CATALOGUE if model.name == "llama-3.1-8b")
-    assert "8.03B" in repr(llama)
-    assert "gated upstream" in repr(llama)

@@ -8,7 +8,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +44,8 @@ class Endpoint:
     `api_key_env` names the environment variable that holds the key (None: send no key). `max_usd` is the most this
     object may spend: before each request, what was counted so far, what is under way and the most this request can
     cost with all its `retries` (a token for every byte of it, and `max_new_tokens`) must stay within. A service that
-    counts tokens it was not sent, such as unlimited thinking, can pass it once. `cache` is a folder (default:
+    counts tokens it was not sent, such as unlimited thinking, can pass it once. At most `concurrency` requests are
+    under way at once; use one object from one thread at a time. `cache` is a folder (default:
     endpoint_cache under FTLAB_HOME); it holds prompts and answers in plain text, so treat it like your data.
     `max_tokens_field` and `options` are what services differ in: some want `max_completion_tokens`, or refuse a
     temperature (`options={}`).
@@ -76,8 +77,7 @@ class Endpoint:
         self.options = _checked_options({"temperature": 0} if options is None else options)
         self._cache = cache
         self.spent_usd = 0.0  # counted from the tokens that the service reported
-        self._reserved = []  # the most that each request under way can cost
-        self._money = threading.Condition()
+        self._money = threading.Lock()
 
     def __repr__(self):
         return f"{self.model} at {self.url}: {self.spent_usd:.4f} of {self.max_usd:g} USD spent"
@@ -113,9 +113,10 @@ class Endpoint:
                 f"{sum(most.values()):.4f} USD if none must be repeated, usually much less; {self.spent_usd:.4f} of "
                 f"{self.max_usd:g} USD are spent. Your texts leave this machine. If you want that, pass confirm=True."
             )
-        run = _Run()
+        before, sent = self.spent_usd, 0
         if missing:
-            replies |= self._fetch(missing, most, run, progress)
+            fetched, sent = self._fetch(missing, most, progress)
+            replies |= fetched
         ordered = [replies[key] for key in keys]
         return EndpointAnswers(
             texts=tuple(reply.text for reply in ordered),
@@ -123,52 +124,57 @@ class Endpoint:
             new_tokens=sum(reply.new_tokens or 0 for reply in ordered),
             seconds=sum(reply.seconds for reply in ordered),
             cut_off=sum(reply.finish_reason == "length" for reply in ordered),
-            usd=run.usd,
-            requests=run.sent,
+            usd=self.spent_usd - before,
+            requests=sent,
             from_cache=len(ordered) - len(missing),
             empty=sum(not reply.text.strip() for reply in ordered),
             uncounted=sum(not _counted(reply) for reply in ordered),
         )
 
-    # ---- sending -----------------------------------------------------------------------------------------------
-
-    def _fetch(self, missing: dict, most: dict, run: "_Run", progress: bool) -> dict[str, Reply]:
-        """Ask for all of them; the first error stops the others and is raised."""
+    def _fetch(self, missing: dict, most: dict, progress: bool) -> tuple[dict[str, Reply], int]:
+        """The answers and how many requests they took, some at a time; after a failure no more are sent."""
         from tqdm import tqdm
 
-        replies, progress = {}, {"total": len(missing), "disable": not progress, "leave": False, "unit": "chat"}
-        with self.service.client() as client, ThreadPoolExecutor(self.concurrency) as pool, tqdm(**progress) as bar:
-            jobs = {pool.submit(self._ask, client, key, missing[key], most[key], run): key for key in missing}
-            try:
-                for job in as_completed(jobs):
-                    if reply := job.result():
-                        replies[jobs[job]] = reply
-                        bar.update()
-            finally:
-                run.stopped = True
-                pool.shutdown(wait=False, cancel_futures=True)
-        return replies
+        todo, replies, sent, bar = list(missing), {}, 0, {"disable": not progress, "leave": False, "unit": "chat"}
+        with self.service.client() as client, ThreadPoolExecutor(self.concurrency) as pool, tqdm(todo, **bar) as bar:
+            while todo:
+                keys = self._affordable(todo[: self.concurrency], most)
+                todo = todo[len(keys) :]
+                outcomes = list(pool.map(lambda key: self._ask(client, key, missing[key], most[key]), keys))
+                bar.update(len(keys))
+                sent += sum(tries for _, tries in outcomes)
+                replies |= {key: reply for key, (reply, _) in zip(keys, outcomes, strict=True)}
+                for failed in (reply for reply, _ in outcomes if isinstance(reply, ModelError)):
+                    raise ModelError(f"{failed}. {self._kept()}") from None
+        return replies, sent
 
-    def _ask(self, client, key: str, body: dict, most: float, run: "_Run") -> Reply | None:
-        """One answer, paid for and kept, or None when another has failed and ended the run."""
-        reserved, reply, tries = most * (self.service.retries + 1), None, self.service.tries
+    def _affordable(self, keys: list[str], most: dict) -> list[str]:
+        """The first keys that stay within the cap even if each costs its most in every try; RecipeError without any."""
+        usd, found = self.spent_usd, []
+        for key in keys:
+            usd += most[key] * (self.service.retries + 1)
+            if usd > self.max_usd:
+                break
+            found.append(key)
+        if not found:
+            raise RecipeError(
+                f"max_usd={self.max_usd:g} could be passed: {self.spent_usd:.6f} USD are spent and the next request "
+                f"may cost up to {usd - self.spent_usd:.6f}. It was not sent. {self._kept()} Raise max_usd to go on."
+            )
+        return found
+
+    def _ask(self, client, key: str, body: dict, most: float) -> tuple[Reply | ModelError, int]:
+        """One answer, paid for and kept, or why there is none; and how many times it was sent."""
+        reply, tries = None, self.service.tries
         try:
-            if not self._reserve(reserved, run):
-                return None
-            tries.sent = tries.refused = 0
-            try:
-                reply = self.service.ask(client, **body)
-            finally:
-                self._settle(reserved, self._cost(tries.sent - tries.refused, reply, most), tries.sent, run)
+            reply = self.service.ask(client, **body)
             self._keep(key, body, reply)
-            return reply
-        except BaseException as error:
-            run.stopped = True
-            if isinstance(error, ModelError):
-                raise ModelError(f"{error}. {self._kept()}") from None
-            raise
-
-    # ---- money -------------------------------------------------------------------------------------------------
+            return reply, tries.sent
+        except ModelError as error:
+            return error, tries.sent
+        finally:
+            with self._money:
+                self.spent_usd += self._cost(tries.sent - tries.refused, reply, most)
 
     def _usd(self, tokens_in: int, tokens_out: int) -> float:
         return (tokens_in * self.usd_per_mtok_in + tokens_out * self.usd_per_mtok_out) / 1e6
@@ -178,31 +184,6 @@ class Endpoint:
         if reply is None or not _counted(reply):
             return most * tries
         return self._usd(reply.prompt_tokens, reply.new_tokens) + most * (tries - 1)
-
-    def _reserve(self, usd: float, run: "_Run") -> bool:
-        """Set the money aside, waiting for requests under way if only they stand against it; False when stopped."""
-        with self._money:
-            while self._reserved and self.spent_usd + sum(self._reserved) + usd > self.max_usd and not run.stopped:
-                self._money.wait()
-            if run.stopped:
-                return False
-            if self.spent_usd + usd > self.max_usd:
-                raise RecipeError(
-                    f"max_usd={self.max_usd:g} could be passed: {self.spent_usd:.6f} USD are spent and the next "
-                    f"request may cost up to {usd:.6f}. It was not sent. {self._kept()} Raise max_usd to go on."
-                )
-            self._reserved.append(usd)
-            return True
-
-    def _settle(self, reserved: float, usd: float, sent: int, run: "_Run") -> None:
-        with self._money:
-            self._reserved.remove(reserved)
-            self.spent_usd += usd
-            run.usd += usd
-            run.sent += sent
-            self._money.notify_all()
-
-    # ---- what is kept ------------------------------------------------------------------------------------------
 
     def _kept(self) -> str:
         return f"The answers so far are kept in {self.cache}; the next run goes on from there."
@@ -221,15 +202,6 @@ class Endpoint:
         content = {"url": self.url, "request": body, "reply": reply.model_dump()}
         with whole_file(self.cache / f"{key}.json") as file:
             file.write(json.dumps(content, indent=1).encode())
-
-
-@dataclass
-class _Run:
-    """What one call of `answer` has sent and spent so far, and whether an error has ended it."""
-
-    sent: int = 0
-    usd: float = 0.0
-    stopped: bool = False
 
 
 def _counted(reply: Reply) -> bool:
