@@ -80,9 +80,9 @@ def resolve(name: str | Path) -> str:
         )
     if is_cached(hub_id):
         return hub_id
-    if is_offline():
+    if switched_off := offline_reason():
         raise ModelError(
-            f"{hub_id} is not on this machine and offline mode is on ({offline_reason()}). "
+            f"{hub_id} is not on this machine and offline mode is on ({switched_off}). "
             "Use the bundled model `nano`, or unset that variable and run once with network: "
             "the model is then kept in the local cache."
         )
@@ -208,11 +208,6 @@ def is_cached(hub_id: str) -> bool:
 def has_weights(folder: Path) -> bool:
     """True when there is a weight file in `folder`."""
     return any(path for pattern in WEIGHT_PATTERNS for path in folder.glob(pattern))
-
-
-def is_offline() -> bool:
-    """True when the learner, or the site, has switched the hub off."""
-    return bool(offline_reason())
 
 
 def offline_reason() -> str:

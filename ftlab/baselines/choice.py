@@ -9,8 +9,7 @@ import copy
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +17,15 @@ import numpy as np
 from ftlab.baselines.endpoint import Endpoint
 from ftlab.baselines.prompting import Prompt, input_and_answer
 from ftlab.errors import DataError, RecipeError
-from ftlab.evaluation.generation import Generations, check_lengths, end_token_ids, positions, prompt_ids
+from ftlab.evaluation.generation import (
+    Generations,
+    check_lengths,
+    end_token_ids,
+    padded,
+    positions,
+    prompt_ids,
+    reading,
+)
 from ftlab.evaluation.metrics import parse_record
 
 MANY_VALUES = 20  # fewer can be chosen from, however often each occurs
@@ -52,11 +59,16 @@ def choose_records(
     """
     from tqdm import tqdm
 
+    if isinstance(model, Endpoint):
+        raise RecipeError(
+            f"{model.model}: a service does not give the probabilities of candidates. Use a model on this machine, or "
+            "ask the service for structured outputs: Endpoint(..., options={'response_format': ...})"
+        )
     if not fields:
         raise DataError("fields is empty: name at least one field with its values")
     texts, tokens, start = [], 0, time.perf_counter()
     confidence = {name: [] for name in fields}
-    with _reading(model):
+    with reading(model):
         for text in tqdm(inputs, disable=not progress, leave=False, unit="record"):
             cached = _CachedPrompt(model, tokenizer, prompt.messages(text))
             record = {}
@@ -174,40 +186,20 @@ class _CachedPrompt:
     def _scores(self, rows: list[list[int]]) -> np.ndarray:
         import torch
 
-        width, device = max(map(len, rows)), self.model.device
-        ids = torch.tensor([row + [0] * (width - len(row)) for row in rows]).to(device)
-        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows]).to(device)
+        ids, mask = padded(rows, self.model.device)
+        places = torch.arange(len(self.ids), len(self.ids) + ids.shape[1], device=ids.device)
         cache = copy.deepcopy(self.cache)  # the model writes into the cache that it is given
         cache.batch_repeat_interleave(len(rows))
         logits = self.model(
             input_ids=ids,
             attention_mask=torch.cat([mask.new_ones(len(rows), len(self.ids)), mask], dim=1),
-            position_ids=torch.arange(len(self.ids), len(self.ids) + width, device=device).expand(len(rows), -1),
+            position_ids=places.expand(len(rows), -1),
             past_key_values=cache,
             use_cache=True,
         ).logits
         before = torch.cat([self.first.expand(len(rows), -1, -1), logits[:, :-1]], dim=1)  # what predicts each token
         log_probs = before.float().log_softmax(dim=-1).gather(-1, ids[:, :, None])[:, :, 0]
         return (log_probs * mask).sum(dim=1).double().cpu().numpy()
-
-
-@contextmanager
-def _reading(model) -> Iterator[None]:
-    """Without gradients and without dropout; the model's mode is restored."""
-    import torch
-
-    if isinstance(model, Endpoint):
-        raise RecipeError(
-            f"{model.model}: a service does not give the probabilities of candidates. Use a model on this machine, or "
-            "ask the service for structured outputs: Endpoint(..., options={'response_format': ...})"
-        )
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        model.train(was_training)
 
 
 def _distinct(values, name: str) -> list:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ftlab.errors import DataError, ModelError
+from ftlab.evaluation.generation import padded, reading
 from ftlab.evaluation.statistics import Interval, bootstrap_mean, interval_of
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+")  # also after "e.g.": give better splits as documents of their own
@@ -146,28 +147,19 @@ def embed_with(model, tokenizer, batch_size: int = 32) -> Callable[[list[str]], 
 
     A model trained to continue texts was not trained to tell them apart, so expect less than from an embedding model.
     """
-    import torch
 
     def vectors_of(texts):
-        ids = [tokenizer(text or " ")["input_ids"] for text in texts]
-        width = max(map(len, ids))
         # padded on the right, where a causal model never looks and any other obeys the mask
-        input_ids = torch.tensor([row + [0] * (width - len(row)) for row in ids]).to(model.device)
-        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in ids]).to(model.device)
+        input_ids, mask = padded([tokenizer(text or " ")["input_ids"] for text in texts], model.device)
         states = model(input_ids=input_ids, attention_mask=mask, output_hidden_states=True).hidden_states[-1]
         mask = mask[:, :, None]
         return ((states.float() * mask).sum(1) / mask.sum(1)).cpu().numpy()
 
     def embed(texts: list[str]) -> np.ndarray:
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # batches of like length
-        was_training = model.training
-        model.eval()
-        try:
-            with torch.inference_mode():
-                batches = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
-                vectors = np.concatenate([vectors_of([texts[i] for i in batch]) for batch in batches])
-        finally:
-            model.train(was_training)
+        batches = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
+        with reading(model):
+            vectors = np.concatenate([vectors_of([texts[i] for i in batch]) for batch in batches])
         return vectors[np.argsort(order)]
 
     return embed

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ftlab.costs.cards import read_hardware
 from ftlab.errors import ModelError
-from ftlab.models import CATALOGUE, ask_hub, data_folder, is_hub_id, is_offline, offline_reason
+from ftlab.models import CATALOGUE, ask_hub, data_folder, is_hub_id, offline_reason
 
 GIB = 2**30
 
@@ -204,7 +204,7 @@ def _hub_config(hub_id: str) -> Path:
     cached = try_to_load_from_cache(hub_id, "config.json")
     if isinstance(cached, str):
         return Path(cached)
-    if is_offline():
+    if offline_reason():
         raise ModelError(f"{hub_id}: not on this machine, and offline mode is on ({offline_reason()}); {_known()}")
     try:
         ask_hub(hub_id)

@@ -1,7 +1,8 @@
 """Greedy answers in batches: the part of an evaluation that takes the time."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ftlab.errors import DataError
@@ -45,7 +46,6 @@ def generate(
     Batches hold chats of like length, padded on the left, longest first, so that a lack of memory shows at
     once. The batch size changes greedy answers of a 16-bit model a little: fix it and record it.
     """
-    import torch
     from tqdm import tqdm
 
     ids = [prompt_ids(tokenizer, chat) for chat in chats]
@@ -54,33 +54,52 @@ def generate(
     end_ids = end_token_ids(model, tokenizer)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end_ids[0]
     texts, new_tokens, cut_off, start = [""] * len(ids), 0, 0, time.perf_counter()
+    bar = tqdm(total=len(ids), disable=not progress, leave=False, unit="chat")
+    with reading(model), bar:
+        for at in range(0, len(order), batch_size):
+            batch = order[at : at + batch_size]
+            input_ids, mask = padded([ids[i] for i in batch], model.device, pad, left=True)
+            out = model.generate(
+                input_ids=input_ids,
+                attention_mask=mask,
+                max_new_tokens=max_new_tokens,
+                do_sample=False,
+                use_cache=True,
+                pad_token_id=pad,
+                eos_token_id=end_ids,
+            )
+            for i, answer in zip(batch, out[:, input_ids.shape[1] :].tolist(), strict=True):
+                end = next((k for k, token in enumerate(answer) if token in end_ids), None)
+                cut_off += end is None
+                new_tokens += len(answer) if end is None else end + 1
+                texts[i] = tokenizer.decode(answer[:end], skip_special_tokens=True)
+            bar.update(len(batch))
+    return Generations(tuple(texts), sum(map(len, ids)), new_tokens, time.perf_counter() - start, cut_off)
+
+
+@contextmanager
+def reading(model) -> Iterator[None]:
+    """Without gradients and without dropout; the model's mode is restored."""
+    import torch
+
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode(), tqdm(total=len(ids), disable=not progress, leave=False, unit="chat") as bar:
-            for at in range(0, len(order), batch_size):
-                batch = order[at : at + batch_size]
-                width = len(ids[batch[0]])
-                input_ids = torch.tensor([[pad] * (width - len(ids[i])) + ids[i] for i in batch])
-                mask = torch.tensor([[0] * (width - len(ids[i])) + [1] * len(ids[i]) for i in batch])
-                out = model.generate(
-                    input_ids=input_ids.to(model.device),
-                    attention_mask=mask.to(model.device),
-                    max_new_tokens=max_new_tokens,
-                    do_sample=False,
-                    use_cache=True,
-                    pad_token_id=pad,
-                    eos_token_id=end_ids,
-                )
-                for i, answer in zip(batch, out[:, width:].tolist(), strict=True):
-                    end = next((k for k, token in enumerate(answer) if token in end_ids), None)
-                    cut_off += end is None
-                    new_tokens += len(answer) if end is None else end + 1
-                    texts[i] = tokenizer.decode(answer[:end], skip_special_tokens=True)
-                bar.update(len(batch))
+        with torch.inference_mode():
+            yield
     finally:
         model.train(was_training)
-    return Generations(tuple(texts), sum(map(len, ids)), new_tokens, time.perf_counter() - start, cut_off)
+
+
+def padded(rows: Sequence[list[int]], device, pad: int = 0, left: bool = False):
+    """Token ids and attention mask of a batch, each of shape (rows, longest row)."""
+    import torch
+
+    gaps = [max(map(len, rows)) - len(row) for row in rows]
+    ids = [[pad] * gap + row if left else row + [pad] * gap for row, gap in zip(rows, gaps, strict=True)]
+    mask = [[0] * gap + [1] * len(row) if left else [1] * len(row) + [0] * gap
+            for row, gap in zip(rows, gaps, strict=True)]  # fmt: skip
+    return torch.tensor(ids).to(device), torch.tensor(mask).to(device)
 
 
 def prompt_ids(tokenizer, chat: Sequence[dict]) -> list[int]:

@@ -7,6 +7,7 @@ and the text "null". So are 1, "1" and true; 1 and 1.0 are the same number. The 
 
 import json
 import re
+from collections import namedtuple
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -218,15 +219,14 @@ def _refuse(constant):
 
 def _right(records, references, names) -> np.ndarray:
     """1 right, 0 wrong, NaN where the reference lacks the field; shape (n, fields)."""
-    return np.array([
-        [
-            float(record is not None and name in record and same_value(record[name], reference[name]))
-            if name in reference
-            else np.nan
-            for name in names
-        ]
-        for record, reference in zip(records, references, strict=True)
-    ])
+
+    def right(record, reference, name):
+        if name not in reference:
+            return np.nan
+        return float(record is not None and name in record and same_value(record[name], reference[name]))
+
+    pairs = zip(records, references, strict=True)
+    return np.array([[right(record, reference, name) for name in names] for record, reference in pairs])
 
 
 def _reference(reference, number) -> dict:
@@ -280,13 +280,7 @@ def _finding(path, line, field, message):
     return Finding("compare", "error", str(path), line, field, message)
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """One line of a file that is compared."""
-
-    id: str | int
-    line: int
-    value: object
+_Entry = namedtuple("_Entry", "id line value")  # one line of a file that is compared
 
 
 def _read_by_id(path, field) -> dict[str, _Entry]:
@@ -326,14 +320,9 @@ def _value(row, field):
 
 
 def _check_ids(predictions, truth, path, references):
-    unknown = [
-        _finding(path, entry.line, "id", f"{entry.id!r} is not in {references}; delete the line or add the reference")
-        for key, entry in predictions.items()
-        if key not in truth
-    ]
-    missing = [
-        _finding(references, entry.line, "id", f"{entry.id!r} has no prediction in {path}; add it")
-        for key, entry in truth.items()
-        if key not in predictions
-    ]
-    raise_findings(unknown + missing)
+    unknown, missing = f"is not in {references}; delete the line or add the reference", f"has no prediction in {path}"
+    wrong = [_finding(path, each.line, "id", f"{each.id!r} {unknown}")
+             for key, each in predictions.items() if key not in truth]  # fmt: skip
+    wrong += [_finding(references, each.line, "id", f"{each.id!r} {missing}; add it")
+              for key, each in truth.items() if key not in predictions]  # fmt: skip
+    raise_findings(wrong)
