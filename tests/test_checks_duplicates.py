@@ -5,7 +5,6 @@ import os
 import random
 import subprocess
 import sys
-from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from ftlab.checks import duplicates
 from ftlab.checks.duplicates import exact_repeats, find_duplicates, find_leaks
 from ftlab.data import similar
 from ftlab.data.schema import Row, check_chat
-from ftlab.data.similar import clusters, exchange, normalise, split_words
+from ftlab.data.similar import clusters, normalise, split_words
 from ftlab.errors import DataError
 
 ROOT = Path(__file__).parents[1]
@@ -117,11 +116,6 @@ def test_only_what_is_the_same_letter_for_letter_is_dropped(other):
     assert [finding.code for finding in find_duplicates(rows)] == ["near_duplicate"]
 
 
-def test_key_order_does_not_hide_an_exact_duplicate():
-    turned = {"messages": [dict(reversed(turn.items())) for turn in chat("Where is it?")["messages"]]}
-    assert found(chat("Where is it?"), turned) == [("exact_duplicate", 2)]
-
-
 # contradictions
 
 
@@ -157,17 +151,6 @@ def test_copies_of_an_answer_count():
 
 
 @pytest.mark.parametrize(
-    ("first", "second"),
-    [
-        ('{"a": 1, "b": {"c": 2}}', '{"b":{"c":2},"a":1}'),
-        ("The parcel is late.", "the parcel  is late."),
-    ],
-)
-def test_the_same_answer_written_otherwise_is_no_contradiction(first, second):
-    assert found(chat(LATE, first), chat(LATE, second)) == [("near_duplicate", 2)]
-
-
-@pytest.mark.parametrize(
     ("first", "second", "path"),
     [
         ('{"a": {"b": 1}}', '{"a": {"b": 2}}', "a.b: 1 there, 2 here"),
@@ -183,13 +166,66 @@ def test_what_differs_is_said(first, second, path):
     assert path in finding.message
 
 
-def test_another_system_turn_may_ask_for_another_answer():
-    assert found(chat(LATE, "logistics", "Name the queue."), chat(LATE, "neutral", "Name the tone.")) == []
-    typo = LATE.replace("parcel", "pacrel")
-    assert found(chat(LATE, "logistics", "Name the queue."), chat(typo, "neutral", "Name the tone.")) == []
-    assert found(chat(LATE, "logistics", "Name  the QUEUE."), chat(LATE, "x", "Name the queue."))[0][0] == (
-        "contradiction"
-    )
+PARCEL = LATE.replace("parcel", "pacrel")
+OTHER = LATE.replace("195925", "331807")
+FEW, MANY = "The shop took 3 payments for it.", "The shop took 9 payments for it."
+A104, A377 = "It is order A-104, nothing came.", "It is order A-377, nothing came."
+KETTLE, KETTEL = "My kettle is leaking all over.", "My kettel is leaking all over."
+LONG = [f"word{'abcdefghijklmnopqrstuvwxyz'[n % 26]}{'aeiou'[n // 26 % 5]}x" for n in range(260)]
+
+
+def thread(middle, last):
+    turns = [("user", "Hello there, can you help?"), ("assistant", middle), ("user", "Thanks, do so."),
+             ("assistant", last)]  # fmt: skip
+    return {"messages": [{"role": role, "content": content} for role, content in turns]}
+
+
+# what the second of two rows is to the first
+TWO = {
+    "another system turn may ask for another answer": (
+        chat(LATE, "logistics", "Name the queue."), chat(LATE, "neutral", "Name the tone."), set()),
+    "also where one word is mistyped": (
+        chat(LATE, "logistics", "Name the queue."), chat(PARCEL, "neutral", "Name the tone."), set()),
+    "the system turn in other letters": (
+        chat(LATE, "logistics", "Name  the QUEUE."), chat(LATE, "x", "Name the queue."), {"contradiction"}),
+    "a count is no identifier": (chat(FEW, label(urgency="P3")), chat(MANY, label(urgency="P2")), set()),
+    "a value copied into the answer is one": (
+        chat(A104, label(order_id="A-104")), chat(A377, label(order_id="A-377")), set()),
+    "and beside it the labels are compared": (
+        chat(A104, label(order_id="A-104")), chat(A377, label(order_id="A-377", urgency="P2")),
+        {"near_contradiction"}),
+    "a missing copy": (chat(LATE, label(order_id="195925")), chat(OTHER, label()), {"near_contradiction"}),
+    "a free answer that repeats the number": (
+        chat(LATE, "Order 195925 is late."), chat(OTHER, "Order 331807 is late."), {"near_duplicate"}),
+    "a free answer that says something else": (
+        chat(LATE, "Order 195925 is late."), chat(OTHER, "Order 331807 is lost."), {"near_contradiction"}),
+    "a typo copied into the answer": (
+        chat(KETTLE, label(product="kettle")), chat(KETTEL, label(product="kettel")), set()),
+    "a typo mended in the answer": (
+        chat(KETTLE, label(product="kettle")), chat(KETTEL, label(product="kettle")), set()),
+    "a typo and a product that is lost": (
+        chat(KETTLE, label(product="kettle")), chat(KETTEL, label(product=None)), {"near_contradiction"}),
+    "a typo in a long input is seen by similarity": (
+        chat(" ".join(LONG), label()), chat(" ".join([*LONG[:100], LONG[100] + "q", *LONG[101:]]),
+                                            label(tone="furious")), {"near_contradiction"}),
+    "the last answer is compared": (thread("Yes.", "Done."), thread("Yes.", "Failed."), {"contradiction"}),
+    "earlier turns belong to the input": (thread("Certainly not today.", "Done."), thread("Yes.", "Failed."), set()),
+    "the order of keys": (
+        chat("Where is it?"),
+        {"messages": [dict(reversed(turn.items())) for turn in chat("Where is it?")["messages"]]},
+        {"exact_duplicate"}),
+    "JSON written otherwise": (
+        chat(LATE, '{"a": 1, "b": {"c": 2}}'), chat(LATE, '{"b":{"c":2},"a":1}'), {"near_duplicate"}),
+    "an answer in other spaces": (
+        chat(LATE, "The parcel is late."), chat(LATE, "the parcel  is late."), {"near_duplicate"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", TWO)
+def test_what_a_row_is_to_another(what):
+    first, second, codes = TWO[what]
+    assert {code for code, line in found(first, second) if line == 2} == codes
+    assert {line for _, line in found(first, second)} <= {2}
 
 
 NEAR = {
@@ -238,62 +274,11 @@ def test_another_word_or_count_makes_another_ticket(old, new):
     assert codes <= {"near_duplicate"}
 
 
-def test_counts_are_no_identifiers_but_values_copied_into_the_answer_are():
-    few, many = "The shop took 3 payments for it.", "The shop took 9 payments for it."
-    assert found(chat(few, label(urgency="P3")), chat(many, label(urgency="P2"))) == []
-    first, second = "It is order A-104, nothing came.", "It is order A-377, nothing came."
-    labels = [label(order_id="A-104"), label(order_id="A-377", urgency="P2")]
-    assert found(chat(first, labels[0]), chat(second, labels[0] | {"order_id": "A-377"})) == []
-    assert found(chat(first, labels[0]), chat(second, labels[1])) == [("near_contradiction", 2)]
-
-
-def test_a_missing_copy_is_a_contradiction_of_labels():
-    other = LATE.replace("195925", "331807")
-    (finding,) = find_duplicates(place(chat(LATE, label(order_id="195925")), chat(other, label())))
-    assert finding.code == "near_contradiction"
-    assert "order_id" in finding.message
-
-
-def test_a_free_answer_that_repeats_the_order_number_does_not_contradict():
-    other = LATE.replace("195925", "331807")
-    assert {code for code, _ in found(chat(LATE, "Order 195925 is late."), chat(other, "Order 331807 is late."))} <= {
-        "near_duplicate"
-    }
-    assert found(chat(LATE, "Order 195925 is late."), chat(other, "Order 331807 is lost.")) == [
-        ("near_contradiction", 2)
-    ]
-
-
-def test_a_typo_in_a_copied_product_is_no_contradiction():
-    first, typo = "My kettle is leaking all over.", "My kettel is leaking all over."
-    assert found(chat(first, label(product="kettle")), chat(typo, label(product="kettel"))) == []
-    assert found(chat(first, label(product="kettle")), chat(typo, label(product="kettle"))) == []
-    assert found(chat(first, label(product="kettle")), chat(typo, label(product=None))) == [("near_contradiction", 2)]
-
-
-def test_a_typo_in_a_long_input_is_seen_by_its_similarity():
-    words = [f"word{'abcdefghijklmnopqrstuvwxyz'[i % 26]}{'aeiou'[i // 26 % 5]}x" for i in range(260)]
-    mistyped = " ".join(words[:100] + [words[100] + "q"] + words[101:])
-    assert len(words) > duplicates.MAX_TYPO_WORDS
-    assert found(chat(" ".join(words), label()), chat(mistyped, label(tone="furious"))) == [("near_contradiction", 2)]
-
-
 @pytest.mark.parametrize("text", ["", " ", "\u200b"])
 def test_rows_without_an_input_do_not_contradict(text):
     assert found(chat(text, "a"), chat(text, "b"), chat(text, "a")) == [("exact_duplicate", 3)]
     only_answers = [{"messages": [{"role": "assistant", "content": answer}]} for answer in "ab"]
     assert found(*only_answers) == []
-
-
-def test_only_the_last_answer_is_compared_and_earlier_turns_belong_to_the_input():
-    def long(middle, last):
-        turns = [("user", "Hello there, can you help?"), ("assistant", middle), ("user", "Thanks, do so."), last]
-        return {"messages": [{"role": role, "content": content} for role, content in turns]}
-
-    assert found(long("Yes.", ("assistant", "Done.")), long("Yes.", ("assistant", "Failed."))) == [
-        ("contradiction", 2)
-    ]
-    assert found(long("Certainly not today.", ("assistant", "Done.")), long("Yes.", ("assistant", "Failed."))) == []
 
 
 # near duplicates, against a key
@@ -392,8 +377,6 @@ def test_the_threshold_moves_what_counts_and_must_make_sense():
     for bad in (0, -1, 1.1, "0.8", None, True, float("nan")):
         with pytest.raises(DataError, match="threshold"):
             find_duplicates([], threshold=bad)
-    with pytest.raises(DataError, match="ngram"):
-        find_leaks([], [], ngram=1)
 
 
 CHINESE = "我的包裹已经九天了还没有到请告诉我它现在在哪里谢谢"
@@ -556,40 +539,6 @@ def test_rows_just_below_the_threshold_are_compared_a_bounded_number_of_times_an
     assert {finding.code for finding in find_duplicates(place(*map(chat, texts)), threshold=0.85)} <= {"near_duplicate"}
 
 
-WORDS = st.sampled_from(["parcel", "pacrel", "parcels", "kettle", "ketle", "kettel", "now", "not", "195925", "lamp"])
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.lists(st.lists(WORDS, min_size=1, max_size=4), min_size=1, max_size=12, unique_by=tuple))
-def test_typos_are_what_a_comparison_of_all_pairs_finds(texts):
-    """In groups of up to MAX_PARTNERS + 1 texts; of larger ones the neighbours in the alphabet are compared."""
-    expected, crowds = set(), Counter()
-    for here, text in enumerate(texts):
-        for at, word in enumerate(text):
-            crowds[(*text[:at], None, *text[at + 1 :])] += len(word) >= 5 and word.isalpha()
-        for there in range(here):
-            pairs = [pair for pair in zip(text, texts[there], strict=False) if pair[0] != pair[1]]
-            if len(text) == len(texts[there]) and len(pairs) == 1 and is_typo(*pairs[0]):
-                expected.add((there, here))
-    chats = {index: exchange(chat(" ".join(text))) for index, text in enumerate(texts)}
-    found = {(min(pair), max(pair)) for pair in duplicates._typos(chats)}
-    assert found <= expected
-    if max(crowds.values(), default=0) <= duplicates.MAX_PARTNERS + 1:
-        assert found == expected
-
-
-def is_typo(a, b):
-    """Spelt out: one letter left out, put in, changed or swapped with its neighbour, the first one left alone."""
-
-    def mistyped(word):
-        for i in range(1, len(word)):
-            yield word[:i] + word[i + 1 :]
-            yield word[:i] + word[i + 1 : i + 2] + word[i] + word[i + 2 :]
-            yield from (word[:i] + letter + word[i + 1 :] for letter in "abcdefghijklmnopqrstuvwxyz")
-
-    return min(map(len, (a, b))) >= 5 and (a + b).isalpha() and (a in mistyped(b) or b in mistyped(a))
-
-
 def test_clusters_are_groups_of_rows_largest_first():
     rows = place(chat("A lamp?"), *template(3), chat("Another matter altogether."), chat("A lamp?"), chat("a LAMP!"))
     assert [[row.line for row in group] for group in clusters(rows)] == [[1, 6, 7], [2, 3, 4]]
@@ -628,17 +577,16 @@ def test_short_inputs_have_short_sequences(length, size):
         assert f"100% of its {size}-word sequences" in findings[0].message
 
 
-def test_a_smaller_ngram_is_used_for_all_and_half_of_an_input_is_enough():
+def test_half_of_an_input_is_enough():
     words, around = vocabulary(7)[:40], vocabulary(8)[:300]
     evaluation = place(chat(" ".join(words)), file="test.jsonl")
 
-    def leaks(part, **options):
-        return [f.code for f in find_leaks(place(chat(" ".join(around + part))), evaluation, **options)]
+    def leaks(part):
+        return [found.code for found in find_leaks(place(chat(" ".join(around + part))), evaluation)]
 
     assert leaks(words[:40]) == ["leak_contained"]
     assert leaks(words[:26]) == ["leak_contained"]  # 14 of 28 sequences of 13 words
     assert leaks(words[:25]) == []
-    assert leaks(words[:25], ngram=4) == ["leak_contained"]  # 22 of 37
     assert leaks([*words[:20], "zzz", *words[21:]]) == ["leak_contained"]
 
 
@@ -688,19 +636,10 @@ def test_of_evaluation_rows_with_a_common_half_the_right_one_is_named():
 # anything
 
 
-CONTENT = st.one_of(st.text(max_size=12), st.sampled_from(["a b", "A b", "{}", '{"a": 1}', "1" * 6, "\ud800", None, 3]))
-TURN = st.one_of(
-    st.fixed_dictionaries(
-        {"role": st.sampled_from(["system", "user", "assistant", "tool", None, []]), "content": CONTENT},
-        optional={"tool_calls": st.sampled_from([None, [], [{"function": {"name": "f"}}], {1}]), "weight": st.just(0)},
-    ),
-    st.none(),
-)
-ANY_ROW = st.one_of(
-    st.fixed_dictionaries({"messages": st.lists(TURN, max_size=4)}),
-    st.sampled_from([{}, {"messages": None}, {"messages": "hi"}, {"prompt": "a"}]),
-    st.just({"messages": [{"role": "assistant", "content": '{"a":' + "[" * 5000}]}),
-    st.just(chat("q", '{"a":' * 2000 + "1" + "}" * 2000)),
+CONTENT = st.text(max_size=12) | st.sampled_from(["a b", "A b", "{}", '{"a": 1}', "1" * 6, "\ud800", None, 3])
+TURN = st.fixed_dictionaries({"role": st.sampled_from(["system", "user", "assistant", "tool"]), "content": CONTENT})
+ANY_ROW = st.fixed_dictionaries({"messages": st.lists(TURN, max_size=4)}) | st.sampled_from(
+    [{}, {"messages": None}, {"prompt": "a"}, chat("q", '{"a":' + "[" * 5000), chat("q", '{"a":' * 2000 + "}" * 2000)]
 )
 
 

@@ -15,13 +15,13 @@ from ftlab.checks.texts import is_typo
 from ftlab.data.findings import Finding, Row, finding, walk
 from ftlab.data.jsonl import json_container
 from ftlab.data.similar import Exchange, as_json, exchange, find_similar, normalise, split_words
-from ftlab.errors import DataError, shown
+from ftlab.errors import shown
 
 MAX_PARTNERS = 3  # of the words in one open place, neighbours in the alphabet that one is compared with
 MAX_TYPO_WORDS = 30  # longer inputs with a typo are found by their similarity
 MAX_POSTINGS = 5  # evaluation rows that one word sequence may stand in
 MIN_CONTAINED_WORDS = 8  # shorter inputs stand in other texts by chance
-SHORT_NGRAMS = (8, 5)  # for inputs of less than 3 * ngram words
+NGRAMS = (13, 8, 5)  # words in a sequence (13: as in lm-eval); the first that stands in the input three times over
 CACHED = 1 << 17  # chats of which words and values are kept while duplicates are looked for
 CONTAINED = 0.5  # of an input's word sequences; one changed word in the middle leaves that much
 
@@ -302,16 +302,13 @@ def _answers_of(chat):
 # the evaluation set
 
 
-def find_leaks(rows: Sequence[Row], against: Sequence[Row], threshold: float = 0.8, ngram: int = 13) -> list[Finding]:
+def find_leaks(rows: Sequence[Row], against: Sequence[Row], threshold: float = 0.8) -> list[Finding]:
     """Training rows that hold an input of the evaluation set `against`: one finding a row, the gravest.
 
     `leak_exact`: the same input, whatever its case and spacing. `leak_near`: inputs of similarity `threshold`.
     `leak_contained`: the chat, its system turn left out, holds CONTAINED or more of the evaluation input's word
-    sequences of length `ngram` (13 as in lm-eval's decontamination; 8 for inputs of fewer than 3 * 13 words, 5 for
-    fewer than 24; inputs of fewer than MIN_CONTAINED_WORDS words are not looked for).
+    sequences (NGRAMS; inputs of fewer than MIN_CONTAINED_WORDS words are not looked for).
     """
-    if not isinstance(ngram, int) or ngram < 2:
-        raise DataError(f"ngram is {ngram!r}; it must be a whole number of words, 2 or more")
     chats, others = ([exchange(row.data) for row in part] for part in (rows, against))
     asked = [normalise(chat.text) for chat in chats]
     inputs = {text: index for index, other in reversed(list(enumerate(others))) if (text := normalise(other.text))}
@@ -321,7 +318,7 @@ def find_leaks(rows: Sequence[Row], against: Sequence[Row], threshold: float = 0
     for index, (other, similarity) in nearest.items():
         found.setdefault(index, ("leak_near", other, similarity))
     whole = (f"{chat.text} {normalise(chat.answer)}" for chat in chats)
-    for index, (other, share, size) in _contained(whole, other_texts, ngram).items():
+    for index, (other, share, size) in _contained(whole, other_texts).items():
         found.setdefault(index, ("leak_contained", other, share, size))
     leaks = [
         _finding(rows[index], chats[index], code, against[other], *values)
@@ -330,7 +327,7 @@ def find_leaks(rows: Sequence[Row], against: Sequence[Row], threshold: float = 0
     return leaks + [_finding(against[other], others[other], "crowded", None, len(crowd)) for other in crowd[:1]]
 
 
-def _contained(texts, others: Sequence[str], ngram: int) -> dict[int, tuple[int, float, int]]:
+def _contained(texts, others: Sequence[str]) -> dict[int, tuple[int, float, int]]:
     """Map a text to (a text of `others`, the share of its word sequences found here, their length).
 
     A sequence in more than MAX_POSTINGS of the others, such as an instruction that all begin with, is left out.
@@ -338,7 +335,7 @@ def _contained(texts, others: Sequence[str], ngram: int) -> dict[int, tuple[int,
     postings, total = defaultdict(lambda: defaultdict(list)), Counter()
     for other, text in enumerate(others):
         words = split_words(text)
-        if size := _ngram_size(len(words), ngram):
+        if size := _ngram_size(len(words)):
             for gram in dict.fromkeys(_ngrams(words, size)):
                 postings[size][gram].append(other)
     for size, grams in postings.items():
@@ -360,12 +357,11 @@ def _contained(texts, others: Sequence[str], ngram: int) -> dict[int, tuple[int,
     return best
 
 
-def _ngram_size(length: int, ngram: int) -> int:
+def _ngram_size(length: int) -> int:
     """How long the sequences of an input of `length` words are; 0 if it is too short to look for."""
     if length < MIN_CONTAINED_WORDS:
         return 0
-    sizes = [size for size in (ngram, *SHORT_NGRAMS) if size <= ngram]
-    return next((size for size in sizes if length >= 3 * size), sizes[-1])
+    return next((size for size in NGRAMS if length >= 3 * size), NGRAMS[-1])
 
 
 def _ngrams(words: list[str], size: int) -> Iterator[tuple[str, ...]]:

@@ -8,8 +8,8 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from stdnum import iban, luhn
 
@@ -53,11 +53,9 @@ _PLACEHOLDER = re.compile(rf"<({'|'.join(CODES)})_(\d{{1,9}})>")
 # what a text without private pieces mostly lacks, quickly seen; each is less than the pattern behind it asks for
 _DIGIT_OR_AT = re.compile(r"[\d@]")
 _LONG_NUMBER = re.compile(r"\d(?:[ .()/\u00a0\u202f-]{0,2}\d){6}")  # card and phone numbers
-_IBAN_START = re.compile(r"\d(?<=[A-Za-z]{2}\d)\d")  # two letters and two digits; a search for a digit is quick
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(NamedTuple):
     """One private piece of a text, from `start` to `end`; `shown` is what may be printed of it."""
 
     start: int
@@ -103,7 +101,7 @@ def new_memo(texts: Iterable[str] = ()) -> dict:
     return memo
 
 
-def placeholder(piece: "Span", text: str, memo: dict) -> str:
+def placeholder(piece: Span, text: str, memo: dict) -> str:
     """What stands for this piece of `text`; `memo` maps (code, value) to it and a code to its last number."""
     value = text[piece.start : piece.end]
     if piece.code != "secret":
@@ -116,35 +114,16 @@ def placeholder(piece: "Span", text: str, memo: dict) -> str:
 
 def spans(text: str) -> list[Span]:
     """The private pieces in order, none inside another; where two overlap the earlier kind of CODES counts."""
-    searches = _searches(text)
-    if not searches:
+    if not _DIGIT_OR_AT.search(text) and "PRIVATE KEY" not in text:  # no private piece is without one of these
         return []
     taken, pieces = bytearray(len(text)), []
-    for find in searches:
+    has_number = _LONG_NUMBER.search(text)
+    for find in (_secrets, _cards, _ibans, _mails, _phones) if has_number else (_secrets, _ibans, _mails):
         for piece in find(text):
             if not any(taken[piece.start : piece.end]):
                 taken[piece.start : piece.end] = b"\1" * (piece.end - piece.start)
                 pieces.append(piece)
     return sorted(pieces, key=lambda piece: piece.start)
-
-
-def _searches(text: str) -> list:
-    """The searches that could find something; what each looks for first is less than its patterns ask for."""
-    if not _DIGIT_OR_AT.search(text) and "PRIVATE KEY" not in text:
-        return []
-    is_possible = {
-        _secrets: any(map(text.__contains__, _secret_hints())) or any(map(text.lower().__contains__, _WORDS)),
-        _cards: (number := _LONG_NUMBER.search(text)),
-        _ibans: _IBAN_START.search(text),
-        _mails: "@" in text,
-        _phones: number,
-    }
-    return [find for find, sign in is_possible.items() if sign]
-
-
-@cache
-def _secret_hints() -> tuple[str, ...]:
-    return tuple(hint for _, hint, _ in words("secrets"))
 
 
 def _mask_once(text, memo):
@@ -225,7 +204,7 @@ def _ibans(text):
 
 
 def _mails(text):
-    for match in _MAIL.finditer(text):
+    for match in _MAIL.finditer(text) if "@" in text else ():
         if not _EXAMPLE_DOMAIN.search(match[0]):
             yield Span(*match.span(), "email", f"{match[0][0]}...@{match[0].partition('@')[2]}")
 

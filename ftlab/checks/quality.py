@@ -301,8 +301,8 @@ def _by_role(rows) -> list[list[tuple[Row, str, str]]]:
     return list(by_role.values())
 
 
-def find_length_outliers(rows: Sequence[Row], threshold: float = 6.0) -> list[Finding]:
-    """Texts far longer or shorter than others of their role: robust z over `threshold`, and four times or a quarter.
+def find_length_outliers(rows: Sequence[Row]) -> list[Finding]:
+    """Texts far longer or shorter than others of their role: robust z over 6, and four times or a quarter.
 
     z = 0.6745 * (log length - median) / MAD (Iglewicz and Hoaglin 1993); the MAD is at least 0.1, so that equal
     lengths do not make every other one an outlier. Lengths are in characters.
@@ -315,16 +315,16 @@ def find_length_outliers(rows: Sequence[Row], threshold: float = 6.0) -> list[Fi
         middle = np.median(logs)
         spread = max(0.1, np.median(np.abs(logs - middle)))
         z = 0.6745 * (logs - middle) / spread
-        for index in np.flatnonzero((np.abs(z) > threshold) & (np.abs(logs - middle) > math.log(4))).tolist():
+        for index in np.flatnonzero((np.abs(z) > 6) & (np.abs(logs - middle) > math.log(4))).tolist():
             row, field, text = group[index]
             found.append(finding(CODES, "length_outlier", row, field, len(text), math.exp(middle), z[index]))
     return found
 
 
-def find_other_languages(rows: Sequence[Row], margin: float = 30.0) -> list[Finding]:
+def find_other_languages(rows: Sequence[Row]) -> list[Finding]:
     """Texts in another language than nine in ten of their role, by py3langid on the first 400 characters.
 
-    Reported when the other language leads by `margin` in log-likelihood, so short texts and names pass, and when
+    Reported when the other language leads by 30 in log-likelihood, so short texts and names pass, and when
     few of the words are common in the file. JSON and code are not looked at.
     """
     found = []
@@ -344,7 +344,7 @@ def find_other_languages(rows: Sequence[Row], margin: float = 30.0) -> list[Find
             if len(its_words) >= 4 and sum(map(common.__contains__, its_words)) > 0.4 * len(its_words):
                 continue
             language, scores = _language(prose)
-            if language != main and scores[language] - scores[main] >= margin:
+            if language != main and scores[language] - scores[main] >= 30:
                 values = (language, often / len(sample), len(group), main)
                 found.append(finding(CODES, "other_language", row, field, *values))
     return found
