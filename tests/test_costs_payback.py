@@ -62,14 +62,13 @@ def test_a_month_by_hand():
     assert result.one_time_usd == 2100
     assert result.months == pytest.approx(2100 / 2180)
     assert result.weeks == pytest.approx(2100 / 2180 * 365 / 12 / 7)
-
-
-def test_hours_of_people_by_hand():
     # before 1,000 x 3 + 200 x 6 minutes are 70 hours; after 400 x 3 + 70 x 6 minutes are 27
-    result = payback(SMALL)
     assert (result.hours_before, result.hours_after) == (pytest.approx(70), pytest.approx(27))
     assert result.hours_saved_per_month == pytest.approx(43)
     assert "43 hours" in repr(result)
+    assert "weeks" in repr(result)
+    assert "review_usd" in result._repr_html_()
+    assert "never" in repr(payback(replace(SMALL, upkeep_usd_per_month=1e6)))
 
 
 def test_all_bands_at_once_show_how_fragile_the_told_weeks_are():
@@ -123,20 +122,14 @@ def test_a_workflow_is_told_from_a_scenario(tmp_path):
     assert not any(is_workflow(tmp_path / name) for name in ("broken.yaml", "nowhere.yaml", "."))
 
 
-def test_the_told_case_comes_out_near_its_weeks_under_our_assumptions():
+def test_the_told_case_comes_out_near_its_weeks_under_assumptions_named_ours():
     workflow = read_workflow(MEDICAL)
     assert (workflow.labels, workflow.training_usd) == (12000, 180)
     assert (workflow.accuracy_before, workflow.accuracy_after) == (0.78, 0.94)
     assert (workflow.review_share_before, workflow.review_share_after) == (1.0, 0.3)
     assert payback(workflow).weeks == pytest.approx(workflow.published_weeks, abs=0.5)
-
-
-def test_what_nobody_published_is_named_ours_and_has_a_band():
-    workflow = read_workflow(MEDICAL)
     assert {"cases_per_month", "minutes_per_review", "usd_per_hour", "usd_per_label"} <= set(workflow.ours)
     assert set(workflow.bands) == set(workflow.ours)
-    for name in workflow.ours:
-        assert f"{name} " in repr(workflow)
     assert repr(workflow).count("ours, not published") == len(workflow.ours)
 
 
@@ -209,20 +202,6 @@ def test_never_exactly_when_nothing_is_saved(changes):
         assert all(getattr(month, name) >= 0 for name in month.__dataclass_fields__)
 
 
-DOLLARS = [name for name in NUMBERS if "usd" in name]
-
-
-@settings(deadline=None)
-@given(numbers, st.floats(0.01, 100))
-def test_the_payback_does_not_depend_on_the_currency(changes, rate):
-    workflow = replace(SMALL, **changes)
-    scaled = replace(workflow, **{name: getattr(workflow, name) * rate for name in DOLLARS})
-    one, two = payback(workflow), payback(scaled)
-    assume(abs(one.saving_usd_per_month) > 1e-6)
-    assert two.saving_usd_per_month == pytest.approx(one.saving_usd_per_month * rate)
-    assert one.months == pytest.approx(two.months) if one.months is not None else two.months is None
-
-
 @settings(deadline=None)
 @given(st.floats(1, 1e5), st.floats(1, 10))
 def test_more_cases_never_pay_back_later(cases, factor):
@@ -260,9 +239,3 @@ def test_a_faulty_file_names_line_key_and_remedy(tmp_path, old, new, message):
     with pytest.raises(RecipeError, match=message) as caught:
         read_workflow(path)
     assert f"{path}:" in str(caught.value)
-
-
-def test_results_read_well():
-    assert "weeks" in repr(payback(SMALL))
-    assert "never" in repr(payback(replace(SMALL, upkeep_usd_per_month=1e6)))
-    assert "review_usd" in payback(SMALL)._repr_html_()

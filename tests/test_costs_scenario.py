@@ -339,6 +339,7 @@ def test_a_retirement_past_or_after_the_horizon_costs_nothing_but_is_told(read):
 # one sum for the start
 
 TRAINING = "    training: {rows: 1000, tokens_per_row: 200, epochs: 3, runs: 2}\n"
+UNPACKED = TRAINING.replace("runs: 2", "packing: false")
 AGAIN = "    retraining: {per_quarter: 1, rows: 4, minutes_per_row: 5}\n"
 
 
@@ -406,9 +407,7 @@ lumps = st.lists(st.tuples(st.floats(0.1, 50), st.floats(0, 1e5), st.just("moved
 def test_never_exactly_when_the_saving_a_month_is_not_positive(baseline, candidate):
     saving = baseline.monthly_total_usd - candidate.monthly_total_usd
     assume(not 0 < saving < 1e-6)  # there the months leave the range of a float
-    even = break_even(baseline, candidate)
-    assert (even.verdict == "never") == (saving <= 0)
-    assert (even.to_json() == "never") == (saving <= 0)
+    assert (break_even(baseline, candidate).to_json() == "never") == (saving <= 0)
 
 
 @settings(deadline=None)
@@ -429,30 +428,10 @@ def test_the_break_even_is_where_the_curves_cross(baseline, candidate, due):
     assert even.calls == pytest.approx(even.months * 100)
 
 
-@settings(deadline=None)
-@given(options, options, lumps)
-def test_a_baseline_that_has_to_move_is_overtaken_no_later(baseline, candidate, due):
-    without, moved = break_even(baseline, candidate), break_even(small(**plain(baseline), lumps=due), candidate)
-    assert (without.months is None) == (moved.months is None)
-    if without.months is not None:
-        assert moved.months <= without.months * (1 + 1e-9)
-
-
 def plain(option):
     """What `small` made an option of."""
     parts = ("one_time", "monthly", "per_call")
     return {part: getattr(option, part)["all"] for part in parts} | {"calls": option.calls_per_month}
-
-
-@settings(deadline=None)
-@given(options, st.floats(0.01, 100))
-def test_totals_scale_with_the_currency_and_are_never_negative(option, rate):
-    parts = plain(option)
-    scaled = small(**{part: usd * (1 if part == "calls" else rate) for part, usd in parts.items()})
-    for months in (0, 0.5, 7, 24):
-        assert option.total_usd(months, 0.08) >= 0
-        assert scaled.total_usd(months, 0.08) == pytest.approx(option.total_usd(months, 0.08) * rate)
-        assert option.total_usd(months, 0.08) <= option.total_usd(months) * (1 + 1e-9)
 
 
 def test_present_value_by_hand():
@@ -571,16 +550,6 @@ def test_bands_of_ratios_are_drawn_as_ratios():
     assert sum(each > 550 for each in from_zero) / 2000 == pytest.approx(0.125, abs=0.03)
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_the_likely_answer_of_every_example_lies_in_its_band(path):
-    report = cost(example(path), TODAY)
-    for option in report.options:
-        band, likely = report.worth_bands[option.name], report.npv(option.name)
-        assert (band.low is None) == (likely is None)
-        if likely is not None:
-            assert band.low <= likely <= band.high, option.name
-
-
 def test_without_bands_there_is_one_answer(read):
     report = cost(read(("[1000, 10000, 100000]", "10000"), ("[1000, 2000, 4000]", "2000")), TODAY, shop())
     assert report.worth_bands["long"].low == report.worth_bands["long"].high == report.npv("long")
@@ -609,18 +578,13 @@ def test_values_are_changed_by_the_names_of_assumptions(read):
 def test_other_values_leave_the_other_bands(read):
     report = cost(read(), TODAY, shop())
     moved = report.at({"calls_per_month": 20_000})
-    assert [band.name for band in moved.scenario.bands] == ["options.long.prompt_tokens"]
-    tornado = moved.tornado()
-    assert [swing.assumption for swing in tornado.swings] == ["options.long.prompt_tokens"]
+    (swing,) = moved.tornado().swings
+    assert [swing.assumption] == [band.name for band in moved.scenario.bands] == ["options.long.prompt_tokens"]
     ends = [report.at({"calls_per_month": 20_000, "options.long.prompt_tokens": n}).saving_usd for n in (1000, 4000)]
-    assert [tornado.swings[0].at_low, tornado.swings[0].at_high] == ends
-    assert tornado.saving == moved.saving_usd
-    assert ends[0] < tornado.saving < ends[1]
+    assert [swing.at_low, swing.at_high] == ends
     band = moved.saving_band(draws=30)
     assert ends[0] < band.low < band.high < ends[1]
-    same = report.at({})
-    assert same.scenario.bands == report.scenario.bands
-    assert same.tornado() == report.tornado()
+    assert report.at({}).tornado() == report.tornado()
     assert [band.name for band in report.scenario.bands] == ["calls_per_month", "options.long.prompt_tokens"]  # kept
 
 
@@ -684,6 +648,11 @@ def test_own_prices_are_named_in_the_scenario_and_found_beside_it(read, tmp_path
         ("rows: 1000, ", "", "training.rows: is missing"),
         (TRAINING, "", r":16: options.tuned.training: is missing; write what is trained, or one_time_usd: one sum"),
         (TRAINING, "    one_time_usd: 3\n", "options.tuned.retraining: is there without training"),
+        (
+            "shop\n    model: m\n    prompt_tokens: 0\n" + TRAINING,
+            "together\n    model: m\n    prompt_tokens: 0\n" + UNPACKED,
+            "training.max_seq_length: is missing",
+        ),
         ("    prompt_tokens: 0", "    prompt_tokens: 0\n    prices: my.csv", "prices: is unknown here; put it"),
         ("discount_rate: 0", "prices: [1]", r"prices: is \[1\]; write the name of a CSV or YAML file"),
         ("name: small", "name: small\nname: large", ":2: name: stands there twice"),
@@ -728,14 +697,6 @@ def test_junk_in_any_place_is_counted_or_refused_with_the_file(read, monkeypatch
         assert "small.yaml:" in message, junk
 
 
-def test_packing_off_needs_a_length(read):
-    with pytest.raises(RecipeError, match="max_seq_length: is missing"):
-        read(
-            ("tuned_hosted\n    provider: shop", "tuned_hosted\n    provider: together"),
-            ("runs: 2", "runs: 2, packing: false"),
-        )
-
-
 def test_a_file_without_settings_is_refused(tmp_path):
     (tmp_path / "empty.yaml").write_text("")
     for name in ("empty.yaml", "nowhere.yaml", "."):
@@ -758,7 +719,7 @@ def test_the_report_keeps_the_contract(read):
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_examples_read_and_answer(path):
+def test_examples_read_and_answer_within_their_bands(path):
     report = cost(example(path), TODAY)
     assert report.scenario.name == path.stem
     assert report.scenario.bands
@@ -767,6 +728,10 @@ def test_examples_read_and_answer(path):
     json.dumps(report.to_dict(), allow_nan=False)
     unknown = report.break_even.verdict == "unknown"
     assert unknown == any("price unknown" in warning for warning in report.warnings)
+    for option in report.options:
+        band, likely = report.worth_bands[option.name], report.npv(option.name)
+        assert (band.low is None) == (likely is None)
+        assert likely is None or band.low <= likely <= band.high, option.name
 
 
 def test_examples_show_every_kind_and_every_verdict():

@@ -27,17 +27,10 @@ def measured_rows():
 
 def speed_of(row):
     """The estimated time of a measured row, at the mean row length where that is known."""
-    length = 229 if row["id"] == "t4-llama-3.1-8b" else int(row["length"])
-    return estimate_time(
-        row["model"],
-        row["method"],
-        tokens=1_000_000,
-        length=length,
-        batch=int(row["batch"]),
-        rank=int(row["rank"]),
-        checkpointing=row["checkpointing"],
-        gpu=row["speed_gpu"],
-    )
+    run = {name: int(row[name]) for name in ("length", "batch", "rank")}
+    run |= {"length": 229} if row["id"] == "t4-llama-3.1-8b" else {}
+    run |= {"checkpointing": row["checkpointing"], "gpu": row["speed_gpu"]}
+    return estimate_time(row["model"], row["method"], tokens=1_000_000, **run)
 
 
 @pytest.mark.parametrize(
@@ -53,11 +46,6 @@ def speed_of(row):
 )
 def test_flops_by_hand(method, checkpointing, expected):
     assert flops_per_token(TOY, method, length=7, rank=3, checkpointing=checkpointing) == expected
-
-
-def test_flops_of_a_large_model_are_near_the_rule_of_thumb():
-    """Six operations for each parameter and token, where rows are short."""
-    assert flops_per_token("llama-3.1-8b", "full", 128, checkpointing="off") == pytest.approx(6 * 7.5e9, rel=0.02)
 
 
 def test_time_and_energy_by_hand():

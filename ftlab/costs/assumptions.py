@@ -48,7 +48,7 @@ class Scenario:
 
     def point(self) -> dict:
         """The content with one number, the likely one, for each band."""
-        return _likely(self.content)
+        return _with_values(self.content, {each.name: each.likely for each in self.bands})
 
     def at(self, values: dict[str, float]) -> "Scenario":
         """The same scenario with these assumptions, by name, certain; the other bands stay.
@@ -120,13 +120,6 @@ def _with_values(content, values, at=()):
     if isinstance(content, dict):
         return {key: _with_values(each, values, (*at, key)) for key, each in content.items()}
     return values.get(".".join(at), content)
-
-
-def _likely(content):
-    """The content with one number for each band."""
-    if isinstance(content, dict):
-        return {key: _likely(each) for key, each in content.items()}
-    return content[1] if isinstance(content, list) else content
 
 
 def _problems(content) -> Iterator[tuple[tuple, str]]:
