@@ -440,11 +440,34 @@ def test_a_model_of_the_hub_is_counted_from_its_configuration_alone(monkeypatch,
         asked.append((hub_id, name))
         return tmp_path / name
 
-    monkeypatch.setattr(sizes, "is_offline", lambda: False)
+    monkeypatch.setattr(sizes, "offline_reason", lambda: "")
     monkeypatch.setattr(sizes, "ask_hub", lambda hub_id: None)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
     assert find_architecture("someone/tiny").parameters == find_architecture(config).parameters
     assert asked == [("someone/tiny", "config.json")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("RepositoryNotFoundError", "someone/else: the hub knows no such public model.*qwen3-4b"),
+        ("GatedRepoError", "someone/else: its owner wants the licence accepted"),
+        ("EntryNotFoundError", "someone/else: has no config.json"),
+    ],
+)
+def test_a_model_that_the_hub_does_not_hand_out_says_why(monkeypatch, kind, message):
+    import httpx
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    def refuse(*_, **__):
+        response = httpx.Response(404, request=httpx.Request("HEAD", "http://hub.test"))
+        raise getattr(errors, kind)("refused", response=response)
+
+    monkeypatch.setattr(sizes, "offline_reason", lambda: "")
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", refuse)
+    with pytest.raises(ModelError, match=message):
+        find_architecture("someone/else")
 
 
 def test_without_network_an_unknown_model_is_asked_for_once_and_not_in_retries(monkeypatch, tmp_path):
