@@ -165,6 +165,12 @@ def test_a_chosen_and_filled_prompt_is_shown_and_copied(page, cell):
     button.click()
     expect(cell.get_by_role("status")).to_have_text("copied")
     assert page.evaluate("() => navigator.clipboard.readText()") == text
+    page.evaluate("() => Object.defineProperty(navigator, 'clipboard', {value: undefined, configurable: true})")
+    cell.get_by_label("answer_rules", exact=True).fill("the old way, as on a page that is not https")
+    button.click()
+    expect(cell.get_by_role("status")).to_have_text("copied")
+    page.evaluate("() => delete navigator.clipboard")
+    assert "the old way, as on a page" in page.evaluate("() => navigator.clipboard.readText()")
 
 
 def filled(prompt, values) -> str:

@@ -39,8 +39,6 @@ JSON = st.recursive(
         ('{"a": 1, "a": 2}', None, {"a": 2}),
         ('{"a": {"b": 1, "b": 1}}', None, {"a": {"b": 1}}),
         ("[]", None, None),
-        ('"text"', None, None),
-        ("null", None, None),
         ("", None, None),
         ("no json here", None, None),
         ("{}", {}, {}),
@@ -178,15 +176,6 @@ def test_compare_files(files, metric, a, b, disagreement):
     assert (seen.a, seen.b, seen.delta, seen.disagreement) == pytest.approx((a, b, b - a, disagreement))
 
 
-def test_compare_files_on_texts(tmp_path):
-    references = [{"id": 1, "reference": "yes"}, {"id": 2, "reference": '{"a": 1}'}]
-    a = [{"id": 1, "prediction": "yes "}, {"id": 2, "prediction": '{"a": 1'}]
-    b = [{"id": 2, "prediction": '{ "a":1.0}'}, {"id": 1, "prediction": {"a": 1}}]
-    rows = {"a": a, "b": b, "references": references}
-    seen = compare_files(**{name: jsonl(tmp_path / name, lines) for name, lines in rows.items()})
-    assert (seen.a, seen.b) == (0.5, 0.5)
-
-
 def test_chat_rows_are_references(files, tmp_path):
     """The test set as it lies on disk: the answer is the last turn."""
     answers = {"1": RIGHT, "2": RIGHT, "3": '{"queue": "x"}', "4": '{"queue": "y"}'}
@@ -202,10 +191,15 @@ def compare_lines(tmp_path, a, b, references, metric="exact_match"):
     return compare_files(**files, metric=metric)
 
 
-@pytest.mark.parametrize(
-    "thought",
-    ["<think>is it {a}?</think>", "\n<think>\nlong\n</think>\n\n", "<think></think>", "begun in the prompt</think>"],
-)
+def test_compare_files_on_texts(tmp_path):
+    references = [{"id": 1, "reference": "yes"}, {"id": 2, "reference": '{"a": 1}'}]
+    a = [{"id": 1, "prediction": "yes "}, {"id": 2, "prediction": '{"a": 1'}]
+    b = [{"id": 2, "prediction": '{ "a":1.0}'}, {"id": 1, "prediction": {"a": 1}}]
+    seen = compare_lines(tmp_path, a, b, references)
+    assert (seen.a, seen.b) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("thought", ["\n<think>\nis it {a}?\n</think>\n\n", "<think></think>", "begun</think>"])
 @pytest.mark.parametrize("metric", ["exact_match", "field_accuracy", "valid_json"])
 def test_a_thought_in_front_of_a_prediction_is_not_judged_and_that_is_said(tmp_path, thought, metric):
     references = [{"id": i, "reference": {"x": i}} for i in range(3)]
@@ -251,10 +245,7 @@ def test_references_without_an_id_have_their_number(tmp_path):
         ("{", "not JSON"),
         ("[1]", "no JSON Schema.*not of type"),
         ('{"type": "no_such_type"}', "no JSON Schema.*type"),
-        ("[]", "no JSON Schema.*not of type"),
         ("true", "must be an object"),
-        ("false", "must be an object"),
-        ('{"properties": {"a": true}}', "an object for each property"),
         ('{"properties": {"a": {"type": "string"}, "b": false}}', "an object for each property"),
     ],
 )

@@ -63,11 +63,8 @@ def test_the_yaml_of_decide_is_what_ftlab_decide_reads():
         assert set(re.findall(r"\w+", str(block[name]))) >= set(choices)
 
 
-def test_the_yaml_of_the_plan_is_the_training_section_of_a_recipe():
+def test_the_yaml_of_plan_and_evaluation_are_sections_of_a_recipe():
     assert set(yaml_block(KIT["lora_plan"])) == set(Training.model_fields)
-
-
-def test_the_bars_are_those_of_the_gate():
     assert set(yaml_block(KIT["evaluation"])) <= set(Bars.model_fields)
 
 
@@ -219,17 +216,12 @@ def test_the_servers_own_limit_holds_and_an_answer_that_was_cut_off_says_so(serv
         (completion(None, finish_reason="length"), r"wrote no text \(length\); .*longer"),
         (completion(" "), "wrote no text"),
         (completion(None, refusal="I will not"), "refuses: I will not"),
+        (None, "the connection broke"),
     ],
 )
-def test_an_answer_without_text_is_explained(server, body, why):
-    server.script = always(200, body)
+def test_an_answer_without_text_is_explained_and_the_prompt_sent_only_once(server, body, why):
+    server.script = always(200, body) if body else lambda number, sent: None
     with pytest.raises(ModelError, match=why):
-        run_prompt("x", server.url, "m", confirm=True)
-
-
-def test_a_prompt_is_sent_only_once(server):
-    server.script = always(500, {})
-    with pytest.raises(ModelError, match="HTTP 500"):
         run_prompt("x", server.url, "m", confirm=True)
     assert len(server.requests) == 1
 

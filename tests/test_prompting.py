@@ -5,15 +5,12 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ftlab.baselines import prompting
 from ftlab.baselines.prompting import (
     Prompt,
     input_and_answer,
     rag_messages,
-    rank_prompts,
     read_prompts,
     search_prompts,
     try_prompts,
@@ -73,14 +70,10 @@ def said(chat):
     ],
 )
 def test_the_instruction_stands_first_or_in_front_of_every_input(place, expected):
-    assert said(Prompt("p", "Do it.", (("in", "out"),), place).messages("x")) == expected
-
-
-def test_a_prompt_is_of_a_kind_and_shows_itself():
-    assert Prompt("p", "Do it.").kind == "zero_shot"
-    few = Prompt("p", "Do it.", (("in", "out"),), "user")
-    assert few.kind == "few_shot"
-    assert repr(few) == "p: 1 examples, instruction in the user turn\nDo it."
+    prompt = Prompt("p", "Do it.", (("in", "out"),), place)
+    assert said(prompt.messages("x")) == expected
+    assert repr(prompt) == f"p: 1 examples, instruction in the {place} turn\nDo it."
+    assert (Prompt("p", "Do it.").kind, prompt.kind) == ("zero_shot", "few_shot")
 
 
 def test_input_and_answer_are_the_last_turns():
@@ -120,13 +113,12 @@ def solved(*pairs):
     ]
 
 
-@settings(deadline=None)
-@given(st.integers(1, 12), st.integers(0, 5))
-def test_balanced_examples_show_every_answer_before_one_comes_twice(k, seed):
+def test_balanced_examples_show_every_answer_before_one_comes_twice():
     rows = solved(*((f"text {i}", answer) for i, answer in enumerate("aaaaaaaaabcd")))
-    chosen = with_shots(Prompt("p", "x"), rows, k, seed, "balanced").shots
-    assert len(set(chosen)) == k  # no example twice
-    assert len({answer for _, answer in chosen}) == min(k, 4)
+    for k in range(1, 13):
+        chosen = with_shots(Prompt("p", "x"), rows, k, seed=k % 3, select="balanced").shots
+        assert len(set(chosen)) == k  # no example twice
+        assert len({answer for _, answer in chosen}) == min(k, 4)
 
 
 def test_balanced_examples_of_records_cover_the_values_of_all_fields():
@@ -181,19 +173,13 @@ def test_wordings_are_read_in_their_order(tmp_path):
 MISTAKES = {
     "a mapping": ("name: a\ninstruction: b", ".*; write a list of prompts"),
     "nothing": ("# only a comment", ".*; write a list of prompts"),
-    "an empty list": ("[]", ".*; write a list of prompts"),
     "an entry that is a text": ("- {name: a, instruction: b}\n- just a text", "prompt 2: is .just a text"),
     "no name": ("- {instruction: b}", "prompt 1, name: is missing"),
-    "no instruction": ("- {name: a, instruction: b}\n- {name: c}", "prompt 2, instruction: is missing"),
     "an empty instruction": ("- {name: a, instruction: '  '}", "prompt 1, instruction: is"),
     "a number for a name": ("- {name: 5, instruction: b}", "prompt 1, name: is 5"),
     "an unknown key": ("- {name: a, instruction: b, plaice: user}", "prompt 1, plaice: is unknown; did you mean place"),
-    "a number for a key": ("- {name: a, instruction: b, 7: user}", "prompt 1, 7: .*keys should be strings"),
     "a bad place": ("- {name: a, instruction: b, place: assistant}", "prompt 1, place: .*write one of system, user"),
-    "the same name twice": (
-        "- {name: a, instruction: b}\n- {name: a, instruction: c}",
-        "two prompts have the same name",
-    ),
+    "the same name twice": ("- {name: a, instruction: b}\n" * 2, "two prompts have the same name"),
     "no YAML": ("- {name: a", "not readable as YAML"),
 }
 
@@ -231,25 +217,8 @@ def test_prompts_are_scored_and_ordered_best_first(calls):
         assert (call["max_new_tokens"], call["batch_size"]) == (7, 3)
 
 
-def test_order_follows_the_metric_that_the_bars_name():
+def test_a_search_follows_the_metric_of_the_bars_in_both_of_its_rounds(monkeypatch):
     """All records half right have more fields right than four wholly right ones of ten, which alone are exact."""
-    texts = {"half": (HALF_RIGHT,) * 10, "whole": (ANSWER,) * 4 + ("no JSON",) * 6}
-    prompts = [Prompt(name, "x") for name in texts]
-
-    def answer(prompt, inputs):
-        return Generations(texts[prompt.name], 0, 0, 1.0, 0)
-
-    for metric, expected in (
-        ("field_accuracy", [("half", 0.5, 0.0), ("whole", 0.4, 0.4)]),
-        ("exact_match", [("whole", 0.4, 0.4), ("half", 0.5, 0.0)]),
-    ):
-        search = rank_prompts(prompts, ROWS[:10], answer, metric=metric)
-        assert [(c.prompt.name, c.field_accuracy.value, c.exact_match.value) for c in search.candidates] == expected
-        assert search.best().name == expected[0][0]
-
-
-def test_a_search_follows_the_metric_in_both_of_its_rounds(monkeypatch):
-    """The wording that goes on to the examples, and the order at the end."""
 
     def generate(model, tokenizer, chats, *settings):
         half = chats[0][0]["content"] == "half"
@@ -261,13 +230,9 @@ def test_a_search_follows_the_metric_in_both_of_its_rounds(monkeypatch):
         how = {"shots": (1,), "select": ("random",), "metric": metric}
         search = search_prompts(None, None, wordings, ROWS[:10], ROWS[10:], **how)
         assert search.best().instruction == search.best("few_shot").instruction == best
+        seen = {c.prompt.instruction: (c.field_accuracy.value, c.exact_match.value) for c in search.candidates}
+        assert seen == {"half": (0.5, 0.0), "whole": (0.4, 0.4)}
         assert {c.prompt.instruction for c in search.candidates if c.prompt.examples} == shown
-
-
-def test_a_row_whose_answer_is_no_json_is_refused(calls):
-    row = {"messages": [*ROWS[0]["messages"][:-1], {"role": "assistant", "content": "Thanks!"}]}
-    with pytest.raises(DataError, match="reference 2: is no JSON object"):
-        try_prompts(None, None, [wording("a", 0.5)], [ROWS[0], row])
 
 
 def test_a_search_gives_examples_to_the_two_best_wordings_only(calls):
