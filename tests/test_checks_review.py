@@ -61,14 +61,6 @@ def test_every_form_of_a_good_answer_gives_the_same_rows(name):
     assert {finding.code for finding in findings} == {"answer_as_text"}
 
 
-def test_a_number_of_thousands_of_digits_is_told_and_kept_as_a_text():
-    rows, findings = parse_drafts("\n".join([LINES[0], '{"input": "q", "answer": ' + "7" * 5000 + "}", LINES[1]]))
-    assert [len(row["messages"][-1]["content"]) for row in rows][1] == 5000
-    told = [finding for finding in findings if finding.line == 2]
-    assert [finding.code for finding in told] == ["mended"]
-    assert "an integer of more than 4,300 digits" in told[0].message
-
-
 @pytest.mark.parametrize(
     "row",
     [
@@ -105,92 +97,55 @@ def test_an_answer_cut_off_in_the_middle_keeps_what_is_whole_and_says_what_is_no
         assert codes(drafts).count("list_not_closed") == (0 if text[:2] == '{"' and "\n" in text else 1)
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "{'input': 'q', 'answer': 'a'}",
-        '{"input": "q", "answer": "a",}',
-        '{input: "q", answer: "a"}',
-        '{"input": "q" "answer": "a"}',
-    ],
-)
-def test_broken_json_is_mended_only_with_a_warning(line):
-    drafts = parse_drafts(f"{LINES[0]}\n{line}\n{LINES[1]}")
-    assert turns(drafts.rows[1]) == [("user", "q"), ("assistant", "a")]
-    assert len(drafts.rows) == 3
-    (found,) = [finding for finding in drafts.findings if finding.code == "mended"]
-    assert found.line == 2
+ONE = LINES[0]
+OTHER_SYSTEM = {"messages": [{"role": "system", "content": "Other."}, *CHAT["messages"]]}
+# what a model wrote: how many rows it gives, and (code, line, field, part of the message) of its findings
+SAID = {
+    "{'input': 'q', 'answer': 'a'}": (1, ("mended", 1, "", "compare it")),
+    '{"input": "q", "answer": "a",}': (1, ("mended", 1, "", "")),
+    '{input: "q", answer: "a"}': (1, ("mended", 1, "", "")),
+    '{"input": "q" "answer": "a"}': (1, ("mended", 1, "", "")),
+    '{"input": "two\nlines", "answer": "a"}': (1, ("mended", 1, "", "")),
+    '{"input": "q", "answer": ' + "7" * 5000 + "}": (1, ("mended", 1, "", "more than 4,300 digits")),
+    '{"input": "q", "answer": "a" // the usual case\n}': (0, ("broken_json", 1, "", "not to be mended safely")),
+    '{"input": "q", "input": "other", "answer": "a"}': (0, ("duplicate_key", 1, "input", "")),
+    '{"input": "", "answer": "a"}': (0, ("empty_content", 1, "input", "")),
+    '{"colour": "red"}': (0, ("no_format", 1, "", "'colour'")),
+    '{"messages": []}': (0, ("empty_messages", 1, "messages", "")),
+    '{"messages": [{"role": "user", "content": "q"}]}': (0, ("last_not_assistant", 1, "messages[0].role", "")),
+    '{"input": "q"}': (0, ("no_format", 1, "", "")),
+    "{}": (0, ("no_format", 1, "", "nothing")),
+    f"{ONE}\n{ONE}": (2, ("repeated", 2, "messages", "line 1")),
+    '{"question": "Is a late refund billing?"}': (0, ("question", 1, "", "late refund")),
+    '{"input": "q", "answer": "a", "doubt": "two queues fit"}': (1, ("doubt", 1, "doubt", "two queues fit")),
+    f"{ONE}\n{json.dumps(OTHER_SYSTEM)}": (2, ("other_system", 2, "messages[0].content", "")),
+    "": (0, ("no_row", 1, "", "Ask again")),
+    "I cannot do that.": (0, ("not_an_example", 1, "", "cannot do")),
+    "```\n```": (0, ("no_row", 1, "", "")),
+    "[]": (0, ("no_row", 1, "", "")),
+    "[1, 2]": (0, ("no_row", 1, "", "")),
+}  # fmt: skip
 
 
-def test_a_line_break_inside_a_text_is_kept_with_a_warning():
-    drafts = parse_drafts('{"input": "two\nlines", "answer": "a"}')
-    assert drafts.rows[0]["messages"][0]["content"] == "two\nlines"
-    assert codes(drafts) == ["mended"]
+@pytest.mark.parametrize("text", SAID)
+def test_what_is_odd_in_an_answer_is_said(text):
+    count, (code, line, field, words) = SAID[text]
+    drafts = parse_drafts(text, system="Triage the ticket.")
+    assert len(drafts.rows) == count
+    (found,) = [found for found in drafts.findings if found.code == code]
+    assert (found.line, found.field, words in found.message) == (line, field, True)
+    assert count or code == "question" or [each for each in drafts.findings if each.severity == "error"]
+    assert len(parse_drafts(f"{text}\n{LINES[1]}").rows) == count + 1  # the others are read all the same
 
 
-def test_what_mending_would_lose_is_not_mended():
-    drafts = parse_drafts('{"input": "q", "answer": "a" // the usual case\n}\n' + LINES[0])
-    assert len(drafts.rows) == 1
-    assert "broken_json" in codes(drafts)
-
-
-@pytest.mark.parametrize(
-    ("row", "code", "field"),
-    [
-        ({"input": "", "answer": "a"}, "empty_content", "input"),
-        ({"colour": "red"}, "no_format", ""),
-        ({"messages": []}, "empty_messages", "messages"),
-        ({"messages": [{"role": "user", "content": "q"}]}, "last_not_assistant", "messages[0].role"),
-        ({"input": "q"}, "no_format", ""),
-        ({}, "no_format", ""),
-    ],
-)
-def test_a_row_that_cannot_be_used_has_its_finding(row, code, field):
-    drafts = parse_drafts(LINES[0] + "\n" + json.dumps(row))
-    assert len(drafts.rows) == 1
-    found = [finding for finding in drafts.findings if finding.severity == "error"]
-    assert [(f.line, f.code, f.field) for f in found] == [(2, code, field)]
-
-
-def test_a_key_that_stands_twice_is_an_error():
-    drafts = parse_drafts('{"input": "q", "input": "other", "answer": "a"}\n' + LINES[0])
-    assert len(drafts.rows) == 1
-    assert "duplicate_key" in codes(drafts)
-
-
-def test_an_example_that_comes_twice_is_said_and_has_one_id():
-    drafts = parse_drafts(LINES[0] + "\n" + LINES[0])
-    assert drafts.rows[0]["id"] == drafts.rows[1]["id"]
-    assert [f.line for f in drafts.findings if f.code == "repeated"] == [2]
-    ids = {row["id"] for row in parse_drafts("\n".join(LINES)).rows}
-    assert len(ids) == 3
-
-
-def test_the_model_may_ask_instead_of_drafting():
-    drafts = parse_drafts('{"question": "Is a late refund billing or logistics?"}')
-    assert drafts.rows == []
-    assert codes(drafts) == ["question"]
-    assert "late refund" in drafts.findings[0].message
-
-
-def test_doubts_are_said_and_kept():
-    drafts = parse_drafts(json.dumps({"input": "q", "answer": "a", "doubt": "two queues fit"}))
-    assert drafts.rows[0]["doubt"] == "two queues fit"
-    assert "two queues fit" in drafts.findings[0].message
-
-
-def test_the_system_prompt_is_put_in_front_and_another_one_is_said():
-    with_system = {"messages": [{"role": "system", "content": "Other."}, *CHAT["messages"]]}
-    drafts = parse_drafts(LINES[0] + "\n" + json.dumps(with_system), system="Triage the ticket.")
-    assert [turns(row)[0] for row in drafts.rows] == [("system", "Triage the ticket."), ("system", "Other.")]
-    assert [f.line for f in drafts.findings if f.code == "other_system"] == [2]
-
-
-@pytest.mark.parametrize("text", ["", "  \n", "I cannot do that.", "```\n```", "[]", "null", "[1, 2]"])
-def test_an_answer_without_an_example_says_so(text):
-    drafts = parse_drafts(text)
-    assert drafts.rows == []
-    assert "no_row" in codes(drafts)
+def test_a_row_keeps_its_doubt_has_an_id_and_the_system_prompt_in_front():
+    rows = parse_drafts("\n".join(LINES), system="Triage the ticket.").rows
+    assert {turns(row)[0] for row in rows} == {("system", "Triage the ticket.")}
+    assert len({row["id"] for row in rows}) == 3
+    assert rows[0]["id"] == parse_drafts(LINES[0], system="Triage the ticket.").rows[0]["id"]
+    assert parse_drafts('{"input": "q", "answer": "a", "doubt": "why"}').rows[0]["doubt"] == "why"
+    mended = parse_drafts('{"input": "two\nlines", "answer": \'a\'}').rows[0]
+    assert turns(mended) == [("user", "two\nlines"), ("assistant", "a")]
 
 
 def test_what_is_no_text_is_a_clear_error():
@@ -243,12 +198,6 @@ def test_texts_come_back_as_they_were(pairs, indent):
     rows = parse_drafts(written).rows
     kept = [(row["messages"][0]["content"], row["messages"][1]["content"]) for row in rows]
     assert kept == [pair for pair in pairs if not any("\ud800" <= c <= "\udfff" for c in "".join(pair))]
-
-
-def test_what_is_shown_says_how_many_and_what():
-    drafts = parse_drafts("Sure!\n" + LINES[0])
-    assert repr(drafts).startswith("Drafts(1 rows; 2 info")
-    assert "Sure!" in drafts._repr_html_()
 
 
 # --- deciding
@@ -306,7 +255,7 @@ def test_the_last_decision_on_a_row_counts(drafts, out):
     review = start(drafts, out)
     review.reject(0)
     review.edit(0, "better")
-    review.accept(0)
+    assert review.edit(0, "a0").decision == "accepted"  # an edit that changes nothing
     assert start(drafts, out).progress == Progress(4, 1, 0, 0)
     assert start(drafts, out).answer(0) == "a0"
 
@@ -323,10 +272,6 @@ def test_undo_takes_back_one_decision_after_the_other_also_in_a_later_session(dr
     assert later.undo() == 0
     assert later.undo() is None
     assert start(drafts, out).progress == Progress(4, 0, 0, 0)
-
-
-def test_an_edit_that_changes_nothing_is_an_acceptance(drafts, out):
-    assert start(drafts, out).edit(0, "a0").decision == "accepted"
 
 
 @pytest.mark.parametrize("answer", ["", " \n", None, "half \ud800"])
@@ -470,9 +415,7 @@ def test_drafts_that_cannot_be_used_are_said_and_the_others_reviewed(tmp_path, o
     drafts.write_text('{"messages": []}\n')
     with pytest.raises(DataError, match="d.jsonl:1 messages"):
         start(drafts, tmp_path / "other.jsonl")
-
-
-def test_the_output_is_not_the_drafts(drafts):
+    drafts.write_text(json.dumps(CHAT))
     with pytest.raises(DataError, match="drafts file itself"):
         start(drafts, drafts)
 
