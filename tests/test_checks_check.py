@@ -80,14 +80,9 @@ def test_the_tickets_are_clean_but_for_similar_ones():
     assert not report.errors
 
 
-def test_ordinary_rows_have_no_findings(tmp_path):
-    path = put(tmp_path / "rows.jsonl", lines_of(ordinary()))
-    report = check(path)
-    assert [finding for finding in report.findings if finding.code != "near_duplicate"] == []
-    assert report.rows_in == report.rows_kept == 60
-
-
 def test_report_of_a_messy_file(tmp_path):
+    ordinary_report = check(put(tmp_path / "rows.jsonl", lines_of(ordinary())))
+    assert (set(ordinary_report.counts) - {"near_duplicate"}, ordinary_report.rows_kept) == (set(), 60)
     path = messy(tmp_path)
     report = check(path)
     expected = {
@@ -108,8 +103,7 @@ def test_report_of_a_messy_file(tmp_path):
 
 
 def test_the_report_is_readable_and_keeps_its_contract(tmp_path):
-    path = messy(tmp_path)
-    report = check(path)
+    report = check(messy(tmp_path))
     data = json.loads(json.dumps(report.to_dict()))
     assert set(data) == {"rows_in", "rows_kept", "findings", "counts", "summary"}
     assert set(data["findings"][0]) == {"code", "severity", "file", "line", "field", "message"}
@@ -117,7 +111,6 @@ def test_the_report_is_readable_and_keeps_its_contract(tmp_path):
     severities = [severity for severity, _, _ in report.classes]
     assert severities == sorted(severities, key=("error", "warning", "info").index)
     assert repr(report).splitlines()[1].startswith("error")
-    assert "<table" in report._repr_html_()
     assert all(code in repr(report) and code in report._repr_html_() for code in report.counts)
 
 
@@ -219,18 +212,15 @@ def test_a_messy_file_is_repaired_and_everything_is_listed(tmp_path):
     assert out.read_bytes().splitlines()[:60] == lines_of(ordinary())
     repaired = {code for code, _ in changes} | {"exact_duplicate", "empty_content", "broken_json", "not_an_object"}
     assert not repaired & set(check(out).counts)
+    (change,) = (change for change in report.changes if change.code == "label_variant")
+    assert ("Billing" in change.before, "billing" in change.after) == (True, True)
+    assert re.match(r"line 62 messages\[2\]\.content \[label_variant\] .* -> ", str(change))
+    assert "left out: " in repr(report)
+    fix(path, tmp_path / "unmasked.jsonl", mask=False)
+    assert CARD in (tmp_path / "unmasked.jsonl").read_text()
     for text in (repr(report), json.dumps(report.to_dict())):
         assert CARD not in text
         assert "jane@" not in text
-
-
-def test_every_change_can_be_read(tmp_path):
-    report = fix(messy(tmp_path), tmp_path / "fixed.jsonl")
-    change = next(change for change in report.changes if change.code == "label_variant")
-    assert "Billing" in change.before
-    assert "billing" in change.after
-    assert re.match(r"line 62 messages\[2\]\.content \[label_variant\] .* -> ", str(change))
-    assert "left out: " in repr(report)
 
 
 def test_text_parts_are_joined_and_other_parts_leave_the_row_out(tmp_path):
@@ -249,11 +239,6 @@ def test_text_parts_are_joined_and_other_parts_leave_the_row_out(tmp_path):
     kept = read_chat(tmp_path / "fixed.jsonl")
     assert [row["messages"][1]["content"] for row in kept][1] == "Where is\nmy sofa?"
     assert fix(tmp_path / "fixed.jsonl", tmp_path / "again.jsonl", mask=False).changes == []
-
-
-def test_unmasked_on_request(tmp_path):
-    fix(messy(tmp_path), tmp_path / "fixed.jsonl", mask=False)
-    assert CARD in (tmp_path / "fixed.jsonl").read_text()
 
 
 def test_the_tickets_come_out_byte_for_byte(tmp_path):

@@ -8,12 +8,12 @@ import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from dataclasses import dataclass
 from pathlib import Path
 
 import jsonschema
 import py3langid
 import pytest
+from stdnum import iban, luhn
 
 from ftlab.checks.check import check as check_all
 from ftlab.data import schema
@@ -120,31 +120,24 @@ def variant_of_a_label(row):
 PHONES = re.compile(r"(?<!\d)(\+49 30 23125 |0049 69 90009|\+33 1 99 00 |\+33 6 39 98 |020 1946 0)\d\d ?\d\d?\b")
 
 
-def luhn(number):
-    """Whether the last digit checks the others (ISO/IEC 7812-1)."""
-    doubled = [int(digit) * (1 + i % 2) for i, digit in enumerate(reversed(number))]
-    return sum(value - 9 if value > 9 else value for value in doubled) % 10 == 0
-
-
 IBAN = re.compile(r"\b[A-Z]{2}\d\d(?: ?[A-Z0-9]{1,4}){3,8}")
 
 
 def ibans(text):
-    """The IBANs whose check digits are right (ISO 13616: the rearranged number is 1 modulo 97)."""
-    found = [match.replace(" ", "") for match in IBAN.findall(text)]
-    found = [iban for iban in found if len(iban) >= 15]
-    return [iban for iban in found if int("".join(str(int(c, 36)) for c in iban[4:] + iban[:4])) % 97 == 1]
+    """The IBANs whose check digits are right; words behind one look as if they belonged to it."""
+    return [found for found in IBAN.findall(text) if iban.is_valid(found, check_country=False)]
 
 
 def cards(text):
     """The card numbers whose last digit is right; the digits of an IBAN or a phone number are none."""
     text = PHONES.sub(" ", IBAN.sub(" ", text))
-    found = re.findall(r"(?<!\w)\d(?:[ -]?\d){12,18}(?!\w)", text)
-    numbers = [re.sub(r"\D", "", match) for match in found]
-    return [number for number in numbers if luhn(number)]
+    return [found for found in re.findall(r"(?<!\w)\d(?:[ -]?\d){12,18}(?!\w)", text)
+            if luhn.is_valid(re.sub(r"\D", "", found))]  # fmt: skip
 
 
 SECRETS = re.compile(r"AKIA[A-Z0-9]{16}|sk-\w{20,}|eyJ\w+\.eyJ\w+\.\w+|Bearer \w{20,}|my password is \S+|PRIVATE KEY")
+
+
 def mends(text):
     """Whether UTF-8 was read as cp1252: the way back gives other text."""
     try:
@@ -193,11 +186,9 @@ def test_files_are_complete_and_small(lines, key):
     fields = {tuple(item) for item in key}
     assert fields == {("line", "code", "field", "note", "clean", "partner", "follows_from")}
     assert all(1 <= item["line"] <= len(lines) and item["note"] for item in key)
-    assert [item["line"] for item in key] == sorted(item["line"] for item in key)
-
-
-def test_no_fault_stands_twice_in_the_key(key):
-    assert not [place for place, n in Counter((item["line"], item["code"]) for item in key).items() if n > 1]
+    places = [(item["line"], item["code"]) for item in key]
+    assert [line for line, _ in places] == sorted(line for line, _ in places)
+    assert len(set(places)) == len(places)
 
 
 def test_every_class_is_planted_often_enough(lines, key):
@@ -251,18 +242,6 @@ def test_rows_show_the_fault_and_no_other_row_does(code, rows, key):
     assert shown == set(named)
     for item in named.values():
         assert code == "other_language" or item["clean"] and not SHOWS[code](item["clean"]), item
-
-
-def test_fields_of_the_key_are_there(rows, key):
-    for item in key:
-        if item["code"] in ("answer_cut_away", "missing_system"):  # the turn named is as it was
-            continue
-        if item["line"] in rows and (place := re.match(r"messages\[(\d)\]", item["field"])):
-            turn = rows[item["line"]]["messages"][int(place[1])]
-            role = {"system_drift": "system", "repeated_role": "user"}.get(item["code"])
-            assert role is None or turn["role"] == role, item
-            clean = item["clean"] and item["clean"]["messages"]
-            assert not clean or turn not in clean, item
 
 
 def test_sound_rows_and_clean_rows_come_from_train(sound, key):
@@ -423,25 +402,13 @@ def report():
     return check_all(FOLDER / "dirty.jsonl", against=against, model="nano", max_length=MAX_LENGTH)
 
 
-@dataclass(frozen=True)
-class Score:
-    """How many rows with a fault a check finds, and how many of its findings are right."""
-
-    code: str
-    planted: int
-    found: int
-    recall: float
-    precision: float
-
-
 def scores(findings, key):
-    """One Score a code, by the rules that the README of the folder gives."""
+    """(code, rows planted, share of them found, share of the findings that is right), as the folder's README says."""
     named, findings_of = defaultdict(list), defaultdict(set)
     for item in key:
         named[item["code"]].append(item)
     for finding in findings:
         findings_of[finding.code].add(finding.line)
-    result = []
     for code, items in named.items():
         lines_found = findings_of[code]
         hits = [item for item in items if lines_found & {item["line"], item["partner"]}]
@@ -449,24 +416,21 @@ def scores(findings, key):
             notes = {item["note"] for item in hits}
             hits = [item for item in items if item["note"] in notes]
         planted = [item for item in items if not item["follows_from"]]
-        recalled = sum(item in hits for item in planted)
         right = lines_found & {line for item in items for line in (item["line"], item["partner"])}
-        precision = len(right) / len(lines_found) if lines_found else 0.0
-        result.append(Score(code, len(planted), len(lines_found), recalled / len(planted), precision))
-    return result
+        recall = sum(item in hits for item in planted) / len(planted)
+        yield code, len(planted), recall, len(right) / max(1, len(lines_found))
 
 
 def test_precision_and_recall_of_all_checks(report, key):
     """The checks find nearly all of each class; `pytest -s` prints the table."""
-    result = [score for score in scores(report.findings, key) if score.code != "wrong_label"]
-    for score in result:
-        print(f"{score.code:<22} planted {score.planted:>3} found {score.found:>3} "
-              f"recall {score.recall:.2f} precision {score.precision:.2f}")
-    assert [score for score in result if score.recall < 0.6] == []
-    # a product that is rare in sound rows is a right finding that the key does not have
-    assert [score for score in result if score.precision < 0.7 and score.code != "rare_label"] == []
-    planted = sum(score.planted for score in result)
-    assert sum(score.recall * score.planted for score in result) / planted > 0.95
+    result = [score for score in scores(report.findings, key) if score[0] != "wrong_label"]
+    for code, planted, recall, precision in result:
+        print(f"{code:<22} planted {planted:>3} recall {recall:.2f} precision {precision:.2f}")
+        assert recall >= 0.6, code
+        # a product that is rare in sound rows is a right finding that the key does not have
+        assert precision >= 0.7 or code == "rare_label", code
+    planted = sum(planted for _, planted, _, _ in result)
+    assert sum(recall * planted for _, planted, recall, _ in result) / planted > 0.95
     assert "wrong_label" not in report.counts
 
 
