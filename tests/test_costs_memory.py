@@ -452,7 +452,7 @@ def test_a_model_of_the_hub_is_counted_from_its_configuration_alone(monkeypatch,
     [
         ("RepositoryNotFoundError", "someone/else: the hub knows no such public model.*qwen3-4b"),
         ("GatedRepoError", "someone/else: its owner wants the licence accepted"),
-        ("EntryNotFoundError", "someone/else: has no config.json"),
+        ("RemoteEntryNotFoundError", "someone/else: has no config.json"),
     ],
 )
 def test_a_model_that_the_hub_does_not_hand_out_says_why(monkeypatch, kind, message):
