@@ -90,13 +90,8 @@ def test_exact_duplicates_name_the_first_and_only_the_first_is_kept():
     ]
     assert all("line 1 " in finding.message for finding in findings)
     assert [row.line for row in to_drop(rows)] == [3, 4]
-
-
-def test_a_partner_in_another_file_is_named_with_its_file():
-    rows = place(chat("Where is it?")) + place(chat("Where is it?"), file="more.jsonl")
-    (finding,) = find_duplicates(rows)
-    assert (finding.file, finding.line) == ("more.jsonl", 1)
-    assert "train.jsonl:1" in finding.message
+    (other,) = find_duplicates(rows[:2] + place(chat("Where is it?"), file="more.jsonl"))
+    assert (other.file, other.line, "train.jsonl:1" in other.message) == ("more.jsonl", 1, True)
 
 
 @pytest.mark.parametrize(
@@ -138,16 +133,6 @@ def test_the_rarer_answer_is_the_one_reported_and_repeats_of_it_are_exact_duplic
     assert "line 2 " in by_line[1].message
     assert by_line[5].code == "exact_duplicate"
     assert {by_line[3].code, by_line[4].code} == {"near_duplicate"}
-
-
-def test_copies_of_an_answer_count():
-    findings = find_duplicates(place(chat(LATE, "Yes."), *[chat(LATE, "No.")] * 3))
-    assert [(finding.code, finding.line) for finding in findings] == [
-        ("contradiction", 1),
-        ("exact_duplicate", 3),
-        ("exact_duplicate", 4),
-    ]
-    assert "line 2 " in findings[0].message
 
 
 @pytest.mark.parametrize(
@@ -508,11 +493,11 @@ def test_work_and_findings_of_one_big_cluster_grow_with_its_rows(compared):
     assert len(compared) <= 3 * 600
 
 
-def test_a_cluster_of_one_input_with_two_answers_says_so_once():
-    chats = [chat(LATE, "Yes.")] * 50 + [chat(LATE, "No.")] * 40
-    findings = find_duplicates(place(*chats))
+def test_copies_of_an_answer_count_and_a_cluster_with_two_answers_says_so_once():
+    findings = find_duplicates(place(*[chat(LATE, "Yes.")] * 40, *[chat(LATE, "No.")] * 50))
     assert len(findings) == 89
-    assert [finding.line for finding in findings if finding.code == "contradiction"] == [51]
+    (said,) = [finding for finding in findings if finding.code == "contradiction"]
+    assert (said.line, "line 41 " in said.message) == (1, True)
 
 
 def alike(count, changed, seed=6):
@@ -542,7 +527,7 @@ def test_rows_just_below_the_threshold_are_compared_a_bounded_number_of_times_an
 def test_clusters_are_groups_of_rows_largest_first():
     rows = place(chat("A lamp?"), *template(3), chat("Another matter altogether."), chat("A lamp?"), chat("a LAMP!"))
     assert [[row.line for row in group] for group in clusters(rows)] == [[1, 6, 7], [2, 3, 4]]
-    assert clusters([]) == []
+    assert clusters([]) == find_duplicates([]) == find_leaks([], []) == find_leaks(rows, []) == []
 
 
 # leaks
@@ -658,26 +643,18 @@ def test_any_rows_give_findings_in_order_at_most_one_a_row(chats):
     assert to_drop(kept) == []
 
 
-def test_nothing_is_found_in_nothing():
-    assert find_duplicates([]) == find_leaks([], []) == find_leaks(place(chat("a")), []) == to_drop([]) == []
-
-
 SCRIPT = """
-import sys
-from ftlab.checks import duplicates
-from ftlab.data import schema
-assert not {"torch", "transformers", "pandas", "matplotlib", "rensa"} & set(sys.modules), "heavy import"
-rows = schema.check_chat("data/support_triage/validation.jsonl").placed
-print(*duplicates.find_duplicates(rows, threshold=0.6), sep="\\n")
+from ftlab.checks.duplicates import find_duplicates
+from ftlab.data.schema import check_chat
+print(*find_duplicates(check_chat("data/support_triage/validation.jsonl").placed, threshold=0.6), sep="\\n")
 """
 
 
-def test_importing_is_light_and_the_findings_are_the_same_in_every_process():
-    outputs = []
-    for seed in ("1", "2"):
-        environment = os.environ | {"PYTHONHASHSEED": seed}
-        ran = subprocess.run([sys.executable, "-c", SCRIPT], cwd=ROOT, env=environment, capture_output=True, text=True)
-        assert ran.returncode == 0, ran.stderr
-        outputs.append(ran.stdout)
+def test_the_findings_are_the_same_in_every_process():
+    outputs = [
+        subprocess.run([sys.executable, "-c", SCRIPT], cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": seed},
+                       capture_output=True, text=True, check=True).stdout
+        for seed in ("1", "2")
+    ]  # fmt: skip
     assert outputs[0].count("resembles") > 5
     assert outputs[0] == outputs[1]

@@ -28,6 +28,10 @@ def placed(conversations):
     return [Row({"messages": messages}, "f.jsonl", line) for line, messages in enumerate(conversations, 1)]
 
 
+def codes(conversations):
+    return {finding.code for finding in find_quality_problems(placed(conversations))}
+
+
 def record(number):
     return {"queue": QUEUES[number % 3], "order_id": str(100000 + 7 * number) if number % 2 else None}
 
@@ -185,11 +189,8 @@ def test_a_frequent_none_is_a_label():
 
 def test_labels_that_are_copied_from_the_prompt_are_no_typos():
     rows = [turns(f"My order: {word}", word) for word in ["table"] * 100 + ["tables"]]
-    found = [finding for finding in find_quality_problems(placed(rows)) if finding.code == "label_variant"]
-    assert found == []
-    rows[-1] = turns("My order", "tables")
-    found = [finding for finding in find_quality_problems(placed(rows)) if finding.code == "label_variant"]
-    assert [finding.line for finding in found] == [101]
+    assert "label_variant" not in codes(rows)
+    assert "label_variant" in codes([*rows[:-1], turns("My order", "tables")])
 
 
 @pytest.mark.parametrize(
@@ -198,7 +199,7 @@ def test_labels_that_are_copied_from_the_prompt_are_no_typos():
 )
 def test_two_labels_that_look_alike(a, b):
     rows = [turns("My order", word) for word in [a] * 100 + [b]]
-    assert "label_variant" not in {finding.code for finding in find_quality_problems(placed(rows))}
+    assert "label_variant" not in codes(rows)
 
 
 def test_two_languages_are_meant():
@@ -234,7 +235,7 @@ def test_weight_zero_turns_are_not_judged():
     rows = prose_rows()
     first = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "TODO", "weight": 0}]
     rows[50] = [rows[50][0], *first, *rows[50][1:]]
-    assert "placeholder_answer" not in {finding.code for finding in find_quality_problems(placed(rows))}
+    assert "placeholder_answer" not in codes(rows)
 
 
 def test_label_table_counts():
