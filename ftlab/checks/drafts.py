@@ -180,19 +180,18 @@ def _chat_row(row: Row, system: str | None) -> tuple[dict | None, list[Finding]]
         keys = f"the keys {', '.join(map(repr, list(data)[:10]))}" if data else "nothing"
         return None, [finding(codes, "no_format", row, "", keys)]
     problems = [("answer_as_text", field) for field in _answers_as_text(data)] + list(jsonl.value_problems(data))
-    findings, places = as_findings(problems, row, codes), {}
+    findings, places = as_findings(problems, row, codes), None
     if kind == "pair":
         asked, answer = _pair(data)
+        places = {"messages": [(asked, None), (answer, None)]}
         turns = [{"role": "user", "content": data.pop(asked)}, {"role": "assistant", "content": data.pop(answer)}]
         data = {"messages": turns} | data
-        places = {"messages[0].content": asked, "messages[1].content": answer}
     elif kind != "messages":
         try:
             data = formats.to_messages(replace(row, data=data), kind)
         except DataError as error:
             return None, [*findings, finding(codes, "not_readable", row, "", kind, error)]
-    found = schema.row_findings(replace(row, data=data))
-    findings += [replace(each, field=places.get(each.field, each.field)) for each in found]
+    findings += schema.row_findings(replace(row, data=data, turns=places))
     if errors_of(findings):
         return None, findings
     if data.get("doubt"):
@@ -229,9 +228,8 @@ def _answers_as_text(data: dict) -> list[str]:
         if name in data and not isinstance(data[name], str) and not _is_turns(data[name]):
             data[name] = json.dumps(data[name], ensure_ascii=False)
             fields.append(name)
-    turns = data.get("messages")
-    for index, turn in enumerate(turns if isinstance(turns, list) else ()):
-        if isinstance(turn, dict) and turn.get("role") == "assistant" and isinstance(turn.get("content"), dict):
+    for index, turn in enumerate(data["messages"] if _is_turns(data.get("messages")) else ()):
+        if turn["role"] == "assistant" and isinstance(turn.get("content"), dict):
             turn["content"] = json.dumps(turn["content"], ensure_ascii=False)
             fields.append(f"messages[{index}].content")
     return fields

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
@@ -105,7 +106,7 @@ def learning_curve_figure(
     ax = fig.add_subplot()
     dots = [(size, 100 * score) for size in sizes for score in scores[size]]
     ax.plot(*zip(*dots, strict=True), "o", color=BLUE, ms=5, alpha=0.55, label="one training")
-    ax.plot(sizes, [100 * _mean(scores[size]) for size in sizes], color=BLUE, lw=2.2, label="mean")
+    ax.plot(sizes, [100 * fmean(scores[size]) for size in sizes], color=BLUE, lw=2.2, label="mean")
     if line:
         ends = [100 * (line[0] + line[1] * math.log2(size)) for size in (sizes[0], sizes[-1])]
         ax.plot([sizes[0], sizes[-1]], ends, "--", color=GREY, lw=1.6, label="straight line")
@@ -134,7 +135,7 @@ def learning_curve_alt(
     """The sentence for `learning_curve_figure`, written from the numbers."""
     refuse_empty(scores, "scores", "give the scores of at least one number of rows")
     parts = [
-        f"{size:,} rows {_mean(scores[size]):.1%} ({min(scores[size]):.1%} to {max(scores[size]):.1%} in "
+        f"{size:,} rows {fmean(scores[size]):.1%} ({min(scores[size]):.1%} to {max(scores[size]):.1%} in "
         f"{len(scores[size])} trainings)"
         for size in sorted(scores)
     ]
@@ -144,10 +145,6 @@ def learning_curve_alt(
     if prompt:
         text += f" The best prompt without training stands at {prompt}."
     return text + (f" This run: {live[1]:.1%} with {live[0]:,} rows." if live else "")
-
-
-def _mean(values) -> float:
-    return sum(values) / len(values)
 
 
 def _field(tables) -> str:

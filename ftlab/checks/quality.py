@@ -143,15 +143,11 @@ def _placeholder(text: str) -> tuple[str, bool] | None:
 def find_answer_problems(rows: Sequence[Row]) -> list[Finding]:
     """Answers that say nothing, are cut off, or do not have the form of nearly all others."""
     empty = _empty_answers(answers := list(trained_answers(rows)))
-    left = [answer for answer in answers if _place(answer) not in empty]
+    left = [answer for answer in answers if id(answer) not in empty]
     cut = _cut_answers(left)
-    last = [answer for answer in left if answer.is_last and _place(answer) not in cut]
+    last = [answer for answer in left if answer.is_last and id(answer) not in cut]
     copied = [_finding("answer_in_prompt", answer) for answer in last if _is_copied(answer)]
     return [*empty.values(), *once_if_meant(copied, rows), *cut.values(), *_json_problems(last)]
-
-
-def _place(answer):
-    return id(answer.row), answer.field
 
 
 def _finding(code, answer, *values):
@@ -166,13 +162,13 @@ def _is_copied(answer):
     return len(text.split()) >= 4 and normalise(text) in normalise(prompt)
 
 
-def _empty_answers(answers) -> dict[tuple, Finding]:
-    """By place; words such as None count only where few answers are like that, for they may be a label."""
+def _empty_answers(answers) -> dict[int, Finding]:
+    """By id of the answer; words such as None count only where few answers are like that, for they may be a label."""
     said = [(answer, *_says_nothing(answer)) for answer in answers]
     counts = Counter(text for _, _, _, text in said if text is not None)
     usual = max(FEW, len(answers) * MEANT / 2)
     meant = [(answer, code, what) for answer, code, what, text in said if text is None or counts[text] < usual]
-    return {_place(answer): _finding(code, answer, what) for answer, code, what in meant if code}
+    return {id(answer): _finding(code, answer, what) for answer, code, what in meant if code}
 
 
 def _says_nothing(answer) -> tuple[str | None, str, str | None]:
@@ -196,7 +192,7 @@ def _is_blank(text):
     return not re.search(r"[^\s\W_]", text) and not any(ord(char) >= 0x2190 and char.isprintable() for char in text)
 
 
-def _cut_answers(answers) -> dict[tuple, Finding]:
+def _cut_answers(answers) -> dict[int, Finding]:
     all_end = len(answers) >= FEW and sum(_has_end(answer.text) for answer in answers) >= NEARLY_ALL * len(answers)
     found = {}
     for answer in answers:
@@ -204,7 +200,7 @@ def _cut_answers(answers) -> dict[tuple, Finding]:
         if reason is None and all_end and not _has_end(answer.text):
             reason = f"it ends in {excerpt(answer.text.rstrip()[-12:])} and nearly all others end a sentence"
         if reason:
-            found[_place(answer)] = _finding("answer_cut", answer, reason)
+            found[id(answer)] = _finding("answer_cut", answer, reason)
     return found
 
 
