@@ -107,11 +107,6 @@ class PromptRun:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
-    @property
-    def cut_off(self) -> bool:
-        """The answer stopped at the server's length limit and its end is missing."""
-        return self.finish_reason == "length"
-
     def __repr__(self):
         key = "with your key" if self.with_key else "without a key"
         what = f"{self.characters:,} characters (about {self.rough_tokens:,} tokens)"
@@ -121,8 +116,8 @@ class PromptRun:
         sides = ((self.prompt_tokens, "in"), (self.completion_tokens, "out"))
         counts = [f"{tokens:,} tokens {side}" for tokens, side in sides if tokens is not None]
         head = f"{self.model} at {self.url}: {', '.join(counts) or what + ' sent'}"
-        end = "\n[cut off at the server's length limit: ask for less at a time]" if self.cut_off else ""
-        return f"{head}\n\n{self.answer}{end}"
+        cut_off = "\n[cut off at the server's length limit: ask for less at a time]"
+        return f"{head}\n\n{self.answer}{cut_off if self.finish_reason == 'length' else ''}"
 
 
 def read_kit() -> dict[str, KitPrompt]:

@@ -139,9 +139,8 @@ def test_no_mistake_hides_another(check, mistake, hint):
 
 
 @pytest.mark.parametrize("check", [check_luhn, check_is_leak], ids=lambda check: check.name)
-@pytest.mark.parametrize("constant", [True, False])
-def test_the_same_answer_to_everything_is_wrong(check, constant):
-    assert check.grade(lambda *_: constant).status == "wrong"
+def test_the_same_answer_to_everything_is_wrong(check):
+    assert check.grade(lambda *_: True).status == check.grade(lambda *_: False).status == "wrong"
 
 
 def test_a_wrong_answer_shows_got_expected_call_and_reason():
@@ -158,16 +157,17 @@ def test_numbers_are_shown_with_four_digits():
     assert "expected  (0.4618, 0.7239)" in message
 
 
-def test_an_error_in_the_learners_code_is_told_not_raised():
-    grade = check_field_accuracy.grade(lambda prediction, reference: 1 / 0)
+@pytest.mark.parametrize(
+    ("unfinished", "told"),
+    [
+        (lambda p, r: 1 / 0, "raised    ZeroDivisionError: division by zero"),
+        (lambda p, r: None if p is None else field_accuracy(p, r), "nothing (no return?)"),
+    ],
+)
+def test_an_error_or_a_missing_answer_is_told_and_wrong(unfinished, told):
+    grade = check_field_accuracy.grade(unfinished)
     assert grade.status == "wrong"
-    assert "raised    ZeroDivisionError: division by zero" in grade.message
-
-
-def test_a_half_finished_function_is_wrong_not_unsolved():
-    grade = check_field_accuracy.grade(lambda p, r: None if p is None else field_accuracy(p, r))
-    assert grade.status == "wrong"
-    assert "nothing (no return?)" in grade.message
+    assert told in grade.message
 
 
 def test_arrays_and_tuples_count_as_lists_and_inputs_are_copies():
@@ -206,14 +206,8 @@ def test_the_rule_for_steps_is_the_trainers(arguments, tmp_path):
     from transformers import Trainer, TrainingArguments
 
     rows, epochs, batch, accumulation = arguments
-    settings = TrainingArguments(
-        output_dir=tmp_path,
-        num_train_epochs=epochs,
-        per_device_train_batch_size=batch,
-        gradient_accumulation_steps=accumulation,
-        use_cpu=True,
-        report_to=[],
-    )
+    settings = TrainingArguments(tmp_path, num_train_epochs=epochs, per_device_train_batch_size=batch,
+                                 gradient_accumulation_steps=accumulation, use_cpu=True, report_to=[])  # fmt: skip
     dataset = [{"x": torch.zeros(1)} for _ in range(rows)]
     trainer = Trainer(model=torch.nn.Linear(1, 1), args=settings, train_dataset=dataset)
     values = trainer.set_initial_training_values(settings, trainer.get_train_dataloader())

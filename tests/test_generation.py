@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from ftlab.errors import DataError
-from ftlab.evaluation.generation import Generations, generate, positions, prompt_ids
+from ftlab.evaluation.generation import Generations, generate, positions, prompt_ids, reading
 
 NANO = Path(os.environ.get("NANO_FOLDER", Path(__file__).resolve().parents[1] / "data" / "models" / "nano"))
 SPECIAL = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
@@ -154,9 +154,10 @@ def test_tokens_are_counted_without_padding(model, tokenizer):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_the_mode_of_the_model_is_restored(model, tokenizer, training):
+def test_the_mode_of_the_model_is_restored(model, training):
     model.train(training)
-    generate(model, tokenizer, CHATS[:1], max_new_tokens=1)
+    with reading(model):
+        assert not model.training
     assert model.training is training
 
 

@@ -198,7 +198,7 @@ def test_a_confirmed_prompt_is_sent_and_answered(server):
     assert request["body"] == {
         "model": "m", "messages": [{"role": "user", "content": "Grüße {{x}}"}], "max_tokens": 9,
     }  # fmt: skip
-    assert (run.answer, run.prompt_tokens, run.completion_tokens, run.cut_off) == ("Guten Tag é", 7, 3, False)
+    assert (run.answer, run.prompt_tokens, run.completion_tokens) == ("Guten Tag é", 7, 3)
     assert repr(run) == f"m at {server.url}/chat/completions: 7 tokens in, 3 tokens out\n\nGuten Tag é"
 
 
@@ -206,7 +206,6 @@ def test_the_servers_own_limit_holds_and_an_answer_that_was_cut_off_says_so(serv
     server.script = always(200, completion("{", usage=None, finish_reason="length"))
     run = run_prompt("x", server.url, "m", confirm=True)
     assert "max_tokens" not in server.requests[0]["body"]
-    assert run.cut_off
     assert "1 characters (about 1 tokens) sent\n\n{\n[cut off" in repr(run)
 
 

@@ -94,12 +94,6 @@ def test_every_picture_has_its_sentence_and_a_run_that_does_not_fit_its_remedy(f
         assert f"on {card}" in texts(form)
 
 
-def test_a_run_that_cannot_be_counted_says_so(scenario, tmp_path):
-    form = cost_form(scenario, TODAY, model=str(tmp_path))
-    assert str(tmp_path) in texts(form)
-    assert len(alts(form)) == 1
-
-
 def test_an_unknown_price_stays_unknown():
     form = cost_form(read_scenario(COSTS / "azure_unknown_prices.yaml"), TODAY)
     assert "unknown: a price is missing" in texts(form)

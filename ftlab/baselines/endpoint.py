@@ -75,17 +75,12 @@ class Endpoint:
         self.concurrency = number("concurrency", concurrency, 1, whole=True)
         self.max_tokens_field = max_tokens_field
         self.options = _checked_options({"temperature": 0} if options is None else options)
-        self._cache = cache
+        self.cache = home() / "endpoint_cache" if cache is None else Path(cache)
         self.spent_usd = 0.0  # counted from the tokens that the service reported
         self._money = threading.Lock()
 
     def __repr__(self):
         return f"{self.model} at {self.url}: {self.spent_usd:.4f} of {self.max_usd:g} USD spent"
-
-    @property
-    def cache(self) -> Path:
-        """The folder of the answers."""
-        return home() / "endpoint_cache" if self._cache is None else Path(self._cache)
 
     def answer(
         self,

@@ -27,14 +27,14 @@ SLIDERS = (  # assumption of the scenario, label, lowest, highest, step
 )
 
 
-def cost_form(scenario: Scenario, today: date | None = None, model: str = "llama-3.1-8b") -> widgets.VBox:
-    """Sliders over a scenario: curves, break-even and table follow; under them the memory of training `model`.
+def cost_form(scenario: Scenario, today: date | None = None) -> widgets.VBox:
+    """Sliders over a scenario: curves, break-even and table follow; under them the memory of a training run.
 
     `today` (default: today) decides which prices are old and which models retired.
     """
     report = cost(scenario, today)
     head = widgets.HTML(f"<p>{html.escape(scenario.task)}: what it costs, and from when it pays</p>")
-    return widgets.VBox([head, *_money_controls(report), *_memory_controls(model)])
+    return widgets.VBox([head, *_money_controls(report), *_memory_controls()])
 
 
 def _money_controls(report: CostReport) -> list:
@@ -74,12 +74,10 @@ def _money_controls(report: CostReport) -> list:
     return [_columns([rival, *sliders.values()], draw), picture, table]
 
 
-def _memory_controls(model: str) -> list:
+def _memory_controls() -> list:
     """The controls of one training run, and its memory."""
-    names = [each.name for each in known_models()]
-    names += [] if model in names else [model]
     choices = {
-        "model": (names, model),
+        "model": ([each.name for each in known_models()], "llama-3.1-8b"),
         "method": (METHODS, "qlora"),
         "gpu": (CARDS, "T4"),
         "batch": ((1, 2, 4, 8, 16), 2),
