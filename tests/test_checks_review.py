@@ -215,12 +215,12 @@ def out(tmp_path):
     return tmp_path / "reviewed.jsonl"
 
 
-def start(drafts, out, **more):
-    return Review.open(drafts, out, reviewer="Ada", **more)
+def start(drafts, out):
+    return Review.open(drafts, out, reviewer="Ada")
 
 
 def test_decisions_are_counted_saved_and_traceable(drafts, out):
-    review = start(drafts, out, source="model-y", drafted="2026-10-01")
+    review = start(drafts, out)
     review.accept(0)
     review.edit(1, "better", note="wrong queue")
     review.reject(2, note="invented order id")
@@ -236,7 +236,6 @@ def test_decisions_are_counted_saved_and_traceable(drafts, out):
         "decision": "accepted", "reviewer": "Ada", "reviewed": day,
     }  # fmt: skip
     assert second["provenance"] == {
-        "source": "model-y", "prompt": None, "drafted": "2026-10-01",
         "decision": "edited", "reviewer": "Ada", "reviewed": day, "note": "wrong queue",
     }  # fmt: skip
     assert (first["id"], second["id"]) == ("d0", "d1")

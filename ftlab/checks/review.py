@@ -11,7 +11,7 @@ import json
 import os
 from collections import Counter
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from textwrap import shorten
 
@@ -64,28 +64,18 @@ class Progress:
 class Review:
     """A session over drafted rows; open it with `Review.open`. Rows count from 0."""
 
-    def __init__(self, drafts: Path, out: Path, check: schema.ChatCheck, reviewer: str, origin: dict):
+    def __init__(self, drafts: Path, out: Path, check: schema.ChatCheck, reviewer: str):
         self.drafts, self.out, self.reviewer = drafts, out, reviewer
         self.journal = out.with_name(out.name + ".journal.jsonl")
         self.rows, self.findings = check.rows, check.findings
         self.notes: list[str] = []  # what a reader should know: rows left out, a journal that was cut
-        self._origin = origin
         self._history: list[Decision] = []
         self._saved: str | None = None  # hash of the output as this review last wrote it
 
     @classmethod
-    def open(
-        cls,
-        drafts: str | Path,
-        out: str | Path,
-        reviewer: str | None = None,
-        source: str | None = None,
-        prompt: str | None = None,
-        drafted: date | str | None = None,
-    ) -> "Review":
-        """Start, or go on with, the review of a chat JSONL file; `save` will write `out`.
+    def open(cls, drafts: str | Path, out: str | Path, reviewer: str | None = None) -> "Review":
+        """Start, or go on with, the review of a chat JSONL file by `reviewer` (your login name); `save` writes `out`.
 
-        `reviewer` is your login name unless given; source, prompt and drafted stand in for rows that do not say it.
         DataError when no row can be reviewed, or when the drafts are not those that the journal beside `out` is about.
         """
         drafts, out = Path(drafts), Path(out)
@@ -94,8 +84,7 @@ class Review:
             raise_findings(check.errors)
         if drafts.resolve() == out.resolve():
             raise DataError(f"out: {out} is the drafts file itself; name another file for what is accepted")
-        origin = {"source": source, "prompt": prompt, "drafted": str(drafted) if drafted else None}
-        review = cls(drafts, out, check, reviewer or _login(), origin)
+        review = cls(drafts, out, check, reviewer or _login())
         if left_out := check.rows_in - check.rows_kept:
             review.notes.append(f"{left_out} draft(s) in {drafts} cannot be used and are not shown: see .findings")
         review._start()
@@ -216,10 +205,9 @@ class Review:
         stated = stated if isinstance(stated, dict) else {"source": stated}
         made = {"decision": decision.decision, "reviewer": decision.reviewer, "reviewed": decision.at[:10]}
         made |= {"note": decision.note} if decision.note else {}
-        provenance = self._origin | {key: value for key, value in stated.items() if value is not None} | made
         *before, last = row["messages"]
         turn = last if decision.answer is None else last | {"content": decision.answer}
-        return row | {"messages": [*before, turn], "provenance": provenance}
+        return row | {"messages": [*before, turn], "provenance": stated | made}
 
     # the journal
 
