@@ -576,7 +576,7 @@ def test_skipped_modules_stay_in_16_bits(tmp_path):
 def test_what_would_fit_ends_with_a_run_that_fits_and_takes_no_needless_step(model, method, gpu, settings):
     assert not estimate_memory(model, method, gpu=gpu, **settings).fits
     advice = what_would_fit(model, method, gpu=gpu, **settings)
-    assert advice.fits
+    assert advice.memory.fits
     assert advice.changes
     start = {"method": method} | settings
     changed = {change.setting: change.new for change in advice.changes}
@@ -608,7 +608,7 @@ def test_nothing_that_fits_is_changed_and_a_length_that_the_data_do_not_need_goe
 def test_free_changes_are_never_taken_back_for_a_costly_one(optimizer, logits):
     run = {"batch": 8, "length": 4096, "checkpointing": "off", "optimizer": optimizer, "logits": logits}
     advice = what_would_fit("llama-3.1-8b", "full", gpu="A100-80GB", longest=1500, **run)
-    assert advice.fits
+    assert advice.memory.fits
     costly = {change.setting: change.new for change in advice.changes if not change.free}
     assert costly == {"checkpointing": "on"}
     # the trap: with checkpointing the long rows fit as well, and a step that is not needed to fit used to be undone
@@ -623,7 +623,7 @@ def test_a_free_change_that_would_change_nothing_is_left_out():
     """The logits of so short a row are not cut into pieces once the optimizer leaves room."""
     run = {"batch": 1, "length": 64, "checkpointing": "on", "optimizer": "adamw_torch", "logits": "full"}
     advice = what_would_fit("llama-3.1-8b", "full", gpu=Gpu("card", 50, 50, 0.75, 1, 1, 1, None), **run)
-    assert advice.fits
+    assert advice.memory.fits
     assert [change.setting for change in advice.changes] == ["optimizer"]
 
 
@@ -640,10 +640,10 @@ def test_what_would_fit_needs_a_card_and_a_number_of_tokens(given, message):
 def test_the_last_resort_is_a_smaller_model_and_then_the_truth():
     advice = what_would_fit("qwen3-14b", gpu=Gpu("small card", 6, 6, 0.5, 10, 100, 50, None))
     assert advice.changes[-1].setting == "model"
-    assert advice.fits
+    assert advice.memory.fits
     assert find_architecture(advice.memory.model).model_type == "qwen3"
     hopeless = what_would_fit("qwen3-14b", gpu=Gpu("toy card", 0.5, 0.5, 0.5, 1, 1, 1, None))
-    assert not hopeless.fits
+    assert not hopeless.memory.fits
     assert "take a card with more memory" in repr(hopeless)
 
 

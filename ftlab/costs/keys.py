@@ -60,19 +60,14 @@ def flag(question: str, default: bool):
     return Field(default, strict=True, description=f"true or false: {question}")
 
 
-def text(what: str, default=...):
-    """The field of a text that is not empty."""
-    return Field(default, description=what)
-
-
 class Labour(Settings):
     expert_usd_per_hour: Amount = amount("what an hour of an expert costs")
     engineer_usd_per_hour: Amount = amount("what an hour of an engineer costs")
 
 
 class Compare(Settings):
-    baseline: Text = text("the option without training")
-    candidate: Text = text("its rival")
+    baseline: Text = Field(description="the option without training")
+    candidate: Text = Field(description="its rival")
 
 
 class ExpertRows(Settings):
@@ -98,8 +93,8 @@ class Reviewed(Settings):
 
 
 class Api(Settings):
-    provider: Text = text("the provider, such as openai")
-    model: Text = text("the model's name at the provider")
+    provider: Text = Field(description="the provider, such as openai")
+    model: Text = Field(description="the model's name at the provider")
     prompt_tokens: Amount = amount("the fixed prompt's tokens per call")
 
 
@@ -131,8 +126,8 @@ class FewShot(Prompted):
 
 
 class Retrieval(Settings):
-    provider: Text = text("the provider of the embedding model")
-    model: Text = text("the embedding model")
+    provider: Text = Field(description="the provider of the embedding model")
+    model: Text = Field(description="the embedding model")
     index_tokens: Amount = amount("tokens of all documents")
     reindexings_per_month: Amount = amount("how often all documents are embedded again", 0)
     usd_per_search: Amount = amount("dollars for one search", 0)
@@ -149,7 +144,7 @@ class HostedTraining(Settings):
     epochs: Positive = amount("how often to go through the data")
     rows: Amount | None = amount("how many training rows", None)
     tokens_per_row: Amount | None = amount("tokens of a training row, all turns", None)
-    method: Text = text("sft, dpo or rft", "sft")
+    method: Text = Field("sft", description="sft, dpo or rft")
     size_b: Number | None = certain("the model's size in billions of parameters", None, gt=0)
     runs: Amount = amount("how many jobs you pay for, failed and trial runs included", 1)
     validation_rows: Amount = amount("how many validation rows", 0)
@@ -177,8 +172,8 @@ class Runs(Settings):
 
 
 class RentedRuns(Runs):
-    cloud: Text = text("the cloud, such as aws")
-    gpu: Text = text("the GPU, such as H100")
+    cloud: Text = Field(description="the cloud, such as aws")
+    gpu: Text = Field(description="the GPU, such as H100")
     gpus: Number = certain("how many GPUs", 1, gt=0)
 
 
@@ -188,8 +183,8 @@ class Speed(Settings):
 
 
 class Serving(Speed):
-    cloud: Text = text("the cloud, such as aws")
-    gpu: Text = text("the GPU, such as H100")
+    cloud: Text = Field(description="the cloud, such as aws")
+    gpu: Text = Field(description="the GPU, such as H100")
     gpus: Number = certain("GPUs of one machine", 1, gt=0)
     always_on: bool = flag("does the machine run when nobody calls?", True)
 
@@ -221,14 +216,14 @@ class AnyOption(Settings):
 class ScenarioFile(Settings):
     """The top level of the file."""
 
-    name: Text = text("a short name")
-    task: Text = text("in a few words what the model has to do")
+    name: Text = Field(description="a short name")
+    task: Text = Field(description="in a few words what the model has to do")
     horizon_months: Number = certain("over how many months to count (above 0, at most 120)", gt=0, le=120)
     calls_per_month: Some | None = amount("how many calls a month", None)
     calls_per_day: Some | None = amount("how many calls a day", None)
     input_tokens: Amount | None = amount("tokens of what each call asks, without the fixed prompt", None)
     output_tokens: Amount | None = amount("tokens of an answer", None)
-    tokens_from: Text | None = text("a chat JSONL file whose tokens are counted", None)
+    tokens_from: Text | None = Field(None, description="a chat JSONL file whose tokens are counted")
     labour: Labour
     compare: Compare
     options: dict[Annotated[str, Field(pattern=r"^[\w-]+$")], AnyOption] = Field(
@@ -237,4 +232,6 @@ class ScenarioFile(Settings):
         "digits, _ and -",
     )
     discount_rate: Number = certain("the discount rate a year, such as 0.08", 0, le=1)
-    prices: Text | None = text("the name of a CSV or YAML file with your prices (data/prices/README.md)", None)
+    prices: Text | None = Field(
+        None, description="the name of a CSV or YAML file with your prices (data/prices/README.md)"
+    )

@@ -13,7 +13,7 @@ from typing import Annotated, get_type_hints
 from pydantic import Field, create_model
 
 from ftlab.costs.arguments import check_whole
-from ftlab.costs.keys import Amount, Positive, Share, amount, certain, share, text
+from ftlab.costs.keys import Amount, Positive, Share, amount, certain, share
 from ftlab.costs.options import money
 from ftlab.costs.uncertainty import Band, Swing, band, draw, swings
 from ftlab.errors import RecipeError
@@ -92,9 +92,9 @@ class Published(Ours):
 class WorkflowFile(Settings):
     """The top level of the file."""
 
-    name: Text = text("a short name")
-    task: Text | None = text("in a few words what the workflow does", None)
-    source: Text = text("where the published numbers come from")
+    name: Text = Field(description="a short name")
+    task: Text | None = Field(None, description="in a few words what the workflow does")
+    source: Text = Field(description="where the published numbers come from")
     ours: Ours
     published: Published = Field(Published())
 

@@ -32,15 +32,10 @@ class WhatWouldFit:
     changes: list[Remedy]
     memory: Memory
 
-    @property
-    def fits(self) -> bool | None:
-        """Whether the run fits after all changes."""
-        return self.memory.fits
-
     def to_dict(self) -> dict:
         """Ready for JSON: the changes, and the memory after all of them."""
         changes = [asdict(change) | {"device_gib": round(change.device_gib, 3)} for change in self.changes]
-        return {"fits": self.fits, "changes": changes, "memory": self.memory.to_dict()}
+        return {"fits": self.memory.fits, "changes": changes, "memory": self.memory.to_dict()}
 
     def _rows(self):
         return [
@@ -50,7 +45,7 @@ class WhatWouldFit:
 
     def __repr__(self):
         lines = [f"{setting}: {step}  ({size} GiB; {loss})" for setting, step, size, loss in self._rows()]
-        if not self.fits:
+        if not self.memory.fits:
             lines.append("still too large: take a card with more memory")
         return "\n".join([*(lines or ["fits as it is"]), repr(self.memory)])
 

@@ -50,16 +50,13 @@ class Calibration:
         return f"Calibration({self.flops_per_second / 1e12:.3g} TFLOP/s; times x {self.low:.2f} to {self.high:.2f})"
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Time:
     """One run: `hours` with a band, `kwh` at the card's rated power (None without a card)."""
 
     model: str
-    method: str
-    where: str
     tokens: int
     steps: int  # forward and backward passes of one micro-batch
-    flops: float
     hours: float
     low_hours: float
     high_hours: float
@@ -74,25 +71,6 @@ class Time:
     def tokens_per_second(self) -> float:
         """Tokens in a second, padding included."""
         return self.tokens / (self.hours * 3600)
-
-    def rows(self) -> list[tuple[str, str]]:
-        """(what, value) ready to print."""
-        energy = [] if self.kwh is None else [("energy, at most", f"{self.kwh:.2g} kWh")]
-        return [
-            ("tokens, padding included", f"{self.tokens:,}"),
-            ("micro-batches", f"{self.steps:,}"),
-            ("time", duration(self.hours)),
-            ("likely between", f"{duration(self.low_hours)} and {duration(self.high_hours)}"),
-            ("tokens a second", f"{self.tokens_per_second:,.0f}"),
-            *energy,
-        ]
-
-    def __repr__(self):
-        lines = [f"{what:<26}{value}" for what, value in self.rows()]
-        return "\n".join([f"{self.model}, {self.method}, on {self.where}", *lines])
-
-    def _repr_html_(self):
-        return html_table([("what", "value"), *self.rows()], repr(self).splitlines()[0])
 
 
 @dataclass(frozen=True)
@@ -201,19 +179,17 @@ def estimate_time(
     epoch = rows * length if tokens is None else tokens
     total = max(1, round(epoch * epochs))
     steps = math.ceil(math.ceil(epoch / (batch * length)) * epochs)
-    flops = total * flops_per_token(architecture, method, length, rank, checkpointing)
     if calibration is not None:
-        where = "the calibrated machine"
         seconds = _work(architecture, method, total, steps, length, rank, checkpointing) / calibration.work_per_second
         low, high, kwh = seconds * calibration.low, seconds * calibration.high, None
     else:
         card = find_gpu(gpu)
-        where = card.name
+        flops = total * flops_per_token(architecture, method, length, rank, checkpointing)
         seconds = _seconds(architecture, method, checkpointing, flops, steps, card)
         low, high = (seconds * factor for factor in (MEASURED_BAND if card.utilisation else UNMEASURED_BAND))
         kwh = seconds / 3600 * card.watts / 1000
     hours = [value / 3600 for value in (seconds, low, high)]
-    return Time(architecture.name, method, where, total, steps, flops, *hours, kwh)
+    return Time(architecture.name, total, steps, *hours, kwh)
 
 
 def calibrate(
