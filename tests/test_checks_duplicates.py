@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from ftlab.checks import duplicates
 from ftlab.checks.duplicates import exact_repeats, find_duplicates, find_leaks
 from ftlab.data import similar
-from ftlab.data.schema import Row, check_chat
+from ftlab.data.findings import Row
+from ftlab.data.schema import check_chat
 from ftlab.data.similar import clusters, normalise, split_words
 from ftlab.errors import DataError
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from ftlab.checks import privacy
 from ftlab.checks.privacy import find_private, mask_private, new_memo, spans
-from ftlab.data.schema import Row, check_chat
+from ftlab.data.findings import Row
+from ftlab.data.schema import check_chat
 from ftlab.models import data_folder
 
 RANDOM = random.Random(0)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from ftlab.checks import damage, labels, quality
 from ftlab.checks.labels import label_repairs, label_table
 from ftlab.checks.quality import find_quality_problems
-from ftlab.data.schema import Row, check_chat
+from ftlab.data.findings import Row
+from ftlab.data.schema import check_chat
 from ftlab.models import data_folder
 
 CODES = quality.CODES | labels.CODES | damage.CODES

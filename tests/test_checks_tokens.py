@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from ftlab.checks import tokens
 from ftlab.checks.tokens import find_token_problems, lengths, trained_rows
 from ftlab.data import rendering
-from ftlab.data.schema import Row, read_chat
+from ftlab.data.findings import Row
+from ftlab.data.schema import read_chat
 from ftlab.errors import DataError, ModelError
 from ftlab.models import data_folder, resolve
 from ftlab.training.preflight import tokenize_for_training

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from ftlab import models
 from ftlab.data import export as module
 from ftlab.data.export import check_for, export
+from ftlab.data.findings import Row
 from ftlab.data.limits import LIMIT_COLUMNS, limits
-from ftlab.data.schema import Row, check_chat
+from ftlab.data.schema import check_chat
 from ftlab.data.targets import KINDS, TARGETS
 from ftlab.errors import DataError
 

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ftlab.data import formats, forms, schema, sources, writing
+from ftlab.data.findings import Row
 from ftlab.data.formats import convert, detect, from_messages, read, to_messages
 from ftlab.data.rendering import answer_start
-from ftlab.data.schema import Row
 from ftlab.errors import DataError
 
 SYSTEM = {"role": "system", "content": "Triage the ticket."}

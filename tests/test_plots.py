@@ -11,7 +11,7 @@ from ftlab.costs import plots as costs_plots
 from ftlab.costs.cards import Gpu
 from ftlab.costs.memory import estimate_memory
 from ftlab.costs.scenario import Curve
-from ftlab.data.schema import Row
+from ftlab.data.findings import Row
 from ftlab.errors import DataError
 from ftlab.evaluation.statistics import Interval
 

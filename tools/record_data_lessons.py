@@ -39,7 +39,8 @@ from pathlib import Path  # noqa: E402
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from ftlab.data.schema import Row, check_chat, read_chat  # noqa: E402
+from ftlab.data.findings import Row  # noqa: E402
+from ftlab.data.schema import check_chat, read_chat  # noqa: E402
 from ftlab.data.similar import clusters  # noqa: E402
 from ftlab.errors import DataError, FtlabError  # noqa: E402
 from ftlab.files import whole_file  # noqa: E402

@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 
 from ftlab.checks.damage import control_tokens
+from ftlab.data.findings import Finding, Row, content_field, finding
 from ftlab.data.rendering import (
     Encoded,
     answer_start,
@@ -20,8 +21,8 @@ from ftlab.data.rendering import (
     special_tokens,
     turns_of,
 )
-from ftlab.data.schema import Finding, Row, content_field, finding
 from ftlab.errors import DataError, shown
+from ftlab.tables import html_table
 
 MAX_LENGTH = 1024  # tokens; the default of TRL's SFTConfig
 
@@ -271,11 +272,8 @@ class TokenLengths:
         return "\n".join(lines)
 
     def _repr_html_(self):
-        import pandas as pd
-
-        columns = ["tokens", "median", "95 % of rows up to", "99 % of rows up to", "longest", "sum"]
-        notes = "".join(f"<p>{note}.</p>" for note in self.notes)
-        return pd.DataFrame(self._table(), columns=columns).to_html(index=False) + notes
+        head = ("tokens", "median", "95 % of rows up to", "99 % of rows up to", "longest", "sum")
+        return html_table([head, *self._table()], after=[f"{note}." for note in self.notes])
 
 
 def lengths(rows: Iterable[Row | dict], tokenizer, chat_template: str | None = None) -> TokenLengths:
@@ -322,9 +320,7 @@ class TrainedRows:
         return "\n".join(["TrainedRows", *(f"{name:<16}{text}" for name, text in self._lines())])
 
     def _repr_html_(self):
-        import pandas as pd
-
-        return pd.DataFrame(self._lines(), columns=["", "what TRL trains on"]).to_html(index=False)
+        return html_table([("", "what TRL trains on"), *self._lines()])
 
 
 def trained_rows(rows: Sequence[Row | dict], tokenizer, max_length: int = MAX_LENGTH) -> TrainedRows:

@@ -14,16 +14,16 @@ from itertools import pairwise
 from pathlib import Path
 
 from ftlab.data import jsonl, schema, toolcalls
-from ftlab.data.findings import place_of
+from ftlab.data.findings import Finding, Row, errors_of, finding, listing, place_of, raise_findings
 from ftlab.data.forms import rejected_problems
 from ftlab.data.limits import LIMITS, file_findings, limit_number, limit_warnings, limit_words, limits, own_limit
 from ftlab.data.rendering import answer_start, encode_chats, rating, row_kind
-from ftlab.data.schema import Finding, Row
 from ftlab.data.splits import input_of
 from ftlab.data.targets import KINDS, find_target, other_target
 from ftlab.data.trainers import SETTINGS, TRAINER_FILES, complete_settings
 from ftlab.errors import DataError
 from ftlab.files import refuse_existing, whole_file
+from ftlab.tables import html_table
 
 TOKENS_PER_TURN = 4  # role and separators around a turn, added to the estimate of its text
 
@@ -80,18 +80,14 @@ class ExportReport:
         lines += [("left out", f"{keys}: {self.to} has no place for them")] if keys else []
         lines += [("dropped", f"{len(places):,} row(s)")] if places else []
         for name, findings in (("dropped", self.dropped), ("finding", self.findings)):
-            lines += [(name, text) for text in schema.listing(findings, 20)]
+            lines += [(name, text) for text in listing(findings, 20)]
         return lines
 
     def __repr__(self):
         return "\n".join([f"ExportReport({self.to})", *(f"{name:>8}: {text}" for name, text in self._lines())])
 
     def _repr_html_(self):
-        import pandas as pd
-
-        table = pd.DataFrame(self._lines(), columns=[f"export to {self.to}", ""])
-        with pd.option_context("display.max_colwidth", None):
-            return table.to_html(index=False)
+        return html_table([(f"export to {self.to}", ""), *self._lines()])
 
 
 def check_for(rows: Sequence[Row], to: str, tokenizer=None, folder: Path = LIMITS) -> list[Finding]:
@@ -130,7 +126,7 @@ def export(
     if validation is not None:
         parts["validation"] = _prepare(validation, to, known, tokenizer, drop, part="validation")
     findings = [finding for part in parts.values() for finding in part.findings]
-    _refuse(schema.errors_of(findings), to)
+    _refuse(errors_of(findings), to)
     kind = parts["train"].kind
     if any(part.kind != kind for part in parts.values()):
         raise DataError(f"training and validation rows are of two kinds for {to}: give both as {kind}")
@@ -180,9 +176,9 @@ def _prepare(rows, to, known, tokenizer, drop, part="train") -> _Part:
     result = _Part(row_kind(rows[0].data), None if tokenizer is None else 0)
     for row in rows:
         problems = _row_problems(row.data, to, target, known, result.kind)
-        found = [schema.finding(table, code, row, *rest) for table, code, *rest in problems]
+        found = [finding(table, code, row, *rest) for table, code, *rest in problems]
         found = list(dict.fromkeys(found))  # a prompt is looked at with chosen and with rejected
-        if schema.errors_of(found):
+        if errors_of(found):
             (result.dropped if drop else result.findings).extend(found)
             continue
         clean = _clean(row.data, result.kind, target, result.left_out)
@@ -191,7 +187,7 @@ def _prepare(rows, to, known, tokenizer, drop, part="train") -> _Part:
             result.tokens += tokens
             most = limit_number(known, "tokens_per_example_max")
             if most and longest > most:
-                found.append(schema.finding(CODES, "too_many_tokens", row, "", longest, to, most))
+                found.append(finding(CODES, "too_many_tokens", row, "", longest, to, most))
         result.findings += found
         result.inputs.setdefault(input_of(clean), f"{row.file}:{row.line}")
         result.records.append(getattr(target, result.kind)(clean))
@@ -274,9 +270,9 @@ def _row_problems(data, to, target, known, kind):
 def _general_problems(data, target):
     """What any reader would refuse; a service refuses calls and results that do not belong together as well."""
     if not isinstance(data, dict):
-        yield schema.CODES, *schema.not_an_object(data)
+        yield schema.CODES, *jsonl.not_an_object(data)
         return
-    for problem in (*schema.value_problems(data), *schema.row_problems(data)):
+    for problem in (*jsonl.value_problems(data), *schema.row_problems(data)):
         if problem[0] != "bad_answer" or row_kind(data) != "unpaired":  # a rated answer has its own targets
             is_refused = target.openai_calls and problem[0] in toolcalls.CODES
             yield toolcalls.CODES if is_refused else schema.CODES, *problem
@@ -320,7 +316,7 @@ def _call_problems(where, turn):
         texts = (call.get("id"), function.get("name"), function.get("arguments"))
         if call.get("type") != "function" or not all(isinstance(text, str) for text in texts):
             yield CODES, "bad_tool_call", f"{where}.tool_calls[{index}]", "lacks a key or has one of a wrong type"
-        elif schema.json_container(function["arguments"]) is None:
+        elif jsonl.json_container(function["arguments"]) is None:
             yield CODES, "bad_tool_call", f"{where}.tool_calls[{index}].function.arguments", "is not a JSON object"
 
 
@@ -352,7 +348,7 @@ def _order_problems(turns, to, target):
 
 def _refuse(errors, to):
     try:
-        schema.raise_findings(errors)
+        raise_findings(errors)
     except DataError as error:
         remedy = "mend these rows, or leave the broken ones out with drop=True (--drop)"
         raise DataError(f"{error}\nnothing was written for {to}: {remedy}") from None

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 from ftlab.errors import DataError
+from ftlab.tables import html_table
 
 MAX_DEPTH = 64  # of objects and lists inside one another
 MAX_PER_ROW = 20  # findings of one severity reported for one row
@@ -128,11 +129,9 @@ def report_text(head: str, findings: Sequence[Finding]) -> str:
 
 def report_table(counts: Sequence[tuple], findings: Sequence[Finding]) -> str:
     """The HTML of a result: (what, value) pairs and then the first findings."""
-    import pandas as pd
-
-    rows = [(what, value, "") for what, value in counts]
+    rows = [("what", "value", "detail"), *((what, value, "") for what, value in counts)]
     rows += [(finding.code, f"line {finding.line}", str(finding)) for finding in findings[:50]]
-    return pd.DataFrame(rows, columns=["what", "value", "detail"]).to_html(index=False)
+    return html_table(rows)
 
 
 def _printable(text):

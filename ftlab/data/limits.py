@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from ftlab.data.schema import Finding, Row, finding
+from ftlab.data.findings import Finding, Row, finding
 from ftlab.data.targets import TARGETS, find_target
 from ftlab.errors import DataError
 from ftlab.models import REPOSITORY

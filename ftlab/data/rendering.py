@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
-from ftlab.data.schema import JUDGED, Row
+from ftlab.data.findings import Row
+from ftlab.data.schema import JUDGED
 from ftlab.errors import ModelError
 
 IGNORED = -100  # the label that PyTorch's cross-entropy leaves out

@@ -7,30 +7,16 @@ from itertools import pairwise
 from pathlib import Path
 
 from ftlab.data import jsonl, toolcalls
-from ftlab.data.findings import (  # noqa: F401
+from ftlab.data.findings import (
     Finding,
     Row,
     as_findings,
-    content_field,
     errors_of,
-    finding,
     findings_dict,
     kind_of,
-    listing,
     raise_findings,
     report_table,
     report_text,
-    walk,
-)
-from ftlab.data.jsonl import (  # noqa: F401
-    Line,
-    has_surrogate,
-    json_container,
-    long_integer,
-    not_an_object,
-    note_duplicates,
-    scan_jsonl,
-    value_problems,
 )
 
 ROLES = ("system", "user", "assistant", "tool")

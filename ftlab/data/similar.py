@@ -15,7 +15,7 @@ from functools import cache, lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from ftlab.data.schema import Row, content_field
+from ftlab.data.findings import Row, content_field
 from ftlab.errors import DataError
 
 SLOTS = 128  # of a MinHash signature

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ftlab.data.schema import check_chat, json_container, raise_findings, write_chat
+from ftlab.data.findings import raise_findings
+from ftlab.data.jsonl import json_container
+from ftlab.data.schema import check_chat, write_chat
 from ftlab.data.similar import clusters
 from ftlab.errors import DataError
 from ftlab.files import refuse_existing

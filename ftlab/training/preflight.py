@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
+from ftlab.data.findings import Row
 from ftlab.data.rendering import IGNORED, encode_chats, runs
-from ftlab.data.schema import Row
 from ftlab.errors import DataError, shown
 
 EMPTY_THOUGHT = re.compile(r"<think>\s*</think>")  # Qwen3 templates put one before the last answer
