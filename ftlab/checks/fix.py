@@ -150,8 +150,7 @@ def _repair_row(record) -> None:
         role = turn.get("role")
         if isinstance(role, str) and role not in schema.ROLES:
             plain = role.strip().lower()
-            known = plain if plain in schema.ROLES else schema.ROLE_HINTS.get(plain)
-            if known:
+            if known := plain if plain in schema.ROLES else schema.ROLE_HINTS.get(plain):
                 record.note(f"messages[{index}].role", "unknown_role", privacy.mask_private(role), known)
                 turn["role"] = known
     if isinstance(data.get("tools"), str) and isinstance(tools := jsonl.json_container(data["tools"]), list):

@@ -72,14 +72,13 @@ def find_label_problems(rows: Sequence[Row]) -> list[Finding]:
     fields, variants, spelt, rare = _fields(last), defaultdict(list), set(), {}
     for answer, path, value in _labels(last):
         field, label = fields[path], _as_label(value)
-        named = excerpt(label)
         if _is_variant(answer, value, field.better):
             right = _as_label(field.better[value])
-            values = (f"{path}: {named}" if path else named, field.counts[label], excerpt(right), field.counts[right])
+            values = (_named(path, label), field.counts[label], excerpt(right), field.counts[right])
             variants[path].append(finding(CODES, "label_variant", answer.row, answer.field, *values))
             spelt.add((path, label))
         elif label in field.rare and (path, label) not in rare:  # reported once, where it stands first
-            values = (f"{path}: {named}" if path else named, field.counts[label], len(rows))
+            values = (_named(path, label), field.counts[label], len(rows))
             rare[path, label] = finding(CODES, "rare_label", answer.row, answer.field, *values)
     left = [rare[place] for place in rare if place not in spelt]
     return [each for found in variants.values() for each in found] + left
@@ -94,6 +93,10 @@ def label_repairs(rows: Sequence[Row]) -> Iterator[tuple[Row, str, str, str]]:
             text = _with_label(answer, path, value, better[path][value])
             if text is not None:
                 yield answer.row, answer.field, answer.text, text
+
+
+def _named(path, label):
+    return f"{path}: {excerpt(label)}" if path else excerpt(label)
 
 
 # the values
