@@ -22,7 +22,7 @@ class Assumption:
     high: float
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Scenario:
     """A checked scenario; `content` is the file with defaults filled in and bands as they were written."""
 
@@ -59,10 +59,6 @@ class Scenario:
         if unknown := sorted(values.keys() - known):
             raise RecipeError(f"{self.path}: no assumption is called {unknown[0]}; use one of {sorted(known)}")
         return replace(self, content=_with_values(self.content, values))
-
-    def __repr__(self):
-        options = ", ".join(f"{name} ({each['kind']})" for name, each in self.content["options"].items())
-        return f"Scenario({self.name}: {options}; {len(self.assumptions)} assumptions, {len(self.bands)} with a band)"
 
 
 def read_scenario(path: str | Path, count_tokens: Callable[[str], int] | None = None) -> Scenario:

@@ -17,7 +17,7 @@ Known = float | None  # dollars; None when a price in it is unknown
 
 @dataclass(frozen=True)
 class Charge:
-    """What one training job or one rent costs, None when unknown, and the units billed (millions of tokens, hours)."""
+    """What one training job costs, None when unknown, and the units billed (millions of tokens, or hours)."""
 
     usd: Known
     billed: float
@@ -111,14 +111,6 @@ def training_charge(
     return Charge(price.usd(billed, price.unit), billed, price.warnings)
 
 
-def gpu_charge(
-    prices: PriceBook, cloud: str, gpu: str, hours: float, gpus: float = 1, today: date | None = None
-) -> Charge:
-    """The rent of `gpus` GPUs for `hours`."""
-    price = prices.gpu(cloud, gpu, today)
-    return Charge(price.usd(gpus * hours, GPU_HOUR), gpus * hours, price.warnings)
-
-
 def money(usd: Known, digits: int = 2) -> str:
     """Dollars as text, `unknown` for None; `digits` after the point below 1,000 dollars."""
     if usd is None:
@@ -148,10 +140,6 @@ def option_cost(name: str, content: dict, prices: PriceBook, today: date) -> Opt
                       warnings=notes)  # fmt: skip
 
 
-# Each of the functions below adds its dollars to these three dictionaries; those of a kind return what one training
-# run costs.
-
-
 @dataclass
 class _Quotes:
     """The prices as of a day, and the notes that come with those that were asked for."""
@@ -170,6 +158,10 @@ class _Quotes:
         tokens = (input_tokens, output_tokens, cached, written)
         price = self.prices.call(service["provider"], service["model"], *tokens, **settings, today=self.today)
         return self.note(price).usd(1, CALL)
+
+    def gpu_hour(self, rented) -> Known:
+        """Dollars of one hour of all GPUs of a section."""
+        return self.note(self.prices.gpu(rented["cloud"], rented["gpu"], self.today)).usd(rented["gpus"], GPU_HOUR)
 
     def rent(self, option, part, **selection) -> Known:
         """Dollars a month for what a service keeps, billed by the hour or by the month."""
@@ -194,6 +186,9 @@ def _model_call(option, content, ask) -> Known:
         if share > 0:
             calls.append(_times(ask.call(option, asked, content["output_tokens"], **cache, tuned=tuned), share))
     return _sum(calls)
+
+
+# Each of the next five adds its dollars to the three dictionaries; those of a kind return what a training run costs.
 
 
 def _retrieval(option, content, ask, one_time, monthly, per_call) -> float:
@@ -227,12 +222,9 @@ def _rented(option, content, ask, one_time, monthly, per_call) -> Known:
     """Training and serving on rented GPUs, idle hours and failed runs included."""
     serving, calls, run = option["serving"], content["calls_per_month"], 0.0
     if training := option.get("training"):
-        wanted = {key: training[key] for key in ("cloud", "gpu", "hours", "gpus")}
-        rent = ask.note(gpu_charge(ask.prices, **wanted, today=ask.today))
-        run = _times(rent.usd, 1 + training["failed_share"])
+        run = _times(ask.gpu_hour(training), training["hours"] * (1 + training["failed_share"]))
         one_time["training"] = _times(run, training["runs"])
-    hour = ask.note(gpu_charge(ask.prices, serving["cloud"], serving["gpu"], 1, serving["gpus"], today=ask.today)).usd
-    busy = calls / serving["calls_per_hour"]
+    hour, busy = ask.gpu_hour(serving), calls / serving["calls_per_hour"]
     needed = busy / serving["utilisation"]
     if serving["always_on"]:
         rented = max(1, math.ceil(needed / HOURS_PER_MONTH)) * HOURS_PER_MONTH
