@@ -172,9 +172,7 @@ def after_thought(answer):
     return THOUGHT.sub("", answer, count=1) if isinstance(answer, str) else answer
 
 
-def compare_files(
-    a: str | Path, b: str | Path, references: str | Path, metric: str = "exact_match"
-) -> Comparison:
+def compare_files(a: str | Path, b: str | Path, references: str | Path, metric: str = "exact_match") -> Comparison:
     """Compare two files of {"id", "prediction"} lines on {"id", "reference"} lines; b is the candidate.
 
     A chat row is a reference too: its last turn, when that is an answer. Predictions and references are text or JSON
@@ -245,9 +243,7 @@ def _valid_schema(records, schema):
         return None
     from jsonschema.validators import validator_for
 
-    kind = validator_for(schema)
-    kind.check_schema(schema)
-    validator = kind(schema)
+    validator = validator_for(schema)(schema)
     return np.array([record is not None and validator.is_valid(record) for record in records], dtype=float)
 
 
@@ -260,11 +256,9 @@ def _score(prediction, reference, metric) -> float:
         return float(np.mean(_right([record], [truth], list(truth))))
     if record is not None and truth is not None:
         return float(same_value(record, truth))
-    return float(_text(prediction) == _text(reference))
-
-
-def _text(value):
-    return value.strip() if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    if record is not None or truth is not None:
+        return 0.0
+    return float(prediction.strip() == reference.strip())
 
 
 def _notes(path, references, pairs):
