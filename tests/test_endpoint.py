@@ -52,6 +52,7 @@ def test_answers_come_in_the_order_of_the_chats_and_are_counted(server, make):
     bodies = sorted((request["body"] for request in server.requests), key=json.dumps)
     assert bodies[0] == {"model": "m", "messages": CHATS[0], "max_tokens": 7, "temperature": 0}
     assert repr(out).endswith("1100 tokens a call; 0.0120 USD, 6 requests, 0 answers from the cache")
+    assert make(max_usd=0, usd_per_mtok_in=0, usd_per_mtok_out=0).answer([CHATS[0] * 3], confirm=True).usd == 0
     assert repr(system) == f"m at {server.url}/chat/completions: 0.0120 of 1 USD spent"
 
 

@@ -163,6 +163,8 @@ def test_shares_are_dots_in_percent_of_each_set():
     alt = data_plots.shares_alt(TABLES)
     assert "train billing 75.0%, new 0.0%, trace 24.5%; test billing 0.0%, new 50.0%, trace 50.0%." in alt
     assert alt.endswith(" 1 rarer value(s).")
+    assert ticks(axes(data_plots.shares_figure(TABLES, least=0.005))) == ["billing", "new", "odd", "trace"]
+    assert data_plots.shares_alt(TABLES, least=0.005).endswith(" 0 rarer value(s).")
 
 
 def test_every_set_is_drawn_and_told_apart_and_whole_answers_have_a_name_too():

@@ -215,6 +215,7 @@ def test_by_text_the_right_chunk_is_needed():
     wanted = [["text of a#1."], ["text of d#0."], ["text of a#1."], ["text of e#0.", "text of z#0."]]
     assert recall_at_k(RANKINGS, wanted, 2, by="text").value == (0 + 1 + 0 + 0.5) / 4
     assert recall_at_k(RANKINGS, wanted, 3, by="text").value == (1 + 1 + 0 + 0.5) / 4
+    assert recall_at_k(RANKINGS, [["text"], ["text"], ["a"], ["text"]], 9).value == 0  # ids are no words of a text
 
 
 def test_mrr_takes_the_first_right_hit_and_questions_that_need_nothing_are_left_out():
