@@ -85,12 +85,6 @@ def test_convert_there_and_back(tickets, tmp_path, capsys):
     assert read_chat(back) == read_chat(tickets)
 
 
-def test_convert_says_what_would_be_lost(tickets, tmp_path, capsys):
-    code, message = run(capsys, "convert", tickets, "--to", "instruction", "--out", tmp_path / "x.jsonl")
-    assert code == 2
-    assert "system" in message
-
-
 def test_export(tickets, tmp_path, capsys):
     code, report = run(capsys, "export", tickets, "--to", "openai", "--out", tmp_path / "upload", "--model", "nano")
     assert code == 0

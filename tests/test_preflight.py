@@ -108,20 +108,18 @@ def test_the_same_words_in_the_question_are_not_the_answer():
         check_masks([labelled(row, range(copy, copy + len(wanted)))], [SHORT], tokenizer)
 
 
-def test_rows_in_another_order_than_the_chats_are_refused():
-    with pytest.raises(DataError, match="^example 0: .*in the same order"):
-        check_masks([tokenise(CHAT), tokenise(SHORT)], [SHORT, CHAT], tokenizer)
-
-
-def test_rows_that_the_trainer_dropped_are_missed():
-    row = tokenise(CHAT)
-    with pytest.raises(DataError, match=r"3 chats, but 2 rows in the training set.*max_length"):
-        check_masks([row, row], [CHAT] * 3, tokenizer)
-
-
-def test_an_empty_training_set_is_refused():
-    with pytest.raises(DataError, match="the training set is empty"):
-        check_masks([], [], tokenizer)
+@pytest.mark.parametrize(
+    ("trained", "chats", "message"),
+    [
+        ([CHAT, SHORT], [SHORT, CHAT], "^example 0: .*in the same order"),
+        ([CHAT] * 2, [CHAT] * 3, r"3 chats, but 2 rows in the training set.*max_length"),
+        ([], [], "the training set is empty"),
+    ],
+    ids=["another order", "dropped rows", "nothing"],
+)
+def test_rows_that_do_not_belong_to_the_chats_are_refused(trained, chats, message):
+    with pytest.raises(DataError, match=message):
+        check_masks([tokenise(chat) for chat in trained], chats, tokenizer)
 
 
 NEWLINES = (  # the layout of ChatML: a new line after the role and after the end token

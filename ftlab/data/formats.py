@@ -16,10 +16,9 @@ from ftlab.data.findings import (
     errors_of,
     findings_dict,
     raise_findings,
-    report_table,
     report_text,
 )
-from ftlab.data.forms import FORMATS, fits, known
+from ftlab.data.forms import FORMATS, fits
 from ftlab.data.jsonl import Line
 from ftlab.data.sources import name_of
 from ftlab.errors import DataError
@@ -38,18 +37,9 @@ class Rows:
     findings: list[Finding]
     lines: list[tuple[Line, Row, list[Finding]]]  # of a line that is no row the row is empty
 
-    def to_dict(self) -> dict:
-        """The report without the rows, ready for JSON."""
-        counts = {"format": self.format, "rows_in": self.rows_in, "rows_kept": len(self.rows)}
-        return counts | findings_dict(self.findings)
-
     def __repr__(self):
         kept = f"{len(self.rows)} of {self.rows_in} rows usable as {self.format}"
         return report_text(f"Rows({self.path}: {kept}", self.findings)
-
-    def _repr_html_(self):
-        counts = [("rows in the file", self.rows_in), ("rows usable", len(self.rows)), ("format", self.format)]
-        return report_table(counts, self.findings)
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,10 +62,6 @@ class Conversion:
     def __repr__(self):
         head = f"Conversion({self.path} ({self.source_format}) -> {self.out} ({self.format}): "
         return report_text(f"{head}{self.rows_written} of {self.rows_in} rows written", self.findings)
-
-    def _repr_html_(self):
-        counts = [("rows in the file", self.rows_in), ("rows written", self.rows_written), ("format", self.format)]
-        return report_table(counts, self.findings)
 
 
 def read(path, format: str | None = None) -> Rows:
@@ -162,6 +148,13 @@ def detect(rows: Iterable[Row]) -> str:
         raise DataError(f"{_place(next(iter(fitting.values())))} fits {names}; say which with format= (--format)")
     kinds = "; ".join(f"{' and '.join(sorted(names))} from {_place(row)}" for names, row in fitting.items())
     raise DataError(f"the file mixes formats: {kinds}. Split it, or name the format of the rows to keep")
+
+
+def known(format: str) -> str:
+    """The name of a format, or DataError."""
+    if not isinstance(format, str) or format not in FORMATS:
+        raise DataError(f"{format!r} is not a format: choose one of {', '.join(FORMATS)}")
+    return format
 
 
 def to_messages(row: Row, format: str) -> dict:

@@ -20,7 +20,6 @@ from itertools import chain
 from ftlab.data import jsonl, schema
 from ftlab.data.findings import Finding, Row, as_findings, kind_of
 from ftlab.data.rendering import answer_start
-from ftlab.errors import DataError
 
 # the accepted names of each field, the one that is written first
 NAMES = {
@@ -85,13 +84,6 @@ class _Bad(Exception):
 
 
 # --- one row into messages
-
-
-def known(format: str) -> str:
-    """The name of a format, or DataError."""
-    if not isinstance(format, str) or format not in FORMATS:
-        raise DataError(f"{format!r} is not a format: choose one of {', '.join(FORMATS)}")
-    return format
 
 
 def fits(data: dict) -> frozenset[str]:
@@ -271,12 +263,12 @@ def _calls(turn, place, names, role):
     calls = value if isinstance(value, list) else [value]
     if not calls or not all(isinstance(call, dict) and {"name", "arguments"} == set(call) for call in calls):
         raise _Bad("bad_call", f"{place}.{names.get('content', 'content')}", role)
-    functions = [{"name": call["name"], "arguments": _as_text(call["arguments"])} for call in calls]
-    return [{"type": "function", "function": function} for function in functions]
-
-
-def _as_text(value):
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    result = []
+    for call in calls:
+        text = call["arguments"]
+        text = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
+        result.append({"type": "function", "function": {"name": call["name"], "arguments": text}})
+    return result
 
 
 def _side(value, place, role):
@@ -388,17 +380,14 @@ def _read_kto(data):
     rating = _rating(data)
     if rating is None:
         name = next((name for name in schema.JUDGED if name in data), "label")
-        raise _Bad(*(("not_rated", name, kind_of(data[name])) if name in data else ("no_label", name)))
+        raise _Bad("not_rated", name, kind_of(data[name])) if name in data else _Bad("no_label", name)
     rest = _without(data, set(schema.JUDGED))
     if isinstance(rest.get("messages"), list):
         turns = [(f"messages[{index}]", {}, turn) for index, turn in enumerate(rest["messages"])]
         return turns, [], _without(rest, {"messages"}) | {"label": rating}
-    if _conversations(rest):
-        turns, _, extras = _read_sharegpt(rest)
-    elif rest.get("completion") is not None:
-        turns, _, extras = _read_prompt_completion(rest)
-    else:
-        turns, _, extras = _read_instruction(rest)
+    has_completion = rest.get("completion") is not None
+    read = _read_sharegpt if _conversations(rest) else _read_prompt_completion if has_completion else _read_instruction
+    turns, _, extras = read(rest)
     return turns, [], extras | {"label": rating}
 
 

@@ -1,6 +1,5 @@
 """Chat JSONL: `{"messages": [{"role", "content"}, ...]}`; the rules of such a row, reading and writing of files."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,10 +11,8 @@ from ftlab.data.findings import (
     Row,
     as_findings,
     errors_of,
-    findings_dict,
     kind_of,
     raise_findings,
-    report_table,
     report_text,
 )
 
@@ -57,14 +54,13 @@ CODES = jsonl.CODES | _TOOLS | {
 
 @dataclass(frozen=True, repr=False)
 class ChatCheck:
-    """What `check_chat` saw; `rows` are the usable ones, `counts` the number of findings by code."""
+    """What `check_chat` saw; `rows` are the usable ones."""
 
     path: str
     rows: list[dict]
     rows_in: int
     rows_kept: int
     findings: list[Finding]
-    counts: dict[str, int]
     lines: list[int]  # of each usable row
 
     @property
@@ -77,15 +73,8 @@ class ChatCheck:
         """The findings that make a row unusable."""
         return errors_of(self.findings)
 
-    def to_dict(self) -> dict:
-        """The report without the rows, ready for JSON."""
-        return {"rows_in": self.rows_in, "rows_kept": self.rows_kept, **findings_dict(self.findings)}
-
     def __repr__(self):
         return report_text(f"ChatCheck({self.path}: {self.rows_kept} of {self.rows_in} rows usable", self.findings)
-
-    def _repr_html_(self):
-        return report_table([("rows in the file", self.rows_in), ("rows usable", self.rows_kept)], self.findings)
 
 
 def check_chat(path: str | Path) -> ChatCheck:
@@ -108,8 +97,7 @@ def check_chat(path: str | Path) -> ChatCheck:
             rows.append(line.row)
             lines.append(line.number)
     findings.sort(key=lambda found: found.line)
-    counts = dict(Counter(found.code for found in findings))
-    return ChatCheck(str(path), rows, rows_in, len(rows), findings, counts, lines)
+    return ChatCheck(str(path), rows, rows_in, len(rows), findings, lines)
 
 
 def read_chat(path: str | Path) -> list[dict]:
