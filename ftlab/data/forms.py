@@ -360,8 +360,7 @@ def _read_openai_preference(data):
 
 def _conversations(data) -> str | None:
     """The name under which a row has the turns of ShareGPT."""
-    names = (name for name in ("conversations", "conversation") if data.get(name) is not None)
-    return next(names, None)
+    return next((name for name in ("conversations", "conversation") if data.get(name) is not None), None)
 
 
 def _rating(data) -> bool | None:
