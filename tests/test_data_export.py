@@ -322,6 +322,8 @@ MUSEUM = {
                                "messages[4].role"),
     "a question in an answer": ("trl", PAIR | {"messages": [USER, ANSWER, USER, ANSWER]}, "role_in_output",
                                 "messages[2].role"),
+    "two answers that are trained": ("openai_dpo", chat(USER, ANSWER, USER, ANSWER, rejected=[WORSE]), "role_in_output",
+                                     "messages[2].role"),
     "a question in a worse one": ("trl", PAIR | {"rejected": [WORSE, USER, WORSE]}, "role_in_output",
                                   "rejected[1].role"),
 }  # fmt: skip
@@ -346,13 +348,19 @@ def test_every_code_is_in_the_museum_or_tested_here():
     assert {code for _, _, code, _ in MUSEUM.values()} | elsewhere >= set(module.CODES)
 
 
-def test_wrong_kind_names_the_way_out():
-    (found, *_) = check_for(enough(PAIR), "gemini")
-    assert "export it to gemini_preference" in found.message
-    (found, *_) = check_for(enough(chat(USER, ANSWER)), "together_dpo")
-    assert "export it to together" in found.message
-    (found, *_) = check_for(enough(PAIR), "bedrock_nova")
-    assert "trl" in found.message
+@pytest.mark.parametrize(
+    ("to", "data", "way_out"),
+    [
+        ("gemini", PAIR, "export it to gemini_preference, or drop the rejected answer"),
+        ("openai", PAIR, "export it to openai_dpo, or drop the rejected answer"),
+        ("bedrock_nova", PAIR, "export it to trl, axolotl or llama_factory, or drop the rejected answer"),
+        ("together_dpo", chat(USER, ANSWER), "export it to together"),
+    ],
+)
+def test_wrong_kind_names_the_way_out(to, data, way_out):
+    (found, *_) = check_for(enough(data), to)
+    assert found.code == "wrong_kind"
+    assert found.message.endswith(way_out)
 
 
 @pytest.mark.parametrize("to", PAIRS)
@@ -361,14 +369,6 @@ def test_what_stands_before_the_first_trained_answer_is_the_prompt(to, tmp_path)
     report = export(enough(data), to, tmp_path)
     assert read_back(report, to) == [chat(SYSTEM, USER, LONG_AGO, USER, ANSWER, rejected=[WORSE])] * 10
     assert report.left_out == {}
-
-
-def test_a_pair_is_no_conversation_to_train_on():
-    (found, *_) = check_for(enough(chat(USER, ANSWER, rejected=[WORSE])), "openai")
-    assert found.code == "wrong_kind"
-    assert found.message.endswith("export it to openai_dpo, or drop the rejected answer")
-    trained_twice = chat(USER, ANSWER, USER, ANSWER, rejected=[WORSE])
-    assert "role_in_output" in {found.code for found in check_for(enough(trained_twice), "openai_dpo")}
 
 
 @pytest.mark.parametrize("to", CHAT)

@@ -92,6 +92,7 @@ def test_lines_are_those_of_the_file(tmp_path):
         put(tmp_path, "a.json", '{"about": 1,\n"data": [\n\n{"instruction": "a", "output": "c"\n}, {"instruction": "d",'
                                 '"output": "e"}]}'): [4, 5],
         put(tmp_path, "b.json", json.dumps(rows)): [1, 1],
+        put(tmp_path, "c.json", json.dumps(CHAT, indent=1)): [1],  # one object is one row
         write_parquet(tmp_path / "a.parquet", rows): [1, 2],
     }  # fmt: skip
     for path, expected in places.items():
@@ -106,10 +107,6 @@ def test_an_element_of_a_json_list_is_named(tmp_path):
         ("outside_data", "data2"), ("empty_messages", "data[0].messages"), ("not_an_object", "data[1]"),
     ]  # fmt: skip
     assert (result.rows_in, result.rows_with_error, rows_with_an_error(result)) == (3, 2, 2)
-
-
-def test_one_object_is_one_row(tmp_path):
-    assert as_in_source(read(put(tmp_path, "a.json", json.dumps(CHAT, indent=1)))) == [CHAT]
 
 
 def test_damaged_csv_rows_keep_their_lines_and_the_others_their_place(tmp_path):
