@@ -402,3 +402,61 @@ def test_a_rated_file_is_checked_as_one_and_a_bad_answer_is_never_trained_on(tmp
     assert (report.format, report.rows_kept, report.errors) == ("kto", 4, [])
     with pytest.raises(FtlabError, match=r"rated\.jsonl:1 label: is false: this marks a bad answer"):
         read_chat(path)
+
+
+@pytest.mark.parametrize("worse", ["no", True, 1.5, [1], ["x"], {}])
+def test_a_worse_answer_that_is_none_is_an_error_for_every_reader(tmp_path, worse):
+    path = put(tmp_path / "a.jsonl", lines_of([{"messages": turns("q", "a"), "rejected": worse}] * 2))
+    assert {found.field.partition("[")[0] for found in check(path).errors} == {"rejected"}
+    with pytest.raises(FtlabError, match="rejected"):
+        read_chat(path)
+
+
+def test_roles_and_parts_of_both_answers_are_repaired(tmp_path):
+    said = [{"role": "human", "content": "q"}, {"role": "gpt", "content": [{"type": "text", "text": "fine"}]}]
+    rows = [{"messages": said, "rejected": [{"role": "gpt", "content": [{"type": "text", "text": "bad"}]}]}]
+    fix(put(tmp_path / "a.jsonl", lines_of(rows)), tmp_path / "out.jsonl")
+    (row,) = rows_of(tmp_path / "out.jsonl")
+    assert row["rejected"] == [{"role": "assistant", "content": "bad"}]
+    assert not check(tmp_path / "out.jsonl").errors
+
+
+def test_a_pair_that_a_repair_makes_equal_is_left_out(tmp_path):
+    rows = [{"prompt": "Drink?", "chosen": "caf\u00e9", "rejected": "caf\u00c3\u00a9"},
+            {"prompt": "Food?", "chosen": "bread", "rejected": "stone"}]  # fmt: skip
+    report = fix(put(tmp_path / "a.jsonl", lines_of(rows)), tmp_path / "out.jsonl")
+    assert [(found.line, found.code) for found in report.dropped] == [(1, "no_worse_answer")]
+    assert report.rows_out == 1
+
+
+def test_a_bad_answer_keeps_its_spelling(tmp_path):
+    good = [{"prompt": f"Ticket {n}: {thing}", "completion": answer, "label": True}
+            for n, (thing, answer) in enumerate([("refund me", "refund"), ("my bill", "billing")] * 20)]  # fmt: skip
+    bad = {"prompt": "Ticket the last", "completion": "Billing", "label": False}
+    fix(put(tmp_path / "a.jsonl", lines_of([*good, bad])), tmp_path / "out.jsonl")
+    assert rows_of(tmp_path / "out.jsonl")[-1]["messages"][-1]["content"] == "Billing"
+
+
+def test_a_secret_is_masked_wherever_it_stands(tmp_path):
+    rows = [{"messages": turns("q", "a"), "account": CARD, "api_key": "sk-abcDEF1234567890abcdefGHIJ"}]
+    fix(put(tmp_path / "a.jsonl", lines_of(rows)), tmp_path / "out.jsonl")
+    text = (tmp_path / "out.jsonl").read_text()
+    assert CARD not in text
+    assert "sk-abc" not in text
+
+
+def test_a_system_prompt_of_several_parts_is_not_lost(tmp_path):
+    system = [{"text": "Be brief."}, {"cachePoint": {"type": "default"}}]
+    path = put(tmp_path / "a.jsonl", lines_of([{"system": system, "messages": turns("q", "a")[1:]}]))
+    assert "unseen_system" in check(path).counts
+    fix(path, tmp_path / "out.jsonl")
+    assert rows_of(tmp_path / "out.jsonl")[0]["messages"][0] == {"role": "system", "content": "Be brief."}
+
+
+@pytest.mark.parametrize(
+    "text", ["Como se escreve a letra \u00c3 em portugu\u00eas?", "```\n<|im_start|><|im_start|>\n```"]
+)
+def test_sound_text_and_code_are_left_alone(tmp_path, text):
+    rows = [{"messages": turns("What is this?", text)}]
+    report = fix(put(tmp_path / "a.jsonl", lines_of(rows)), tmp_path / "out.jsonl")
+    assert report.changes == []

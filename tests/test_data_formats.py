@@ -465,6 +465,31 @@ def test_no_text_ends_a_line_of_jsonl(tmp_path, end):
     assert read(tmp_path / "out.jsonl").rows[0].data["messages"][0]["content"] == f"a{end}b"
 
 
+def test_a_table_holds_ratings_as_text_and_chats_as_json(tmp_path):
+    path = put(tmp_path, "a.csv", "messages,label\n" + '"' + json.dumps([USER, WORSE]).replace('"', '""') + '",False\n')
+    assert (read(path).format, read(path).rows[0].data["label"]) == ("kto", False)
+
+
+def test_of_two_ratings_that_differ_the_bad_one_counts(tmp_path):
+    path = put(tmp_path, "a.jsonl", lines(GOOD | {"kto_tag": False}))
+    assert read(path).rows[0].data["label"] is False
+
+
+@pytest.mark.parametrize("row", [SAYS[name][0] | {"label": 0} for name in ("messages", "sharegpt", "alpaca")])
+def test_a_number_that_may_be_a_rating_is_said(tmp_path, row):
+    assert [found.code for found in read(put(tmp_path, "a.jsonl", lines(row))).findings] == ["rating_as_number"]
+
+
+def test_the_input_of_an_alpaca_pair_is_part_of_its_prompt(tmp_path):
+    row = {"instruction": "Translate.", "input": "Guten Tag", "chosen": "Good day", "rejected": "Go"}
+    (read_back,) = read(put(tmp_path, "a.jsonl", lines(row))).rows
+    assert read_back.data["messages"][0]["content"] == "Translate.\n\nGuten Tag"
+
+
+def test_a_column_with_the_name_of_a_form_is_a_column(tmp_path):
+    assert read(put(tmp_path, "a.jsonl", lines(CHAT | {"conversation": "c1"}))).format == "messages"
+
+
 # --- detection
 
 
@@ -613,4 +638,5 @@ def test_a_rating_as_a_number_is_doubted(tmp_path):
 
 
 def test_a_text_that_names_a_class_rates_no_chat(tmp_path):
-    assert read(put(tmp_path, "rows.jsonl", lines(CHAT | {"label": "false"}))).format == "messages"
+    claim = {"messages": [USER, ANSWER | {"content": "False"}], "label": "false"}
+    assert read(put(tmp_path, "rows.jsonl", lines(claim))).format == "messages"

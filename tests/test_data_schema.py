@@ -85,6 +85,10 @@ MUSEUM = {
         line(USER, call("a"), call("b"), {"role": "tool", "content": "2", "tool_call_id": "b"}, ANSWER).encode(),
         "no_result", "warning", "messages[1].tool_calls[0]",
     ),
+    "two calls of one id": (
+        line(USER, call("a") | {"tool_calls": call("a")["tool_calls"] * 2}).encode(),
+        "same_call_id", "warning", "messages[1].tool_calls[1].id",
+    ),
     "a comma after the row": (row_bytes() + b",", "broken_json", "error", ""),
     "pretty printed": (json.dumps(GOOD, indent=1).encode(), "many_lines", "error", ""),
     "a list": (b"[1]", "not_an_object", "error", ""),

@@ -1,6 +1,7 @@
 """A split that is written: no group and no near duplicate on both sides, or a reason why not."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -196,3 +197,14 @@ def test_what_an_earlier_split_left_is_told(file, tmp_path):
     assert again.others == [first.files["validation"]]
     assert first.files["validation"] in repr(again).splitlines()[-1]
     assert split_file(path, tmp_path, fractions={"a": 0.5, "b": 0.5}).others == []  # the source is none
+
+
+def test_rated_rows_are_split_as_they_are(tmp_path):
+    words = "tide berth crane rope sail anchor harbour ferry lamp kettle".split()
+    rows = [{"prompt": f"Where is the {word}?", "completion": f"By the {word} gate.", "label": bool(n % 2)}
+            for n, word in enumerate(words)]  # fmt: skip
+    path = tmp_path / "rated.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = split_file(path, tmp_path / "out", fractions={"train": 0.5, "test": 0.5})
+    parts = [json.loads(line) for file in report.files.values() for line in Path(file).read_text().splitlines()]
+    assert sorted(map(str, parts)) == sorted(map(str, rows))

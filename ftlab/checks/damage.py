@@ -26,6 +26,7 @@ CODES = {
     "empty_thought": ("info", "the thought is empty: right where a model is asked not to think (Qwen 3)"),
     "thought_form": ("info", "a thought between {} and {}, which few templates know; use the form of your model: {}"),
 }
+LETTER = re.compile("(?<!\\w)(\u00c3)(?= |$)")  # by itself it is the letter, not half of another
 CODE = re.compile(r"```.*?(?:```|$)|`[^`\n]*`", re.S)
 HARMONY_ANSWER = "<|channel|>final<|message|>"
 RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
@@ -70,12 +71,18 @@ def find_damage(rows: Sequence[Row], control_tokens: bool = True) -> list[Findin
 
 def mend_mojibake(text: str) -> str:
     """Undo UTF-8 that was read with another encoding, as ftfy sees it; any other text stays as it is."""
-    return text if text.isascii() else ftfy.fix_encoding(text)
+    if text.isascii():
+        return text
+    return "".join(part if part == "\u00c3" else ftfy.fix_encoding(part) for part in LETTER.split(text))
 
 
 def merge_doubled_tokens(text: str) -> str:
     """Keep one of each control token that follows itself."""
-    return _patterns()["twice"].sub(r"\1", text)
+    once, end = "", 0
+    for code in CODE.finditer(text):  # a text about templates
+        once += _patterns()["twice"].sub(r"\1", text[end : code.start()]) + code[0]
+        end = code.end()
+    return once + _patterns()["twice"].sub(r"\1", text[end:])
 
 
 # one text
@@ -109,7 +116,7 @@ def _damage(text: str) -> Iterator[tuple]:
     if ("<" in text or "&" in text) and (markup := patterns["html"].search(CODE.sub("", text))):
         yield "html_residue", excerpt(markup[0])
     if "<" in text or "[" in text:
-        if twice := patterns["twice"].search(text):
+        if twice := patterns["twice"].search(CODE.sub("", text)):
             yield "doubled_token", twice[1]
         if tokens := sorted(set(patterns["token"].findall(text))):
             yield "control_token", ", ".join(tokens[:5])

@@ -13,10 +13,14 @@ from pathlib import Path
 from ftlab.checks import damage, duplicates, labels, privacy, quality
 from ftlab.data import formats, jsonl, schema
 from ftlab.data.findings import Finding, Row, errors_of, finding, listing, raise_findings, walk
+from ftlab.data.rendering import row_kind
 from ftlab.errors import DataError, shown
 from ftlab.files import jsonl_path, refuse_existing, whole_file
 
-CODES = {"repeated_row": ("warning", "is line {} once more, letter for letter; one of them is enough")}
+CODES = {
+    "no_worse_answer": ("warning", "is the chosen answer, once both are repaired: the pair teaches nothing"),
+    "repeated_row": ("warning", "is line {} once more, letter for letter; one of them is enough"),
+}
 REPAIRS = {
     "mojibake": damage.mend_mojibake,
     "doubled_token": damage.merge_doubled_tokens,
@@ -91,7 +95,7 @@ def fix(path, out: str | Path, format: str | None = None, mask: bool = True, for
             changes += [_of_the_file(each) for each in found]
             continue
         record = _Record(row, line.raw if source.format == "messages" else b"")
-        if source.format == "messages" and isinstance(row.data, dict) and not errors_of(line.findings):
+        if isinstance(row.data, dict) and "messages" in line.row and not errors_of(line.findings):
             _repair_row(record)
             found = _problems(record) if record.changes else found
         errors = errors_of(found)
@@ -139,20 +143,12 @@ def _of_the_file(found: Finding) -> Change:
 def _repair_row(record) -> None:
     """Mend what keeps a row from being used and has one right repair: roles, text in parts, tools and system."""
     data = record.row.data
+    for side in ("messages", "rejected"):
+        turns = data.get(side)
+        for index, turn in enumerate(turns if isinstance(turns, list) else ()):
+            if isinstance(turn, dict):
+                _repair_turn(record, turn, f"{side}[{index}]")
     messages = data.get("messages")
-    for index, turn in enumerate(messages if isinstance(messages, list) else []):
-        if not isinstance(turn, dict):
-            continue
-        if (text := schema.joined_parts(turn.get("content"))) is not None:
-            parts = f"a list of {len(turn['content'])} text part(s)"
-            record.note(f"messages[{index}].content", "wrong_type", parts, privacy.mask_private(text))
-            turn["content"] = text
-        role = turn.get("role")
-        if isinstance(role, str) and role not in schema.ROLES:
-            plain = role.strip().lower()
-            if known := plain if plain in schema.ROLES else schema.ROLE_HINTS.get(plain):
-                record.note(f"messages[{index}].role", "unknown_role", privacy.mask_private(role), known)
-                turn["role"] = known
     if isinstance(data.get("tools"), str) and isinstance(tools := jsonl.json_container(data["tools"]), list):
         record.note("tools", "bad_tools", "JSON text", f"a list of {len(tools)}")
         data["tools"] = tools
@@ -161,6 +157,20 @@ def _repair_row(record) -> None:
         record.note(name, "unseen_system", privacy.mask_private(text), "the first turn")
         messages.insert(0, {"role": "system", "content": text})
         del data[name]
+
+
+def _repair_turn(record, turn: dict, at: str) -> None:
+    if (text := schema.joined_parts(turn.get("content"))) is not None:
+        parts = f"a list of {len(turn['content'])} text part(s)"
+        record.note(f"{at}.content", "wrong_type", parts, privacy.mask_private(text))
+        turn["content"] = text
+    role = turn.get("role")
+    if isinstance(role, str) and role not in schema.ROLES:
+        plain = role.strip().lower()
+        known = plain if plain in schema.ROLES else schema.ROLE_HINTS.get(plain)
+        if known:
+            record.note(f"{at}.role", "unknown_role", privacy.mask_private(role), known)
+            turn["role"] = known
 
 
 def _is_system(turn) -> bool:
@@ -173,10 +183,14 @@ def _problems(record) -> list[Finding]:
 
 
 def _broken(records) -> Iterator[tuple[_Record, Finding]]:
-    """Rows that a repair has left without a text."""
+    """Rows that a repair has left without a text, and pairs that it has left without a worse answer."""
     for record in records:
-        if record.changes and (problems := _problems(record)):
+        if not record.changes:
+            continue
+        if problems := _problems(record):
             yield record, problems[0]
+        elif record.row.data.get("rejected") and quality.find_pair_problems([record.row]):
+            yield record, finding(CODES, "no_worse_answer", record.row, "rejected")
 
 
 def _repeated(records) -> Iterator[tuple[_Record, Finding]]:
@@ -203,9 +217,14 @@ def _repair_texts(record, memo) -> bool:
                 turn["content"] = text = repaired
     if memo is not None:
         for name, value in data.items():
-            if not (isinstance(value, str) and _NAMES_A_GROUP.fullmatch(name)):
+            if not (isinstance(value, str) and _NAMES_A_GROUP.fullmatch(name) and not _is_secret(value)):
                 data[name] = _masked(value, name, record, memo)
     return len(record.changes) > size
+
+
+def _is_secret(text: str) -> bool:
+    """True for what is masked everywhere: it opens an account or pays a bill."""
+    return any(piece.code in ("secret", "card_number", "iban") for piece in privacy.spans(text))
 
 
 def _texts(data: dict) -> Iterator[str]:
@@ -229,7 +248,7 @@ def _masked(value, at, record, memo):
 def _repair_across(records: Sequence[_Record]) -> list[_Record]:
     """Repair what shows beside the other rows: the system prompt and the labels; return the changed records.
 
-    A pair keeps its labels: spelt anew in one answer only, they would tell it from the other.
+    Pairs and rated answers keep their labels: spelt anew in one answer only, they would tell it from the others.
     """
     changed = []
     systems = Counter(system for record in records if (system := quality.system_of(record.row)) is not None)
@@ -240,7 +259,8 @@ def _repair_across(records: Sequence[_Record]) -> list[_Record]:
             record.note("messages[0].content", "system_drift", *_around(system, main))
             record.row.data["messages"][0]["content"] = main
             changed.append(record)
-    record_of = {id(record.row): record for record in records if "rejected" not in record.row.data}
+    single = [record for record in records if row_kind(record.row.data) == "chat"]
+    record_of = {id(record.row): record for record in single}
     for row, place, before, after in list(labels.label_repairs([record.row for record in record_of.values()])):
         answer = row.data["messages"][-1]
         if answer["content"] == before:

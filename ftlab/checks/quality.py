@@ -20,7 +20,8 @@ from ftlab.checks.lists import one_of, words
 from ftlab.checks.texts import FEW, MEANT, excerpt, leaves, once_if_meant, texts, trained_answers
 from ftlab.data.findings import Finding, Row, finding, kind_of
 from ftlab.data.jsonl import json_container
-from ftlab.data.similar import exchange, normalise
+from ftlab.data.schema import answer_start
+from ftlab.data.similar import normalise, turn_text
 
 NEARLY_ALL = 0.95  # the share of rows that makes a rule of the file
 
@@ -117,11 +118,13 @@ def find_pair_problems(rows: Sequence[Row]) -> list[Finding]:
     """Preference pairs whose two answers are the same."""
     found = []
     for row in rows:
-        chat = exchange(row.data) if row.data.get("rejected") else None
-        if chat and normalise(chat.rejected) == normalise(chat.answer):
-            code = "same_answers" if chat.rejected == chat.answer else "nearly_same_answers"
-            place = f"rejected[{len(row.data['rejected']) - 1}].content"
-            found.append(finding(CODES, code, row, place))
+        messages, rejected = row.data["messages"], row.data.get("rejected")
+        if not rejected:
+            continue
+        chosen, worse = (" ".join(map(turn_text, turns)) for turns in (messages[answer_start(messages) :], rejected))
+        if normalise(worse) == normalise(chosen):
+            code = "same_answers" if worse == chosen else "nearly_same_answers"
+            found.append(finding(CODES, code, row, f"rejected[{len(rejected) - 1}].content"))
     return found
 
 

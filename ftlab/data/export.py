@@ -15,7 +15,6 @@ from pathlib import Path
 
 from ftlab.data import jsonl, schema, toolcalls
 from ftlab.data.findings import Finding, Row, errors_of, finding, listing, place_of, raise_findings
-from ftlab.data.forms import rejected_problems
 from ftlab.data.limits import LIMITS, file_findings, limit_number, limit_warnings, limit_words, limits, own_limit
 from ftlab.data.rendering import answer_start, encode_chats, rating, row_kind
 from ftlab.data.splits import input_of
@@ -276,8 +275,6 @@ def _general_problems(data, target):
         if problem[0] != "bad_answer" or row_kind(data) != "unpaired":  # a rated answer has its own targets
             is_refused = target.openai_calls and problem[0] in toolcalls.CODES
             yield toolcalls.CODES if is_refused else schema.CODES, *problem
-    if "rejected" in data and data.get("messages") and isinstance(data["messages"], list):
-        yield from ((schema.CODES, *problem) for problem in rejected_problems(data))
 
 
 def _turn_problems(at, turns, to, target, known, kind):

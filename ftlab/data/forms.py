@@ -13,13 +13,10 @@ What the formats mean here:
 """
 
 import json
-import re
-from collections.abc import Iterator
 from itertools import chain
 
 from ftlab.data import jsonl, schema
 from ftlab.data.findings import Finding, Row, as_findings, kind_of
-from ftlab.data.rendering import answer_start
 
 # the accepted names of each field, the one that is written first
 NAMES = {
@@ -100,7 +97,7 @@ def fits(data: dict) -> frozenset[str]:
         found.add("sharegpt")
     if names & set(NAMES["instruction"]) and names & set(NAMES["output"]):
         found.add("alpaca" if {"output", "history", *NAMES["input"]} & set(data) else "instruction")
-    rated = found and "preference" not in found and _rating(data) is not None
+    rated = found and "preference" not in found and schema.rating(data) is not None
     return frozenset(["kto"] if rated else found)
 
 
@@ -113,7 +110,7 @@ def read_row(row: Row, format: str) -> tuple[Row, list[Finding]]:
     except _Bad as bad:
         return row, as_findings([bad.args], row, READ_CODES)
     ours = Row(data, row.file, row.line, row.at, turns)
-    problems = (problem for problem in _problems(ours) if format != "kto" or problem[0] != "bad_answer")
+    problems = (each for each in schema.row_problems(data) if format != "kto" or each[0] != "bad_answer")
     found = as_findings(problems, ours, READ_CODES)
     found += as_findings(_doubts(row.data, format), row, READ_CODES)
     return ours, found
@@ -135,39 +132,19 @@ def _to_ours(data: dict, format: str) -> tuple[dict, dict | None]:
     return row, places
 
 
-def _problems(row: Row):
-    """What check_chat finds in a row, in the rejected answer too; nothing twice."""
-    yield from schema.row_problems(row.data)
-    messages = row.data.get("messages")
-    if "rejected" in row.data and isinstance(messages, list) and messages:
-        yield from rejected_problems(row.data)
-
-
 def _doubts(data, format):
     """What was read otherwise than it may have been meant."""
     for name in NAMES["input"] if format in ("instruction", "alpaca") else ():
         if is_placeholder(data.get(name)):
             yield "placeholder_input", name, data[name]
-    for name in schema.JUDGED if format == "prompt_completion" else ():
-        if data.get(name) in (0, "0"):
+    for name in schema.JUDGED if format not in ("kto", "preference") else ():
+        if data.get(name) in (0, "0", -1):
             yield "rating_as_number", name
 
 
 def is_placeholder(text) -> bool:
     """True for a text that other tools write into a field that is empty."""
     return isinstance(text, str) and text.strip().casefold() in PLACEHOLDERS
-
-
-def rejected_problems(data: dict) -> Iterator[tuple]:
-    """Problems of the other answer after the prompt of a row with turns, under the name of `rejected`."""
-    rejected, start = data["rejected"], answer_start(data["messages"])
-    if not isinstance(rejected, list) or not rejected:
-        yield "wrong_type", "rejected", kind_of(rejected), "the turns of a worse answer; or rename the column"
-        return
-    for code, field, *values in schema.row_problems({"messages": data["messages"][:start] + rejected}):
-        match = re.match(r"messages\[(\d+)\]", field)
-        if match and int(match[1]) >= start:
-            yield code, f"rejected[{int(match[1]) - start}]{field[match.end():]}", *values
 
 
 def _text(data, field, format="", optional=False):
@@ -261,13 +238,15 @@ def _calls(turn, place, names, role):
     text = turn.get("content")
     value = jsonl.json_container(text) if isinstance(text, str) else None
     calls = value if isinstance(value, list) else [value]
-    if not calls or not all(isinstance(call, dict) and {"name", "arguments"} == set(call) for call in calls):
+    keys = {"name", "arguments"}
+    if not calls or not all(isinstance(call, dict) and keys <= set(call) <= keys | {"id"} for call in calls):
         raise _Bad("bad_call", f"{place}.{names.get('content', 'content')}", role)
     result = []
     for call in calls:
         text = call["arguments"]
         text = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
-        result.append({"type": "function", "function": {"name": call["name"], "arguments": text}})
+        name = {"id": call["id"]} if "id" in call else {}
+        result.append({**name, "type": "function", "function": {"name": call["name"], "arguments": text}})
     return result
 
 
@@ -319,6 +298,10 @@ def _read_preference(data):
     name = next((name for name in names if data.get(name) is not None), "prompt")
     prompt = data.get(name)
     extras = _without(data, {"prompt", name, "chosen", "rejected"} | _SYSTEM)
+    if name == "instruction" and isinstance(prompt, str):  # as alpaca has it
+        field, given = _text(data, "input", optional=True)
+        prompt = "\n\n".join(text for text in (prompt, given) if text and not is_placeholder(text))
+        extras.pop(field, None)
     if extras.get("messages") == chosen:  # a copy of it, as in UltraFeedback
         del extras["messages"]
     if isinstance(chosen, list) and not isinstance(prompt, list):
@@ -360,23 +343,13 @@ def _read_openai_preference(data):
 
 def _conversations(data) -> str | None:
     """The name under which a row has the turns of ShareGPT."""
-    return next((name for name in ("conversations", "conversation") if data.get(name) is not None), None)
-
-
-def _rating(data) -> bool | None:
-    """Whether the answer of a KTO row is a good one (tables hold it as text); None where the row is not rated."""
-    for name in schema.JUDGED:
-        value = data.get(name)
-        is_text = isinstance(value, str) and (name == "kto_tag" or "messages" not in data)
-        if is_text and value.strip().casefold() in ("true", "false"):
-            value = value.strip().casefold() == "true"
-        if isinstance(value, bool):
-            return value
-    return None
+    if data.get("conversations") is not None:
+        return "conversations"
+    return "conversation" if isinstance(data.get("conversation"), list) else None
 
 
 def _read_kto(data):
-    rating = _rating(data)
+    rating = schema.rating(data)
     if rating is None:
         name = next((name for name in schema.JUDGED if name in data), "label")
         raise _Bad("not_rated", name, kind_of(data[name])) if name in data else _Bad("no_label", name)

@@ -11,7 +11,7 @@ from functools import partial
 from itertools import islice
 
 from ftlab.data.findings import Row
-from ftlab.data.schema import JUDGED
+from ftlab.data.schema import answer_start, rating
 from ftlab.errors import ModelError
 
 IGNORED = -100  # the label that PyTorch's cross-entropy leaves out
@@ -80,23 +80,11 @@ def sequences(data: dict) -> list[dict]:
 
 def row_kind(data) -> str:
     """What a row is for: chat, preference, or unpaired (KTO), whose bad answers must never be taken for good ones."""
-    if isinstance(data, dict) and "rejected" in data:
+    if not isinstance(data, dict):
+        return "chat"
+    if data.get("rejected"):
         return "preference"
     return "chat" if rating(data) is None else "unpaired"
-
-
-def rating(data) -> bool | None:
-    """Whether an unpaired answer is a good one; None where the row is not rated."""
-    values = [data[name] for name in JUDGED if isinstance(data.get(name), bool)] if isinstance(data, dict) else []
-    return all(values) if values else None
-
-
-def answer_start(messages: list) -> int:
-    """The turn with which the answer begins: the first of the assistant's that is trained, else the last."""
-    for index, turn in enumerate(messages):
-        if isinstance(turn, dict) and turn.get("role") == "assistant" and turn.get("weight") != 0:
-            return index
-    return len(messages) - 1
 
 
 def turns_of(data) -> list[dict] | None:

@@ -1,5 +1,6 @@
 """Chat JSONL: `{"messages": [{"role", "content"}, ...]}`; the rules of such a row, reading and writing of files."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,7 +23,7 @@ ROLE_HINTS = {
     "developer": "system", "function": "tool",
 }  # fmt: skip
 TEXT_PARTS = ("text", "input_text", "output_text")  # types of the parts of a content that is a list
-SYSTEM = ("system", "system_prompt")  # names of a system prompt beside the turns
+SYSTEM = ("system", "system_prompt", "systemPrompt")  # names of a system prompt beside the turns
 JUDGED = ("label", "kto_tag")  # true or false: is the answer a good one? (TRL's and LLaMA-Factory's name)
 
 # calls and results that do not belong together: some models write calls as text, so only services refuse them
@@ -148,12 +149,55 @@ def _chat_problems(row):
         yield from _conversation_problems(turns)
         if (name := system_beside(row)[0]) and turns[0].get("role") != "system":
             yield "unseen_system", name
-    for name in JUDGED:
-        if row.get(name) is False:
-            yield "bad_answer", name, "drop the row, or export the file to trl_kto"
+        if row.get("rejected") not in (None, ""):
+            yield from _rejected_problems(row)
+    if rating(row) is False:
+        yield "bad_answer", next(name for name in JUDGED if name in row), "drop the row, or export to trl_kto"
     functions = row.get("functions")
     if isinstance(functions, list) and any(isinstance(item, dict) and "name" in item for item in functions):
         yield "old_functions", "functions"
+
+
+def _rejected_problems(row):
+    """Problems of the other answer of a pair, after the same prompt."""
+    rejected, start = row["rejected"], answer_start(row["messages"])
+    if not isinstance(rejected, list) or not rejected:
+        yield "wrong_type", "rejected", kind_of(rejected), "the turns of a worse answer; or rename the column"
+        return
+    for code, field, *values in row_problems({"messages": row["messages"][:start] + rejected}):
+        match = re.match(r"messages\[(\d+)\]", field)
+        if match and int(match[1]) >= start:
+            yield code, f"rejected[{int(match[1]) - start}]{field[match.end():]}", *values
+
+
+def answer_start(messages: list) -> int:
+    """The turn with which the answer begins: the first of the assistant's that is trained, else the last."""
+    for index, turn in enumerate(messages):
+        if isinstance(turn, dict) and turn.get("role") == "assistant" and turn.get("weight") != 0:
+            return index
+    return len(messages) - 1
+
+
+def rating(row: dict) -> bool | None:
+    """Whether a rated (KTO) answer is a good one, False where two ratings differ; None where the row is not rated.
+
+    Tables hold true and false as text; a text `label` that is the answer itself is a class.
+    """
+    if row.get("rejected"):
+        return None
+    answers = [row.get(name) for name in ("completion", "output", "response", "answer")]
+    turns = row.get("messages")
+    answers += [turn.get("content") for turn in turns[-1:] if isinstance(turn, dict)] if isinstance(turns, list) else []
+    classes = {answer.strip().casefold() for answer in answers if isinstance(answer, str)}
+    found = []
+    for name in JUDGED:
+        value = row.get(name)
+        text = str(value).strip().casefold()
+        if isinstance(value, bool) or (isinstance(value, str) and text in ("true", "false") and text not in classes):
+            found.append(text == "true")
+        elif name == "kto_tag" and text in ("0", "1", "true", "false"):
+            found.append(text in ("1", "true"))
+    return all(found) if found else None
 
 
 def _messages_hint(row):
@@ -241,9 +285,11 @@ def system_beside(row: dict) -> tuple[str, str]:
     """Name and text of the system prompt that stands beside the turns, as text or in text parts; else empty."""
     for name in SYSTEM:
         value = row.get(name)
-        text = value if isinstance(value, str) else joined_parts([value] if isinstance(value, dict) else value)
-        if text and text.strip():
-            return name, text.strip()
+        parts = value if isinstance(value, list) else [value]
+        texts = [part.get("text", part.get("content")) if isinstance(part, dict) else part for part in parts]
+        text = "\n".join(text for text in texts if isinstance(text, str)).strip()
+        if text:
+            return name, text
     return "", ""
 
 

@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from ftlab.data.findings import Row, content_field
+from ftlab.data.schema import rating
 from ftlab.errors import DataError
 
 SLOTS = 128  # of a MinHash signature
@@ -56,7 +57,7 @@ def exchange(data: dict) -> Exchange:
         content_field(asked[-1]) if asked else "messages",
         "messages" if last is None else content_field(last),
         turn_text(data["rejected"][-1]) if data.get("rejected") else None,
-        data["label"] if isinstance(data.get("label"), bool) else None,
+        rating(data),
     )
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ftlab.data.findings import raise_findings
+from ftlab.data import formats
+from ftlab.data.findings import errors_of, raise_findings
 from ftlab.data.jsonl import json_container
-from ftlab.data.schema import check_chat, write_chat
+from ftlab.data.schema import write_chat
 from ftlab.data.similar import clusters
 from ftlab.errors import DataError
 from ftlab.files import refuse_existing
@@ -107,7 +108,7 @@ def split_file(
     separator: str | None = None,
     force: bool = False,
 ) -> SplitReport:
-    """Write one chat JSONL file a part into the folder `out`; default 90 % train, 10 % test.
+    """Write one JSONL file a part into the folder `out`, rows as they are; default 90 % train, 10 % test.
 
     Rows stay together that share `group` (a key of the row) or are near duplicates. `stratify` is a key of the
     row, a field of its JSON answer, or `answer` for plain answers themselves. Raises DataError with the reason when
@@ -118,31 +119,33 @@ def split_file(
     fractions = dict(fractions or {"train": 0.9, "test": 0.1})
     if len({part.casefold() for part in fractions}) < max(2, len(fractions)):
         raise DataError(f"{fractions}: a split needs two parts or more, whose names differ in more than capitals")
-    check = check_chat(path)
-    raise_findings(check.errors)
+    source = formats.read(path)
+    raise_findings(errors_of(source.findings))
+    ours = [row.data for row in source.rows]
+    as_in_file = {id(row.data): line.row for line, row, _ in source.lines}
     files = {part: Path(out) / f"{part}.jsonl" for part in fractions}
     for file in files.values():
         refuse_existing(file, force)
-    cluster = {row.line: n for n, rows in enumerate(clusters(check.placed)) for row in rows}
-    names, label, plain = {}, {}, not any(map(_record, check.rows))
-    for row, line in zip(check.rows, check.lines, strict=True):
+    cluster = {row.line: n for n, rows in enumerate(clusters(source.rows)) for row in rows}
+    names, label, plain = {}, {}, not any(map(_record, ours))
+    for row, line in ((row.data, row.line) for row in source.rows):
         with _placed(f"{path}:{line}"):
             own = _groups(row, group, line, separator) if group else []
             label[id(row)] = _label(row, stratify, plain)
         near = [("near", cluster.get(line, -line)), ("input", *input_of(row))]
         names[id(row)] = near + [("group", name) for name in own]
-    groups = len(_units(check.rows, lambda row: names[id(row)], None))
+    groups = len(_units(ours, lambda row: names[id(row)], None))
     if groups < len(fractions):
         same = f"one {group!r} and rows with" if group else "the same or"
-        raise DataError(f"{path}: {len(check.rows)} row(s) form {groups} separate group(s), too few for "
+        raise DataError(f"{path}: {len(ours)} row(s) form {groups} separate group(s), too few for "
                         f"{len(fractions)} parts; rows with {same} nearly the same input stay together: take "
                         "a finer group, more data or fewer parts")  # fmt: skip
     with _placed(f"{path}:"):
-        parts = split_by_group(check.rows, lambda row: names[id(row)], fractions, lambda row: label[id(row)], seed)
+        parts = split_by_group(ours, lambda row: names[id(row)], fractions, lambda row: label[id(row)], seed)
         for a, b in combinations(parts, 2):
             assert_no_leak(parts[a], parts[b], group, separator)
     for part, rows in parts.items():
-        write_chat(rows, files[part], force=force)
+        write_chat([as_in_file[id(row)] for row in rows], files[part], force=force)
     sizes = {part: len(rows) for part, rows in parts.items()}
     written = {part: str(file) for part, file in files.items()}
     others = sorted({str(file) for file in Path(out).glob("*.jsonl")} - {str(Path(path)), *written.values()})

@@ -12,7 +12,9 @@ from ftlab.data.findings import walk
 from ftlab.errors import DataError
 
 # columns of a table that hold turns or a list, or text as well as turns
-LIST_COLUMNS = {"messages", "conversations", "history", "tools", "preferred_output", "non_preferred_output"}
+LIST_COLUMNS = {
+    "messages", "conversations", "conversation", "history", "tools", "preferred_output", "non_preferred_output"
+}  # fmt: skip
 TEXT_OR_TURNS = {"prompt", "completion", "chosen", "rejected"}
 TURN_COLUMNS = (LIST_COLUMNS - {"history", "tools"}) | TEXT_OR_TURNS
 

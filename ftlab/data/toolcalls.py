@@ -6,8 +6,9 @@ from ftlab.data.findings import kind_of
 
 CODES = {
     "bad_tools": ("error", "is {}; write the list of tool descriptions (objects) itself"),
-    "orphan_result": ("error", "no call stands before this result; add the assistant turn that calls, or drop the row"),
+    "orphan_result": ("error", "no tool_calls stand before this result, and text is none; add them, or drop the row"),
     "unknown_call_id": ("error", "answers the call {!r}, and the calls before it are {}; write the id of one of them"),
+    "same_call_id": ("error", "two calls of one turn have the id {!r}; give each an id of its own"),
     "no_result": ("error", "the call {} has no result before the next turn; add a turn of role tool, or drop the row"),
 }
 
@@ -26,6 +27,9 @@ def tool_problems(row: dict) -> Iterator[tuple]:
             yield "no_result", field, call_id or "here"
         calls = enumerate(turn.get("tool_calls") or ())
         waiting = {f"messages[{index}].tool_calls[{number}]": call.get("id") for number, call in calls}
+        for field, call_id in list(waiting.items())[1:]:
+            if call_id is not None and list(waiting.values()).count(call_id) > 1:
+                yield "same_call_id", f"{field}.id", str(call_id)
 
 
 def _result_problems(waiting, answered, at):

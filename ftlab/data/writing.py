@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ftlab.data.forms import OWN_NAMES, READ_CODES, rejected_problems
+from ftlab.data.forms import OWN_NAMES, READ_CODES
 
 WRITTEN_ROLES = {"system": "system", "user": "human", "assistant": "gpt", "tool": "tool"}
 
@@ -46,11 +46,8 @@ def losses(data: dict, to: str) -> Iterator[tuple]:
         yield from _text_losses(data, messages, to)
     if to in ("prompt_completion", "preference", "kto"):
         yield from _prompt_losses(messages, to)
-    if to == "preference":
-        if data.get("rejected") is None:
-            yield "no_rejected", "rejected"
-        else:
-            yield from filter(is_error, rejected_problems(data))
+    if to == "preference" and data.get("rejected") is None:
+        yield "no_rejected", "rejected"
 
 
 def _turn_losses(turn, at, to):
