@@ -143,7 +143,7 @@ class ChatService:
         return text.replace(key, "***") if len(key) >= SECRET_LENGTH else text
 
 
-def check_chat(chat, place: str) -> list[dict]:
+def turns_to_send(chat, place: str) -> list[dict]:
     """The messages with role and content only; DataError where one cannot be sent."""
     if not isinstance(chat, list | tuple) or not chat:
         raise DataError(f"{place}: must be a list of messages with at least a user turn")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from ftlab.chat_service import ChatService, check_chat, number
+from ftlab.chat_service import ChatService, number, turns_to_send
 from ftlab.decide import Case
 from ftlab.errors import DataError, ModelError
 from ftlab.models import data_folder
@@ -179,7 +179,7 @@ def run_prompt(
     service = ChatService(base_url, model, api_key_env, retries=0, timeout=timeout)
     if not isinstance(text, str) or not text.strip():
         raise DataError("text: is empty; fill a prompt of the kit first: read_kit()['decide'].fill(...)")
-    messages = check_chat([{"role": "user", "content": text}], "text")
+    messages = turns_to_send([{"role": "user", "content": text}], "text")
     limit = {} if max_tokens is None else {"max_tokens": number("max_tokens", max_tokens, 1, whole=True)}
     run = PromptRun(service.url, model, len(text), -(-len(text) // 4), bool(service.key()))
     if confirm is not True:

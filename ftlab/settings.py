@@ -228,7 +228,8 @@ def _remedy(field, message: str = "") -> str:
 def _meant(at, section, root) -> str:
     """The nearest key of the same section, else the section where the key belongs."""
     known = section.model_fields if hasattr(section, "model_fields") else {}
-    if close := get_close_matches(str(at[-1]), known, n=3):
+    longer = [name for name in known if len(str(at[-1])) > 3 and str(at[-1]) in name]  # epochs, batch_size
+    if close := longer or get_close_matches(str(at[-1]), known, n=3):
         return f"did you mean {' or '.join(close)}?"
     inner = {name: _inner(field.annotation) for name, field in root.model_fields.items()}
     sections = {"": root} | {name: kind for name, kind in inner.items() if hasattr(kind, "model_fields")}

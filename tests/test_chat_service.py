@@ -8,7 +8,7 @@ import threading
 import pytest
 from chat_server import ChatServer, always, completion, then_echo
 
-from ftlab.chat_service import ChatService, Reply, check_chat
+from ftlab.chat_service import ChatService, Reply, turns_to_send
 from ftlab.errors import DataError, ModelError, RecipeError
 
 SECRET = "sk-test-5f2b9c1d7e"
@@ -213,8 +213,8 @@ def test_an_impossible_setting_is_refused_and_nothing_secret_repeated(changes, w
 )
 def test_a_chat_that_cannot_be_sent_is_named(chat, why):
     with pytest.raises(DataError, match=why):
-        check_chat(chat, "chat 1")
+        turns_to_send(chat, "chat 1")
 
 
 def test_only_role_and_content_are_sent():
-    assert check_chat([CHAT[0] | {"id": 7}], "chat 0") == CHAT
+    assert turns_to_send([CHAT[0] | {"id": 7}], "chat 0") == CHAT

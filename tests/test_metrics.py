@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ftlab.errors import DataError
 from ftlab.evaluation.metrics import (
+    after_thought,
     compare_files,
     exact_text,
     parse_record,
@@ -199,7 +200,13 @@ def test_compare_files_on_texts(tmp_path):
     assert (seen.a, seen.b) == (0.5, 0.5)
 
 
-@pytest.mark.parametrize("thought", ["\n<think>\nis it {a}?\n</think>\n\n", "<think></think>", "begun</think>"])
+@pytest.mark.parametrize(
+    "thought",
+    [
+        "\n<think>\nis it {a}?\n</think>\n\n", "<think></think>", "begun</think>",
+        "<thinking>a</thinking>", "[THINK]a[/THINK]\n",
+    ],
+)
 @pytest.mark.parametrize("metric", ["exact_match", "field_accuracy", "valid_json"])
 def test_a_thought_in_front_of_a_prediction_is_not_judged_and_that_is_said(tmp_path, thought, metric):
     references = [{"id": i, "reference": {"x": i}} for i in range(3)]
@@ -293,3 +300,8 @@ def test_compare_files_needs_a_fitting_metric(files):
     with pytest.raises(DataError, match=r"references\.jsonl:4 reference: is no JSON object"):
         compare_files(**files, metric="field_accuracy")
     assert compare_files(**files).n == 4
+
+
+def test_a_quoted_mark_ends_no_thought():
+    text = "never `</think>` to close it"
+    assert after_thought(text) == text

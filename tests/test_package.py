@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import ftlab
@@ -23,3 +24,12 @@ def test_a_folder_imports_nothing_so_that_a_change_makes_stale_only_what_uses_it
     for path in PACKAGE.glob("*/__init__.py"):
         body = ast.parse(path.read_text(encoding="utf-8")).body
         assert all(isinstance(node, ast.Expr) for node in body), path
+
+
+def test_a_public_name_has_one_meaning():
+    places = defaultdict(list)
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(str(path.relative_to(PACKAGE)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

@@ -65,6 +65,7 @@ def test_an_optional_key_may_be_left_empty_and_a_needed_one_may_not(read):
         ("share: 0.5\n", "", "1: share: is missing; write a fraction from 0 to 1"),
         ("share: 0.5", "share: 0.5\nhot: true", "3: hot: is unknown; put it under oven:"),
         ("oven: {", "oven: {count: 3, ", "6: oven.count: is unknown; put it at the top level"),
+        ("count: 3", "ount: 3", "3: ount: is unknown; did you mean count?"),
         ("count: 3", "xyz: 3", "3: xyz: is unknown; delete it, or use one of name, share, count"),
         ("share: 0.5", "share: 5", "2: share: is 5; write a fraction"),
         ("share: 0.5", "share: half", '2: share: is "half"; write a fraction'),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftlab import home
-from ftlab.chat_service import ChatService, Reply, check_chat, number
+from ftlab.chat_service import ChatService, Reply, number, turns_to_send
 from ftlab.errors import DataError, ModelError, RecipeError
 from ftlab.evaluation.generation import Generations
 from ftlab.files import whole_file
@@ -97,7 +97,7 @@ class Endpoint:
         """
         fields = {"model": self.model, self.max_tokens_field: number("max_new_tokens", max_new_tokens, 1, whole=True)}
         fields |= self.options
-        bodies = [fields | {"messages": check_chat(chat, f"chat {i}")} for i, chat in enumerate(chats)]
+        bodies = [fields | {"messages": turns_to_send(chat, f"chat {i}")} for i, chat in enumerate(chats)]
         keys = [hashlib.sha256(json.dumps([self.url, body], sort_keys=True).encode()).hexdigest() for body in bodies]
         replies = {key: reply for key in dict.fromkeys(keys) if (reply := self._cached(key))}
         missing = {key: body for key, body in zip(keys, bodies, strict=True) if key not in replies}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ftlab.checks.lists import words
-from ftlab.checks.texts import FEW, MEANT, Answer, excerpt, is_typo, leaves, trained_answers
+from ftlab.checks.texts import FEW, MEANT, TrainedAnswer, excerpt, is_typo, leaves, trained_answers
 from ftlab.data.findings import Finding, Row, finding
 from ftlab.data.jsonl import json_container
 from ftlab.data.similar import normalise
@@ -102,11 +102,11 @@ def _named(path, label):
 # the values
 
 
-def _last_answers(rows) -> list[Answer]:
+def _last_answers(rows) -> list[TrainedAnswer]:
     return [answer for answer in trained_answers(rows) if answer.is_last]
 
 
-def _labels(answers: list[Answer]) -> Iterator[tuple[Answer, str, object]]:
+def _labels(answers: list[TrainedAnswer]) -> Iterator[tuple[TrainedAnswer, str, object]]:
     """Each value of the answers: field by field where they are JSON, else the whole answer at the path ""."""
     for answer in answers:
         for path, value in [("", answer.text.strip())] if answer.value is None else leaves(answer.value):
@@ -126,7 +126,7 @@ class _Field(NamedTuple):
     better: dict[str, str | None]  # value: the one that is meant, None for null
 
 
-def _fields(answers: list[Answer]) -> dict[str, _Field]:
+def _fields(answers: list[TrainedAnswer]) -> dict[str, _Field]:
     counts, texts = defaultdict(Counter), defaultdict(Counter)
     for _, path, value in _labels(answers):
         label = _as_label(value)

@@ -26,7 +26,7 @@ SHOWN_ROWS = 20  # of a review that is displayed
 
 
 @dataclass(frozen=True)
-class Decision:
+class ReviewDecision:
     """What one person decided on one row (counted from 0); `answer` is the new text of an edited one."""
 
     row: int
@@ -69,7 +69,7 @@ class Review:
         self.journal = out.with_name(out.name + ".journal.jsonl")
         self.rows, self.findings = check.rows, check.findings
         self.notes: list[str] = []  # what a reader should know: rows left out, a journal that was cut
-        self._history: list[Decision] = []
+        self._history: list[ReviewDecision] = []
         self._saved: str | None = None  # hash of the output as this review last wrote it
 
     @classmethod
@@ -101,7 +101,7 @@ class Review:
         count = Counter(decision.decision for decision in self._current().values())
         return Progress(len(self.rows), *(count[name] for name in DECISIONS))
 
-    def decision(self, row: int) -> Decision | None:
+    def decision(self, row: int) -> ReviewDecision | None:
         """The last decision on a row, None while it has none."""
         self._check_row(row)
         return self._current().get(row)
@@ -122,18 +122,18 @@ class Review:
         order = [*range(after + 1, len(self.rows)), *range(after + 1)]
         return next((row for row in order if row not in done), None)
 
-    def accept(self, row: int, note: str = "") -> Decision:
+    def accept(self, row: int, note: str = "") -> ReviewDecision:
         """Keep the row as it was drafted."""
         return self._decide(row, "accepted", None, note)
 
-    def edit(self, row: int, answer: str, note: str = "") -> Decision:
+    def edit(self, row: int, answer: str, note: str = "") -> ReviewDecision:
         """Keep the row with another answer; one that equals the draft is accepted as it is."""
         if answer == self.draft(row):
             return self.accept(row, note)
         _check_edit(f"{self.drafts} row {row + 1}", self.draft(row), answer)
         return self._decide(row, "edited", answer, note)
 
-    def reject(self, row: int, note: str = "") -> Decision:
+    def reject(self, row: int, note: str = "") -> ReviewDecision:
         """Leave the row out; the journal keeps the note."""
         return self._decide(row, "rejected", None, note)
 
@@ -185,21 +185,21 @@ class Review:
         decision = self.decision(row)
         return row + 1, *texts, *((decision.decision, decision.note) if decision else ("not decided yet", ""))
 
-    def _current(self) -> dict[int, Decision]:
+    def _current(self) -> dict[int, ReviewDecision]:
         return {decision.row: decision for decision in self._history}
 
-    def _decide(self, row, decision, answer, note) -> Decision:
+    def _decide(self, row, decision, answer, note) -> ReviewDecision:
         self._check_row(row)
         _check_text("note", note)
         self._load()
-        self._append(asdict(Decision(row, decision, answer, note, self.reviewer, _now())))
+        self._append(asdict(ReviewDecision(row, decision, answer, note, self.reviewer, _now())))
         return self._history[-1]
 
     def _check_row(self, row):
         if isinstance(row, bool) or not isinstance(row, int) or not 0 <= row < len(self.rows):
             raise DataError(f"row: {row!r} is not among the {len(self.rows)} rows, which count from 0")
 
-    def _finished(self, decision: Decision) -> dict:
+    def _finished(self, decision: ReviewDecision) -> dict:
         row = self.rows[decision.row]
         stated = row.get("provenance", {})
         stated = stated if isinstance(stated, dict) else {"source": stated}
@@ -255,7 +255,7 @@ class Review:
             if self._history.pop().row != event["undo"]:
                 raise ValueError("undo of another row")
         else:
-            decision = Decision(**event)
+            decision = ReviewDecision(**event)
             with_answer = isinstance(decision.answer, str | None)
             if decision.decision not in DECISIONS or decision.row not in range(len(self.rows)) or not with_answer:
                 raise ValueError("no decision on one of the rows")

@@ -16,7 +16,7 @@ MEANT = 0.1  # beyond this share of the rows a finding is given once
 FEW = 20  # below this number of texts nothing is said about what is usual
 
 
-class Answer(NamedTuple):
+class TrainedAnswer(NamedTuple):
     """One trained assistant turn: `value` is its JSON object or list, None where it has none."""
 
     row: Row
@@ -33,7 +33,7 @@ class Answer(NamedTuple):
         return "\n".join(text for text in texts if isinstance(text, str))
 
 
-def trained_answers(rows: Iterable[Row]) -> Iterator[Answer]:
+def trained_answers(rows: Iterable[Row]) -> Iterator[TrainedAnswer]:
     """Every assistant turn that is a text and is trained on."""
     for row in rows:
         asked, messages = "", row.data["messages"]
@@ -45,7 +45,7 @@ def trained_answers(rows: Iterable[Row]) -> Iterator[Answer]:
                 asked = text
             elif turn["role"] == "assistant" and turn.get("weight") != 0 and not turn.get("tool_calls"):
                 is_last = index == len(messages) - 1
-                yield Answer(row, content_field(index), text, asked, json_container(text), is_last)
+                yield TrainedAnswer(row, content_field(index), text, asked, json_container(text), is_last)
 
 
 def texts(row: Row) -> Iterator[tuple[dict, str, str]]:

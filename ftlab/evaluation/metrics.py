@@ -21,8 +21,12 @@ from ftlab.evaluation.statistics import Comparison, Interval, compare, interval_
 from ftlab.tables import html_table
 
 METRICS = ("exact_match", "field_accuracy", "valid_json")
-# in front of an answer; some templates write <think> into the prompt, so that the answer holds only its end
-THOUGHT = re.compile(r"\A\s*(?:<think>.*?|(?:(?!<think>).)*)</think>\s*", re.DOTALL)
+# in front of an answer; some templates write <think> into the prompt, so that the answer holds only its end (not one
+# that is quoted)
+THOUGHT = re.compile(
+    r"\A\s*(?:<(think|thinking|thought|reasoning)>.*?</\1>|\[THINK\].*?\[/THINK\]|(?:(?!<think>).)*(?<!`)</think>)\s*",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

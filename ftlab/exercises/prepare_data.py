@@ -38,12 +38,12 @@ check_luhn = Exercise("Luhn", luhn, trials=[
 ])  # fmt: skip
 
 
-def words(text):
+def _words(text):
     """Lower case, without punctuation."""
     return re.findall(r"\w+", text.lower())
 
 
-def shared_runs(train, test, of="test", split=words):
+def shared_runs(train, test, of="test", split=_words):
     """Five-word runs that both texts have, over those `of` one of them or of "both" together."""
     a, b = ({tuple(each[at : at + 5]) for at in range(len(each) - 4)} for each in (split(train), split(test)))
     whole = len({"train": a, "test": b, "both": a | b}[of])
@@ -75,9 +75,9 @@ check_is_leak = Exercise("leak", is_leak, trials=[
 ], mistakes=[
     (lambda a, b: a == b, "you compare the whole texts. A leak seldom comes letter for letter."),
     (lambda a, b: b.lower() in a.lower(), "you look for the whole test text. One changed word hides it."),
-    (lambda a, b: words(a) == words(b), "you compare all words. One changed word hides a leak."),
-    (lambda a, b: " ".join(words(b)) in " ".join(words(a)), "you look for all words in one run."),
-    (lambda a, b: 2 * len(set(words(a)) & set(words(b))) >= len(set(words(b))),
+    (lambda a, b: _words(a) == _words(b), "you compare all words. One changed word hides a leak."),
+    (lambda a, b: " ".join(_words(b)) in " ".join(_words(a)), "you look for all words in one run."),
+    (lambda a, b: 2 * len(set(_words(a)) & set(_words(b))) >= len(set(_words(b))),
      "you count single words. Tickets on one matter share most; their order tells them apart."),
     (lambda a, b: shared_runs(a, b, "both") >= 0.5, "you divide by the runs of both texts; length hides a leak."),
     (lambda a, b: shared_runs(a, b, "train") >= 0.5,

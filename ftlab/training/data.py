@@ -11,7 +11,7 @@ from ftlab.errors import DataError
 from ftlab.evaluation.generation import positions, prompt_ids
 from ftlab.evaluation.metrics import parse_record, read_schema
 from ftlab.training.recipe import Recipe
-from ftlab.training.train import row_problems
+from ftlab.training.train import untrainable_rows
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def check_lengths_and_masks(recipe: Recipe, data: Data, model, tokenizer, say) -
     """Raise DataError with file and line for rows that would be cut off, or trained on anything but their answers."""
     problems = []
     for part in (data.train, data.replay):
-        found = row_problems(part.rows, tokenizer, recipe.training.max_length)
+        found = untrainable_rows(part.rows, tokenizer, recipe.training.max_length)
         problems += part.findings((index, "", text) for index, text in found)
     limit, room = positions(model), recipe.evaluation.max_new_tokens
     for part in (*data.tests.values(), data.probe):

@@ -32,7 +32,7 @@ def load_model(recipe: Recipe):
     return model, tokenizer
 
 
-def row_problems(rows: Sequence[dict], tokenizer, max_length: int) -> list[tuple[int, str]]:
+def untrainable_rows(rows: Sequence[dict], tokenizer, max_length: int) -> list[tuple[int, str]]:
     """(index, problem with remedy) of each row whose loss would not be on its whole answers, before any training."""
     from unsloth.chat_templates import train_on_responses_only
 
