@@ -281,7 +281,8 @@ def test_the_hash_of_a_recipe_does_not_change_with_the_code():
 
 
 def test_defaults_are_those_of_an_export_for_other_trainers():
-    ours = module.Training().model_dump(exclude={"method", "learning_rate"})  # of machine and model
+    machine_and_data = {"method", "learning_rate", "train_sampling_strategy"}
+    ours = module.Training().model_dump(exclude=machine_and_data)
     assert ours == {name: SETTINGS[name] for name in ours}
 
 

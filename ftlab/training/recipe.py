@@ -81,6 +81,8 @@ class Training(Settings):
     )
     weight_decay: Number = Field(0.01, ge=0, le=1, description="a number from 0 to 1 (0.01)")
     lr_scheduler_type: Scheduler = "cosine"
+    # group_by_length: rows of like length share a batch, so that less of it is filling
+    train_sampling_strategy: Literal["random", "group_by_length"] = "random"
     # a longer row stops the run before it begins
     max_length: Count = Field(2048, description="the longest row to train on, in tokens, a whole number")
     # 8 to 64 differ little; alpha = 2 r is the usual scale; dropout 0 is what Unsloth has a fast path for
@@ -141,6 +143,8 @@ class Recipe(Settings):
         settings = self.model_dump()
         if self.answer == "record":  # as in records of before there was a choice
             del settings["answer"]
+        if self.training.train_sampling_strategy == "random":
+            del settings["training"]["train_sampling_strategy"]
         text = json.dumps(settings, sort_keys=True, default=lambda path: path.name)
         return hashlib.sha256(text.encode()).hexdigest()
 

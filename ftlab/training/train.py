@@ -15,7 +15,7 @@ def load_model(recipe: Recipe):
     import torch
     from unsloth import FastLanguageModel
 
-    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[hardware.precision()]
+    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[hardware.precision(recipe.model)]
     try:
         model, tokenizer = FastLanguageModel.from_pretrained(
             model_name=resolve(recipe.model),
@@ -60,6 +60,7 @@ def train_model(recipe: Recipe, model, tokenizer, train: Sequence[dict], validat
     import torch
     from datasets import Dataset
     from transformers.trainer_callback import PrinterCallback
+    from transformers.trainer_utils import get_last_checkpoint
     from trl import SFTTrainer
 
     if recipe.training.method != "full":
@@ -69,7 +70,7 @@ def train_model(recipe: Recipe, model, tokenizer, train: Sequence[dict], validat
         processing_class=tokenizer,
         train_dataset=Dataset.from_dict({"text": as_texts(train, tokenizer)}),
         eval_dataset=Dataset.from_dict({"text": as_texts(validation, tokenizer)}),
-        args=trainer_arguments(recipe.training, recipe.seed, len(train), folder),
+        args=trainer_arguments(recipe, len(train), folder),
     )
     trainer = train_on_responses_only(trainer)
     check_masks(trainer.train_dataset, train, tokenizer, trainer.data_collator)
@@ -78,7 +79,7 @@ def train_model(recipe: Recipe, model, tokenizer, train: Sequence[dict], validat
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
     try:
-        result = trainer.train()
+        result = trainer.train(resume_from_checkpoint=get_last_checkpoint(trainer.args.output_dir))
     except torch.cuda.OutOfMemoryError as error:
         remedy = "lower per_device_train_batch_size (and raise gradient_accumulation_steps), max_length, or take qlora"
         raise ModelError(f"{recipe.model}: the GPU's memory is full while training; {remedy}") from error
@@ -108,6 +109,7 @@ def as_texts(rows: Sequence[dict], tokenizer) -> list[str]:
 
 def add_adapter(settings: Training, model, seed: int):
     """The model with a new LoRA adapter."""
+    import torch
     from unsloth import FastLanguageModel
 
     layers = settings.target_modules
@@ -116,17 +118,17 @@ def add_adapter(settings: Training, model, seed: int):
         **settings.model_dump(include={"r", "lora_alpha", "lora_dropout"}),
         target_modules=layers if isinstance(layers, str) else list(layers),
         bias="none",
-        use_gradient_checkpointing="unsloth" if hardware.precision() != "fp32" else False,
+        use_gradient_checkpointing="unsloth" if torch.cuda.is_available() else False,
         random_state=seed,
     )
 
 
-def trainer_arguments(settings: Training, seed: int, rows: int, folder: Path):
+def trainer_arguments(recipe: Recipe, rows: int, folder: Path):
     """The SFTConfig of a run over so many rows."""
     import torch
     from trl import SFTConfig
 
-    precision = hardware.precision()
+    settings, precision, on_gpu = recipe.training, hardware.precision(recipe.model), torch.cuda.is_available()
     batch = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
     steps = rows * settings.num_train_epochs // batch
     return SFTConfig(
@@ -135,16 +137,17 @@ def trainer_arguments(settings: Training, seed: int, rows: int, folder: Path):
         packing=False,
         per_device_eval_batch_size=settings.per_device_train_batch_size,
         **settings.model_dump(exclude={"method", *ADAPTER_KEYS}),  # they have TRL's names
-        gradient_checkpointing=precision != "fp32",  # on a GPU: less memory for more time
-        optim="adamw_8bit" if torch.cuda.is_available() else "adamw_torch",
+        gradient_checkpointing=on_gpu,  # less memory for more time
+        optim="adamw_8bit" if on_gpu else "adamw_torch",
         bf16=precision == "bf16",
         fp16=precision == "fp16",
         logging_steps=max(1, int(steps // 50)),
         eval_strategy="steps",
         eval_steps=max(1, int(steps // 6)),
-        save_strategy="epoch",
+        save_strategy="steps",  # a run that was stopped goes on from here
+        save_steps=max(1, int(steps // 6)),
         save_total_limit=1,
-        seed=seed,
+        seed=recipe.seed,
         report_to="none",
         disable_tqdm=True,
     )

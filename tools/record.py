@@ -1,0 +1,99 @@
+"""Record an experiment on `smol` for the notebooks: python tools/record.py triage
+
+An experiment is a file in tools/experiments/ with `points()`: named steps that are done one after the other, each once.
+What a point made lies under runs/record/NAME/POINT, so that a stopped recording goes on where it was; several of these
+commands may run side by side, and each takes the next point that is free. --list shows what is done.
+"""
+
+import argparse
+import fcntl
+import importlib
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+WORK = ROOT / "runs" / "record"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One step: `make(folder)` writes into its folder and returns what is to be remembered of it (JSON)."""
+
+    name: str
+    make: Callable[[Path], dict]
+    needs: tuple[str, ...] = ()  # names of points that must be done before
+
+
+def done(folder: Path) -> dict | None:
+    """What a finished point returned."""
+    path = folder / "done.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def take(points: list[Point], work: Path):
+    """The next point that nobody works on, with its open lock; None where there is none."""
+    finished = {point.name for point in points if done(work / point.name)}
+    for point in points:
+        if point.name in finished or not finished.issuperset(point.needs):
+            continue
+        folder = work / point.name
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            continue
+        if done(folder) is None:  # it may have been finished since
+            return point, lock
+    return None
+
+
+def run(point: Point, folder: Path, machine: str) -> None:
+    """Make a point and remember how long that took on which machine."""
+    from ftlab.files import whole_file
+
+    start = time.monotonic()
+    print(f"[{time.strftime('%H:%M:%S')}] {point.name}", flush=True)
+    result = point.make(folder)
+    minutes = (time.monotonic() - start) / 60
+    with whole_file(folder / "done.json") as file:
+        file.write(json.dumps(result | {"minutes": round(minutes, 1), "machine": machine}, indent=1).encode())
+    print(f"[{time.strftime('%H:%M:%S')}] {point.name}: {minutes:.1f} minutes", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=sorted(p.stem for p in (ROOT / "tools/experiments").glob("[a-z]*.py")))
+    parser.add_argument("--list", action="store_true", help="show which points are done")
+    parser.add_argument("--only", nargs="+", help="names of points to make, no others")
+    options = parser.parse_args()
+    experiment = importlib.import_module(f"experiments.{options.name}")
+    work = WORK / options.name
+    points = experiment.points()
+    if options.list:
+        for point in points:
+            result = done(work / point.name)
+            print(f"{point.name:<20}", f"{result['minutes']} minutes" if result else "-")
+        return 0
+    import ftlab.run  # noqa: F401  (quiets the libraries)
+
+    machine = ftlab.run.machine_line()
+    wanted = [point for point in points if not options.only or point.name in options.only]
+    while True:
+        if found := take(wanted, work):
+            point, lock = found
+            run(point, work / point.name, machine)
+            lock.close()
+        elif all(done(work / point.name) for point in wanted):
+            return 0
+        else:
+            time.sleep(20)  # another command makes what the next points need
+
+
+if __name__ == "__main__":
+    sys.exit(main())
