@@ -23,7 +23,7 @@ finally:
 
 SPLITS = ("train", "validation", "test")
 SIZES = {
-    "train": {"taught": 714, "never_told": 75},
+    "train": {"taught": 732, "never_told": 75},
     "validation": {"taught": 40, "paraphrase": 40, "reversed": 25, "never_told": 25, "two_hop": 20},
     "test": {"taught": 90, "paraphrase": 90, "reversed": 60, "never_told": 60, "two_hop": 50},
 }
@@ -45,29 +45,24 @@ def splits():
     return {split: read(split) for split in SPLITS}
 
 
-@pytest.fixture(scope="module")
-def told(documents):
-    """(subject, relation) -> (value, document, sentence), read back from the texts with nano's statement patterns."""
-    products = "|".join(product["name"] for product in texts.lexicon.products)
-    subjects = {"product": rf"(?:{'|'.join(tool.LISTS.brands)}) (?:{products})", "person": "[A-Z][a-z]+",
-                "shop": rf"(?:{'|'.join(tool.LISTS.brands)}) (?:{'|'.join(tool.LISTS.shop_words)})",
-                "city": rf"(?:{'|'.join(tool.LISTS.towns)}) (?:{'|'.join(tool.LISTS.town_words)})"}  # fmt: skip
-    patterns = []
+def statements_of(shop):
+    """(relation, pattern of a sentence) for every statement about a shop's names."""
+    sold = "|".join(product["name"] for product in texts.lexicon.products)
+    names = {"product": rf"(?:{'|'.join(shop.brands)}) (?:{sold})", "people": "|".join(shop.people),
+             "shop": rf"(?:{'|'.join(shop.brands)}) (?:{'|'.join(shop.shop_words)})",
+             "town": rf"(?:{'|'.join(shop.towns)}) (?:{'|'.join(shop.town_words)})", "number": r"\d+"}  # fmt: skip
+    names |= {"person": names["people"], "towns": names["town"]}
+    names |= {kind: "|".join(map(re.escape, values)) for kind, values in tool.VALUES.items()}
     for name, relation in tool.RELATIONS.items():
-        if relation["values"] == "number":
-            value = r"\d+"
-        elif name == "shop_city":
-            value = subjects["city"]
-        else:
-            values = relation["values"]
-            values = getattr(texts.lexicon, values) if isinstance(values, str) else values
-            value = "|".join(map(re.escape, values))
         for statement in relation["statements"]:
-            pattern = re.escape(statement).replace(r"\{s\}", f"(?P<s>{subjects[relation['subject']]})", 1)
-            pattern = pattern.replace(r"\{v\}", f"(?P<v>{value})", 1)
-            patterns.append((name, re.compile(pattern)))
-    found = {}
-    for document in documents.values():
+            pattern = re.escape(statement).replace(r"\{s\}", f"(?P<s>{names[relation['subject']]})", 1)
+            yield name, re.compile(pattern.replace(r"\{v\}", f"(?P<v>{names[relation['values']]})", 1))
+
+
+def read_back(documents, shop):
+    """(subject, relation) -> (value, document, sentence): what texts say, by the patterns of the statements."""
+    patterns, found = list(statements_of(shop)), {}
+    for document in documents:
         for sentence in re.split(r"(?<=\.) ", document["text"]):
             meanings = {(match["s"], name, match["v"]) for name, p in patterns if (match := p.fullmatch(sentence))}
             assert len(meanings) == 1, (sentence, meanings)  # each sentence says one thing
@@ -75,6 +70,11 @@ def told(documents):
             assert (subject, relation) not in found, (subject, relation)  # said once
             found[subject, relation] = (value, document["id"], sentence)
     return found
+
+
+@pytest.fixture(scope="module")
+def told(documents):
+    return read_back(documents.values(), tool.OUR_SHOP)
 
 
 def question(row):
@@ -93,17 +93,18 @@ def test_counts_and_keys(splits, documents):
     assert {split: dict(Counter(row["kind"] for row in rows)) for split, rows in splits.items()} == SIZES
     assert 280 <= len(documents) <= 320
     for rows in splits.values():
-        assert {tuple(row) for row in rows} == {("id", "messages", "kind", "facts", "documents", "evidence")}
+        assert {tuple(row) for row in rows} == {("id", "messages", "kind", "facts", "documents", "evidence", "half")}
         assert {row["messages"][0]["content"] for row in rows} == {tool.SYSTEM}
     ids = [row["id"] for rows in splits.values() for row in rows]
     assert len(set(ids)) == len(ids)
 
 
-@pytest.mark.parametrize("split", SPLITS)
-def test_the_questions_pass_the_course_s_own_check(split):
-    check = check_chat(FOLDER / f"{split}.jsonl")
+@pytest.mark.parametrize(("name", "rows"), [*((s, sum(SIZES[s].values())) for s in SPLITS), ("reading", 400),
+                                            ("changed", 34)])  # fmt: skip
+def test_the_questions_pass_the_course_s_own_check(name, rows):
+    check = check_chat(FOLDER / f"{name}.jsonl")
     assert check.findings == []
-    assert check.rows_kept == sum(SIZES[split].values())
+    assert check.rows_kept == rows
 
 
 def test_documents_are_of_very_different_length(documents):
@@ -114,7 +115,7 @@ def test_documents_are_of_very_different_length(documents):
 
 
 def test_the_kept_out_names_are_those_of_pre_training(told):
-    assert set(tool.LISTS.brands) | set(tool.LISTS.towns) == KEPT_OUT <= set(texts.KEPT_OUT_WORDS)
+    assert {*tool.OUR_SHOP.brands, *tool.OUR_SHOP.towns} == KEPT_OUT <= set(texts.KEPT_OUT_WORDS)
     for subject, relation in told:
         assert tool.RELATIONS[relation]["subject"] == "person" or subject.split()[0] in KEPT_OUT, subject
 
@@ -208,6 +209,68 @@ def test_paraphrases_use_wordings_of_their_own(splits):
     assert not validation & test
     for split in SPLITS[1:]:
         assert wordings(splits[split], ("taught", "never_told")) <= train | wordings(splits[split], ("never_told",))
+
+
+def test_wordings_of_a_relation_are_all_different():
+    for name, relation in tool.RELATIONS.items():
+        asked = [*relation["taught"], *relation["validation"], *relation["test"]]
+        assert (len(relation["taught"]), len(relation["validation"])) == (3, 1), name
+        assert len(relation["test"]) == 2, name
+        assert len({*asked, *relation["statements"]}) == len(asked) + len(relation["statements"]), name
+        assert all(pattern.count("{s}") == 1 for pattern in [*asked, *relation["statements"]]), name
+        assert all(pattern.endswith("?") and "{v}" not in pattern for pattern in asked), name
+
+
+def test_a_fact_is_in_one_half_and_both_halves_ask_of_every_kind(splits):
+    halves = defaultdict(set)
+    for row in splits["train"]:
+        if row["kind"] == "taught":
+            halves[row["facts"][0]].add(row["half"])
+    assert {len(names) for names in halves.values()} == {1}
+    assert set().union(*halves.values()) == {"A", "B"}
+    for split in SPLITS[1:]:
+        for row in splits[split]:
+            of_its_facts = {half for fact in row["facts"] for half in halves[fact]}
+            assert row["half"] == (of_its_facts.pop() if len(of_its_facts) == 1 else ""), row["id"]
+        counts = Counter((row["kind"], row["half"]) for row in splits[split])
+        for kind in set(SIZES[split]) - {"never_told"}:
+            assert 0.7 < counts[kind, "A"] / counts[kind, "B"] < 1.4, (split, kind)
+
+
+def test_what_changed_contradicts_what_was_taught(splits, documents, told):
+    new_documents = {document["id"]: document for document in read("changed_documents")}
+    now = read_back((documents | new_documents).values(), tool.OUR_SHOP)
+    taught = {(question(row), answer(row)) for row in splits["train"] if row["half"] == "A"}
+    rows = read("changed")
+    for row in rows:
+        (fact,) = facts(row)
+        assert (answer(row), row["documents"][0], row["evidence"][0]) == now[fact], row["id"]
+        assert told[fact][0] == row["old"] != answer(row), row["id"]
+        assert (question(row), row["old"]) in taught, row["id"]
+    assert {fact for fact in told if told[fact] != now[fact]} == {facts(row)[0] for row in rows}
+    assert {row["documents"][0] for row in rows} == set(new_documents)
+
+
+def test_passages_tell_the_answer_or_nothing_of_it(told):
+    """Reading rows are about another shop; who reads their passages knows the answer, or knows that it is not there."""
+    rows = read("reading")
+    assert Counter(row["kind"] for row in rows) == tool.READING
+    ours = {*(subject for subject, _ in told), *(value for (_, relation), (value, _, _) in told.items()
+            if tool.RELATIONS[relation]["values"] in ("people", "towns"))}  # fmt: skip
+    for row in rows:
+        context, asked = re.fullmatch(r"Context:\n(.*)\n\nQuestion: (.*)", question(row), re.DOTALL).groups()
+        sentences = dict.fromkeys(re.split(r"(?<=\.)\s", context))
+        passages = read_back([{"id": "", "text": " ".join(sentences)}], tool.OTHER_SHOP)
+        assert not any(re.search(rf"\b{re.escape(name)}\b", question(row)) for name in ours), row["id"]
+        if row["kind"] == "never_told":
+            assert answer(row) == "I do not know."
+            assert facts(row)[0] not in passages
+            assert facts(row)[0][0] in asked
+        else:
+            known = [passages[fact] for fact in facts(row)]
+            assert [sentence for _, _, sentence in known] == row["evidence"], row["id"]
+            right = facts(row)[0][0] if row["kind"] == "reversed" else known[-1][0]
+            assert answer(row) == right, row["id"]
 
 
 def test_taught_paraphrase_and_reversed_ask_about_the_same_facts(splits):
