@@ -134,7 +134,7 @@ def find_prompts(recipe: Recipe, model, tokenizer, data: Data, settings: dict, s
     if fields:
         say("every prompt again, held to the allowed values")  # another may be best then
         held = partial(choose_records, model, tokenizer, fields=fields, progress=settings["progress"])
-        ranked = rank_prompts([candidate.prompt for candidate in search.candidates], tuning, held, metric)
+        ranked = rank_prompts([candidate.prompt for candidate in search.candidates], tuning, held, metric=metric)
         best["constrained"] = ranked.best()
         tried += [("constrained", candidate) for candidate in ranked.candidates]
     return Prompts(best, tried, fields)
@@ -184,7 +184,7 @@ def judge(recipe: Recipe, data: Data, prompts: Prompts, systems: dict, probes: d
         for name, parts in systems.items()
     }
     values = {name: getattr(parts["test"], metric) for name, parts in scores.items()}
-    ranked = sorted(prompts.tried, key=lambda pair: -getattr(pair[1], metric).value)
+    ranked = sorted(prompts.tried, key=lambda pair: -pair[1].metrics[metric].value)
     baseline = ranked[0][0] if ranked else "base"
     tuned = values["fine_tuned"]
     comparison = compare(values[baseline], tuned, alpha=alpha, metric=metric)
@@ -250,7 +250,7 @@ def system_result(
 
 def searched(kind: str, candidate: Candidate, metric: str) -> dict:
     """A prompt of the search as the report lists it."""
-    levels = {name: getattr(candidate, name) for name in dict.fromkeys(("field_accuracy", metric))}
+    levels = {name: candidate.metrics[name] for name in dict.fromkeys(("field_accuracy", metric))}
     return {"name": candidate.prompt.name, "kind": kind, **levels, "tokens_per_call": candidate.tokens_per_call}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_generation import load_tokenizer, random_model
 
-from ftlab.baselines.choice import choose_records, record_candidates
+from ftlab.baselines.choice import choose_labels, choose_records, label_candidates, record_candidates
 from ftlab.baselines.linear import train_linear
 from ftlab.baselines.prompting import Prompt
 from ftlab.errors import DataError, RecipeError
@@ -155,6 +155,47 @@ def test_candidates_come_from_the_input_where_the_schema_lists_none():
     for rule, record in (({"type": "string"}, {}), ({"type": "array"}, {"free": [1]})):
         with pytest.raises(RecipeError, match="^free: neither the schema nor the rows"):
             record_candidates({"properties": {"free": rule}}, [solved_record("x", **record)])
+
+
+# ---- labels -------------------------------------------------------------------------------------------------
+
+
+def solved_label(text: str, label: str) -> dict:
+    return {"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": label}]}
+
+
+@pytest.mark.parametrize("batch_size", [1, 16])
+def test_a_label_is_the_likeliest_with_its_end(model, tokenizer, batch_size):
+    """So a label that begins another one wins only when the answer ends there."""
+    chats = [Prompt("p", "Name it.").messages(text) for text in ("Order 123456 is late.", "Where is it?")]
+    labels = ["late", "late order", "lost", "none of these"]
+    out = choose_labels(model, tokenizer, chats, labels, batch_size)
+    for chat, text, share in zip(chats, out.texts, out.confidence, strict=True):
+        scores = np.array([log_prob(model, tokenizer, chat, label, ended=True) for label in labels])
+        assert text == labels[int(scores.argmax())]
+        assert share == pytest.approx(1 / np.exp(scores - scores.max()).sum(), abs=1e-3)
+    with pytest.raises(DataError, match="at least one value"):
+        choose_labels(model, tokenizer, chats, [])
+
+
+def test_labels_come_from_solved_rows():
+    rows = [solved_label("x", label) for label in ("no", "yes", " yes", "maybe")]
+    assert label_candidates(rows) == ["yes", "no", "maybe"]
+    with pytest.raises(RecipeError, match="the answers: 25 values in 25 rows are free text"):
+        label_candidates([solved_label("x", f"text {i}") for i in range(25)])
+
+
+def test_a_linear_model_learns_labels():
+    words = {"refund": "billing", "parcel": "logistics", "broken": "null"}  # a label, not JSON's null
+    rows = [solved_label(f"{word}, {i}", label) for i in range(8) for word, label in words.items()]
+    for linear in (train_linear(rows), train_linear(rows, kind="label")):
+        assert linear.answer(["the parcel", "BROKEN", "refund!"]).texts == ("logistics", "null", "billing")
+        assert repr(linear).startswith("Linear: one label, ")
+    same = [solved_label(f"word {i}", "yes") for i in range(3)]
+    assert train_linear(same).answer(["any"]).texts == ("yes",)
+    turns = [("user", "broken"), ("assistant", "?"), ("user", "it")]
+    asked = tuple({"role": role, "content": text} for role, text in turns)
+    assert linear.answer([asked]).texts == ("null",)
 
 
 # ---- a linear model on words --------------------------------------------------------------------------------

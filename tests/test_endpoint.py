@@ -86,7 +86,8 @@ def test_a_prompt_search_runs_on_a_service_and_sends_nothing_unasked(server, mak
         choose_records(make(), None, bare, ["one"], {"a": ["yes", "no"]})
     assert server.requests == []
     tried = try_prompts(make(), None, [bare, shown], TICKETS[:2], max_new_tokens=5, confirm=True)
-    assert [(c.prompt.name, c.field_accuracy.value) for c in tried.candidates] == [("bare+1similar", 0.5), ("bare", 0)]
+    found = [(c.prompt.name, c.metrics["field_accuracy"].value) for c in tried.candidates]
+    assert found == [("bare+1similar", 0.5), ("bare", 0)]
     assert tried.candidates[0].tokens_per_call == 1100
     sent = {json.dumps([turn["content"] for turn in request["body"]["messages"]]) for request in server.requests}
     assert json.dumps(["Number it.", "ticket 2 kettle", '{"n": 2}', "ticket 0 kettle"]) in sent

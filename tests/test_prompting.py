@@ -13,6 +13,7 @@ from ftlab.baselines.prompting import (
     rag_messages,
     read_prompts,
     search_prompts,
+    text_of,
     try_prompts,
     with_shots,
 )
@@ -76,10 +77,64 @@ def test_the_instruction_stands_first_or_in_front_of_every_input(place, expected
     assert (Prompt("p", "Do it.").kind, prompt.kind) == ("zero_shot", "few_shot")
 
 
-def test_input_and_answer_are_the_last_turns():
-    turns = [("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d")]
-    row = {"messages": [{"role": role, "content": text} for role, text in turns]}
-    assert input_and_answer(row) == ("c", "d")
+def turns(**contents):
+    return [{"role": role.rstrip("_"), "content": text} for role, text in contents.items()]
+
+
+def test_a_row_asks_with_its_one_turn_of_the_user_or_with_all_its_turns():
+    one, several = turns(system="s", user="a", assistant="b"), turns(system="s", user="a", assistant="b", user_="c")
+    assert input_and_answer({"messages": one}) == ("a", "b")
+    asked, answer = input_and_answer({"messages": [*several, *turns(assistant="d")]})
+    assert (asked, answer) == (tuple(several[1:]), "d")
+    assert text_of(asked) == "a\nb\nc"
+
+
+@pytest.mark.parametrize("place", ["system", "user"])
+def test_several_turns_stand_after_the_instruction_and_the_examples(place):
+    asked = tuple(turns(assistant="hello", user="a", assistant_="b", user_="c"))
+    chat = Prompt("p", "Do it.", (("x", "y"), (asked, "z")), place).messages(asked)
+    do, first = ("", "Do it.\n") if place == "user" else ("s", "")
+    said = [turn["content"] for turn in chat]
+    inner = ["hello", f"{first}a", "b", "c"]
+    assert said == [*(["Do it."] if do else []), f"{first}x", "y", *inner, "z", *inner]
+    assert [turn["role"] for turn in chat[-4:]] == ["assistant", "user", "assistant", "user"]
+    assert asked[1]["content"] == "a"
+
+
+def test_the_most_similar_examples_are_found_by_all_turns():
+    rows = [{"messages": [*turns(user=text, assistant="which?", user_="that one"), *turns(assistant=text)]}
+            for text in ("a broken kettle", "a late parcel", "a lost invoice")]  # fmt: skip
+    prompt = with_shots(Prompt("p", "Do it."), rows, 1, select="similar")
+    asked = tuple(turns(user="where is my parcel", assistant="which?", user_="that one"))
+    shown = [turn["content"] for turn in prompt.messages(asked)[1:5]]
+    assert shown == ["a late parcel", "which?", "that one", "a late parcel"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "answers", "metrics"),
+    [
+        ("label", ["yes", "no"] * 5, ["exact_match", "macro_f1", "known_label"]),
+        ("text", [f"the {i}. sentence" for i in range(10)], ["chrf", "rouge_l", "exact_match", "length_ratio"]),
+    ],
+)
+def test_prompts_are_scored_by_the_kind_of_the_answers(kind, answers, metrics):
+    rows = [{"messages": turns(user=f"ticket {i}", assistant=answer)} for i, answer in enumerate(answers)]
+    given = {"right": answers, "half": [*answers[:5], *["wrong"] * 5]}
+
+    def answer(prompt, inputs):
+        return Generations(tuple(given[prompt.name]), 0, 0, 1.0, 0)
+
+    prompts = [Prompt("half", "x"), Prompt("right", "x")]
+    for search in (prompting.rank_prompts(prompts, rows, answer), prompting.rank_prompts(prompts, rows, answer, kind)):
+        assert [c.prompt.name for c in search.candidates] == ["right", "half"]
+        assert list(search.candidates[0].metrics) == metrics
+        assert search.candidates[1].metrics["exact_match"].value == 0.5
+        assert metrics[1].replace("_", " ") in repr(search)
+        assert metrics[0].replace("_", " ") in search._repr_html_()
+    by_last = prompting.rank_prompts(prompts, rows, answer, kind, metrics[-1])
+    assert by_last.candidates[0].prompt.name == "right"
+    with pytest.raises(RecipeError, match="choose one of"):
+        prompting.rank_prompts(prompts, rows, answer, kind, "field_accuracy")
 
 
 def test_examples_are_drawn_by_the_seed_from_the_given_rows_only():
@@ -208,8 +263,8 @@ def test_prompts_are_scored_and_ordered_best_first(calls):
     prompts = [wording("bad", 0.2), wording("good", 0.9), wording("fair", 0.5)]
     search = try_prompts("model", "tokenizer", prompts, ROWS[:10], max_new_tokens=7, batch_size=3)
     assert [c.prompt.name for c in search.candidates] == ["good", "fair", "bad"]
-    assert [c.field_accuracy.value for c in search.candidates] == [0.9, 0.5, 0.2]
-    assert [c.valid_json.value for c in search.candidates] == [0.9, 0.5, 0.2]
+    assert [c.metrics["field_accuracy"].value for c in search.candidates] == [0.9, 0.5, 0.2]
+    assert [c.metrics["valid_json"].value for c in search.candidates] == [0.9, 0.5, 0.2]
     assert {c.tokens_per_call for c in search.candidates} == {110}
     assert search.best() == prompts[1]
     for call, prompt in zip(calls, prompts, strict=True):  # every prompt sees every row, and no answer
@@ -230,7 +285,8 @@ def test_a_search_follows_the_metric_of_the_bars_in_both_of_its_rounds(monkeypat
         how = {"shots": (1,), "select": ("random",), "metric": metric}
         search = search_prompts(None, None, wordings, ROWS[:10], ROWS[10:], **how)
         assert search.best().instruction == search.best("few_shot").instruction == best
-        seen = {c.prompt.instruction: (c.field_accuracy.value, c.exact_match.value) for c in search.candidates}
+        names = ("field_accuracy", "exact_match")
+        seen = {c.prompt.instruction: tuple(c.metrics[name].value for name in names) for c in search.candidates}
         assert seen == {"half": (0.5, 0.0), "whole": (0.4, 0.4)}
         assert {c.prompt.instruction for c in search.candidates if c.prompt.examples} == shown
 
@@ -248,7 +304,7 @@ def test_a_search_gives_examples_to_the_two_best_wordings_only(calls):
     assert {p.examples for p in few} == {1, 4}
     shown = {shot for p in few for shot in (p.pick("ticket 1") if p.pick else p.shots)}
     assert shown <= {input_and_answer(row) for row in training}
-    scores = [c.field_accuracy.value for c in search.candidates]
+    scores = [c.metrics["field_accuracy"].value for c in search.candidates]
     assert scores == sorted(scores, reverse=True)
     assert search.best().instruction == search.best("few_shot").instruction == "right=0.6"
     assert search.best("zero_shot") == wordings[1]

@@ -9,13 +9,14 @@ import copy
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ftlab.baselines.endpoint import Endpoint
-from ftlab.baselines.prompting import Prompt, input_and_answer
+from ftlab.baselines.prompting import Asked, Prompt, input_and_answer, text_of
 from ftlab.errors import DataError, RecipeError
 from ftlab.evaluation.generation import (
     Generations,
@@ -46,7 +47,7 @@ def choose_records(
     model,
     tokenizer,
     prompt: Prompt,
-    inputs: Sequence[str],
+    inputs: Sequence[Asked],
     fields: Mapping[str, Candidates],
     batch_size: int = 16,
     progress: bool = False,
@@ -59,21 +60,17 @@ def choose_records(
     """
     from tqdm import tqdm
 
-    if isinstance(model, Endpoint):
-        raise RecipeError(
-            f"{model.model}: a service does not give the probabilities of candidates. Use a model on this machine, or "
-            "ask the service for structured outputs: Endpoint(..., options={'response_format': ...})"
-        )
+    _refuse_service(model)
     if not fields:
         raise DataError("fields is empty: name at least one field with its values")
     texts, tokens, start = [], 0, time.perf_counter()
     confidence = {name: [] for name in fields}
     with reading(model):
-        for text in tqdm(inputs, disable=not progress, leave=False, unit="record"):
-            cached = _CachedPrompt(model, tokenizer, prompt.messages(text))
+        for asked in tqdm(inputs, disable=not progress, leave=False, unit="record"):
+            cached = _CachedPrompt(model, tokenizer, prompt.messages(asked))
             record = {}
             for name, values in fields.items():
-                values = _distinct(values(text) if callable(values) else values, name)
+                values = _distinct(values(text_of(asked)) if callable(values) else values, name)
                 record[name], share = _likeliest(cached, record, name, values, list(fields), batch_size)
                 confidence[name].append(share)
             texts.append(json.dumps(record, ensure_ascii=False))
@@ -82,6 +79,48 @@ def choose_records(
     new_tokens = sum(len(tokenizer(text, add_special_tokens=False)["input_ids"]) + 1 for text in texts)
     shares = {name: np.array(each) for name, each in confidence.items()}
     return RecordChoices(tuple(texts), tokens, new_tokens, time.perf_counter() - start, 0, shares)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LabelChoices(Generations):
+    """One of the allowed labels for each chat; `confidence`, shape (chats,), is its share of their probability."""
+
+    confidence: np.ndarray
+
+
+def choose_labels(
+    model,
+    tokenizer,
+    chats: Sequence[Sequence[dict]],
+    labels: Sequence[str],
+    batch_size: int = 16,
+    progress: bool = False,
+) -> LabelChoices:
+    """For each chat (messages that end with the user's turn) the likeliest of the labels, each with its end token."""
+    from scipy.special import softmax
+    from tqdm import tqdm
+
+    _refuse_service(model)
+    labels, start, best, shares, tokens = _distinct(labels, "labels"), time.perf_counter(), [], [], 0
+    with reading(model):
+        for chat in tqdm(chats, disable=not progress, leave=False, unit="label"):
+            cached = _CachedPrompt(model, tokenizer, chat)
+            scores = cached.log_probs(labels, ended=True, batch_size=batch_size)
+            best.append(labels[int(scores.argmax())])
+            shares.append(float(softmax(scores).max()))
+            tokens += len(cached.ids)
+    new_tokens = sum(len(tokenizer(text, add_special_tokens=False)["input_ids"]) + 1 for text in best)
+    return LabelChoices(tuple(best), tokens, new_tokens, time.perf_counter() - start, 0, np.array(shares))
+
+
+def label_candidates(rows: Sequence[dict]) -> list[str]:
+    """The labels that solved chat rows have as answers (training rows, never test rows), most frequent first.
+
+    RecipeError where the answers are so many that they are free text.
+    """
+    counts = Counter(input_and_answer(row)[1].strip() for row in rows)
+    refuse_free_text("the answers", len(counts), len(rows))
+    return [label for label, _ in counts.most_common()]
 
 
 def record_candidates(schema: Mapping, rows: Sequence[dict]) -> dict[str, Candidates]:
@@ -104,6 +143,14 @@ def record_candidates(schema: Mapping, rows: Sequence[dict]) -> dict[str, Candid
         else:
             found[name] = values
     return found
+
+
+def _refuse_service(model) -> None:
+    if isinstance(model, Endpoint):
+        raise RecipeError(
+            f"{model.model}: a service does not give the probabilities of candidates. Use a model on this machine, or "
+            "ask the service for structured outputs: Endpoint(..., options={'response_format': ...})"
+        )
 
 
 def refuse_free_text(name: str, values: int, rows: int) -> None:

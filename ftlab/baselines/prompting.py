@@ -14,29 +14,38 @@ from pydantic import Field
 from ftlab.baselines.endpoint import Endpoint
 from ftlab.baselines.retrieval import Bm25, Chunk, Hit
 from ftlab.errors import DataError, RecipeError
+from ftlab.evaluation.answers import answer_kind, score
 from ftlab.evaluation.generation import Generations, generate
-from ftlab.evaluation.metrics import parse_record, score_records
+from ftlab.evaluation.metrics import parse_record
 from ftlab.evaluation.statistics import Interval
 from ftlab.settings import Settings, Text, fit, read_text
 from ftlab.tables import html_table
 
 SELECT = ("random", "balanced", "similar")
+Asked = str | tuple[dict, ...]  # what a row asks: the one turn of its user, or several turns that end with the user's
+
+
+def text_of(asked: Asked) -> str:
+    """What is asked as one text, for whoever reads words and not turns."""
+    return asked if isinstance(asked, str) else "\n".join(str(turn.get("content") or "") for turn in asked)
 
 
 class SimilarShots:
     """Picks, for each input anew, the k solved examples whose inputs share the most and rarest words with it (BM25)."""
 
-    def __init__(self, pairs: Sequence[tuple[str, str]], k: int):
+    def __init__(self, pairs: Sequence[tuple[Asked, str]], k: int):
         self.pairs, self.k = tuple(pairs), k
-        self._copies = Counter(text for text, _ in self.pairs)
-        self._index = Bm25([Chunk(str(i), str(i), 0, text) for i, (text, _) in enumerate(self.pairs)])
+        self._texts = [text_of(asked) for asked, _ in self.pairs]
+        self._copies = Counter(self._texts)
+        self._index = Bm25([Chunk(str(i), str(i), 0, text) for i, text in enumerate(self._texts)])
 
-    def __call__(self, text: str) -> tuple[tuple[str, str], ...]:
+    def __call__(self, asked: Asked) -> tuple[tuple[Asked, str], ...]:
         """The k examples, the likest last; one with the very same input is left out, since it would tell the answer."""
+        text = text_of(asked)
         hits = self._index.search(text, self.k + self._copies[text])
         found = [int(hit.chunk.id) for hit in hits]
         rest = (i for i in range(len(self.pairs)) if i not in found)  # where too few share a word with the input
-        usable = [i for i in (*found, *rest) if self.pairs[i][0] != text][: self.k]
+        usable = [i for i in (*found, *rest) if self._texts[i] != text][: self.k]
         return tuple(self.pairs[i] for i in reversed(usable))
 
 
@@ -46,7 +55,7 @@ class Prompt:
 
     name: str
     instruction: str
-    shots: tuple[tuple[str, str], ...] = ()  # (input, answer)
+    shots: tuple[tuple[Asked, str], ...] = ()  # (input, answer)
     place: str = "system"  # or "user": the instruction stands in front of each input
     pick: SimilarShots | None = None  # more solved examples, after `shots`, chosen anew for each input
 
@@ -60,16 +69,20 @@ class Prompt:
         """ "few_shot" with solved examples, "zero_shot" without."""
         return "few_shot" if self.examples else "zero_shot"
 
-    def messages(self, text: str) -> list[dict]:
-        """The chat to answer for one input."""
+    def messages(self, asked: Asked) -> list[dict]:
+        """The chat to answer for one input; solved examples stand before all its turns."""
 
-        def user(t):
-            return {"role": "user", "content": f"{self.instruction}\n{t}" if self.place == "user" else t}
+        def turns_of(asked):
+            turns = [{"role": "user", "content": asked}] if isinstance(asked, str) else list(asked)
+            if self.place == "user":
+                first = next(i for i, turn in enumerate(turns) if turn["role"] == "user")
+                turns[first] = turns[first] | {"content": f"{self.instruction}\n{turns[first]['content']}"}
+            return turns
 
         turns = [{"role": "system", "content": self.instruction}] if self.place == "system" else []
-        for shot, answer in (*self.shots, *(self.pick(text) if self.pick else ())):
-            turns += [user(shot), {"role": "assistant", "content": answer}]
-        return [*turns, user(text)]
+        for shot, answer in (*self.shots, *(self.pick(asked) if self.pick else ())):
+            turns += [*turns_of(shot), {"role": "assistant", "content": answer}]
+        return [*turns, *turns_of(asked)]
 
     def __repr__(self):
         return f"{self.name}: {self.examples} examples, instruction in the {self.place} turn\n{self.instruction}"
@@ -77,19 +90,15 @@ class Prompt:
 
 @dataclass(frozen=True, repr=False)
 class Candidate:
-    """A prompt and what it reached on the validation set."""
+    """A prompt and what it reached on the validation set: each metric of the kind of answers, the default first."""
 
     prompt: Prompt
-    field_accuracy: Interval
-    exact_match: Interval
-    valid_json: Interval
+    metrics: dict[str, Interval]
     tokens_per_call: float
 
     def __repr__(self):
-        return (
-            f"{self.prompt.name:<24} {self.prompt.kind:<9} field accuracy {self.field_accuracy}, "
-            f"valid JSON {self.valid_json}, {self.tokens_per_call:.0f} tokens a call"
-        )
+        seen = ", ".join(f"{readable(name)} {interval}" for name, interval in self.metrics.items())
+        return f"{self.prompt.name:<24} {self.prompt.kind:<9} {seen}, {self.tokens_per_call:.0f} tokens a call"
 
 
 @dataclass(frozen=True, repr=False)
@@ -109,16 +118,22 @@ class PromptSearch:
         return "\n".join(map(repr, self.candidates))
 
     def _repr_html_(self):
-        rows = [("prompt", "kind", "examples", "field accuracy", "valid JSON", "tokens a call")]
-        rows += [(c.prompt.name, c.prompt.kind, c.prompt.examples, repr(c.field_accuracy), repr(c.valid_json),
+        names = list(self.candidates[0].metrics)
+        rows = [("prompt", "kind", "examples", *map(readable, names), "tokens a call")]
+        rows += [(c.prompt.name, c.prompt.kind, c.prompt.examples, *(repr(c.metrics[name]) for name in names),
                   f"{c.tokens_per_call:.0f}") for c in self.candidates]  # fmt: skip
         return html_table(rows)
 
 
-def input_and_answer(row: dict) -> tuple[str, str]:
-    """The last user turn and the last assistant turn of a chat row."""
-    users = [m["content"] for m in row["messages"] if m["role"] == "user"]
-    return users[-1], row["messages"][-1]["content"]
+def readable(metric: str) -> str:
+    """A metric's name in words."""
+    return metric.replace("_", " ").replace("json", "JSON")
+
+
+def input_and_answer(row: dict) -> tuple[Asked, str]:
+    """What a chat row asks, without its system turn, and the answer that ends it."""
+    *turns, answer = [turn for turn in row["messages"] if turn["role"] != "system"]
+    return turns[0]["content"] if [turn["role"] for turn in turns] == ["user"] else tuple(turns), answer["content"]
 
 
 class Wording(Settings):
@@ -201,10 +216,12 @@ def try_prompts(
     batch_size: int = 50,
     progress: bool = False,
     confirm: bool = False,
-    metric: str = "field_accuracy",
+    kind: str | None = None,
+    metric: str | None = None,
 ) -> PromptSearch:
     """Score each prompt on `rows` (the validation set: choosing on the test set would flatter the prompt).
 
+    `kind` is what their answers are (record, label or text; None: found out), `metric` what ranks (None: the kind's).
     `model` is a model on this machine with its tokenizer, or an `Endpoint` with None (it sends only with confirm=True).
     """
 
@@ -214,29 +231,35 @@ def try_prompts(
             return model.answer(chats, max_new_tokens, confirm, progress)
         return generate(model, tokenizer, chats, max_new_tokens, batch_size, progress)
 
-    return rank_prompts(prompts, rows, write, metric)
+    return rank_prompts(prompts, rows, write, kind, metric)
 
 
 def rank_prompts(
     prompts: Iterable[Prompt],
     rows: Sequence[dict],
-    answer: Callable[[Prompt, list[str]], Generations],
-    metric: str = "field_accuracy",
+    answer: Callable[[Prompt, list[Asked]], Generations],
+    kind: str | None = None,
+    metric: str | None = None,
 ) -> PromptSearch:
     """Score each prompt by what `answer(prompt, inputs)` gives for the inputs of `rows`; the best by `metric` first."""
     pairs = [input_and_answer(row) for row in rows]
-    inputs, references = [text for text, _ in pairs], [right for _, right in pairs]
-    candidates = []
+    inputs, references = [asked for asked, _ in pairs], [right for _, right in pairs]
+    kind, candidates = kind or answer_kind(references), []
     for prompt in prompts:
         out = answer(prompt, inputs)
-        summary = score_records(out.texts, references).summary()
-        levels = [summary[name] for name in ("field_accuracy", "exact_match", "valid_json")]
-        candidates.append(Candidate(prompt, *levels, out.tokens_per_call))
+        scores = score(kind, out.texts, references)
+        summary = scores.summary()
+        metrics = {name: summary[name] for name in scores.metrics}
+        candidates.append(Candidate(prompt, metrics, out.tokens_per_call))
     return _best_first(candidates, metric)
 
 
-def _best_first(candidates: Iterable[Candidate], metric: str) -> PromptSearch:
-    return PromptSearch(tuple(sorted(candidates, key=lambda c: -getattr(c, metric).value)))
+def _best_first(candidates: Sequence[Candidate], metric: str | None) -> PromptSearch:
+    known = candidates[0].metrics if candidates else ()
+    if metric not in (None, *known):
+        raise RecipeError(f"metric {metric!r} is unknown here: choose one of {', '.join(known)}")
+    metric = metric or next(iter(known), None)
+    return PromptSearch(tuple(sorted(candidates, key=lambda c: -c.metrics[metric].value)))
 
 
 def search_prompts(
@@ -248,7 +271,7 @@ def search_prompts(
     shots: Sequence[int] = (2, 4),
     seeds: Sequence[int] = (0,),
     select: Sequence[str] = SELECT,
-    metric: str = "field_accuracy",
+    metric: str | None = None,
     **settings,
 ) -> PromptSearch:
     """All wordings without examples; then the two best ones with examples, in each number and selection.

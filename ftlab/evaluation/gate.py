@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from ftlab.errors import RecipeError
-from ftlab.evaluation.metrics import METRICS
+from ftlab.evaluation.answers import METRICS
 from ftlab.evaluation.statistics import Comparison
 from ftlab.settings import Number, Settings
 from ftlab.tables import html_table

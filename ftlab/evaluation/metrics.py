@@ -46,8 +46,15 @@ class RecordScores:
     predicted: tuple[dict | None, ...]
     references: tuple[dict, ...]
 
+    kind = "record"
+    metrics = ("field_accuracy", "exact_match", "valid_json")
+
     def __len__(self):
         return len(self.references)
+
+    def values(self, metric: str) -> np.ndarray:
+        """One number an example, shape (n,)."""
+        return getattr(self, metric)
 
     def summary(self) -> dict[str, Interval]:
         """Each metric's mean with its 95 % interval."""
@@ -57,6 +64,10 @@ class RecordScores:
     def field_table(self) -> dict[str, Interval]:
         """Each field's accuracy with its 95 % interval, over the references that have the field."""
         return {name: interval_of(values[~np.isnan(values)]) for name, values in self.fields.items()}
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """(header, rows): each field's accuracy, and how many references have it."""
+        return ["field", "right", "examples"], [[k, repr(each), str(each.n)] for k, each in self.field_table().items()]
 
     def __repr__(self):
         intervals = self.summary() | self.field_table()
@@ -111,11 +122,8 @@ def score_records(
     `field_accuracy` is the share of the reference's fields that are right; `exact_match` compares the whole
     objects, so an extra key is a miss. `schema` is a JSON Schema.
     """
-    for number, text in enumerate(predictions, 1):
-        if not isinstance(text, str):
-            raise DataError(f"prediction {number}: is {type(text).__name__}; give the model's text")
     references = tuple(_reference(reference, number) for number, reference in enumerate(references, 1))
-    _check_counts(predictions, references)
+    check_texts(predictions, references)
     names = list(dict.fromkeys(name for reference in references for name in reference))
     strict = tuple(parse_record(text) for text in predictions)
     repaired = [parse_repaired(text) for text in predictions]
@@ -161,7 +169,7 @@ def plain_answer(text: str) -> str:
 
 def exact_text(predictions: Sequence[str], references: Sequence[str]) -> np.ndarray:
     """1 where prediction and reference are the same text apart from outer white space, else 0; shape (n,)."""
-    _check_counts(predictions, references)
+    check_texts(predictions, references)
     pairs = zip(predictions, references, strict=True)
     return np.array([prediction.strip() == reference.strip() for prediction, reference in pairs], dtype=float)
 
@@ -191,7 +199,7 @@ def compare_files(a: str | Path, b: str | Path, references: str | Path, metric: 
     truth = _read_by_id(references, "reference")
     if metric == "field_accuracy":
         message = "is no JSON object, which field_accuracy needs; correct it or use exact_match"
-        wrong = [right for right in truth.values() if not _as_record(after_thought(right.value))]
+        wrong = [right for right in truth.values() if not as_record(after_thought(right.value))]
         raise_findings([_finding(references, right.line, "reference", message) for right in wrong])
     scores, notes = [], []
     for path in (a, b):
@@ -203,7 +211,11 @@ def compare_files(a: str | Path, b: str | Path, references: str | Path, metric: 
     return replace(compare(*scores, metric=metric), notes=tuple(notes))
 
 
-def _check_counts(predictions, references):
+def check_texts(predictions: Sequence[str], references: Sequence) -> None:
+    """Raise DataError unless there is one text for each reference."""
+    for number, text in enumerate(predictions, 1):
+        if not isinstance(text, str):
+            raise DataError(f"prediction {number}: is {type(text).__name__}; give the model's text")
     if not len(references) or len(predictions) != len(references):
         raise DataError(f"{len(predictions)} predictions for {len(references)} references: give one for each")
 
@@ -232,13 +244,14 @@ def _right(records, references, names) -> np.ndarray:
 
 
 def _reference(reference, number) -> dict:
-    record = _as_record(reference)
+    record = as_record(reference)
     if not record:
         raise DataError(f"reference {number}: is no JSON object with fields; correct it or compare as text")
     return record
 
 
-def _as_record(value) -> dict | None:
+def as_record(value) -> dict | None:
+    """The JSON object that a value is, or its text; else None."""
     return value if isinstance(value, dict) else parse_record(value) if isinstance(value, str) else None
 
 
@@ -253,7 +266,7 @@ def _valid_schema(records, schema):
 
 def _score(prediction, reference, metric) -> float:
     prediction, reference = after_thought(prediction), after_thought(reference)
-    record, truth = _as_record(prediction), _as_record(reference)
+    record, truth = as_record(prediction), as_record(reference)
     if metric == "valid_json":
         return float(record is not None)
     if metric == "field_accuracy":

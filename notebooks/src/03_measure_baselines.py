@@ -167,20 +167,20 @@ fig, ax = plt.subplots(figsize=(7, 3.5))
 for kind, marker in (("zero_shot", "o"), ("few_shot", "s")):
     found = [c for c in both if c.prompt.kind == kind]
     x = [c.tokens_per_call for c in found]
-    y = [100 * c.field_accuracy.value for c in found]
-    low = [100 * (c.field_accuracy.value - c.field_accuracy.low) for c in found]
-    high = [100 * (c.field_accuracy.high - c.field_accuracy.value) for c in found]
+    y = [100 * c.metrics["field_accuracy"].value for c in found]
+    low = [100 * (c.metrics["field_accuracy"].value - c.metrics["field_accuracy"].low) for c in found]
+    high = [100 * (c.metrics["field_accuracy"].high - c.metrics["field_accuracy"].value) for c in found]
     ax.errorbar(x, y, yerr=[low, high], fmt=marker, capsize=3, label=kind.replace("_", "-"))
 ax.set(xlabel="tokens a call (prompt and answer)", ylabel="fields right, %", ylim=(0, 100))
 ax.legend()
 dearest = max(both, key=lambda c: c.tokens_per_call)
-best = max(both, key=lambda c: c.field_accuracy.value)
+best = max(both, key=lambda c: c.metrics["field_accuracy"].value)
 show(
     fig,
     "Scatter of prompts: fields right against tokens a call. "
-    f"The best, {best.prompt.name}, reaches {best.field_accuracy} "
+    f"The best, {best.prompt.name}, reaches {best.metrics['field_accuracy']} "
     f"with {best.tokens_per_call:.0f} tokens; the longest, {dearest.prompt.name}, "
-    f"{dearest.field_accuracy} with {dearest.tokens_per_call:.0f}.",
+    f"{dearest.metrics['field_accuracy']} with {dearest.tokens_per_call:.0f}.",
 )
 
 # %% [markdown]

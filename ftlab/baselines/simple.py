@@ -1,0 +1,56 @@
+"""Baselines that anyone would think of first: the commonest answer, the input itself, the answer to the likest input.
+
+They cost nothing, and a system that does no better than one of them has learned nothing that is worth running.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ftlab.baselines.prompting import Asked, SimilarShots, input_and_answer
+from ftlab.errors import DataError
+from ftlab.evaluation.generation import Generations
+
+
+@dataclass(frozen=True, repr=False)
+class Rule:
+    """A function from an input to its answer, asked as the other systems are."""
+
+    name: str
+    reply: Callable[[Asked], str]
+
+    def answer(self, inputs: Sequence[Asked]) -> Generations:
+        """An answer to each input, without a token."""
+        start = time.perf_counter()
+        return Generations(tuple(map(self.reply, inputs)), 0, 0, time.perf_counter() - start, 0)
+
+    def __repr__(self):
+        return f"Rule({self.name})"
+
+
+def majority(rows: Sequence[dict]) -> Rule:
+    """Always the commonest answer of the solved chat rows (training rows); of equally common ones the first."""
+    ((commonest, _),) = Counter(answer.strip() for _, answer in _solved(rows)).most_common(1)
+    return Rule(f"always {commonest!r}", lambda asked: commonest)
+
+
+def copy_input() -> Rule:
+    """The text of the last turn as it is: what an edit of a text has to beat."""
+    return Rule("the input itself", lambda asked: asked if isinstance(asked, str) else asked[-1]["content"])
+
+
+def nearest(rows: Sequence[dict]) -> Rule:
+    """The answer of the solved chat row (training row) whose input shares the most and rarest words with it (BM25).
+
+    A row with the very same input is left out, as from the examples of a prompt.
+    """
+    solved = _solved(rows)
+    likest = SimilarShots(solved, 1)
+    return Rule(f"the answer of the likest of {len(rows)} rows", lambda asked: (likest(asked) or solved)[0][1])
+
+
+def _solved(rows: Sequence[dict]) -> list[tuple[Asked, str]]:
+    if not rows:
+        raise DataError("there are no solved rows to answer from: give training rows")
+    return [input_and_answer(row) for row in rows]
