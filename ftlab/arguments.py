@@ -56,7 +56,9 @@ def build_parser() -> argparse.ArgumentParser:
     compare.add_argument("b", type=Path, metavar="B.jsonl", help='lines {"id", "prediction"} of the candidate')
     compare.add_argument("--references", type=Path, required=True, metavar="R.jsonl",
                          help='lines {"id", "reference"}, or chat rows')  # fmt: skip
-    compare.add_argument("--metric", default="exact_match", help="score of a case (default: %(default)s)")
+    compare.add_argument("--metric", default="exact_match", help="score of a case (default: %(default)s; of records "
+                         "also field_accuracy, valid_json; of labels macro_f1, known_label; of texts chrf, rouge_l, "
+                         "length_ratio)")  # fmt: skip
     return parser
 
 

@@ -54,7 +54,7 @@ def cmd_doctor(options: Namespace) -> int:
 
 def cmd_compare(options: Namespace) -> int:
     """`ftlab compare`: 0 only when B is better."""
-    from ftlab.evaluation.metrics import compare_files
+    from ftlab.evaluation.predictions import compare_files
 
     result = compare_files(options.a, options.b, options.references, metric=options.metric)
     print_result(result, dataclasses.asdict(result), options.json)

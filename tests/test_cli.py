@@ -71,7 +71,7 @@ def test_compare_exit_code_follows_the_verdict(monkeypatch, capsys, verdict, cod
         calls.append((str(a), str(b), str(references), metric))
         return Comparison(verdict)
 
-    replace_module(monkeypatch, "ftlab.evaluation.metrics", compare_files=compare_files)
+    replace_module(monkeypatch, "ftlab.evaluation.predictions", compare_files=compare_files)
     assert cli.main([*COMPARE, "--metric", "field_accuracy", "--json"]) == code
     assert json.loads(capsys.readouterr().out) == {"verdict": verdict, "delta": 0.1}
     assert calls == [("a.jsonl", "b.jsonl", "r.jsonl", "field_accuracy")]
@@ -136,7 +136,7 @@ def test_unusable_input_is_exit_2_with_one_line(monkeypatch, capsys, error, mess
     def compare_files(a, b, references, metric):
         raise error
 
-    replace_module(monkeypatch, "ftlab.evaluation.metrics", compare_files=compare_files)
+    replace_module(monkeypatch, "ftlab.evaluation.predictions", compare_files=compare_files)
     assert cli.main(COMPARE) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -151,7 +151,7 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch):
     def compare_files(a, b, references, metric):
         raise ZeroDivisionError
 
-    replace_module(monkeypatch, "ftlab.evaluation.metrics", compare_files=compare_files)
+    replace_module(monkeypatch, "ftlab.evaluation.predictions", compare_files=compare_files)
     with pytest.raises(ZeroDivisionError):
         cli.main(COMPARE)
 

@@ -18,7 +18,8 @@ from ftlab.baselines.prompting import Prompt, with_shots
 from ftlab.data.schema import read_chat
 from ftlab.errors import DataError, ModelError
 from ftlab.evaluation.generation import Generations
-from ftlab.evaluation.metrics import compare_files, score_records
+from ftlab.evaluation.metrics import score_records
+from ftlab.evaluation.predictions import compare_files
 from ftlab.models import REPOSITORY
 from ftlab.training.preflight import IGNORED
 from ftlab.training.recipe import load_recipe

@@ -6,27 +6,15 @@ and the text "null". So are 1, "1" and true; 1 and 1.0 are the same number. The 
 """
 
 import json
-import re
-from collections import namedtuple
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ftlab.data.findings import Finding, kind_of, raise_findings
-from ftlab.data.jsonl import scan_jsonl
 from ftlab.errors import DataError
-from ftlab.evaluation.statistics import Comparison, Interval, compare, interval_of
+from ftlab.evaluation.statistics import Interval, interval_of
 from ftlab.tables import html_table
-
-METRICS = ("exact_match", "field_accuracy", "valid_json")
-# in front of an answer; some templates write <think> into the prompt, so that the answer holds only its end (not one
-# that is quoted)
-THOUGHT = re.compile(
-    r"\A\s*(?:<(think|thinking|thought|reasoning)>.*?</\1>|\[THINK\].*?\[/THINK\]|(?:(?!<think>).)*(?<!`)</think>)\s*",
-    re.DOTALL,
-)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -127,7 +115,7 @@ def score_records(
     names = list(dict.fromkeys(name for reference in references for name in reference))
     strict = tuple(parse_record(text) for text in predictions)
     repaired = [parse_repaired(text) for text in predictions]
-    right = _right(strict, references, names)
+    right = right_fields(strict, references, names)
     pairs = zip(strict, references, strict=True)
     extra = np.array([bool((record or {}).keys() - reference) for record, reference in pairs])
     field_accuracy = np.nanmean(right, axis=1)
@@ -136,7 +124,7 @@ def score_records(
         valid_schema=_valid_schema(strict, schema),
         exact_match=((field_accuracy == 1) & ~extra).astype(float),
         field_accuracy=field_accuracy,
-        repaired_field_accuracy=np.nanmean(_right(repaired, references, names), axis=1),
+        repaired_field_accuracy=np.nanmean(right_fields(repaired, references, names), axis=1),
         fields={name: right[:, column] for column, name in enumerate(names)},
         predicted=strict,
         references=references,
@@ -179,38 +167,6 @@ def row_id(row: dict, index: int) -> str | int:
     return index if row.get("id") is None else row["id"]
 
 
-def after_thought(answer):
-    """An answer without the thought in front of it; one that never ends is left, and so is an object."""
-    return THOUGHT.sub("", answer, count=1) if isinstance(answer, str) else answer
-
-
-def compare_files(a: str | Path, b: str | Path, references: str | Path, metric: str = "exact_match") -> Comparison:
-    """Compare two files of {"id", "prediction"} lines on {"id", "reference"} lines; b is the candidate.
-
-    A chat row is a reference too: its last turn, when that is an answer. Predictions and references are text or JSON
-    objects. `exact_match` compares parsed values when both are (the text of) a JSON object, else the stripped texts;
-    `field_accuracy` needs objects as references; `valid_json` asks whether a prediction is one. A thought in front of
-    a prediction (<think>...</think>) is not judged. Ids match as texts: 7 is "7"; a reference without an id has the
-    number of its row, from 0, as in the predictions of `ftlab run`. Every reference needs exactly one prediction in
-    each file, and no other may stand there; DataError names file, line and field.
-    """
-    if metric not in METRICS:
-        raise DataError(f"metric {metric!r} is unknown: choose one of {', '.join(METRICS)}")
-    truth = _read_by_id(references, "reference")
-    if metric == "field_accuracy":
-        message = "is no JSON object, which field_accuracy needs; correct it or use exact_match"
-        wrong = [right for right in truth.values() if not as_record(after_thought(right.value))]
-        raise_findings([_finding(references, right.line, "reference", message) for right in wrong])
-    scores, notes = [], []
-    for path in (a, b):
-        predictions = _read_by_id(path, "prediction")
-        _check_ids(predictions, truth, path, references)
-        pairs = [(predictions[key], right) for key, right in truth.items()]
-        scores.append([_score(given.value, right.value, metric) for given, right in pairs])
-        notes += _notes(path, references, pairs)
-    return replace(compare(*scores, metric=metric), notes=tuple(notes))
-
-
 def check_texts(predictions: Sequence[str], references: Sequence) -> None:
     """Raise DataError unless there is one text for each reference."""
     for number, text in enumerate(predictions, 1):
@@ -231,7 +187,7 @@ def _refuse(constant):
     raise ValueError(f"{constant} is not JSON")
 
 
-def _right(records, references, names) -> np.ndarray:
+def right_fields(records: Sequence, references: Sequence[dict], names: Sequence[str]) -> np.ndarray:
     """1 right, 0 wrong, NaN where the reference lacks the field; shape (n, fields)."""
 
     def right(record, reference, name):
@@ -262,78 +218,3 @@ def _valid_schema(records, schema):
 
     validator = validator_for(schema)(schema)
     return np.array([record is not None and validator.is_valid(record) for record in records], dtype=float)
-
-
-def _score(prediction, reference, metric) -> float:
-    prediction, reference = after_thought(prediction), after_thought(reference)
-    record, truth = as_record(prediction), as_record(reference)
-    if metric == "valid_json":
-        return float(record is not None)
-    if metric == "field_accuracy":
-        return float(np.mean(_right([record], [truth], list(truth))))
-    if record is not None and truth is not None:
-        return float(same_value(record, truth))
-    if record is not None or truth is not None:
-        return 0.0
-    return float(prediction.strip() == reference.strip())
-
-
-def _notes(path, references, pairs):
-    """What a reader has to know of the pairs (prediction, reference) that were compared."""
-    thoughts = sum(after_thought(given.value) != given.value for given, _ in pairs)
-    if thoughts:
-        yield f"{path}: {thoughts} of {len(pairs)} predictions begin with a thought; what follows it was judged"
-    if any(type(given.id) is not type(right.id) for given, right in pairs):
-        yield f"{path} and {references}: ids are numbers in one and texts in the other; they were matched as texts"
-
-
-def _finding(path, line, field, message):
-    return Finding("compare", "error", str(path), line, field, message)
-
-
-_Entry = namedtuple("_Entry", "id line value")  # one line of a file that is compared
-
-
-def _read_by_id(path, field) -> dict[str, _Entry]:
-    """Map the text of each id to its entry; DataError when a line is broken, or an id missing or repeated."""
-    result, findings, rows = {}, [], 0
-    for line in scan_jsonl(path):
-        errors = [finding for finding in line.findings if finding.severity == "error"]
-        findings += errors
-        if errors or not line.is_row:
-            continue
-        rows += 1
-        if not isinstance(line.row, dict):
-            findings.append(_finding(path, line.number, "", f"is no object; write one with id and {field}"))
-            continue
-        key = row_id(line.row, rows - 1) if field == "reference" else line.row.get("id")
-        value = _value(line.row, field)
-        if not isinstance(key, str | int) or isinstance(key, bool):
-            findings.append(_finding(path, line.number, "id", "must be a text or a whole number"))
-        elif str(key) in result:
-            message = f"{key!r} stands already on line {result[str(key)].line}; keep one of the two"
-            findings.append(_finding(path, line.number, "id", message))
-        else:
-            result[str(key)] = _Entry(key, line.number, value)
-        if not isinstance(value, str | dict):
-            message = "is missing" if value is None else f"is {kind_of(value)}"
-            findings.append(_finding(path, line.number, field, f"{message}; write a text or an object"))
-    raise_findings(findings)
-    return result
-
-
-def _value(row, field):
-    """What stands under `field`; for a chat row without a reference, the answer that ends it."""
-    turns = row.get("messages")
-    if field == "reference" and field not in row and isinstance(turns, list) and turns and isinstance(turns[-1], dict):
-        return turns[-1].get("content") if turns[-1].get("role") == "assistant" else None
-    return row.get(field)
-
-
-def _check_ids(predictions, truth, path, references):
-    unknown, missing = f"is not in {references}; delete the line or add the reference", f"has no prediction in {path}"
-    wrong = [_finding(path, each.line, "id", f"{each.id!r} {unknown}")
-             for key, each in predictions.items() if key not in truth]  # fmt: skip
-    wrong += [_finding(references, each.line, "id", f"{each.id!r} {missing}; add it")
-              for key, each in truth.items() if key not in predictions]  # fmt: skip
-    raise_findings(wrong)

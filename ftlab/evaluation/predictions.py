@@ -1,0 +1,164 @@
+"""Two files of predictions, compared on one file of references."""
+
+import json
+import re
+from collections import namedtuple
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ftlab.data.findings import Finding, kind_of, raise_findings
+from ftlab.data.jsonl import scan_jsonl
+from ftlab.errors import DataError
+from ftlab.evaluation.answers import KINDS, METRICS, answer_kind, score
+from ftlab.evaluation.metrics import as_record, exact_text, right_fields, row_id, same_value
+from ftlab.evaluation.statistics import Comparison, compare
+
+# in front of an answer; some templates write <think> into the prompt, so that the answer holds only its end (not one
+# that is quoted)
+THOUGHT = re.compile(
+    r"\A\s*(?:<(think|thinking|thought|reasoning)>.*?</\1>|\[THINK\].*?\[/THINK\]|(?:(?!<think>).)*(?<!`)</think>)\s*",
+    re.DOTALL,
+)
+
+
+def compare_files(a: str | Path, b: str | Path, references: str | Path, metric: str = "exact_match") -> Comparison:
+    """Compare two files of {"id", "prediction"} lines on {"id", "reference"} lines; b is the candidate.
+
+    A chat row is a reference too: its last turn, when that is an answer. Predictions and references are text or JSON
+    objects; what the references are as a whole (`answer_kind`) decides which metrics there are. `exact_match` compares
+    parsed values when both are (the text of) a JSON object, labels as `score_labels` reads them, else the stripped
+    texts; `valid_json` asks whether a prediction is an object. A thought in front of a prediction (<think>...</think>)
+    is not judged. Ids match as texts: 7 is "7"; a reference without an id has the number of its row, from 0, as in the
+    predictions of `ftlab run`. Every reference needs exactly one prediction in each file, and no other may stand
+    there; DataError names file, line and field.
+    """
+    if metric not in METRICS:
+        raise DataError(f"metric {metric!r} is unknown: choose one of {', '.join(METRICS)}")
+    truth = _read_by_id(references, "reference")
+    right = [after_thought(each.value) for each in truth.values()]
+    kind = answer_kind(right) if right else None
+    _check_metric(metric, kind, references, truth)
+    scores, exact, notes = [], [], []
+    for path in (a, b):
+        predictions = _read_by_id(path, "prediction")
+        _check_ids(predictions, truth, path, references)
+        given = [after_thought(predictions[key].value) for key in truth]
+        scores.append(_values(metric, kind, given, right))
+        exact.append(scores[-1] if metric != "macro_f1" else _values("exact_match", kind, given, right))
+        notes += _notes(path, references, [(predictions[key], each) for key, each in truth.items()])
+        notes += _forgiven(path, given, right) if kind == "label" and metric in KINDS[kind] else []
+    found = compare(*scores, metric=metric)
+    return replace(found, disagreement=float(np.mean(exact[0] != exact[1])), notes=tuple(notes))
+
+
+def after_thought(answer):
+    """An answer without the thought in front of it; one that never ends is left, and so is an object."""
+    return THOUGHT.sub("", answer, count=1) if isinstance(answer, str) else answer
+
+
+def _check_metric(metric: str, kind: str | None, path, truth) -> None:
+    """Raise DataError where the references cannot be judged by the metric."""
+    if metric == "field_accuracy":
+        message = "is no JSON object, which field_accuracy needs; correct it or use exact_match"
+        wrong = [right for right in truth.values() if not as_record(after_thought(right.value))]
+        raise_findings([_finding(path, right.line, "reference", message) for right in wrong])
+    elif metric in ("macro_f1", "known_label") and kind not in (None, "label"):
+        remedy = f"choose one of {', '.join(KINDS[kind])}"
+        raise DataError(f"{path}: {metric} is for labels, each of which comes back, not for a {kind}: {remedy}")
+
+
+def _values(metric: str, kind: str, predictions: Sequence, references: Sequence) -> np.ndarray:
+    """The score of each prediction, text or object, by one metric."""
+    if metric == "valid_json":
+        return np.array([as_record(given) is not None for given in predictions], dtype=float)
+    if metric == "field_accuracy":
+        pairs = zip(predictions, references, strict=True)
+        rows = [(as_record(given), as_record(right)) for given, right in pairs]
+        return np.array([np.mean(right_fields([given], [right], list(right))) for given, right in rows])
+    if metric == "exact_match" and kind != "label":
+        return np.array([_same(*pair) for pair in zip(predictions, references, strict=True)], dtype=float)
+    judged = "label" if metric in KINDS["label"] else "text"
+    return score(judged, list(map(_as_text, predictions)), list(map(_as_text, references))).values(metric)
+
+
+def _same(prediction, reference) -> bool:
+    record, truth = as_record(prediction), as_record(reference)
+    if record is None and truth is None:
+        return prediction.strip() == reference.strip()
+    return record is not None and truth is not None and same_value(record, truth)
+
+
+def _as_text(value) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _forgiven(path, given, right):
+    """That labels were right only apart from what does not count."""
+    texts = list(map(_as_text, given)), list(map(_as_text, right))
+    forgiven = int(np.sum(score("label", *texts).values("exact_match") - exact_text(*texts)))
+    if forgiven:
+        yield f"{path}: {forgiven} labels are right apart from capitals, quotes or a full stop, which do not count"
+
+
+def _notes(path, references, pairs):
+    """What a reader has to know of the pairs (prediction, reference) that were compared."""
+    thoughts = sum(after_thought(given.value) != given.value for given, _ in pairs)
+    if thoughts:
+        yield f"{path}: {thoughts} of {len(pairs)} predictions begin with a thought; what follows it was judged"
+    if any(type(given.id) is not type(right.id) for given, right in pairs):
+        yield f"{path} and {references}: ids are numbers in one and texts in the other; they were matched as texts"
+
+
+def _finding(path, line, field, message):
+    return Finding("compare", "error", str(path), line, field, message)
+
+
+_Entry = namedtuple("_Entry", "id line value")  # one line of a file that is compared
+
+
+def _read_by_id(path, field) -> dict[str, _Entry]:
+    """Map the text of each id to its entry; DataError when a line is broken, or an id missing or repeated."""
+    result, findings, rows = {}, [], 0
+    for line in scan_jsonl(path):
+        errors = [finding for finding in line.findings if finding.severity == "error"]
+        findings += errors
+        if errors or not line.is_row:
+            continue
+        rows += 1
+        if not isinstance(line.row, dict):
+            findings.append(_finding(path, line.number, "", f"is no object; write one with id and {field}"))
+            continue
+        key = row_id(line.row, rows - 1) if field == "reference" else line.row.get("id")
+        value = _value(line.row, field)
+        if not isinstance(key, str | int) or isinstance(key, bool):
+            findings.append(_finding(path, line.number, "id", "must be a text or a whole number"))
+        elif str(key) in result:
+            message = f"{key!r} stands already on line {result[str(key)].line}; keep one of the two"
+            findings.append(_finding(path, line.number, "id", message))
+        else:
+            result[str(key)] = _Entry(key, line.number, value)
+        if not isinstance(value, str | dict):
+            message = "is missing" if value is None else f"is {kind_of(value)}"
+            findings.append(_finding(path, line.number, field, f"{message}; write a text or an object"))
+    raise_findings(findings)
+    return result
+
+
+def _value(row, field):
+    """What stands under `field`; for a chat row without a reference, the answer that ends it."""
+    turns = row.get("messages")
+    if field == "reference" and field not in row and isinstance(turns, list) and turns and isinstance(turns[-1], dict):
+        return turns[-1].get("content") if turns[-1].get("role") == "assistant" else None
+    return row.get(field)
+
+
+def _check_ids(predictions, truth, path, references):
+    unknown, missing = f"is not in {references}; delete the line or add the reference", f"has no prediction in {path}"
+    wrong = [_finding(path, each.line, "id", f"{each.id!r} {unknown}")
+             for key, each in predictions.items() if key not in truth]  # fmt: skip
+    wrong += [_finding(references, each.line, "id", f"{each.id!r} {missing}; add it")
+              for key, each in truth.items() if key not in predictions]  # fmt: skip
+    raise_findings(wrong)
