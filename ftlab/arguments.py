@@ -9,6 +9,7 @@ from ftlab.data.targets import TARGETS
 
 KNOWN_FORMATS, KNOWN_TARGETS = (", ".join(names) for names in (FORMATS, TARGETS))
 SOME_GPUS = "such as T4, L4, A100-80GB, H100"  # of data/hardware/gpus.csv
+COUNTING = "default: smol where it is installed, else nano"
 A_FORMAT = f"of the file, when it cannot be told: {KNOWN_FORMATS}"
 
 
@@ -71,7 +72,7 @@ def add_data_commands(commands) -> None:
     check.add_argument("file", type=Path, metavar="FILE", help="JSONL, JSON, CSV, Parquet or a saved dataset")
     check.add_argument("--against", type=Path, metavar="EVAL", help="an evaluation file that must not leak into it")
     check.add_argument("--model", metavar="M", help="checks with this model's tokenizer and chat template")
-    check.add_argument("--max-length", type=int, metavar="N", help="with --model: tokens a row (default: 1024)")
+    check.add_argument("--max-length", type=int, metavar="N", help="tokens a row, counted with --model (default: 1024)")
     check.add_argument("--format", metavar="F", help=A_FORMAT)
     check.add_argument("--fix", type=Path, metavar="OUT", help="write a repaired copy and list every change")
     check.add_argument("--keep-private", action="store_true", help="with --fix: do not mask keys, cards, mail, phones")
@@ -124,7 +125,7 @@ def add_cost_commands(commands) -> None:
     )  # fmt: skip
     cost.add_argument("scenario", type=Path, metavar="SCENARIO.yaml")
     cost.add_argument("--today", type=datetime.date.fromisoformat, metavar="DATE", help="judge the prices' age then")
-    cost.add_argument("--model", default="nano", metavar="M", help="whose tokenizer counts `tokens_from` (an estimate)")
+    cost.add_argument("--model", metavar="M", help=f"whose tokenizer counts `tokens_from` ({COUNTING})")
 
     memory = add_command(
         commands, "memory", "does it fit?", "ftlab memory --model unsloth/Qwen3-8B --gpu T4 --json"
@@ -151,7 +152,7 @@ def add_cost_commands(commands) -> None:
     fit.add_argument("--gpu", required=True, metavar="G", help=SOME_GPUS)
     fit.add_argument("--epochs", type=float, default=3)
     fit.add_argument("--max-length", type=int, metavar="N", help="tokens a row (default: the longest row)")
-    fit.add_argument("--model", default="nano", metavar="M", help="whose tokenizer counts (default: nano)")
+    fit.add_argument("--model", metavar="M", help=f"whose tokenizer counts ({COUNTING})")
 
 
 def add_command(commands, name: str, summary: str, example: str) -> argparse.ArgumentParser:

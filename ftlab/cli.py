@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ftlab.arguments import build_parser
 from ftlab.errors import FtlabError
-from ftlab.models import load_tokenizer
+from ftlab.models import counting_model, load_tokenizer
 
 DONE, NEGATIVE, UNUSABLE = 0, 1, 2
 COUNTED_AS = {  # by `ftlab fit`
@@ -78,13 +78,16 @@ def cmd_check(options: Namespace) -> int:
     from ftlab.checks.fix import fix
     from ftlab.files import jsonl_path, refuse_existing
 
-    if options.max_length is not None and options.model is None:
-        raise FtlabError("--max-length counts tokens: name the model that they are counted for (--model nano)")
     if options.fix is not None:
         refuse_existing(jsonl_path(options.fix), options.force)
     max_length = MAX_LENGTH if options.max_length is None else options.max_length
-    report = check(options.file, options.against, options.model, max_length, options.format)
-    text = f"{report}\nevery finding by itself: --json" if len(report.findings) > len(report.counts) else report
+    model = options.model if options.max_length is None else counting_model(options.model)
+    report = check(options.file, options.against, model, max_length, options.format)
+    text = repr(report)
+    if model != options.model:
+        text += f"\ntokens counted with {model}; name the model that you will train (--model)"
+    if len(report.findings) > len(report.counts):
+        text += "\nevery finding by itself: --json"
     if options.fix is None:
         print_result(text, report.to_dict(), options.json)
     else:
@@ -168,7 +171,8 @@ def cmd_export(options: Namespace) -> int:
         from ftlab.training.recipe import load_recipe
 
         recipe = load_recipe(options.recipe)
-        settings = recipe.training.model_dump() | {"base_model": recipe.model, "seed": recipe.seed}
+        settings = recipe.training.model_dump(exclude={"train_sampling_strategy"})  # the other trainers have their own
+        settings |= {"base_model": recipe.model, "seed": recipe.seed}
     files = [options.file] + ([options.validation] if options.validation is not None else [])
     names = [f"{part}{end}" for part in ("train", "validation") for end in (".jsonl", ".json")]
     for file in files:
@@ -209,13 +213,14 @@ def cmd_cost(options: Namespace) -> int:
 
     def count_tokens(text):
         nonlocal tokenizer
-        tokenizer = tokenizer or load_tokenizer(options.model)
+        tokenizer = tokenizer or load_tokenizer(model)
         return len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    tokenizer = None
+    model, tokenizer = counting_model(options.model), None
     report = cost(read_scenario(options.scenario, count_tokens), options.today)
-    as_dict = report.to_dict()
-    print_result(report, as_dict, options.json)
+    as_dict = report.to_dict() | {"counted_with": model if tokenizer else None}
+    note = f"\nnote: tokens_from is counted with the tokenizer of {model} (--model names another)" if tokenizer else ""
+    print_result(f"{report!r}{note}", as_dict, options.json)
     return NEGATIVE if as_dict["break_even"] == "never" else DONE
 
 
@@ -246,17 +251,18 @@ def cmd_fit(options: Namespace) -> int:
     from ftlab.data.rendering import row_kind
 
     rows, _ = read_rows(options.file)
-    counted = lengths(rows, load_tokenizer(options.model))
+    model = counting_model(options.model)
+    counted = lengths(rows, load_tokenizer(model))
     kind = next((kind for kind in map(row_kind, (row.data for row in rows)) if kind != "chat"), "chat")
     methods = ("lora", "qlora") if kind == "chat" else ("dpo_lora", "dpo_qlora")
     table = what_fits(
         counted.total, options.gpu, epochs=options.epochs, max_length=options.max_length, methods=methods
     )
     table = dataclasses.replace(table, rows_in=len(rows))
-    notes = [f"counted with the tokenizer of {options.model}; that of another model gives other numbers (--model)"]
+    notes = [f"counted with the tokenizer of {model}; that of another model gives other numbers (--model)"]
     notes += COUNTED_AS[kind] + counted.notes
     text = "\n".join([repr(table), *(f"note: {note}" for note in notes)])
-    as_dict = dataclasses.asdict(table) | {"counted_with": options.model, "kind": kind, "notes": notes}
+    as_dict = dataclasses.asdict(table) | {"counted_with": model, "kind": kind, "notes": notes}
     print_result(text, as_dict, options.json)
     return DONE if any(fit.fits for fit in table.models) else NEGATIVE
 

@@ -1,9 +1,11 @@
 """The models the course names, and where each is found. Nothing here downloads weights."""
 
+import hashlib
 import os
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from threading import Thread
 
@@ -96,11 +98,48 @@ def load_tokenizer(model: str | Path | None):
         return None
     from transformers import AutoTokenizer
 
-    name = resolve(model)
+    if model == "smol":
+        from ftlab import smol
+
+        name = str(smol.tokenizer_folder())
+    else:
+        name = resolve(model)
     try:
         return AutoTokenizer.from_pretrained(name)
     except Exception as error:  # the library raises many kinds for a damaged or missing tokenizer
         raise ModelError(f"{model}: its tokenizer cannot be loaded: {error}; name another model") from error
+
+
+def counting_model(model: str | None = None) -> str:
+    """The model whose tokenizer counts where none is named: `smol`, a real one, where it is installed, else `nano`."""
+    from ftlab import smol
+
+    return model or ("smol" if smol.is_here() else "nano")
+
+
+def installed_file(package: str, name: str, install: str) -> Path:
+    """The one file `name` of an installed package, which is not imported; ModelError says how to `install` it."""
+    try:
+        files = metadata.files(package) or []
+    except metadata.PackageNotFoundError:
+        raise ModelError(f"{package} is not installed: in the repository's folder run `{install}`") from None
+    found = [Path(file.locate()) for file in files if file.name == name]
+    if len(found) != 1:
+        raise ModelError(f"{package} holds {len(found)} files {name} and must hold one: "
+                         f"run `{install} --force-reinstall`")  # fmt: skip
+    return found[0]
+
+
+def check_sha256(path: Path, expected: str, install: str) -> None:
+    """Raise ModelError unless the file is, byte for byte, the one that was pinned."""
+    remedy = f"run `{install} --force-reinstall`"
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror}): {remedy}") from error
+    if found != expected:
+        raise ModelError(f"{path}: SHA-256 {found} instead of {expected}, so it was not loaded: {remedy}")
 
 
 def ask_hub(hub_id: str) -> None:

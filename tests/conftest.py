@@ -7,17 +7,35 @@ import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before any library of the hub is imported
 
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
 
-import ftlab  # noqa: F401  quiets the libraries, before they are imported
+import ftlab  # quiets the libraries, before they are imported
 
 settings.register_profile("repeat", derandomize=True, deadline=None)
 settings.register_profile("explore", derandomize=False, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
 
 
+def new_home(tmp_path_factory, models: Path) -> str:
+    home = tmp_path_factory.mktemp("runs")
+    (home / "models").symlink_to(models, target_is_directory=True)
+    return str(home)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def models_made_once(tmp_path_factory):
+    """Where `smol` is unpacked: the folder that has it already, else a temporary one for all tests."""
+    made = Path(ftlab.__file__).resolve().parents[1] / "runs" / "models"
+    models = made if any(made.glob("smol-*")) else tmp_path_factory.mktemp("models")
+    with pytest.MonkeyPatch.context() as patch:  # for fixtures that are made before a test has its own
+        patch.setenv("FTLAB_HOME", new_home(tmp_path_factory, models))
+        yield models
+
+
 @pytest.fixture(autouse=True)
-def runs_in_a_temporary_folder(monkeypatch, tmp_path_factory):
+def runs_in_a_temporary_folder(monkeypatch, tmp_path_factory, models_made_once):
     """What a run writes goes to a folder of this test."""
-    monkeypatch.setenv("FTLAB_HOME", str(tmp_path_factory.mktemp("runs")))
+    monkeypatch.setenv("FTLAB_HOME", new_home(tmp_path_factory, models_made_once))

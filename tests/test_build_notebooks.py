@@ -77,6 +77,16 @@ def cell_with(notebook, text):
     return next(cell for cell in notebook.cells if text in cell.source)
 
 
+def test_a_model_that_was_made_serves_every_notebook(tmp_path, monkeypatch):
+    monkeypatch.setenv("FTLAB_HOME", str(tmp_path / "here"))
+    for home in (tmp_path / "first", tmp_path / "second"):
+        home.mkdir()
+        bn.share_models(home)
+    (tmp_path / "first/models/smol").mkdir()
+    shutil.rmtree(tmp_path / "first")
+    assert [path.name for path in (tmp_path / "second/models").iterdir()] == ["smol"]
+
+
 # ---- what is built
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_data_sources import CUT, ROW, build, damaged
+from test_smol import needs_smol
 
 from ftlab import cli
 from ftlab.data.schema import read_chat
@@ -203,7 +204,6 @@ def test_every_command_keeps_its_books(tmp_path_factory, capsys, rows, cuts, kin
         (["split", "a.csv", "--out", "a"], "ftlab convert"),
         (["export", "tickets", "--to", "trl", "--out", "a", "--recipe", "no.yaml"], "no.yaml"),
         (["export", "tickets", "--to", "trl", "--out", "a", "--recipe", "recipe"], "settings are for axolotl"),
-        (["check", "tickets", "--max-length", "60"], "--model"),
         (["check", "tickets", "--fix", "tickets"], "exists already"),
         (["check", "tickets", "--fix", "a.csv"], "only JSONL is written"),
     ],
@@ -271,15 +271,21 @@ def test_fit(tickets, capsys):
     assert table["rows_in"] == ROWS
 
 
-def test_fit_counts_what_goes_through_the_model(tmp_path, capsys):
+COUNTERS = [pytest.param("smol", marks=needs_smol), "nano"]
+
+
+@pytest.mark.parametrize("counter", COUNTERS)
+def test_fit_counts_what_goes_through_the_model(tmp_path, capsys, monkeypatch, counter):
+    if counter == "nano":
+        monkeypatch.setenv("FTLAB_SMOL", "0")
     turns = [{"role": role, "content": "one two three"} for role in ("user", "assistant")]
     chat, pair = {"messages": turns}, dict.fromkeys(("prompt", "chosen", "rejected"), "one two three")
     rated = chat | {"label": False}
     seen = {}
     for kind, data in (("chat", chat), ("preference", pair), ("unpaired", rated)):
         code, seen[kind] = run(capsys, "fit", write(tmp_path / f"{kind}.jsonl", data, data), "--gpu", "T4")
-        assert (code, seen[kind]["rows_in"], seen[kind]["kind"], seen[kind]["counted_with"]) == (0, 2, kind, "nano")
-        assert "tokenizer of nano" in seen[kind]["notes"][0]
+        assert (code, seen[kind]["rows_in"], seen[kind]["kind"], seen[kind]["counted_with"]) == (0, 2, kind, counter)
+        assert f"tokenizer of {counter}" in seen[kind]["notes"][0]
     methods = {kind: {row["method"] for row in table["models"]} for kind, table in seen.items()}
     assert methods["chat"] <= {"lora", "qlora"}
     assert methods["preference"] | methods["unpaired"] <= {"dpo_lora", "dpo_qlora"}
@@ -288,12 +294,31 @@ def test_fit_counts_what_goes_through_the_model(tmp_path, capsys):
     assert run(capsys, "fit", write(tmp_path / "p.jsonl", longer), "--gpu", "T4")[1]["length"] > seen["chat"]["length"]
 
 
+@pytest.mark.parametrize("counter", COUNTERS)
+def test_check_counts_with_the_best_tokenizer_here_only_where_a_length_is_given(tickets, capsys, monkeypatch, counter):
+    if counter == "nano":
+        monkeypatch.setenv("FTLAB_SMOL", "0")
+    assert cli.main(["check", str(tickets), "--max-length", "30"]) == 1
+    assert f"tokens counted with {counter}; name the model" in capsys.readouterr().out
+    assert run(capsys, "check", tickets, "--max-length", "30")[1]["counts"]["answer_cut_away"]
+    assert not run(capsys, "check", tickets)[1]["summary"]["trained"]
+
+
+@needs_smol
+def test_smol_says_that_its_template_leaves_tools_out(tmp_path, capsys):
+    turns = [{"role": "user", "content": "Tide?"}, {"role": "assistant", "content": "High at six."}]
+    tool = {"type": "function", "function": {"name": "tide", "description": "d", "parameters": {}}}
+    path = write(tmp_path / "a.jsonl", {"messages": turns, "tools": [tool]})
+    assert "does not render" in run(capsys, "fit", path, "--gpu", "T4")[1]["notes"][-1]
+    assert "tools_not_rendered" in run(capsys, "check", path, "--max-length", "99")[1]["counts"]
+
+
 def test_fit_and_check_say_what_a_template_leaves_out(tmp_path, capsys):
     call = {"id": "c", "type": "function", "function": {"name": "tide", "arguments": "{}"}}
     turns = [{"role": "user", "content": "Tide?"}, {"role": "assistant", "content": None, "tool_calls": [call]}]
     described = {"type": "function", "function": {"name": "tide", "description": "long " * 500, "parameters": {}}}
     path = write(tmp_path / "a.jsonl", {"messages": turns, "tools": [described]})
-    _, table = run(capsys, "fit", path, "--gpu", "T4")
+    _, table = run(capsys, "fit", path, "--gpu", "T4", "--model", "nano")
     assert "does not render" in table["notes"][-1]
     _, report = run(capsys, "check", path, "--model", "nano")
     assert {"tools_not_rendered", "answer_not_rendered"} <= set(report["counts"])

@@ -1,6 +1,5 @@
 """`smol`: found, made once, repaired, and really the model that the tests know by its tokens and answers."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -8,8 +7,7 @@ import pytest
 from ftlab import models, smol
 from ftlab.errors import ModelError
 
-HAS_SMOL = os.environ.get("FTLAB_SMOL") != "0" and smol.gguf_file() is not None
-needs_smol = pytest.mark.skipif(not HAS_SMOL, reason=f"needs the model smol: {smol.INSTALL}")
+needs_smol = pytest.mark.skipif(not smol.is_here(), reason=f"needs the model smol: {smol.INSTALL}")
 SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"  # what its template writes by itself
 
 
@@ -60,6 +58,43 @@ def test_it_answers_as_a_chat_model(loaded, question, answer):
     assert generate(model, tokenizer, [[{"role": "user", "content": question}]], max_new_tokens=40).texts == (answer,)
 
 
+@needs_smol
+def test_its_tokenizer_is_there_without_the_weights(loaded, tmp_path, monkeypatch):
+    monkeypatch.setenv("FTLAB_HOME", str(tmp_path))
+    alone = models.load_tokenizer("smol")
+    (made,) = (tmp_path / "models").iterdir()
+    assert not models.has_weights(made)
+    text = "<|im_start|>user\n„Größe“ 12,5<|im_end|>\n"
+    assert alone(text) == loaded[1](text)
+    assert (alone.chat_template, alone.model_max_length) == (loaded[1].chat_template, loaded[1].model_max_length)
+    assert (alone.eos_token_id, alone.pad_token_id) == (2, 0)
+
+
+def test_where_no_model_is_named_the_real_one_counts_if_it_is_here(monkeypatch):
+    monkeypatch.setattr(smol, "gguf_file", lambda: Path("a file"))
+    monkeypatch.delenv("FTLAB_SMOL", raising=False)
+    assert models.counting_model() == "smol"
+    assert models.counting_model("qwen3-4b") == "qwen3-4b"
+    monkeypatch.setenv("FTLAB_SMOL", "0")
+    assert models.counting_model() == "nano"
+    monkeypatch.delenv("FTLAB_SMOL")
+    monkeypatch.setattr(smol, "gguf_file", lambda: None)
+    assert models.counting_model() == "nano"
+
+
+@needs_smol
+def test_another_process_that_was_faster_is_no_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("FTLAB_HOME", str(tmp_path))
+
+    def make(source, out):
+        for folder in (out, smol._folder("smol")):
+            folder.mkdir(parents=True)
+            (folder / "config.json").touch()
+
+    monkeypatch.setattr(smol, "_convert", make)
+    assert [path.name for path in smol.folder().parent.iterdir()] == [smol.folder().name]
+
+
 def test_without_it_the_way_to_get_it_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("FTLAB_HOME", str(tmp_path))
     monkeypatch.setenv("FTLAB_SMOL", "0")
@@ -76,7 +111,7 @@ def test_another_file_is_not_loaded(tmp_path, monkeypatch):
     monkeypatch.delenv("FTLAB_SMOL", raising=False)
     other = tmp_path / smol.GGUF
     other.write_bytes(b"GGUF")
-    monkeypatch.setattr(smol, "gguf_file", lambda: Path(other))
+    monkeypatch.setattr(smol, "installed_file", lambda *asked: other)
     with pytest.raises(ModelError, match="so it was not loaded"):
         models.resolve("smol")
-    assert not (tmp_path / "models" / "smol").exists()
+    assert not (tmp_path / "models").exists()

@@ -49,6 +49,7 @@ from notebook_freshness import cells_hash, inputs, orphans, stale, stale_by_modu
 from notebook_outputs import ANSI, problems, tidy
 from notebook_source import BuildError, Source, read_source, tags, targets, variant
 
+import ftlab
 from ftlab.files import whole_file
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,6 +70,7 @@ class Run:
 def execute(notebook, root: Path, name: str, strict: bool, jobs: int = 1) -> Run:
     """Run all cells in a fresh kernel: offline, in the notebook's folder, with a temporary FTLAB_HOME.
 
+    In it only the folder of models is this machine's: `smol` is made once, not for each notebook.
     One of several `jobs` takes its share of the cores: more threads than cores only wait for each other.
     """
     started = time.monotonic()
@@ -85,6 +87,7 @@ def execute(notebook, root: Path, name: str, strict: bool, jobs: int = 1) -> Run
         on_cell_start=lambda cell, cell_index: at.update(index=cell_index),
     )
     with tempfile.TemporaryDirectory(prefix="ftlab_runs_") as home:
+        share_models(Path(home))
         environment = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
         path = os.pathsep.join(filter(None, [str(root), str(ROOT), os.environ.get("PYTHONPATH")]))
         environment |= {
@@ -105,6 +108,13 @@ def execute(notebook, root: Path, name: str, strict: bool, jobs: int = 1) -> Run
         for old, new in ((home, "runs"), (str(root), "."), (str(ROOT), ".")):
             replace_text(notebook, old, new)
     return Run(name, minutes, headline(notebook), error)
+
+
+def share_models(home: Path) -> None:
+    """Let a temporary FTLAB_HOME use the models that were made here, and keep those that it makes."""
+    models = ftlab.home() / "models"
+    models.mkdir(exist_ok=True)
+    (home / "models").symlink_to(models.resolve(), target_is_directory=True)
 
 
 def explain(problem: Exception, name: str, cell, index: int) -> str:

@@ -5,19 +5,18 @@ Retrieval and answer are measured apart: `recall_at_k` and `mrr` here say whethe
 ten thousand chunks; the step up is an embedded vector store such as LanceDB.
 """
 
-import hashlib
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
-from ftlab.errors import DataError, ModelError
+from ftlab.errors import DataError
 from ftlab.evaluation.generation import padded, reading
 from ftlab.evaluation.statistics import Interval, bootstrap_mean, interval_of
+from ftlab.models import check_sha256, installed_file
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+")  # also after "e.g.": give better splits as documents of their own
 WORD = r"(?u)\b\w+\b"  # bm25s by default drops words of one character, and with them the 7 in "opens at 7"
@@ -222,28 +221,10 @@ def mrr(rankings: Sequence[Sequence[Hit]], wanted: Sequence[Sequence[str]], by: 
 
 def _minilm_folder() -> Path:
     """The weights in the installed package, found without importing it; every file that is read has its SHA-256."""
-    try:
-        files = metadata.files(MINILM_PACKAGE) or []
-    except metadata.PackageNotFoundError:
-        raise ModelError(
-            f"{MINILM_PACKAGE} is not installed: in the repository's folder run `{MINILM_INSTALL}` (84 MB)"
-        ) from None
-    remedy = f"run `{MINILM_INSTALL} --force-reinstall`"
-    folders = [Path(file.locate()).parent for file in files if file.name == "model.safetensors"]
-    if len(folders) != 1:
-        raise ModelError(f"{MINILM_PACKAGE} holds {len(folders)} files model.safetensors and must hold one: {remedy}")
+    folder = installed_file(MINILM_PACKAGE, "model.safetensors", MINILM_INSTALL).parent
     for name, expected in MINILM_SHA256.items():
-        path = folders[0] / name
-        try:
-            found = hashlib.sha256(path.read_bytes()).hexdigest()
-        except OSError as error:
-            raise ModelError(f"{path} cannot be read ({error.strerror}): {remedy}") from error
-        if found != expected:
-            raise ModelError(
-                f"{path}: SHA-256 {found} instead of {expected}. This is another file than the course was tested with, "
-                f"and it was not loaded: {remedy}"
-            )
-    return folders[0]
+        check_sha256(folder / name, expected, MINILM_INSTALL)
+    return folder
 
 
 def _some(chunks) -> list[Chunk]:
