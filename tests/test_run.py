@@ -6,23 +6,25 @@ import os
 import re
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
 import yaml
 from test_generation import load_tokenizer, random_model
 
-from ftlab import run
-from ftlab.baselines import prompting
+from ftlab import judging, kept, run
 from ftlab.baselines.prompting import Prompt, with_shots
 from ftlab.data.schema import read_chat
-from ftlab.errors import DataError, ModelError
+from ftlab.errors import DataError, ModelError, RecipeError
 from ftlab.evaluation.generation import Generations
 from ftlab.evaluation.metrics import score_records
 from ftlab.evaluation.predictions import compare_files
 from ftlab.models import REPOSITORY
+from ftlab.training import data as data_module
 from ftlab.training.preflight import IGNORED
 from ftlab.training.recipe import load_recipe
+from ftlab.training.train import bytes_to_save, last_checkpoint
 
 CHATML = (  # its layout: a new line after the role and after the end token
     "{% for message in messages %}<|{{ message['role'] }}|>\n{{ message['content'] }}<|end|>\n{% endfor %}"
@@ -155,6 +157,10 @@ def test_predictions_without_ids_are_numbered_and_one_for_each_row(tmp_path):
 
 LEFT = {  # by an earlier run, whole or broken off
     "recipe.yaml": "recipe.yaml",
+    "run.json": "run.json",
+    "training.json": "training.json",
+    "search": "search/free.0.jsonl",
+    "seed_2": "seed_2/adapter/adapter_config.json",
     "report.json": "report.json",
     "report.html": "report.html",
     "predictions": "predictions/test.base.jsonl",
@@ -170,7 +176,7 @@ def leave(folder, name, text="old"):
     return path
 
 
-@pytest.mark.parametrize("name", LEFT)
+@pytest.mark.parametrize("name", [name for name in LEFT if name != "run.json"])
 def test_an_earlier_run_is_not_touched_without_force(recipe, tmp_path, no_model, name):
     old = leave(tmp_path / "out", name)
     with pytest.raises(FileExistsError) as caught:
@@ -187,20 +193,21 @@ def test_with_force_an_earlier_run_is_moved_once_the_model_is_loaded(recipe, tmp
     (out / "notes.txt").write_text("mine")
     monkeypatch.setattr(run, "load_model", lambda recipe: (None, None))
     monkeypatch.setattr(run, "check_lengths_and_masks", lambda *arguments: None)
+    monkeypatch.setattr(run, "check_disk", lambda *arguments: None)
     monkeypatch.setattr(run, "search_prompts", stop)  # the first that takes time
     with pytest.raises(ModelError, match="stop here"):
         run.run_recipe(recipe, out=out, force=True, progress=False)
-    assert sorted(path.name for path in out.iterdir()) == ["notes.txt", "old", "recipe.yaml"]
+    assert sorted(path.name for path in out.iterdir()) == ["notes.txt", "old", "recipe.yaml", "run.json"]
     assert load_recipe(out / "recipe.yaml") == load_recipe(recipe)
     assert {name: (aside / path).read_text() for name, path in LEFT.items()} == dict.fromkeys(LEFT, "old")
 
 
 def test_what_the_run_before_left_aside_goes_when_there_is_something_newer(tmp_path):
     leave(tmp_path / "old", "adapter", "older")
-    run.set_aside(tmp_path)  # nothing newer: kept
+    kept.set_aside(tmp_path)  # nothing newer: kept
     assert (tmp_path / "old" / LEFT["adapter"]).read_text() == "older"
     leave(tmp_path, "report.json")
-    run.set_aside(tmp_path)
+    kept.set_aside(tmp_path)
     assert [path.name for path in (tmp_path / "old").iterdir()] == ["report.json"]
 
 
@@ -460,11 +467,14 @@ def known_answers(monkeypatch):
 
         training = {"minutes": 0.1, "steps": 1, "final_loss": 1.0, "final_eval_loss": 1.0, "log": [],
                     "trainable_parameters": 1, "peak_memory_gib": None}  # fmt: skip
-        monkeypatch.setattr(run, "load_model", lambda recipe: (model("base"), model("tokenizer")))
+        def load_model(recipe, weights=None):
+            return model("fine_tuned" if weights else "base"), model("tokenizer")
+
+        monkeypatch.setattr(run, "load_model", load_model)
         monkeypatch.setattr(run, "check_lengths_and_masks", lambda *arguments: None)
+        monkeypatch.setattr(run, "check_disk", lambda *arguments: None)
         monkeypatch.setattr(run, "train_model", lambda *arguments: (model("fine_tuned"), training))
         monkeypatch.setattr(run, "generate", generate)
-        monkeypatch.setattr(prompting, "generate", generate)
 
     return install
 
@@ -498,6 +508,102 @@ def test_another_metric_judges_slices_prompts_and_verdict(recipe, tmp_path, know
     assert '<th scope="col">exact match</th><th scope="col">tokens/call</th>' in page
 
 
+def without_times(report: dict) -> dict:
+    """A report without what each run takes anew."""
+    for system in report["systems"].values():
+        del system["seconds_per_call"]
+    del report["training"]["minutes"]
+    return report
+
+
+def left_by(folder) -> tuple[dict, dict]:
+    """The report, and every answer that the run has kept."""
+    answers = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*.jsonl")}
+    return without_times(json.loads((folder / "report.json").read_text())), answers
+
+
+def test_a_run_that_was_stopped_anywhere_goes_on_to_the_same_report(recipe, tmp_path, known_answers, monkeypatch):
+    known_answers(lambda system, part, number: number % 3 or system == "fine_tuned")
+    set_up(recipe, data={"schema": None})
+    calls, stop_at = [], None
+
+    def counted(name, function):
+        def call(*arguments, **settings):
+            calls.append(name)
+            if len(calls) == stop_at:
+                raise KeyboardInterrupt
+            return function(*arguments, **settings)
+
+        monkeypatch.setattr(run, name, call)
+
+    for name in ("generate", "train_model", "judge"):
+        counted(name, getattr(run, name))
+    run.run_recipe(recipe, out=tmp_path / "whole", progress=False)
+    whole = list(calls)
+    assert whole.count("train_model") == whole.count("judge") == 1
+    for stop_at in (2, 7, whole.index("train_model") - 1, whole.index("train_model") + 1, len(whole) - 1, len(whole)):
+        calls.clear()
+        out = tmp_path / f"stopped_{stop_at}"
+        with pytest.raises(KeyboardInterrupt):
+            run.run_recipe(recipe, out=out, progress=False)
+        assert not (out / "report.json").exists()
+        run.run_recipe(recipe, out=out, progress=False)
+        assert calls == whole[:stop_at] + whole[stop_at - 1 :]  # what was done is not done again
+        assert left_by(out) == left_by(tmp_path / "whole")
+
+
+def test_unfinished_work_of_another_run_is_refused_with_what_differs(recipe, tmp_path, known_answers, monkeypatch):
+    known_answers(lambda system, part, number: True)
+    monkeypatch.setattr(run, "train_model", stop)
+    set_up(recipe, data={"schema": None})
+    out = tmp_path / "out"
+    with pytest.raises(ModelError, match="stop here"):
+        run.run_recipe(recipe, out=out, progress=False)
+    set_up(recipe, training={"r": 8})
+    write_rows(tmp_path / "hard.jsonl", make_rows("hard", 2))
+    (tmp_path / "model" / "model.safetensors").write_text("{ }")
+    differs = r"recipe\.training\.r was 4, is 8; data\.data\.slices\.hard has changed; model has changed"
+    with pytest.raises(RecipeError, match=differs):
+        run.run_recipe(recipe, out=out, progress=False)
+    kept_before = sorted(out.rglob("*.jsonl"))
+    assert kept_before
+    with pytest.raises(ModelError, match="stop here"):
+        run.run_recipe(recipe, out=out, force=True, progress=False)
+    assert len(list((out / "old").rglob("*.jsonl"))) == len(kept_before)
+
+
+def test_a_disk_that_is_too_small_is_said_before_anything_takes_time(recipe, tmp_path, monkeypatch):
+    model = random_model(load_tokenizer())
+    monkeypatch.setattr(run, "load_model", lambda recipe: (model, None))
+    monkeypatch.setattr(run, "check_lengths_and_masks", lambda *arguments: None)
+    monkeypatch.setattr(data_module.shutil, "disk_usage", lambda folder: SimpleNamespace(free=2**20))
+    with pytest.raises(DataError, match=r"take about 0\.1 GiB, and .* has 0\.0 GiB free: make room"):
+        run.run_recipe(recipe, out=tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_a_training_writes_is_counted_from_its_layers(recipe):
+    """q_proj and v_proj of two layers: 64 in, 64 and 32 out, r 4; 4 bytes each, and 7 of them (see bytes_to_save)."""
+    model, training = random_model(load_tokenizer()), load_recipe(recipe).training
+    sizes = {(m.in_features, m.out_features) for n, m in model.named_modules() if n.endswith(("q_proj", "v_proj"))}
+    numbers = sum(4 * sum(size) for size in sizes) * 2 * (1 if len(sizes) == 2 else 2)
+    assert bytes_to_save(training, model) == 28 * numbers
+    full = training.model_copy(update={"method": "full"})
+    assert bytes_to_save(full, model) == 28 * model.num_parameters()
+
+
+def test_half_a_checkpoint_is_passed_over(tmp_path):
+    assert last_checkpoint(tmp_path) is None
+    for step in (9, 10, 11):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    for step in (9, 10):
+        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
+    assert last_checkpoint(tmp_path).name == "checkpoint-10"
+    (tmp_path / "checkpoint-10" / "trainer_state.json").write_text('{"step')
+    assert last_checkpoint(tmp_path).name == "checkpoint-9"
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-9"]
+
+
 def test_machine_line_names_the_gpu_or_the_cpu(monkeypatch):
     machine = SimpleNamespace(gpu=None, cpu="Example 1", cores=4)
     monkeypatch.setattr(run.hardware, "describe", lambda: machine)
@@ -515,6 +621,38 @@ def test_a_template_with_a_new_line_after_the_end_token_is_trained_on(recipe, tm
 
 
 RATE = {"value", "low", "high"}
+
+
+KILLED = {  # what lies in the folder when the run is killed
+    "search": "search/*.json",
+    "untrained": "predictions/test.base.json",
+    "training": "checkpoints/checkpoint-4/trainer_state.json",
+    "trained": "training.json",
+    "answers": "predictions/test.fine_tuned.json",
+}
+
+
+def kill_when(recipe, out, pattern) -> None:
+    """Start `ftlab run` and kill it (no chance to tidy up) as soon as there is such a file."""
+    command = [sys.executable, "-m", "ftlab", "run", str(recipe), "--out", str(out)]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "HF_HUB_OFFLINE": "1"}
+    with subprocess.Popen(command, cwd=recipe.parent, env=environment, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None and not list(out.glob(pattern)):
+            time.sleep(0.01)
+        process.kill()
+    assert list(out.glob(pattern))
+    assert not (out / "report.json").exists()
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_in_each_stage_comes_to_the_same_report(recipe, tmp_path):
+    save_model(tmp_path / "model", load_tokenizer().chat_template)
+    set_up(recipe, training={"num_train_epochs": 4})  # 12 steps, a checkpoint every second one
+    ftlab_run(recipe, tmp_path / "whole")
+    for pattern in KILLED.values():
+        kill_when(recipe, tmp_path / "killed", pattern)  # the same folder, one stage later each time
+    ftlab_run(recipe, tmp_path / "killed")
+    assert left_by(tmp_path / "killed") == left_by(tmp_path / "whole")
 
 
 def ftlab_run(recipe, out) -> dict:
@@ -546,7 +684,7 @@ def test_what_a_task_does_not_allow_is_said_and_left_out():
 def test_a_prompt_is_shown_as_it_is_put_together():
     prompt = with_shots(Prompt("p", "As JSON."), make_rows("train", 6), 2, select="similar")
     scores = {"test": score_records(["{}"], [{"queue": "billing"}])}
-    shown = run.system_result(prompt, Generations(("{}",), 1, 1, 1.0, 0), scores, "field_accuracy").prompt
+    shown = judging.system_result(prompt, Generations(("{}",), 1, 1, 1.0, 0), scores, "field_accuracy").prompt
     assert json.loads(shown.rpartition("\n")[0]) == Prompt("p", "As JSON.").messages("{text}")
     assert shown.endswith("the 2 solved training rows that are most like it.")
 
@@ -605,7 +743,7 @@ def test_a_whole_run_keeps_the_contract_and_repeats_itself(recipe, tmp_path):
     tokens = {name: system["tokens_per_call"] for name, system in first["systems"].items()}
     assert tokens["few_shot"] > tokens["zero_shot"]
 
-    files = sorted(path.name for path in (tmp_path / "first" / "predictions").iterdir())
+    files = sorted(path.name for path in (tmp_path / "first" / "predictions").glob("*.jsonl"))
     assert files == [
         "hard.constrained.jsonl",
         "hard.few_shot.jsonl",

@@ -218,11 +218,13 @@ def try_prompts(
     confirm: bool = False,
     kind: str | None = None,
     metric: str | None = None,
+    answer: Callable | None = None,
 ) -> PromptSearch:
     """Score each prompt on `rows` (the validation set: choosing on the test set would flatter the prompt).
 
     `kind` is what their answers are (record, label or text; None: found out), `metric` what ranks (None: the kind's).
     `model` is a model on this machine with its tokenizer, or an `Endpoint` with None (it sends only with confirm=True).
+    `answer(prompt, inputs)` answers in its place, as in `rank_prompts`.
     """
 
     def write(prompt, inputs):
@@ -231,7 +233,7 @@ def try_prompts(
             return model.answer(chats, max_new_tokens, confirm, progress)
         return generate(model, tokenizer, chats, max_new_tokens, batch_size, progress)
 
-    return rank_prompts(prompts, rows, write, kind, metric)
+    return rank_prompts(prompts, rows, answer or write, kind, metric)
 
 
 def rank_prompts(

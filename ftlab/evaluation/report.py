@@ -116,7 +116,7 @@ class Report:
         """Write report.json and report.html into `folder`, which is returned; `force` replaces old ones."""
         folder = Path(folder)
         as_json = json.dumps(self.to_json_dict(), ensure_ascii=False, indent=2, allow_nan=False)
-        texts = {"report.json": as_json + "\n", "report.html": self.to_html()}
+        texts = {"report.html": self.to_html(), "report.json": as_json + "\n"}  # the last one says that all is there
         for name in texts:
             refuse_existing(folder / name, force)
         for name, text in texts.items():

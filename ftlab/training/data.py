@@ -1,5 +1,6 @@
 """The rows that a run reads, looked at before anything takes time: what cannot serve is named with file and line."""
 
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ from ftlab.errors import DataError
 from ftlab.evaluation.generation import positions, prompt_ids
 from ftlab.evaluation.metrics import parse_record, read_schema
 from ftlab.training.recipe import Recipe
-from ftlab.training.train import untrainable_rows
+from ftlab.training.train import bytes_to_save, untrainable_rows
+
+SPARE = 100 * 2**20  # bytes, for tokenizers, answers and the report
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,15 @@ def check_lengths_and_masks(recipe: Recipe, data: Data, model, tokenizer, say) -
     long = sum(len(tokenizer(answer, add_special_tokens=False)["input_ids"]) >= room for answer in answers)
     if long:
         say(f"{long} of {len(answers)} right answers do not fit into max_new_tokens {room} and cannot be met: raise it")
+
+
+def check_disk(recipe: Recipe, model, folder: Path) -> None:
+    """Raise DataError where what a training writes does not fit on the folder's disk."""
+    home = next(each for each in (folder.resolve(), *folder.resolve().parents) if each.exists())
+    needed, free = bytes_to_save(recipe.training, model) + SPARE, shutil.disk_usage(home).free
+    if free < needed:
+        sizes = f"{needed / 2**30:.1f} GiB, and {home} has {free / 2**30:.1f} GiB free"
+        raise DataError(f"the checkpoints and answers of this run take about {sizes}: make room, or choose --out")
 
 
 def answers_of(rows: Sequence[dict]) -> list[str]:

@@ -22,6 +22,8 @@ ADAPTER_KEYS = ("r", "lora_alpha", "lora_dropout", "target_modules")  # what onl
 FILE_KEYS = ("train", "validation", "test", "schema", "replay")  # of the section data
 TAKEN = ("test", "validation", "train", "probe")  # names that a slice may not have
 RESOLVED = "recipe.yaml"  # of a run, in its folder
+# keys that came after the first recorded runs: a value that does what was done before leaves the hash as it was
+LATER = {("answer",): (None, "record"), ("training", "train_sampling_strategy"): ("random",)}
 # schedulers of transformers that need no further arguments
 Scheduler = Literal[
     "constant", "constant_with_warmup", "cosine", "cosine_with_restarts", "inverse_sqrt", "linear", "polynomial"
@@ -138,24 +140,36 @@ class Recipe(Settings):
         return {key: path for key, path in files.items() if path is not None}
 
     @property
+    def counted(self) -> dict:
+        """The settings that the hash counts, as plain JSON: no comments, layout or folders; and LATER ones if set."""
+        settings = json.loads(json.dumps(self.model_dump(), default=lambda path: path.name))
+        for (*sections, key), unset in LATER.items():
+            section = settings
+            for name in sections:
+                section = section[name]
+            if section[key] in unset:
+                del section[key]
+        return settings
+
+    @property
     def sha256(self) -> str:
         """Hash of the resolved settings: comments, layout and folders do not count, file names do."""
-        settings = self.model_dump()
-        if self.answer == "record":  # as in records of before there was a choice
-            del settings["answer"]
-        if self.training.train_sampling_strategy == "random":
-            del settings["training"]["train_sampling_strategy"]
-        text = json.dumps(settings, sort_keys=True, default=lambda path: path.name)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.counted, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def file_hashes(self) -> dict[str, str]:
+        """The hash of the bytes of every file that the recipe names (data, schema, prompts, probe), by its key."""
+        hashes = {}
+        for key, path in sorted(self.files.items()):
+            with path.open("rb") as file:
+                hashes[key] = hashlib.file_digest(file, "sha256").hexdigest()
+        return hashes
 
     @property
     def data_sha256(self) -> str:
-        """Hash of the bytes of every file that the recipe names: data, schema, prompts, probe."""
-        total = hashlib.sha256()
-        for key, path in sorted(self.files.items()):
-            with path.open("rb") as file:
-                total.update(f"{key} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-        return total.hexdigest()
+        """One hash of them all."""
+        lines = [f"{key} {value}\n" for key, value in self.file_hashes.items()]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def to_yaml(self, named=lambda path: str(path.resolve())) -> str:
         """The resolved recipe with every default written out; `named` says how a file is written."""

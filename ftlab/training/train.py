@@ -1,5 +1,8 @@
 """The trainer of `ftlab run`: the cells of notebook 06 with the settings of a recipe."""
 
+import gc
+import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,20 +13,29 @@ from ftlab.training.preflight import check_masks, what_is_wrong
 from ftlab.training.recipe import ADAPTER_KEYS, Recipe, Training
 
 
-def load_model(recipe: Recipe):
-    """Model and tokenizer of a recipe through Unsloth, in the precision of this machine."""
+def load_model(recipe: Recipe, weights: Path | None = None):
+    """Model and tokenizer of a recipe through Unsloth, in the precision of this machine; trained: with the `weights`.
+
+    They are the folder that a training has saved: an adapter, or with method full a whole model.
+    """
     import torch
     from unsloth import FastLanguageModel
 
+    gc.collect()  # a model that was used before makes room
+    full = recipe.training.method == "full"
     dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[hardware.precision(recipe.model)]
     try:
         model, tokenizer = FastLanguageModel.from_pretrained(
-            model_name=resolve(recipe.model),
+            model_name=str(weights) if weights and full else resolve(recipe.model),
             max_seq_length=max(2048, recipe.training.max_length),
             dtype=dtype,
             load_in_4bit=recipe.training.method == "qlora",
-            full_finetuning=recipe.training.method == "full",
+            full_finetuning=full,
         )
+        if weights and not full:
+            from peft import PeftModel
+
+            model = PeftModel.from_pretrained(model, weights)
     except Exception as error:  # a damaged file of a model shows as nearly anything
         raise ModelError(f"{recipe.model}: cannot be loaded. {type(error).__name__}: {error}") from error
     tokenizer = getattr(tokenizer, "tokenizer", tokenizer)  # a model that sees comes with a processor
@@ -60,7 +72,6 @@ def train_model(recipe: Recipe, model, tokenizer, train: Sequence[dict], validat
     import torch
     from datasets import Dataset
     from transformers.trainer_callback import PrinterCallback
-    from transformers.trainer_utils import get_last_checkpoint
     from trl import SFTTrainer
 
     if recipe.training.method != "full":
@@ -79,7 +90,8 @@ def train_model(recipe: Recipe, model, tokenizer, train: Sequence[dict], validat
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
     try:
-        result = trainer.train(resume_from_checkpoint=get_last_checkpoint(trainer.args.output_dir))
+        checkpoint = last_checkpoint(Path(trainer.args.output_dir))
+        result = trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     except torch.cuda.OutOfMemoryError as error:
         remedy = "lower per_device_train_batch_size (and raise gradient_accumulation_steps), max_length, or take qlora"
         raise ModelError(f"{recipe.model}: the GPU's memory is full while training; {remedy}") from error
@@ -88,8 +100,10 @@ def train_model(recipe: Recipe, model, tokenizer, train: Sequence[dict], validat
         for row in trainer.state.log_history
         if "loss" in row or "eval_loss" in row
     ]
+    before = int(checkpoint.name.partition("-")[2]) if checkpoint else 0
+    taken = (result.global_step - before) / result.global_step  # in this process; as long for each step before
     return trainer.model, {
-        "minutes": result.metrics["train_runtime"] / 60,
+        "minutes": result.metrics["train_runtime"] / 60 / taken if taken else None,
         "steps": result.global_step,
         "final_loss": next((row["loss"] for row in reversed(log) if "loss" in row), None),
         "final_eval_loss": next((row["eval_loss"] for row in reversed(log) if "eval_loss" in row), None),
@@ -97,6 +111,19 @@ def train_model(recipe: Recipe, model, tokenizer, train: Sequence[dict], validat
         "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "peak_memory_gib": torch.cuda.max_memory_allocated() / 2**30 if on_gpu else None,
     }
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint; what a stopped run had half written is deleted."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]))
+    while found:
+        try:
+            json.loads((found[-1] / "trainer_state.json").read_text())  # the trainer writes it last
+        except (OSError, ValueError):
+            shutil.rmtree(found.pop())
+        else:
+            return found[-1]
+    return None
 
 
 def as_texts(rows: Sequence[dict], tokenizer) -> list[str]:
@@ -123,6 +150,23 @@ def add_adapter(settings: Training, model, seed: int):
     )
 
 
+def bytes_to_save(settings: Training, model) -> int:
+    """What a training writes: two checkpoints at a time (weights with two moments, 4 bytes each), and the end."""
+    from torch.nn import Linear
+
+    if settings.method == "full":
+        numbers = sum(weight.numel() for weight in model.parameters())
+    else:
+        layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, Linear)}
+        chosen = settings.target_modules
+        numbers = sum(
+            settings.r * (layer.in_features + layer.out_features)
+            for name, layer in layers.items()
+            if chosen == "all-linear" or name.rpartition(".")[2] in chosen
+        )
+    return 4 * numbers * (3 + 3 + 1)
+
+
 def trainer_arguments(recipe: Recipe, rows: int, folder: Path):
     """The SFTConfig of a run over so many rows."""
     import torch
@@ -131,6 +175,7 @@ def trainer_arguments(recipe: Recipe, rows: int, folder: Path):
     settings, precision, on_gpu = recipe.training, hardware.precision(recipe.model), torch.cuda.is_available()
     batch = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
     steps = rows * settings.num_train_epochs // batch
+    logged = max(1, int(steps // 50))
     return SFTConfig(
         output_dir=str(folder / "checkpoints"),
         dataset_text_field="text",
@@ -141,11 +186,11 @@ def trainer_arguments(recipe: Recipe, rows: int, folder: Path):
         optim="adamw_8bit" if on_gpu else "adamw_torch",
         bf16=precision == "bf16",
         fp16=precision == "fp16",
-        logging_steps=max(1, int(steps // 50)),
+        logging_steps=logged,
         eval_strategy="steps",
         eval_steps=max(1, int(steps // 6)),
         save_strategy="steps",  # a run that was stopped goes on from here
-        save_steps=max(1, int(steps // 6)),
+        save_steps=max(logged, int(steps // 6) // logged * logged),  # else a loss that was not logged yet is lost
         save_total_limit=1,
         seed=recipe.seed,
         report_to="none",
