@@ -2,7 +2,8 @@
 
 An experiment is a file in tools/experiments/ with `points()`: named steps that are done one after the other, each once.
 What a point made lies under runs/record/NAME/POINT, so that a stopped recording goes on where it was; several of these
-commands may run side by side, and each takes the next point that is free. --list shows what is done.
+commands may run side by side, and each takes the next point that is free. --list shows what is done, --publish writes
+the record.
 """
 
 import argparse
@@ -71,8 +72,12 @@ def main() -> int:
     parser.add_argument("name", choices=sorted(p.stem for p in (ROOT / "tools/experiments").glob("[a-z]*.py")))
     parser.add_argument("--list", action="store_true", help="show which points are done")
     parser.add_argument("--only", nargs="+", help="names of points to make, no others")
+    parser.add_argument("--publish", action="store_true", help="write data/recorded/NAME from the points that are done")
     options = parser.parse_args()
     experiment = importlib.import_module(f"experiments.{options.name}")
+    if options.publish:
+        experiment.publish()
+        return 0
     work = WORK / options.name
     points = experiment.points()
     if options.list:
