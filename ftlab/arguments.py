@@ -76,6 +76,8 @@ def add_data_commands(commands) -> None:
     check.add_argument("--format", metavar="F", help=A_FORMAT)
     check.add_argument("--fix", type=Path, metavar="OUT", help="write a repaired copy and list every change")
     check.add_argument("--keep-private", action="store_true", help="with --fix: do not mask keys, cards, mail, phones")
+    check.add_argument("--drop-contradictions", action="store_true",
+                       help="with --fix: leave out both rows where answers contradict each other")  # fmt: skip
     check.add_argument("--force", action="store_true", help="with --fix: replace OUT")
 
     split = add_command(
@@ -98,6 +100,8 @@ def add_data_commands(commands) -> None:
     convert.add_argument("file", type=Path, metavar="FILE")
     convert.add_argument("--to", required=True, metavar="FORMAT", help=KNOWN_FORMATS)
     convert.add_argument("--format", metavar="F", help=A_FORMAT)
+    convert.add_argument("--rename", action="append", default=[], metavar="OLD=NEW",
+                         help="read the key OLD of the rows as NEW; may be given again")  # fmt: skip
     convert.add_argument("--out", type=Path, required=True, metavar="OUT.jsonl")
     convert.add_argument("--force", action="store_true", help="replace OUT")
 

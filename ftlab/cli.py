@@ -91,7 +91,8 @@ def cmd_check(options: Namespace) -> int:
     if options.fix is None:
         print_result(text, report.to_dict(), options.json)
     else:
-        repaired = fix(options.file, options.fix, options.format, not options.keep_private, options.force)
+        settings = (options.format, not options.keep_private, options.force, options.drop_contradictions)
+        repaired = fix(options.file, options.fix, *settings)
         text = "\n".join([f"{text}\n", *list_changes(repaired), *list_left(report, repaired)])
         print_result(text, report.to_dict() | {"fix": repaired.to_dict()}, options.json)
     return NEGATIVE if report.findings else DONE
@@ -157,7 +158,11 @@ def cmd_convert(options: Namespace) -> int:
     """`ftlab convert`: 1 when a row could not be written."""
     from ftlab.data.formats import convert
 
-    report = convert(options.file, options.out, options.to, options.format, options.force)
+    rename = [pair.partition("=") for pair in options.rename]
+    if wrong := ["".join(pair) for pair in rename if not (pair[0] and pair[2])]:
+        raise FtlabError(f"--rename {wrong[0]}: write the key that is there and the name that is wanted: text=prompt")
+    rename = {old: new for old, _, new in rename}
+    report = convert(options.file, options.out, options.to, options.format, options.force, rename)
     print_result(report, report.to_dict(), options.json)
     return NEGATIVE if report.rows_with_error else DONE
 

@@ -235,6 +235,41 @@ def test_a_repair_says_what_it_leaves_to_a_person(tmp_path, capsys):
     assert [line.split()[:2] for line in left] == [["email:", "2,"], ["contradiction:", "1,"]]
 
 
+def test_contradictions_are_left_out_on_request(tmp_path, capsys):
+    said = [("Where is it?", "delivery"), ("Where  is it?", "billing"), ("It is broken.", "returns"), ("Hm?", "other")]
+    pairs = [[{"role": "user", "content": a}, {"role": "assistant", "content": b}] for a, b in said]
+    file, out = tmp_path / "rows.jsonl", tmp_path / "fixed.jsonl"
+    file.write_text("".join(json.dumps({"messages": pair}) + "\n" for pair in pairs))
+    lines = file.read_text().splitlines()
+    assert cli.main(["check", str(file), "--fix", str(out)]) == 1
+    assert out.read_text().splitlines() == lines
+    assert cli.main(["check", str(file), "--fix", str(out), "--drop-contradictions", "--force"]) == 1
+    assert out.read_text().splitlines() == lines[2:]
+    told = capsys.readouterr().out
+    assert f"{file}:1 messages: and line 2 ask the same and answer differently" in told
+    assert f"{file}:2 messages: and line 1 ask the same" in told
+    assert cli.main(["check", str(out)]) == 0
+
+
+def test_keys_are_renamed_on_the_way(tmp_path, capsys):
+    table, out = tmp_path / "labels.csv", tmp_path / "chats.jsonl"
+    table.write_text("text,label,day\nIt is late,delivery,1\nMy refund,billing,2\n")
+    assert cli.main(["convert", str(table), "--to", "messages", "--out", str(out)]) == 2
+    assert "--rename OLD=NEW" in capsys.readouterr().err
+    command = ["convert", str(table), "--to", "messages", "--out", str(out), "--rename", "text=prompt", "--rename"]
+    assert cli.main([*command, "label=completion"]) == 0
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [turn["content"] for row in rows for turn in row["messages"]] == [
+        "It is late", "delivery", "My refund", "billing",
+    ]  # fmt: skip
+    assert [row["day"] for row in rows] == ["1", "2"]
+    capsys.readouterr()
+    for wrong, message in (("label", "text=prompt"), ("lable=completion", "no row has the key 'lable'"),
+                           ("label=day", "labels.csv:2: has 'day' already")):  # fmt: skip
+        assert cli.main([*command, wrong, "--force"]) == 2
+        assert message in capsys.readouterr().err
+
+
 def test_help_names_every_format_and_target(capsys):
     from ftlab.data import formats
     from ftlab.data.targets import TARGETS

@@ -51,7 +51,7 @@ CODES = {
     ),
     "leak_contained": (
         "warning",
-        "holds {}, an input of the evaluation set ({:.0%} of its {}-word sequences); drop the row, or the score lies",
+        "holds {}, an input of the evaluation set ({:.0%} of its {}-word sequences); drop it, or split by what repeats",
     ),
 }
 FIELDS = {"exact_duplicate": "messages", "leak_contained": "messages"}  # of other codes: where input or answer stand
@@ -72,22 +72,36 @@ def find_duplicates(rows: Sequence[Row], threshold: float = 0.8) -> list[Finding
     differs in it alone does not contradict. Two preference pairs contradict where the one's choice is the other's
     rejection, two unpaired rows where one answer is labelled good and bad. Only the last answer of a chat is compared.
     """
-    chats, first = [exchange(row.data) for row in rows], {}
-    originals = [first.setdefault(_key(row.data), index) for index, row in enumerate(rows)]
-    found = {index: ("exact_duplicate", original) for index, original in enumerate(originals) if original != index}
-    copies = Counter(originals)
-    kept = [index for index, original in enumerate(originals) if original == index and chats[index].text]
-    _find_contradictions(chats, kept, copies, found)
-    _find_near_contradictions(chats, kept, copies, found)
+    chats = [exchange(row.data) for row in rows]
+    kept, found = _exact_and_contradicting(rows, chats)
     crowd = _find_near_duplicates(chats, kept, found, threshold)
-    _fields.cache_clear()
-    _skeleton.cache_clear()
     if crowd:
         found[crowd[0]] = ("crowded", None, len(crowd))
     return [
         _finding(rows[index], chats[index], code, partner if partner is None else rows[partner], *values)
         for index, (code, partner, *values) in sorted(found.items())
     ]
+
+
+def contradictions(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """Each row whose answer contradicts another row's, as in `find_duplicates`, and that row."""
+    _, found = _exact_and_contradicting(rows, [exchange(row.data) for row in rows])
+    pairs = [(index, each[1]) for index, each in sorted(found.items()) if "contradiction" in each[0]]
+    return [(rows[index], rows[partner]) for index, partner in pairs]
+
+
+def _exact_and_contradicting(rows, chats) -> tuple[list[int], dict[int, tuple]]:
+    """The rows that repeat no earlier one, and what is found so far: row to (code, partner, values)."""
+    first = {}
+    originals = [first.setdefault(_key(row.data), index) for index, row in enumerate(rows)]
+    found = {index: ("exact_duplicate", original) for index, original in enumerate(originals) if original != index}
+    copies = Counter(originals)
+    kept = [index for index, original in enumerate(originals) if original == index and chats[index].text]
+    _find_contradictions(chats, kept, copies, found)
+    _find_near_contradictions(chats, kept, copies, found)
+    _fields.cache_clear()
+    _skeleton.cache_clear()
+    return kept, found
 
 
 def exact_repeats(rows: Sequence[Row]) -> Iterator[tuple[Row, Row]]:

@@ -19,6 +19,7 @@ from ftlab.files import jsonl_path, refuse_existing, whole_file
 
 CODES = {
     "no_worse_answer": ("warning", "is the chosen answer, once both are repaired: the pair teaches nothing"),
+    "contradicted": ("warning", "and line {} ask the same and answer differently; nobody has said which is right"),
     "repeated_row": ("warning", "is line {} once more, letter for letter; one of them is enough"),
 }
 REPAIRS = {
@@ -75,14 +76,22 @@ class FixReport:
         return "\n".join([head, *listing(self.changes, 10), *listing(dropped, 10)])
 
 
-def fix(path, out: str | Path, format: str | None = None, mask: bool = True, force: bool = False) -> FixReport:
+def fix(
+    path,
+    out: str | Path,
+    format: str | None = None,
+    mask: bool = True,
+    force: bool = False,
+    drop_contradictions: bool = False,
+) -> FixReport:
     """Write a repaired copy as messages JSONL; what has no single right repair stays as it is or is left out, listed.
 
     Repaired: byte order mark, CRLF, blank lines, role names such as human, tools as JSON text, a system text beside
     the turns, mojibake, doubled special tokens, blanks at the end of a turn, a system prompt that differs in spacing or
     case, spellings of a label, private data (`mask`; not in columns that name a group), rows that repeat another. A
-    line without a repair is copied byte for byte. Raises DataError when `out` exists (unless `force`), is `path`
-    itself, or when not one row could be written.
+    line without a repair is copied byte for byte. `drop_contradictions` leaves out both rows of each contradiction that
+    the repairs have left. Raises DataError when `out` exists (unless `force`), is `path` itself, or when not one row
+    could be written.
     """
     out = jsonl_path(out)
     if formats.is_same_file(path, out):
@@ -109,6 +118,8 @@ def fix(path, out: str | Path, format: str | None = None, mask: bool = True, for
         records = _leave_out(records, _repeated(records), dropped)
         changed += _repair_across(records)
         todo = list({id(record): record for record in changed}.values())
+    if drop_contradictions:
+        records = _leave_out(records, _contradicting(records), dropped)
     if not records:
         raise_findings(dropped)
     _write(records, out)
@@ -199,6 +210,14 @@ def _repeated(records) -> Iterator[tuple[_Record, Finding]]:
     for row, original in duplicates.exact_repeats([record.row for record in records]):
         place = f"{original.line} {original.at}".rstrip()
         yield record_of[id(row)], finding(CODES, "repeated_row", row, "messages", place)
+
+
+def _contradicting(records) -> Iterator[tuple[_Record, Finding]]:
+    """Both rows of each contradiction."""
+    record_of = {id(record.row): record for record in records}
+    for pair in duplicates.contradictions([record.row for record in records]):
+        for row, other in (pair, pair[::-1]):
+            yield record_of[id(row)], finding(CODES, "contradicted", row, "messages", other.line)
 
 
 def _leave_out(records, out, dropped) -> list[_Record]:

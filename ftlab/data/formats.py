@@ -64,8 +64,10 @@ class Conversion:
         return report_text(f"{head}{self.rows_written} of {self.rows_in} rows written", self.findings)
 
 
-def read(path, format: str | None = None) -> Rows:
+def read(path, format: str | None = None, rename: dict[str, str] | None = None) -> Rows:
     """Read a file, a saved folder or a Dataset; bad rows become findings, never an exception.
+
+    `rename` gives keys of the rows ({"text": "prompt"}) other names before anything else.
 
     Raises DataError where there is nothing to read (no such file, no rows, damaged as a whole) and, without
     `format`, where the rows fit no format or several.
@@ -73,6 +75,7 @@ def read(path, format: str | None = None) -> Rows:
     name = name_of(path)
     format = None if format is None else known(format)
     scanned = list(sources.scan(path, fits))
+    scanned = _renamed(scanned, rename, name) if rename else scanned
     format = format or _format_of(scanned, name)
     lines, rows, findings, rows_in = [], [], [], 0
     for line in scanned:
@@ -89,7 +92,14 @@ def read(path, format: str | None = None) -> Rows:
     return Rows(name, rows, format, rows_in, rows_in - len(rows), findings, lines)
 
 
-def convert(path, out: str | Path, to: str, format: str | None = None, force: bool = False) -> Conversion:
+def convert(
+    path,
+    out: str | Path,
+    to: str,
+    format: str | None = None,
+    force: bool = False,
+    rename: dict[str, str] | None = None,
+) -> Conversion:
     """Write the rows of `path` as JSONL in the format `to`; a row that does not fit is a finding and is left out.
 
     Other columns are carried over; rows that have the format already stay as they are. Raises DataError as `read`
@@ -99,7 +109,7 @@ def convert(path, out: str | Path, to: str, format: str | None = None, force: bo
     known(to)
     out = jsonl_path(out)
     refuse_existing(out, force)
-    source = read(path, format)
+    source = read(path, format, rename)
     written, findings = [], list(source.findings)
     usable = {id(row) for row in source.rows}
     for line, row, _ in source.lines:
@@ -139,7 +149,7 @@ def detect(rows: Iterable[Row]) -> str:
         fields = ", ".join(map(repr, list(seen)[:20])) or "none"
         data = "If data holds the rows, name the file .json. " if "data" in seen else ""
         raise DataError(f"{place} fits no known format; it has the fields {fields}. {data}{_exact_names(seen)}"
-                        f"Rename them to one of\n{needs}")  # fmt: skip
+                        f"Rename them (ftlab convert --rename OLD=NEW) to one of\n{needs}")  # fmt: skip
     common = frozenset.intersection(*fitting)
     if len(common) == 1:
         return next(iter(common))
@@ -195,6 +205,22 @@ def _format_of(lines: list[Line], name: str) -> str | None:
     """The format that the rows of lines fit; None when not one of them can be parsed."""
     rows = [Row(line.row, name, line.number) for line in lines if isinstance(line.row, dict) and line.is_row]
     return detect(rows) if rows else None
+
+
+def _renamed(lines: list[Line], names: dict[str, str], file: str) -> list[Line]:
+    """The lines with keys of their rows renamed; DataError where no row has such a key, or one has the new name too."""
+    renamed, seen = [], set()
+    for line in lines:
+        row = line.row
+        if isinstance(row, dict) and (found := names.keys() & row.keys()):
+            if taken := [names[old] for old in found if names[old] in row.keys() - names.keys()]:
+                raise DataError(f"{file}:{line.number}: has {taken[0]!r} already; rename to another name")
+            row = {names.get(key, key): value for key, value in row.items()}
+            seen |= found
+        renamed.append(replace(line, row=row))
+    if missing := [old for old in names if old not in seen]:
+        raise DataError(f"{file}: no row has the key {missing[0]!r}; correct the name that is to be replaced")
+    return renamed
 
 
 def _exact_names(names) -> str:
