@@ -1,100 +1,165 @@
 """The judging of a run: scores of every system's answers, comparisons, the verdict, as one report."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
-from ftlab.baselines.prompting import Candidate, Prompt, input_and_answer
-from ftlab.evaluation.gate import decide_gate
+import numpy as np
+
+from ftlab.baselines.prompting import Candidate, Prompt, input_and_answer, text_of
+from ftlab.evaluation.answers import KINDS, Scores, score, within_one
+from ftlab.evaluation.gate import Gate, agree_on, decide_gate
 from ftlab.evaluation.generation import Generations
-from ftlab.evaluation.metrics import RecordScores, exact_text, plain_answer, row_id, score_records
+from ftlab.evaluation.metrics import exact_text, plain_answer, row_id
 from ftlab.evaluation.report import Report, SystemResult, pick_examples
-from ftlab.evaluation.statistics import Comparison, compare
-from ftlab.training.data import Data, Part, answers_of
+from ftlab.evaluation.statistics import Comparison, Interval, clustered_mean, compare, interval_of
+from ftlab.training.data import Data, answers_of
 from ftlab.training.recipe import Recipe
+
+SIMPLE = ("majority", "copy", "nearest", "linear", "head")  # systems without a language model that is asked
+Answers = dict[str, Generations]  # of a system, to each test set
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """The best prompt of each kind, all that were tried by kind, and the values that answers are held to, if any."""
+    """The best prompt of each kind, all that were tried by kind, and the values that answers are held to, if any.
+
+    The values are those of each field of a record, or the labels.
+    """
 
     best: dict[str, Prompt]
     tried: list[tuple[str, Candidate]]
-    fields: dict | None
+    allowed: dict | list[str] | None
 
 
-def judge(recipe: Recipe, data: Data, prompts: Prompts, systems: dict, probes: dict) -> Report:
-    """Scores, comparisons and the verdict; `systems` holds the answers of each system to each test set."""
-    metric, alpha = recipe.bars.metric, recipe.bars.alpha
-    scores = {
-        name: {part: score_records(out.texts, data.references[part], schema=data.schema) for part, out in parts.items()}
-        for name, parts in systems.items()
-    }
-    values = {name: getattr(parts["test"], metric) for name, parts in scores.items()}
+def judge(
+    recipe: Recipe,
+    data: Data,
+    prompts: Prompts,
+    systems: dict[str, Answers],
+    tuned: dict[int, Answers],
+    probes: tuple[list[str], dict[int, list[str]]],
+) -> Report:
+    """Scores, comparisons and the verdict.
+
+    `systems` holds the answers of each untrained system to each test set, `tuned` those after training by seed,
+    `probes` the plain answers to the probe before, and after by seed. The mean over the seeds, example by example, is
+    compared; then each seed alone.
+    """
+    metric, groups = recipe.bars.metric, data.groups.get("test")
     ranked = sorted(prompts.tried, key=lambda pair: -pair[1].metrics[metric].value)
-    baseline = ranked[0][0] if ranked else "base"
-    tuned = values["fine_tuned"]
-    comparison = compare(values[baseline], tuned, alpha=alpha, metric=metric)
-    prompted = [name for name in values if name not in ("linear", "fine_tuned", baseline)]
-    better = [name for name in prompted if values[name].mean() > tuned.mean()]  # validation had chosen too low
-    simpler = [*(["linear"] if "linear" in values else []), *better]
-    rivals = {name: compare(values[name], tuned, alpha=alpha, metric=metric) for name in simpler}
+    baseline = ranked[0][0] if ranked else "constrained" if "constrained" in systems else "base"
+    systems = {name: [answers] for name, answers in systems.items()} | {"fine_tuned": list(tuned.values())}
+    scores = {name: [scored(data, each) for each in trainings] for name, trainings in systems.items()}
+    values = {name: mean_values(each, "test", metric) for name, each in scores.items()}
+    against = partial(compare, alpha=recipe.bars.alpha, metric=metric, groups=groups)
+
+    def verdict(after: np.ndarray, after_probe: list[list[str]]) -> tuple[Comparison, dict, dict, Gate]:
+        others = [name for name in values if name not in ("fine_tuned", baseline)]
+        simpler = [name for name in others if name in SIMPLE or values[name].mean() > after.mean()]
+        comparison, rivals = against(values[baseline], after), {name: against(values[name], after) for name in simpler}
+        lost = probe_comparisons(recipe, data, probes[0], after_probe)
+        return comparison, rivals, lost, decide_gate(comparison, lost, recipe.bars, rivals)
+
+    comparison, rivals, lost, gate = verdict(values["fine_tuned"], list(probes[1].values()))
+    by_seed, gates = [], {}
+    for seed, each in zip(tuned, scores["fine_tuned"], strict=True) if len(tuned) > 1 else ():
+        alone, _, _, gates[seed] = verdict(each["test"].values(metric), [probes[1].get(seed, [])])
+        by_seed.append({"seed": seed, metric: alone.b, "comparison": alone, "verdict": gates[seed].verdict})
     test = data.tests["test"].rows
     return Report(
         task=recipe.task,
-        answer=recipe.answer,
+        answer=data.kind,
         n=len(test),
-        seeds=[recipe.seed],
+        seeds=recipe.all_seeds,
         systems={
-            name: system_result(prompts.best.get(name), out["test"], scores[name], metric)
-            for name, out in systems.items()
+            name: system_result(prompts.best.get(name), [each["test"] for each in systems[name]], scores[name], metric,
+                                data.groups)
+            for name in systems
         },
         baseline=baseline,
         candidate="fine_tuned",
         comparison=comparison,
-        gate=decide_gate(comparison, probes, recipe.bars, rivals),
-        probes=probes,
+        gate=agree_on(gate, gates),
+        by_seed=by_seed,
+        probes=lost,
         rivals=rivals,
-        prompt_search=[searched(kind, candidate, metric) for kind, candidate in ranked],
+        details=scores["fine_tuned"][0]["test"].table() if data.kind != "record" else None,
+        prompt_search=[searched(kind, candidate, (KINDS[data.kind][0], metric)) for kind, candidate in ranked],
         examples=pick_examples(
             [row_id(row, index) for index, row in enumerate(test)],
-            [input_and_answer(row)[0] for row in test],
+            [text_of(input_and_answer(row)[0]) for row in test],
             data.references["test"],
-            {name: out["test"].texts for name, out in systems.items()},
+            {name: each[0]["test"].texts for name, each in systems.items()},
             values[baseline],
-            tuned,
+            values["fine_tuned"],
         ),
-    )
+    )  # fmt: skip
 
 
-def probe_comparisons(recipe: Recipe, probe: Part, before: list[str], after: list[str]) -> dict[str, Comparison]:
-    """Before and after training on the probe, if there is one."""
-    if not probe.rows:
-        return {}
-    right = list(map(plain_answer, answers_of(probe.rows)))
+def scored(data: Data, answers: Answers) -> dict[str, Scores]:
+    """The scores of answers to each test set."""
+    labels = answers_of(data.train.rows) if data.kind == "label" else None
     return {
-        "general skills": compare(exact_text(before, right), exact_text(after, right), alpha=recipe.bars.alpha)
+        part: score(data.kind, out.texts, data.references[part], data.schema, labels) for part, out in answers.items()
     }
 
 
+def mean_values(trainings: Sequence[dict[str, Scores]], part: str, metric: str) -> np.ndarray:
+    """The mean of the trainings' scores, example by example."""
+    return np.mean([scores[part].values(metric) for scores in trainings], axis=0)
+
+
+def interval(values: np.ndarray, groups: list[str] | None) -> Interval:
+    """The mean's interval; by groups, where the examples have some."""
+    return within_one(clustered_mean(values, groups) if groups else interval_of(values))
+
+
+def probe_comparisons(recipe: Recipe, data: Data, before: list[str], after: list[list[str]]) -> dict[str, Comparison]:
+    """Before and after training on the probe, if there is one; the mean of the trainings after."""
+    if not data.probe.rows:
+        return {}
+    right = list(map(plain_answer, answers_of(data.probe.rows)))
+    kept = np.mean([exact_text(texts, right) for texts in after], axis=0)
+    return {"general skills": compare(exact_text(before, right), kept, alpha=recipe.bars.alpha)}
+
+
 def system_result(
-    prompt: Prompt | None, out: Generations, scores: dict[str, RecordScores], metric: str
+    prompt: Prompt | None,
+    outs: Sequence[Generations],
+    scores: Sequence[dict[str, Scores]],
+    metric: str,
+    groups: dict[str, list[str]],
 ) -> SystemResult:
-    """One row of the report: `out` on the test set, `scores` on each set."""
-    summary = scores["test"].summary()
+    """One row of the report: `outs` on the test set, `scores` on each set, of each of the system's trainings."""
     wording = json.dumps(replace(prompt, pick=None).messages("{text}"), indent=1) if prompt else None
     if prompt and prompt.pick:
         wording += f"\nBefore the last turn: the {prompt.pick.k} solved training rows that are most like it."
+    first = scores[0]["test"]
+
+    def seen(part: str, name: str) -> Interval:
+        return interval(mean_values(scores, part, name), groups.get(part))
+
     return SystemResult(
-        metrics={name: summary[name] for name in ("field_accuracy", "exact_match", "valid_json")},
-        fields=scores["test"].field_table(),
-        tokens_per_call=out.tokens_per_call,
-        seconds_per_call=out.seconds_per_call,
+        metrics={name: seen("test", name) for name in first.metrics},
+        fields={field: mean_interval([each["test"].field_table()[field] for each in scores])
+                for field in first.field_table()},
+        tokens_per_call=float(np.mean([out.tokens_per_call for out in outs])),
+        seconds_per_call=float(np.mean([out.seconds_per_call for out in outs])),
+        cut_off=sum(out.cut_off for out in outs),
         prompt=wording,
-        slices={part: each.summary()[metric] for part, each in scores.items() if part != "test"},
-    )
+        slices={part: seen(part, metric) for part in scores[0] if part != "test"},
+    )  # fmt: skip
 
 
-def searched(kind: str, candidate: Candidate, metric: str) -> dict:
+def mean_interval(intervals: Sequence[Interval]) -> Interval:
+    """The mean of intervals on the same examples; for one, the same."""
+    means = np.mean([(each.value, each.low, each.high) for each in intervals], axis=0)
+    return replace(intervals[0], **dict(zip(("value", "low", "high"), map(float, means), strict=True)))
+
+
+def searched(kind: str, candidate: Candidate, metrics: Sequence[str]) -> dict:
     """A prompt of the search as the report lists it."""
-    levels = {name: candidate.metrics[name] for name in dict.fromkeys(("field_accuracy", metric))}
+    levels = {name: candidate.metrics[name] for name in dict.fromkeys(metrics)}
     return {"name": candidate.prompt.name, "kind": kind, **levels, "tokens_per_call": candidate.tokens_per_call}

@@ -55,9 +55,9 @@ def write_predictions(path: Path, rows: Sequence[dict], texts: Sequence[str]) ->
 # --- whose work it is
 
 
-def identity(recipe: Recipe) -> dict:
+def identity(recipe: Recipe, weights: str | None) -> dict:
     """What a run's results follow from: settings, and the hashes of data and weights."""
-    return {"recipe": recipe.counted, "data": recipe.file_hashes, "model": sha256_of_weights(recipe.model)}
+    return {"recipe": recipe.counted, "data": recipe.file_hashes, "model": weights}
 
 
 def refuse_other_work(folder: Path, own: dict) -> None:

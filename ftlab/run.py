@@ -17,15 +17,16 @@ from pathlib import Path
 
 import ftlab  # first: it quiets the libraries below
 from ftlab import hardware
-from ftlab.baselines.choice import choose_records, record_candidates
+from ftlab.baselines.choice import choose_labels, choose_records, label_candidates, record_candidates
 from ftlab.baselines.linear import train_linear
 from ftlab.baselines.prompting import Prompt, input_and_answer, rank_prompts, read_prompts, search_prompts
+from ftlab.baselines.simple import copy_input, majority, nearest
 from ftlab.errors import FtlabError
 from ftlab.evaluation.generation import Generations, generate
 from ftlab.evaluation.metrics import plain_answer
 from ftlab.evaluation.report import Report
 from ftlab.files import whole_file
-from ftlab.judging import Prompts, judge, probe_comparisons
+from ftlab.judging import Answers, Prompts, judge
 from ftlab.kept import (
     RUN,
     identity,
@@ -37,7 +38,7 @@ from ftlab.kept import (
     write_predictions,
 )
 from ftlab.training.data import Data, Part, check_disk, check_lengths_and_masks, read_data
-from ftlab.training.recipe import RESOLVED, Recipe, load_recipe
+from ftlab.training.recipe import RESOLVED, Recipe, load_recipe, settled
 from ftlab.training.train import load_model, train_model
 
 __all__ = ["machine_line", "run_recipe", "sha256_of_weights", "write_predictions"]
@@ -53,12 +54,16 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
     say = say_time if progress else lambda text: None
     recipe = load_recipe(path)
     folder = Path(out or ftlab.home() / recipe.name)
-    own = identity(recipe)  # now: a file may change while the run is on; and an unknown model is said at once
-    data_sha256 = recipe.data_sha256
-    if not force:
-        refuse_other_work(folder, own)
+    weights = sha256_of_weights(recipe.model)  # an unknown model is said at once
     say(f"reading data and {recipe.model}")
     data = read_data(recipe)
+    notes = []
+    recipe = settled(recipe, data.kind, len(data.train.rows) + len(data.replay.rows), notes.append)
+    own = identity(recipe, weights)
+    if not force:
+        refuse_other_work(folder, own)
+    for note in notes:
+        say(note)
     with redirect_stdout(sys.stderr):  # Unsloth prints, and stdout is for `ftlab run --json`
         model, tokenizer = load_model(recipe)
         check_lengths_and_masks(recipe, data, model, tokenizer, say)
@@ -77,17 +82,21 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
     before = ask_probe("base", partial(ask, model, tokenizer, settings), data.probe, folder, say)
     del model  # each training has its own, and its answers are those of what it saved
 
-    training = kept(folder / "training.json", partial(train, recipe, data, folder, say))
-    tuned = partial(ask_trained, cache(partial(load_trained, recipe, folder)), settings)
-    systems["fine_tuned"] = answer_sets("fine_tuned", data.tests, tuned, folder, say)
-    after = ask_probe("fine_tuned", tuned, data.probe, folder, say)
+    training, tuned, after = {}, {}, {}  # by seed
+    for seed in recipe.all_seeds:
+        place, name = folder_of(recipe, seed, folder), name_of(recipe, seed)
+        training[seed] = kept(place / "training.json", partial(train, recipe, seed, data, place, say))
+        asked = partial(ask_trained, cache(partial(load_trained, recipe, place)), settings)
+        tuned[seed] = answer_sets(name, data.tests, asked, folder, say)
+        after[seed] = ask_probe(name, asked, data.probe, folder, say)
 
     report = replace(
-        judge(recipe, data, prompts, systems, probe_comparisons(recipe, data.probe, before, after)),
-        training=training,
+        judge(recipe, data, prompts, systems, tuned, (before, after)),
+        training=training[recipe.seed],
+        notes=notes,
         recipe_sha256=recipe.sha256,
-        data_sha256=data_sha256,
-        model_sha256=own["model"],
+        data_sha256=recipe.data_sha256,
+        model_sha256=weights,
         versions=hardware.versions(),
         machine=machine_line(),
         created=datetime.date.today().isoformat(),
@@ -115,50 +124,79 @@ def or_say(say, what: str, make, *arguments):
 
 
 def find_prompts(recipe: Recipe, model, tokenizer, data: Data, settings: dict, folder: Path, say) -> Prompts:
-    """Search the recipe's wordings on the validation set, free and held to the values that a field may have."""
+    """Search the recipe's wordings on the validation set, free and held to the answers that are allowed."""
+    allowed = allowed_answers(data, say)
     if recipe.prompts is None:
-        return Prompts({}, [], None)
+        return Prompts({}, [], allowed)
     say("searching the best prompt on the validation set")
     tuning, metric = data.validation.rows[: recipe.evaluation.validation_rows], recipe.bars.metric
     wordings = read_prompts(recipe.prompts)
     asked = partial(answer_tried, partial(ask, model, tokenizer, settings), tuning, folder / "search")
-    answer = partial(asked, "free")
-    search = search_prompts(model, tokenizer, wordings, tuning, data.train.rows, metric=metric, answer=answer)
+    scored = {"kind": data.kind, "metric": metric}
+    search = search_prompts(
+        model, tokenizer, wordings, tuning, data.train.rows, answer=partial(asked, "free"), **scored
+    )
     best = {kind: search.best(kind) for kind in ("zero_shot", "few_shot")}
     tried = [(candidate.prompt.kind, candidate) for candidate in search.candidates]
-    fields = None
-    if data.schema:
-        fields = or_say(say, "no constrained prompt", record_candidates, data.schema, data.train.rows)
-    if fields:
+    if allowed:
         say("every prompt again, held to the allowed values")  # another may be best then
-        held = partial(asked, "held", fields=fields)
-        ranked = rank_prompts([candidate.prompt for candidate in search.candidates], tuning, held, metric=metric)
+        held = partial(asked, "held", allowed=allowed)
+        ranked = rank_prompts([candidate.prompt for candidate in search.candidates], tuning, held, **scored)
         best["constrained"] = ranked.best()
         tried += [("constrained", candidate) for candidate in ranked.candidates]
-    return Prompts(best, tried, fields)
+    return Prompts(best, tried, allowed)
 
 
-def answer_tried(asked, rows: Sequence[dict], folder: Path, how: str, prompt: Prompt, inputs, **fields):
+def allowed_answers(data: Data, say) -> dict | list[str] | None:
+    """What answers can be held to: the values of each field (with a schema), or the labels; None for texts."""
+    if data.kind == "label":
+        return or_say(say, "no constrained choice", label_candidates, data.train.rows)
+    if data.kind == "record" and data.schema:
+        return or_say(say, "no constrained prompt", record_candidates, data.schema, data.train.rows)
+    return None
+
+
+def answer_tried(asked, rows: Sequence[dict], folder: Path, how: str, prompt: Prompt, inputs, **allowed):
     """Answers to the validation rows with a prompt of the search, kept under a hash of the prompt."""
     wording = json.dumps([prompt.name, prompt.instruction, prompt.place, prompt.shots, prompt.examples])
     path = folder / f"{how}.{hashlib.sha256(wording.encode()).hexdigest()[:16]}.jsonl"
-    return kept_answers(path, rows, partial(asked, rows, prompt, **fields), prompt=prompt.name)
+    return kept_answers(path, rows, partial(asked, rows, prompt, **allowed), prompt=prompt.name)
 
 
 def answer_untrained(model, tokenizer, data: Data, prompts: Prompts, settings: dict, folder: Path, say) -> dict:
     """Answers of all that needs no training of the model, to each test set, by system in the order of the report."""
     systems, tests, asked = {}, data.tests, partial(ask, model, tokenizer, settings)
-    linear = or_say(say, "no linear classifier", train_linear, data.train.rows, data.schema) if data.schema else None
-    if linear:
-        systems["linear"] = answer_sets("linear", tests, lambda rows: linear.answer(inputs_of(rows)), folder, say)
+    for name, rival in simple_rivals(data, say).items():
+        systems[name] = answer_sets(name, tests, partial(ask_rival, rival), folder, say)
     systems["base"] = answer_sets("base", {"test": tests["test"]}, asked, folder, say)
     for name, prompt in prompts.best.items():
-        fields = prompts.fields if name == "constrained" else None
-        systems[name] = answer_sets(name, tests, partial(asked, prompt=prompt, fields=fields), folder, say)
+        allowed = prompts.allowed if name == "constrained" else None
+        systems[name] = answer_sets(name, tests, partial(asked, prompt=prompt, allowed=allowed), folder, say)
+    if data.kind == "label" and prompts.allowed and not prompts.best:  # as the rows ask
+        held = partial(asked, allowed=prompts.allowed)
+        systems["constrained"] = answer_sets("constrained", tests, held, folder, say)
     return systems
 
 
-def answer_sets(name: str, parts: dict[str, Part], answer: Callable, folder: Path, say) -> dict[str, Generations]:
+def simple_rivals(data: Data, say) -> dict:
+    """What answers without a language model, for this kind of answers; what the data do not allow is said."""
+    rows, rivals = data.train.rows, {}
+    if data.kind == "label":
+        rivals |= {"majority": majority(rows), "nearest": nearest(rows)}
+    elif data.kind == "text":
+        rivals |= {"copy": copy_input(), "nearest": nearest(rows)}
+    if data.kind == "label" or data.kind == "record" and data.schema:
+        linear = or_say(say, "no linear classifier", train_linear, rows, data.schema, data.kind)
+        rivals |= {"linear": linear} if linear else {}
+    return rivals
+
+
+def ask_rival(rival, rows: Sequence[dict]) -> Generations:
+    """Its answers to the rows."""
+    return rival.answer(inputs_of(rows))
+
+
+def answer_sets(name: str, parts: dict[str, Part], answer: Callable, folder: Path, say) -> Answers:
     """A system's answers to each set, kept."""
     answers = {}
     for part, each in parts.items():
@@ -168,11 +206,13 @@ def answer_sets(name: str, parts: dict[str, Part], answer: Callable, folder: Pat
     return answers
 
 
-def ask(model, tokenizer, settings: dict, rows: Sequence[dict], prompt: Prompt | None = None, fields=None):
-    """Answers to the rows as they ask, or put with a prompt; with `fields`, held to the values that they may have."""
-    if fields:
-        return choose_records(model, tokenizer, prompt, inputs_of(rows), fields, progress=settings["progress"])
-    chats = [prompt.messages(text) for text in inputs_of(rows)] if prompt else [row["messages"][:-1] for row in rows]
+def ask(model, tokenizer, settings: dict, rows: Sequence[dict], prompt: Prompt | None = None, allowed=None):
+    """Answers to the rows as they ask, or put with a prompt; `allowed` ones only, where they are given."""
+    if isinstance(allowed, dict):
+        return choose_records(model, tokenizer, prompt, inputs_of(rows), allowed, progress=settings["progress"])
+    chats = [prompt.messages(asked) for asked in inputs_of(rows)] if prompt else [row["messages"][:-1] for row in rows]
+    if allowed:
+        return choose_labels(model, tokenizer, chats, allowed, progress=settings["progress"])
     return generate(model, tokenizer, chats, **settings)
 
 
@@ -187,30 +227,41 @@ def ask_probe(name: str, answer: Callable, probe: Part, folder: Path, say) -> li
     return list(answers["probe"].texts) if answers else []
 
 
-def inputs_of(rows: Sequence[dict]) -> list[str]:
-    """The last user turn of each row."""
+def inputs_of(rows: Sequence[dict]) -> list:
+    """What each row asks, without its system turn."""
     return [input_and_answer(row)[0] for row in rows]
 
 
 # --- training
 
 
-def train(recipe: Recipe, data: Data, folder: Path, say) -> dict:
+def folder_of(recipe: Recipe, seed: int, folder: Path) -> Path:
+    """Where the training with a seed lies: the first one's in the run's folder itself."""
+    return folder if seed == recipe.seed else folder / f"seed_{seed}"
+
+
+def name_of(recipe: Recipe, seed: int) -> str:
+    """The name of its answers."""
+    return "fine_tuned" if seed == recipe.seed else f"fine_tuned.seed_{seed}"
+
+
+def train(recipe: Recipe, seed: int, data: Data, place: Path, say) -> dict:
     """Train the model and save what came of it; what the training was like."""
-    say("training")
+    say(f"training, seed {seed}" if recipe.seeds else "training")
     rows = data.train.rows + data.replay.rows
+    own = recipe.model_copy(update={"seed": seed, "seeds": None})
     with redirect_stdout(sys.stderr):
         model, tokenizer = load_model(recipe)
-        tuned, training = train_model(recipe, model, tokenizer, rows, data.validation.rows, folder)
-    tuned.save_pretrained(folder / "adapter")
-    tokenizer.save_pretrained(folder / "adapter")
+        tuned, training = train_model(own, model, tokenizer, rows, data.validation.rows, place)
+    tuned.save_pretrained(place / "adapter")
+    tokenizer.save_pretrained(place / "adapter")
     return training
 
 
-def load_trained(recipe: Recipe, folder: Path):
+def load_trained(recipe: Recipe, place: Path):
     """Model and tokenizer of what a training saved."""
     with redirect_stdout(sys.stderr):
-        return load_model(recipe, folder / "adapter")
+        return load_model(recipe, place / "adapter")
 
 
 def ask_trained(load: Callable, settings: dict, rows: Sequence[dict]) -> Generations:

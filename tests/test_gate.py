@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ftlab.errors import RecipeError
-from ftlab.evaluation.gate import Bars, decide_gate
+from ftlab.evaluation.gate import Bars, Gate, agree_on, decide_gate
 from ftlab.evaluation.statistics import Comparison, compare
 
 BARS = Bars(min_gain=0.05, max_probe_loss=0.02)
@@ -127,6 +127,33 @@ def test_without_probes_the_gate_says_so():
     assert gate.verdict == "ship"
     assert "No probe was given" in gate.reasons[1]
     assert gate.bars == Bars()
+
+
+@pytest.mark.parametrize(
+    ("mean", "alone", "verdict", "reason"),
+    [
+        ("ship", ["ship", "ship"], "ship", "Each of the 2 seeds alone has the same verdict."),
+        ("ship", ["ship", "not enough data"], "not enough data", "(1: ship, 2: not enough data); what ships is one"),
+        ("ship", ["not enough data"] * 2, "not enough data", "what ships is one of these trainings"),
+        ("do not ship", ["ship", "do not ship"], "do not ship", "do not agree (1: ship, 2: do not ship)."),
+        ("not enough data", ["ship", "ship"], "not enough data", "do not agree"),
+        ("ship", ["ship"], "ship", ""),
+        ("do not ship", [], "do not ship", ""),
+    ],
+)
+def test_what_one_seed_does_not_reach_does_not_ship(mean, alone, verdict, reason):
+    gate = Gate(mean, ("first",), BARS)
+    agreed = agree_on(gate, {seed: Gate(each, (), BARS) for seed, each in enumerate(alone, 1)})
+    assert agreed.verdict == verdict
+    assert agreed.reasons[0] == "first"
+    assert reason in " ".join(agreed.reasons)
+    assert len(agreed.reasons) == (2 if reason else 1)
+
+
+def test_few_groups_of_many_examples_rule_nothing_out():
+    many = seen(0.0, -0.01, 0.02, sees=0.2, n=400)
+    assert decide_gate(many, bars=BARS).verdict == "do not ship"
+    assert decide_gate(dataclasses.replace(many, groups=12), bars=BARS).verdict == "not enough data"
 
 
 def test_small_real_comparisons():

@@ -14,7 +14,7 @@ from ftlab.errors import RecipeError
 from ftlab.evaluation.gate import Bars
 from ftlab.models import REPOSITORY
 from ftlab.training import recipe as module
-from ftlab.training.recipe import Recipe, load_recipe
+from ftlab.training.recipe import Recipe, load_recipe, settled
 
 TEXT = """\
 name: small
@@ -147,7 +147,12 @@ MISTAKES = {
     "slice with a capital": ("hard: hard", "Test: hard", 10, "data.slices.Test: no name", "small letters"),
     "slice with a blank": ("hard: hard", "very hard: hard", 10, "data.slices.very hard: no name", "small letters"),
     "slice without a file": ("hard: hard.jsonl", "hard: 3", 10, "data.slices.hard: is 3", "`name: path`"),
-    "answers of a later kind": ("seed: 1", "answer: label", 4, "answer: is label, and", "an object"),
+    "seed and seeds": ("seed: 1", "seed: 1\nseeds: [1, 2]", 5, "seeds: and seed both stand there", "keep one"),
+    "a seed twice": ("seed: 1", "seeds: [1, 1]", 4, "seeds: names a seed twice", "different"),
+    "no seeds": ("seed: 1", "seeds: []", 4, "seeds: is []", "a list of different whole numbers"),
+    "one seed as seeds": ("seed: 1", "seeds: 3", 4, "seeds: is 3", "a list of different whole numbers"),
+    "part of no group": ("seed: 1", "group_part: a+", 4, "group_part: has no effect without group", "name the key"),
+    "broken part": ("seed: 1", "group: a\ngroup_part: (", 5, "is no regular expression", "correct it"),
     "answers of no kind": ("seed: 1", "answer: json", 4, 'answer: is "json"', "one of record, label, text"),
     "key twice": ("seed: 1\n", "seed: 1\nseed: 2\n", 5, "seed: stands there twice", "delete one"),
     "name as a path": ("name: small", "name: ../small", 1, 'name: is "../small"', "folder"),
@@ -253,7 +258,7 @@ LEAST = "name: my-tickets\nmodel: {}\ndata:\n  train: train.jsonl\n  validation:
 def test_name_model_and_data_are_enough(write, model, more, rate):
     recipe = load_recipe(write(LEAST.format(model) + more))
     assert recipe.training.learning_rate == rate
-    assert (recipe.task, recipe.answer, recipe.bars) == ("my-tickets", "record", Bars())
+    assert (recipe.task, recipe.answer, recipe.bars) == ("my-tickets", None, Bars())
     full = recipe.training.method == "full"
     assert (recipe.training.r is None) == (recipe.training.target_modules is None) == full
     same = load_recipe(write(LEAST.format(model) + more + "bars: {min_gain: 0.05}\nseed: 3407\n"))
@@ -278,6 +283,50 @@ def test_the_hash_of_a_recipe_does_not_change_with_the_code():
     """Recorded reports are compared with it."""
     report = json.loads((REPOSITORY / "data/recorded/support_triage_nano/report.json").read_text())
     assert load_recipe(REPOSITORY / "recipes" / "support_triage.yaml").sha256 == report["recipe_sha256"]
+
+
+@pytest.mark.parametrize(
+    "same", ["answer: record", "seeds: [3407]", "training: {train_sampling_strategy: random}", "group:", "seeds:"]
+)
+def test_a_later_key_that_changes_nothing_leaves_the_hash(write, same):
+    plain = load_recipe(write(LEAST.format("nano"))).sha256
+    assert load_recipe(write(LEAST.format("nano") + same)).sha256 == plain
+    for other in ("answer: label", "seeds: [1, 2]", "group: id", "data.replay_rows: 3"):
+        text = LEAST.format("nano")
+        text = text.replace("data:\n", "data:\n  replay_rows: 3\n") if "replay" in other else text + other
+        assert load_recipe(write(text)).sha256 != plain
+
+
+def test_seeds_are_written_out_and_read_again(write, tmp_path):
+    recipe = load_recipe(write(change("seed: 1", "seeds: [4, 2]")))
+    assert (recipe.seed, recipe.all_seeds) == (4, (4, 2))
+    path = tmp_path / "elsewhere" / "resolved.yaml"
+    path.write_text(recipe.to_yaml(), encoding="utf-8")
+    assert load_recipe(path) == recipe
+    assert load_recipe(write(change("seed: 1", "seeds: [1]"))) == load_recipe(write())
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "epochs", "metric"),
+    [("record", 2000, 3, "field_accuracy"), ("label", 337, 5, "exact_match"), ("text", 40, 10, "chrf")],
+)
+def test_what_was_left_out_follows_from_the_data(write, kind, rows, epochs, metric):
+    said = []
+    recipe = settled(load_recipe(write(LEAST.format("some/model"))), kind, rows, said.append)
+    assert (recipe.answer, recipe.bars.metric, recipe.training.num_train_epochs) == (kind, metric, epochs)
+    assert len(said) == 1 + (epochs != 3)
+    assert any(f"is {epochs}, for about 100 steps" in line for line in said) == (epochs != 3)
+    again = settled(recipe, kind, rows)
+    assert again == recipe
+
+
+def test_what_stands_in_the_recipe_is_kept(write):
+    text = LEAST.format("some/model") + "training: {num_train_epochs: 1}\nbars: {metric: rouge_l}\nanswer: text\n"
+    recipe, said = load_recipe(write(text)), []
+    assert settled(recipe, "text", 20, said.append) == recipe
+    assert not said
+    with pytest.raises(RecipeError, match="rouge_l, which answers of the kind label lack; write one of exact_match"):
+        settled(recipe, "label", 20)
 
 
 def test_defaults_are_those_of_an_export_for_other_trainers():

@@ -17,6 +17,7 @@ from ftlab import judging, kept, run
 from ftlab.baselines.prompting import Prompt, with_shots
 from ftlab.data.schema import read_chat
 from ftlab.errors import DataError, ModelError, RecipeError
+from ftlab.evaluation.answers import KINDS as ANSWER_KINDS
 from ftlab.evaluation.generation import Generations
 from ftlab.evaluation.metrics import score_records
 from ftlab.evaluation.predictions import compare_files
@@ -198,7 +199,7 @@ def test_with_force_an_earlier_run_is_moved_once_the_model_is_loaded(recipe, tmp
     with pytest.raises(ModelError, match="stop here"):
         run.run_recipe(recipe, out=out, force=True, progress=False)
     assert sorted(path.name for path in out.iterdir()) == ["notes.txt", "old", "recipe.yaml", "run.json"]
-    assert load_recipe(out / "recipe.yaml") == load_recipe(recipe)
+    assert load_recipe(out / "recipe.yaml").sha256 == load_recipe(recipe).sha256
     assert {name: (aside / path).read_text() for name, path in LEFT.items()} == dict.fromkeys(LEFT, "old")
 
 
@@ -246,16 +247,11 @@ def test_an_answer_that_is_no_json_is_refused(recipe, tmp_path, no_model, part):
         run.run_recipe(recipe, out=tmp_path / "out", progress=False)
 
 
-MORE = [{"role": "user", "content": "And now?"}, {"role": "assistant", "content": '{"queue": "billing"}'}]
-TURNS = {"several turns": lambda turns: turns + MORE, "no user turn": lambda turns: [turns[0], turns[-1]]}
-
-
-@pytest.mark.parametrize("turns", TURNS)
 @pytest.mark.parametrize("part", ["validation", "test", "hard"])
-def test_a_row_that_is_not_one_question_and_one_answer_is_refused(recipe, tmp_path, no_model, part, turns):
-    """A prompt is put to one question, so it would be compared with a model that has read a whole conversation."""
+def test_a_row_without_a_question_is_refused(recipe, tmp_path, no_model, part):
     rows = make_rows(part, 3)
-    rows[1]["messages"] = TURNS[turns](rows[1]["messages"])
+    turns = rows[1]["messages"]
+    rows[1]["messages"] = [turns[0], turns[-1]]
     write_rows(tmp_path / f"{part}.jsonl", rows)
     with pytest.raises(DataError, match=rf"{part}\.jsonl:2 messages: needs one turn of the user"):
         run.run_recipe(recipe, out=tmp_path / "out", progress=False)
@@ -447,8 +443,10 @@ QUESTION = re.compile(r"(\w+) (\d+): (\w+), (\w+)\?$")  # of make_rows
 def known_answers(monkeypatch):
     """Stand-ins for model and training; `right(system, part, number)` says which tickets are answered rightly."""
 
-    def install(right):
+    def install(right, say=None):
         def answer(model, chat):
+            if say:
+                return say(model, chat)
             if not (asked := QUESTION.search(chat[-1]["content"])):
                 return "tree"  # the probe
             part, number, product, queue = asked.groups()
@@ -506,6 +504,142 @@ def test_another_metric_judges_slices_prompts_and_verdict(recipe, tmp_path, know
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Further test sets: exact match" in page
     assert '<th scope="col">exact match</th><th scope="col">tokens/call</th>' in page
+
+
+def another_kind(folder, answer_of, count=40):
+    """Rows of another kind of answers in the recipe's files; the first user turn is answered by `answer_of(text)`."""
+    for part, size in {"train": count, "validation": 12, "test": 24, "hard": 6}.items():
+        rows = make_rows(part, size)
+        for row in rows:
+            row["messages"][-1]["content"] = answer_of(row["messages"][1]["content"])
+        write_rows(folder / f"{part}.jsonl", rows)
+
+
+def queue_of(text):
+    return QUESTION.search(text)[4]
+
+
+def politely(text):
+    return f"Dear team, would you please look at this: {text}"
+
+
+KINDS = {
+    "label": (queue_of, ["majority", "nearest", "linear", "base", "fine_tuned"], "exact_match"),
+    "text": (politely, ["copy", "nearest", "base", "fine_tuned"], "chrf"),
+}
+
+
+@pytest.mark.parametrize("prompts", [None, "prompts.yaml"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_labels_and_texts_are_judged_by_their_own_metrics(recipe, tmp_path, known_answers, monkeypatch, kind, prompts):
+    answer_of, systems, metric = KINDS[kind]
+    another_kind(tmp_path, answer_of)
+
+    def say(model, chat):
+        text = chat[-1]["content"]
+        return "tree" if "Copy" in text else answer_of(text) if model.name == "fine_tuned" else "no idea"
+
+    def always_billing(model, tokenizer, chats, labels, **settings):
+        assert set(labels) == set(QUEUES)
+        return Generations(("billing",) * len(chats), 10, 10, 1.0, 0)
+
+    known_answers(None, say)
+    monkeypatch.setattr(run, "choose_labels", always_billing)
+    set_up(recipe, data={"schema": None}, prompts=prompts)
+    report = run.run_recipe(recipe, out=tmp_path / "out", progress=False)
+    prompted = ["zero_shot", "few_shot"] if prompts else []
+    held = ["constrained"] if kind == "label" else []
+    assert list(report.systems) == [*systems[:-1], *prompted, *held, "fine_tuned"]
+    assert (report.answer, report.comparison.metric) == (kind, metric)
+    assert report.baseline == ("constrained" if held else "zero_shot" if prompts else "base")
+    assert list(report.systems["base"].metrics) == list(ANSWER_KINDS[kind])
+    assert report.systems["fine_tuned"].metrics[metric].value == pytest.approx(1)
+    assert report.comparison.b == pytest.approx(1)
+    assert report.comparison.a < 0.5
+    assert set(report.rivals) >= set(systems) - {"base", "fine_tuned"}
+    resolved = load_recipe(tmp_path / "out" / "recipe.yaml")
+    assert (resolved.answer, resolved.bars.metric) == (kind, metric)
+    assert any(f"of the kind {kind}" in note for note in report.notes)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert ("<h2>Labels</h2>" in page) == (kind == "label")
+    assert "<h2>Answers of fine tuned</h2>" in page
+
+
+def test_a_metric_that_the_answers_lack_is_refused(recipe, tmp_path, no_model):
+    another_kind(tmp_path, queue_of)
+    set_up(recipe, bars={"metric": "valid_json"}, data={"schema": None})
+    with pytest.raises(RecipeError, match="bars.metric: is valid_json, which answers of the kind label lack"):
+        run.run_recipe(recipe, out=tmp_path / "out", progress=False)
+
+
+def test_a_conversation_is_asked_as_it_stands(recipe, tmp_path, known_answers):
+    """The instruction goes into the system turn, the turns before the last stay."""
+    asked = []
+
+    def say(model, chat):
+        asked.append([turn["role"] for turn in chat])
+        return "no"
+
+    known_answers(None, say)
+    set_up(recipe, data={"schema": None})
+    for part, count in {"train": 12, "test": 8}.items():
+        rows = make_rows(part, count)
+        for row in rows:
+            before = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Yes?"}]
+            row["messages"][1:1] = before
+        write_rows(tmp_path / f"{part}.jsonl", rows)
+    run.run_recipe(recipe, out=tmp_path / "out", progress=False)
+    assert ["system", "user", "assistant", "user"] in asked
+
+
+def test_each_seed_is_trained_and_their_mean_is_compared(recipe, tmp_path, known_answers, monkeypatch):
+    known_answers(lambda system, part, number: system == "fine_tuned" and (number + seeds[-1]) % 4)
+    seeds, train_model, load_model = [0], run.train_model, run.load_model
+
+    def train(recipe, *arguments):
+        seeds.append(recipe.seed)
+        assert recipe.seeds is None
+        return train_model(recipe, *arguments)
+
+    def load(recipe, weights=None):
+        assert weights is None or weights.parent.name == ("out" if seeds[-1] == 5 else f"seed_{seeds[-1]}")
+        return load_model(recipe, weights)
+
+    monkeypatch.setattr(run, "train_model", train)
+    monkeypatch.setattr(run, "load_model", load)
+    set_up(recipe, data={"schema": None}, seed=None, seeds=[5, 1, 2])
+    report = run.run_recipe(recipe, out=tmp_path / "out", progress=False)
+    assert seeds == [0, 5, 1, 2]
+    assert report.seeds == (5, 1, 2)
+    assert [row["seed"] for row in report.by_seed] == [5, 1, 2]
+    assert report.comparison.b == pytest.approx(sum(row["comparison"].b for row in report.by_seed) / 3)
+    assert report.systems["fine_tuned"].metrics["field_accuracy"].value == pytest.approx(report.comparison.b)
+    names = sorted(path.name for path in (tmp_path / "out" / "predictions").glob("test.fine_tuned*.jsonl"))
+    assert names == ["test.fine_tuned.jsonl", "test.fine_tuned.seed_1.jsonl", "test.fine_tuned.seed_2.jsonl"]
+    assert (tmp_path / "out" / "seed_2" / "training.json").exists()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Each training alone" in page
+    assert "3 trainings, from 75.0 % to 75.0 %" in page
+    assert load_recipe(tmp_path / "out" / "recipe.yaml").all_seeds == (5, 1, 2)
+
+
+def test_groups_of_rows_are_counted_and_not_rows(recipe, tmp_path, known_answers):
+    known_answers(lambda system, part, number: system == "fine_tuned")
+    set_up(recipe, data={"schema": None}, group="customer", group_part="c[0-9]")
+    for part, count in {"test": 8, "hard": 3}.items():
+        rows = [row | {"customer": f"shop+c{i % 3}"} for i, row in enumerate(make_rows(part, count))]
+        write_rows(tmp_path / f"{part}.jsonl", rows)
+    report = run.run_recipe(recipe, out=tmp_path / "out", progress=False)
+    assert (report.comparison.groups, report.comparison.method) == (3, "clustered (3 clusters)")
+    assert report.gate.verdict == "not enough data"  # eight rows, but signs of three groups alone
+    assert "on 8 examples in 3 groups" in report.gate.reasons[0]
+    assert report.systems["fine_tuned"].slices["hard"].method.startswith("clustered")
+    write_rows(tmp_path / "hard.jsonl", [row | {"customer": "c1"} for row in make_rows("hard", 3)])
+    with pytest.raises(DataError, match=r"hard\.jsonl:1 customer: all rows are of one group"):
+        run.run_recipe(recipe, out=tmp_path / "other", progress=False)
+    write_rows(tmp_path / "hard.jsonl", [row | {"customer": f"d{i}"} for i, row in enumerate(make_rows("hard", 3))])
+    with pytest.raises(DataError, match=r"hard\.jsonl:1 customer: has no group: write a part that c\[0-9\] finds"):
+        run.run_recipe(recipe, out=tmp_path / "other", progress=False)
 
 
 def without_times(report: dict) -> dict:
@@ -583,13 +717,13 @@ def test_a_disk_that_is_too_small_is_said_before_anything_takes_time(recipe, tmp
 
 
 def test_what_a_training_writes_is_counted_from_its_layers(recipe):
-    """q_proj and v_proj of two layers: 64 in, 64 and 32 out, r 4; 4 bytes each, and 7 of them (see bytes_to_save)."""
+    """q_proj and v_proj of two layers: 64 in, 64 and 32 out, r 4; 4 bytes each, and 7 of them for one training."""
     model, training = random_model(load_tokenizer()), load_recipe(recipe).training
     sizes = {(m.in_features, m.out_features) for n, m in model.named_modules() if n.endswith(("q_proj", "v_proj"))}
     numbers = sum(4 * sum(size) for size in sizes) * 2 * (1 if len(sizes) == 2 else 2)
-    assert bytes_to_save(training, model) == 28 * numbers
+    assert bytes_to_save(training, model, 1) == 28 * numbers
     full = training.model_copy(update={"method": "full"})
-    assert bytes_to_save(full, model) == 28 * model.num_parameters()
+    assert bytes_to_save(full, model, 2) == 44 * model.num_parameters()
 
 
 def test_half_a_checkpoint_is_passed_over(tmp_path):
@@ -684,7 +818,7 @@ def test_what_a_task_does_not_allow_is_said_and_left_out():
 def test_a_prompt_is_shown_as_it_is_put_together():
     prompt = with_shots(Prompt("p", "As JSON."), make_rows("train", 6), 2, select="similar")
     scores = {"test": score_records(["{}"], [{"queue": "billing"}])}
-    shown = judging.system_result(prompt, Generations(("{}",), 1, 1, 1.0, 0), scores, "field_accuracy").prompt
+    shown = judging.system_result(prompt, [Generations(("{}",), 1, 1, 1.0, 0)], [scores], "field_accuracy", {}).prompt
     assert json.loads(shown.rpartition("\n")[0]) == Prompt("p", "As JSON.").messages("{text}")
     assert shown.endswith("the 2 solved training rows that are most like it.")
 
@@ -770,7 +904,7 @@ def test_a_whole_run_keeps_the_contract_and_repeats_itself(recipe, tmp_path):
     assert (tmp_path / "first" / "adapter" / "adapter_model.safetensors").exists()
     assert (tmp_path / "first" / "report.html").read_text().startswith("<!doctype html>")
     resolved = load_recipe(tmp_path / "first" / "recipe.yaml")
-    assert resolved == load_recipe(recipe)
+    assert resolved.sha256 == load_recipe(recipe).sha256
     assert resolved.sha256 == first["recipe_sha256"]
     assert (first["answer"], first["seeds"]) == ("record", [3])
     assert hashlib.sha256((tmp_path / "model" / "model.safetensors").read_bytes()).hexdigest() == weights

@@ -89,17 +89,55 @@ def test_clustered_mean_by_hand():
     # se_CLT² = 1/3/4, pairs within clusters: 4 ordered pairs of 1/4 each, over 16
     se = math.sqrt(1 / 12 + 1 / 16)
     interval = clustered_mean([1, 1, 0, 0], ["x", "x", "y", "y"])
-    assert interval.high - interval.value == pytest.approx(1.959964 * se, rel=1e-6)
+    assert interval.high - interval.value == pytest.approx(12.7062 * se, rel=1e-5)  # t with one degree of freedom
 
 
 def test_clusters_of_one_give_the_plain_interval_and_copies_widen_it():
     values = np.random.default_rng(0).uniform(size=40)
     plain = clustered_mean(values, range(40))
-    assert plain.high - plain.value == pytest.approx(1.959964 * values.std(ddof=1) / math.sqrt(40), rel=1e-6)
+    assert plain.high - plain.value == pytest.approx(2.022691 * values.std(ddof=1) / math.sqrt(40), rel=1e-6)
     copied = clustered_mean(np.repeat(values, 5), np.repeat(np.arange(40), 5))
     naive = clustered_mean(np.repeat(values, 5), range(200))
     assert copied.high - copied.low == pytest.approx(plain.high - plain.low, rel=0.03)
     assert naive.high - naive.low < 0.5 * (copied.high - copied.low)
+
+
+def test_examples_that_belong_together_are_compared_as_groups():
+    """Ten groups of twenty like examples tell what ten examples tell; groups of one tell what examples do."""
+    rng = np.random.default_rng(2)
+    a, b = rng.integers(0, 2, 10), rng.integers(0, 2, 10)
+    few, names = compare(a, b, groups=range(10)), np.repeat(np.arange(10), 20)
+    many = compare(np.repeat(a, 20), np.repeat(b, 20), groups=names)
+    assert (many.n, many.groups, few.groups) == (200, 10, 10)
+    assert many.delta == pytest.approx(few.delta)
+    assert many.p_value == pytest.approx(few.p_value)  # whole groups change their sign
+    assert (many.low, many.high) == pytest.approx((few.low, few.high), abs=0.05)
+    assert many.smallest_detectable_gain == pytest.approx(few.smallest_detectable_gain, rel=0.06)
+    assert many.smallest_detectable_gain > 3 * compare(np.repeat(a, 20), np.repeat(b, 20)).smallest_detectable_gain
+
+
+@given(st.lists(st.tuples(st.sampled_from([0, 0.5, 1]), st.sampled_from([0, 0.5, 1]), st.integers(0, 3)), min_size=2))
+def test_a_comparison_by_groups_keeps_its_bounds_and_turns_round(rows):
+    a, b, groups = zip(*rows, strict=True)
+    if len(set(groups)) < 2:
+        groups = range(len(rows))
+    forth, back = compare(a, b, groups=groups), compare(b, a, groups=groups)
+    assert forth.low <= forth.delta <= forth.high
+    assert (forth.low, forth.high, forth.p_value) == pytest.approx((-back.high, -back.low, back.p_value), abs=1e-9)
+    assert 0 < forth.p_value <= 1
+    assert 0 < forth.smallest_detectable_gain <= 1
+
+
+def test_groups_hold_the_false_alarms_that_single_examples_raise():
+    """No difference, but the examples of a group go together: 20 groups of 15."""
+    rng, groups, alarms = np.random.default_rng(1), np.repeat(np.arange(20), 15), np.zeros(2)
+    for _ in range(100):
+        luck = np.repeat(rng.choice([-0.3, 0, 0.3], 20), 15)
+        a = rng.random(300) < 0.5
+        b = rng.random(300) < 0.5 + luck
+        alarms += [compare(a, b, groups=groups).p_value < 0.05, compare(a, b).p_value < 0.05]
+    assert alarms[0] <= 12
+    assert alarms[1] >= 15
 
 
 def test_mcnemar_midp_published_and_at_its_edges():

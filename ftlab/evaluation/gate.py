@@ -1,6 +1,6 @@
 """The gate: bars written down before the result is known, and one verdict."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pydantic import Field
@@ -13,7 +13,7 @@ from ftlab.tables import html_table
 
 TINY = 1e-9  # rounding of a difference of two means
 FRACTION = "as a fraction of 1 (0.05 is five points)"
-FEW = 30  # on fewer examples a bootstrap's interval is too narrow to rule anything out
+FEW = 30  # on fewer examples, or groups of them, a bootstrap's interval is too narrow to rule anything out
 
 
 class Bars(Settings):
@@ -94,6 +94,24 @@ def decide_gate(
     return Gate(verdict, tuple(reasons), bars)
 
 
+def agree_on(gate: Gate, by_seed: dict[int, Gate]) -> Gate:
+    """The verdict on the mean of several seeds, beside the verdict that each would have had alone.
+
+    "ship" stands only where every seed would ship: what ships is one training, and another was as likely to be it. A
+    gain that hangs on the seed is not known well enough, whatever the mean says.
+    """
+    verdicts = {seed: each.verdict for seed, each in by_seed.items()}
+    if len(verdicts) < 2:
+        return gate
+    if len(set(verdicts.values())) == 1 and gate.verdict in verdicts.values():
+        return replace(gate, reasons=(*gate.reasons, f"Each of the {len(verdicts)} seeds alone has the same verdict."))
+    told = ", ".join(f"{seed}: {verdict}" for seed, verdict in verdicts.items())
+    lowered = gate.verdict == "ship"
+    why = "what ships is one of these trainings: find what makes them differ, or take more rows and steps"
+    reason = f"The seeds alone do not agree ({told})" + (f"; {why}." if lowered else ".")
+    return replace(gate, verdict="not enough data" if lowered else gate.verdict, reasons=(*gate.reasons, reason))
+
+
 def _judge_gain(seen, bars) -> tuple[str, str]:
     bar = bars.min_gain
     metric = seen.metric or (bars.metric if "metric" in bars.model_fields_set else "the score")
@@ -106,7 +124,7 @@ def _judge_gain(seen, bars) -> tuple[str, str]:
         return "not enough data", f"{gain}: it is met, but the gain may be chance; {sees}."
     if seen.disagreement == 0 and not sees_bar:
         return "not enough data", f"{gain}: no example differs, but they are few; {sees}."
-    if seen.high < bar - TINY and (seen.n >= FEW or sees_bar):
+    if seen.high < bar - TINY and ((seen.groups or seen.n) >= FEW or sees_bar):
         return "do not ship", f"{gain}: a gain that large is ruled out."
     if not sees_bar:
         return "not enough data", f"{gain}: a gain that large is neither shown nor ruled out; {sees}."
@@ -137,7 +155,8 @@ def _judge_probe(name, probe, allowed) -> tuple[bool, str]:
 
 def _seen(comparison) -> str:
     low, high = _points(comparison.low), _points(comparison.high)
-    return f"{_points(comparison.delta)}, interval {low} to {high}, on {comparison.n} examples"
+    groups = f" in {comparison.groups} groups" if comparison.groups else ""
+    return f"{_points(comparison.delta)}, interval {low} to {high}, on {comparison.n} examples{groups}"
 
 
 def _points(fraction) -> str:

@@ -26,13 +26,15 @@ WRONG = "✗"  # in front of what differs from the reference: a sign, not a colo
 class SystemResult:
     """One system on the test set: its metrics, fields and slices (by the metric of the bars) with intervals, its cost.
 
-    `metrics` has field_accuracy, exact_match and valid_json; `prompt` is the wording used, if any.
+    `metrics` has those of the answers' kind; `fields` has one entry a field or a label; `cut_off` answers reached
+    max_new_tokens; `prompt` is the wording used, if any.
     """
 
     metrics: dict[str, Interval]
     fields: dict[str, Interval] = field(default_factory=dict)
     tokens_per_call: float | None = None
     seconds_per_call: float | None = None
+    cut_off: int = 0
     prompt: str | None = None
     slices: dict[str, Interval] = field(default_factory=dict)
 
@@ -41,10 +43,12 @@ class SystemResult:
 class Report:
     """What a run found. `comparison` is `candidate` against `baseline`, both names of `systems`.
 
-    `training`: minutes, steps, final_loss, final_eval_loss, log (rows as in `state.log_history`),
-    peak_memory_gib, trainable_parameters. `prompt_search`: rows with name, kind, field_accuracy (and the metric of
-    the bars), tokens_per_call. `examples`: rows as `pick_examples` makes them. `rivals`: simpler systems (a) against
-    the candidate (b). All but the first seven may be left out.
+    `training` (of the first seed): minutes, steps, final_loss, final_eval_loss, still_falling, log (rows as in
+    `state.log_history`), peak_memory_gib, trainable_parameters. `by_seed`: rows with seed, score, comparison and
+    verdict of each training, where there are several. `prompt_search`: rows with name, kind, scores, tokens_per_call.
+    `examples`: rows as `pick_examples` makes them. `rivals`: simpler systems (a) against the candidate (b). `details`:
+    header and rows on the candidate's answers. `notes`: what else a reader has to know. All but the first seven may be
+    left out.
     """
 
     task: str
@@ -59,6 +63,9 @@ class Report:
     training: dict = field(default_factory=dict)
     prompt_search: Sequence[dict] = ()
     examples: Sequence[dict] = ()
+    by_seed: Sequence[dict] = ()
+    details: tuple | None = None
+    notes: Sequence[str] = ()
     answer: str = "record"
     seeds: Sequence[int] = ()
     recipe_sha256: str = ""
@@ -78,6 +85,22 @@ class Report:
     def verdict(self) -> str:
         """ "ship", "do not ship" or "not enough data"."""
         return self.gate.verdict
+
+    @property
+    def remarks(self) -> list[str]:
+        """The notes, and what the numbers themselves give cause to say."""
+        found = list(self.notes)
+        if self.training.get("still_falling"):
+            found.append("The validation loss was still falling when the training ended: more epochs may bring more.")
+        cut = self.systems[self.candidate].cut_off
+        if cut:
+            name = _readable(self.candidate)
+            found.append(f"{cut} answers of {name} reached max_new_tokens and were cut off: raise it.")
+        if self.by_seed:
+            reached = [row["comparison"].b for row in self.by_seed]
+            low, high = _percent(min(reached)), _percent(max(reached))
+            found.append(f"{len(reached)} trainings, from {low} to {high}; their mean is what is compared.")
+        return found
 
     @property
     def bar(self) -> float:
@@ -101,7 +124,7 @@ class Report:
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in [header, *rows]]
         head = f"{self.task}, {self.n} test examples"
         against = f"{self.candidate} against {self.baseline}: {self.comparison!r}"
-        reasons = [f"  - {reason}" for reason in self.gate.reasons]
+        reasons = [f"  - {reason}" for reason in [*self.gate.reasons, *self.remarks]]
         return "\n".join([head, "", *lines, "", against, f"Verdict: {self.verdict}", *reasons])
 
     def _repr_html_(self):
@@ -153,17 +176,21 @@ def page_values(report: Report) -> dict:
         "systems_figure": _figure(systems_figure(seen, report.bar, metric), systems_alt(seen, report.bar, metric)),
         "loss_figure": _figure(loss_figure(log), loss_alt(log)) if log else "",
         "rivals": [[name, _percent(seen.a), _points(seen), seen.n] for name, seen in report.rivals.items()],
+        "by_seed": [
+            [str(row["seed"]), _percent(row["comparison"].b), _points(row["comparison"]), row["verdict"]]
+            for row in report.by_seed
+        ],
         "probes": [[k, _percent(seen.a), _percent(seen.b), _points(seen), seen.n] for k, seen in report.probes.items()],
         "training": [
             [_readable(key), _number(value, formats.get(key, ""))]
             for key, value in report.training.items()
-            if key != "log" and value is not None
+            if key not in ("log", "still_falling") and value is not None
         ],
         "prompts": [
             [
                 row.get("name", ""),
                 _readable(row.get("kind", "")),
-                _shown(row.get(metric, row.get("field_accuracy"))),
+                _shown(row.get(metric)),
                 _number(row.get("tokens_per_call"), ".0f"),
             ]
             for row in report.prompt_search
@@ -195,14 +222,18 @@ def by_system(systems: dict[str, SystemResult], what: str) -> tuple[list[str], l
     return ["", *map(_readable, systems)], rows
 
 
-def example_table(example: dict) -> tuple[list[str], list[list[str]], dict[str, str]]:
-    """(header, rows, answers that are no JSON object) of an example: what each system said, wrong values marked."""
+def example_table(example: dict, answer: str = "record") -> tuple[list[str], list[list[str]], dict[str, str]]:
+    """(header, rows, answers that are no JSON object) of an example: what each system said, wrong values marked.
+
+    Free texts are not marked, since hardly any is the reference word for word.
+    """
     reference, predictions = example["reference"], example["predictions"]
     record = parse_record(reference) if isinstance(reference, str) else reference
     if not isinstance(record, dict):
         right = str(reference).strip()
-        row = [right, *(_mark(text, text.strip() == right) for text in predictions.values())]
-        return ["reference", *map(_readable, predictions)], [row], {}
+        free = answer == "text"
+        said = [[_readable(k), _mark(text, free or text.strip() == right)] for k, text in predictions.items()]
+        return ["", "answer"], [["reference", right], *said], {}
     answers = {name: parse_record(text) for name, text in predictions.items()}
     keys = dict.fromkeys([*record, *(key for answer in answers.values() for key in answer or ())])
     rows = [

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-from scipy.stats import binom, norm, permutation_test
+from scipy.stats import binom, norm, permutation_test, t
 from statsmodels.stats.proportion import proportion_confint
 
 from ftlab.errors import DataError, FtlabError
@@ -54,6 +54,7 @@ class Comparison:
     alpha: float = 0.05
     method: str = ""
     metric: str | None = None
+    groups: int | None = None  # of examples that belong together, where they were counted; else each stands for itself
     notes: tuple[str, ...] = ()  # what else a reader has to know
 
     def to_dict(self) -> dict:
@@ -97,25 +98,36 @@ def interval_of(values: Sequence[float]) -> Interval:
     return wilson(int(values.sum()), len(values)) if _is_binary(values) else bootstrap_mean(values)
 
 
-def clustered_mean(values: Sequence[float], clusters: Sequence) -> Interval:
+def clustered_mean(values: Sequence[float], clusters: Sequence, alpha: float = 0.05) -> Interval:
     """The mean's interval when examples come in clusters (tickets of one customer, texts of one pattern).
 
-    Normal interval with the clustered standard error of Miller 2024, "Adding Error Bars to Evals",
-    arXiv:2411.00640: se² = se_CLT² + 1/n² · the sum, over ordered pairs of different examples of one cluster,
-    of the product of their deviations. Needs at least two clusters; trust it from about thirty.
+    The clustered standard error of Miller 2024, "Adding Error Bars to Evals", arXiv:2411.00640: se² = se_CLT² +
+    1/n² · the sum, over ordered pairs of different examples of one cluster, of the product of their deviations; times
+    Student's t for clusters less one, as a few clusters tell little of how much they differ. Needs at least two.
     """
     values = _scores(values)
-    if len(clusters) != len(values):
-        raise DataError(f"{len(values)} values but {len(clusters)} clusters: give one cluster a value")
+    index, count = _clusters(clusters, len(values))
+    half = float(t.ppf(1 - alpha / 2, count - 1)) * math.sqrt(_clustered_variance(values, index))
+    value = float(values.mean())
+    return Interval(value, value - half, value + half, len(values), f"clustered ({count} clusters)")
+
+
+def _clusters(clusters, n: int) -> tuple[np.ndarray, int]:
+    """The number of each example's cluster, and how many there are."""
+    if len(clusters) != n:
+        raise DataError(f"{n} values but {len(clusters)} clusters: give one cluster a value")
     names, index = np.unique([str(cluster) for cluster in clusters], return_inverse=True)
     if len(names) < 2:
         raise DataError("one cluster says nothing about the next: give at least two")
+    return index, len(names)
+
+
+def _clustered_variance(values, index) -> float:
+    """Squared standard error of the mean."""
     n, deviations = len(values), values - values.mean()
     squares = np.sum(deviations**2)
     within = np.sum(np.bincount(index, weights=deviations) ** 2) - squares
-    half = _z(0.975) * math.sqrt(max(0.0, squares / (n - 1) / n + within / n**2))
-    value = float(values.mean())
-    return Interval(value, value - half, value + half, n, f"clustered ({len(names)} clusters)")
+    return float(max(0.0, squares / (n - 1) / n + within / n**2))
 
 
 def paired_bootstrap(a: Sequence[float], b: Sequence[float], alpha: float = 0.05) -> Interval:
@@ -201,20 +213,33 @@ def smallest_detectable_gain(n: int, disagreement: float, power: float = 0.8, al
 
 
 def compare(
-    a: Sequence[float], b: Sequence[float], alpha: float = 0.05, metric: str | None = None
+    a: Sequence[float],
+    b: Sequence[float],
+    alpha: float = 0.05,
+    metric: str | None = None,
+    groups: Sequence | None = None,
 ) -> Comparison:
     """Compare candidate b with baseline a, scored on the same examples in the same order, from 0 to 1.
 
     0/1 scores: adjusted paired Wald interval and McNemar's mid-p. Graded scores: paired bootstrap and
-    sign-flip permutation. The verdict is "better" or "worse" when p < alpha, else "no detectable difference".
-    The smallest detectable gain takes the mean squared difference as p, which for 0/1 scores is the
-    disagreement, and never less than one wholly different example: nobody differing is no proof for small n.
+    sign-flip permutation. With `groups` (one name an example: those that belong together have the same), the clustered
+    interval of the difference, and sign flips of whole groups. The verdict is "better" or "worse" when p < alpha, else
+    "no detectable difference". The smallest detectable gain takes the mean squared difference as p, which for 0/1
+    scores is the disagreement, and never less than one wholly different example: nobody differing is no proof for
+    small n. Examples in groups count as the number that would tell as much if they were independent.
     """
     a, b = _pair(a, b)
     if not 0 <= min(a.mean(), b.mean()) <= max(a.mean(), b.mean()) <= 1:  # single parts of a macro F1 may lie outside
         raise DataError("scores must lie between 0 and 1: divide them by their maximum")
-    n = len(a)
-    if _is_binary(a) and _is_binary(b):
+    n = alone = len(a)
+    count = None
+    if groups is not None:
+        index, count = _clusters(groups, n)
+        interval = clustered_mean(b - a, groups, alpha)
+        gains = np.bincount(index, weights=b - a)
+        p_value = paired_permutation(np.zeros(count), gains)
+        alone = _effective_size(b - a, index, count)
+    elif _is_binary(a) and _is_binary(b):
         interval = paired_wald(a, b, alpha)
         p_value = mcnemar_midp(int(np.sum(a > b)), int(np.sum(b > a)))
     else:
@@ -223,11 +248,18 @@ def compare(
     verdict = "no detectable difference"
     if p_value < alpha and interval.value:
         verdict = "better" if interval.value > 0 else "worse"
-    spread = max(float(np.mean((b - a) ** 2)), 1 / n)
-    detectable = smallest_detectable_gain(n, spread, alpha=alpha)
+    spread = min(1.0, max(float(np.mean((b - a) ** 2)), 1 / alone))
+    detectable = smallest_detectable_gain(alone, spread, alpha=alpha)
     means, change = (float(a.mean()), float(b.mean())), (interval.value, interval.low, interval.high)
     return Comparison(n, *means, *change, p_value, float(np.mean(a != b)), detectable, verdict, alpha=alpha,
-                      method=interval.method, metric=metric)  # fmt: skip
+                      method=interval.method, metric=metric, groups=count)  # fmt: skip
+
+
+def _effective_size(values, index, count: int) -> float:
+    """How many independent examples would tell the mean as well as these clusters do: at least one, at most all."""
+    n, clustered = len(values), _clustered_variance(values, index)
+    alone = float(np.sum((values - values.mean()) ** 2)) / (n - 1) / n
+    return float(count) if not alone else max(1.0, n * min(1.0, alone / clustered) if clustered else float(n))
 
 
 def _scores(values) -> np.ndarray:

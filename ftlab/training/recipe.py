@@ -6,6 +6,8 @@ the root of this repository; absolute paths are taken as they are.
 
 import hashlib
 import json
+import math
+import re
 import warnings
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,17 +15,23 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BeforeValidator, Field
 
-from ftlab.errors import shown
+from ftlab.errors import RecipeError, shown
+from ftlab.evaluation.answers import KINDS
 from ftlab.evaluation.gate import Bars
 from ftlab.models import REPOSITORY
 from ftlab.settings import Number, Settings, Text, Whole, fit, read_yaml
 
+LEAST_STEPS, MOST_EPOCHS = 100, 10  # of a small file
 ADAPTER_KEYS = ("r", "lora_alpha", "lora_dropout", "target_modules")  # what only lora and qlora have
 FILE_KEYS = ("train", "validation", "test", "schema", "replay")  # of the section data
 TAKEN = ("test", "validation", "train", "probe")  # names that a slice may not have
 RESOLVED = "recipe.yaml"  # of a run, in its folder
 # keys that came after the first recorded runs: a value that does what was done before leaves the hash as it was
-LATER = {("answer",): (None, "record"), ("training", "train_sampling_strategy"): ("random",)}
+LATER = {
+    ("answer",): (None, "record"),
+    ("training", "train_sampling_strategy"): ("random",),
+    **dict.fromkeys([("seeds",), ("group",), ("group_part",), ("data", "replay_rows")], (None,)),
+}
 # schedulers of transformers that need no further arguments
 Scheduler = Literal[
     "constant", "constant_with_warmup", "cosine", "cosine_with_restarts", "inverse_sqrt", "linear", "polynomial"
@@ -61,6 +69,8 @@ with warnings.catch_warnings():
         replay: Path | None = Field(
             None, description="the path of rows of general skills to mix in (chat JSONL), or leave the key out"
         )
+        # None: all of them
+        replay_rows: Count | None = Field(None, description="how many replay rows to use, or leave the key out")
 
 
 class Training(Settings):
@@ -72,7 +82,7 @@ class Training(Settings):
     learning_rate: Number | None = Field(
         None, gt=0, le=1, description="a number above 0 and at most 1 (LoRA on a 1B-8B model: 1e-4 to 2e-4)"
     )
-    # with more, a few thousand rows are learnt by heart
+    # with more, a few thousand rows are learnt by heart; left out, a small file is read more often (`settled`)
     num_train_epochs: Number = Field(3, gt=0, le=10**4, description="how often to go through the data (1 to 3)")
     # 2 x 8 is 16 rows a step, which fit a small GPU
     per_device_train_batch_size: Count = Field(2, description="the rows of one step on one device, a whole number")
@@ -121,15 +131,30 @@ class Recipe(Settings):
     data: DataFiles
     # filled in by `load_recipe`: the name
     task: Text | None = Field(None, description="in a few words what the model has to do")
-    # label and text are for later
-    answer: Literal["record", "label", "text"] = "record"
+    # filled in from the answers of validation and test
+    answer: Literal["record", "label", "text"] | None = Field(
+        None, description="one of record, label, text, or leave the key out"
+    )
     # of shuffling, adapter and bootstraps; any number will do
     seed: Whole = Field(3407, description="the seed of all that is random, a whole number")
+    # each trains once, and the report is on their mean; one training may be luck
+    seeds: tuple[Whole, ...] | None = Field(
+        None, min_length=1, description="a list of different whole numbers ([1, 2, 3]), or leave the key out"
+    )
+    # rows that belong together (of one customer, one document) are no independent examples
+    group: Text | None = Field(None, description="the key of the rows that names their group, or leave it out")
+    # None: all of it
+    group_part: Text | None = Field(None, description="a regular expression for the part of the key that counts")
     # wordings that the baseline may choose from; without them the model is asked as the rows ask
     prompts: Path | None = Field(None, description="the path of a YAML file of prompt wordings, or leave the key out")
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     bars: Bars = Bars()
+
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """One training for each; the first is `seed`."""
+        return self.seeds or (self.seed,)
 
     @property
     def files(self) -> dict[str, Path]:
@@ -174,6 +199,8 @@ class Recipe(Settings):
     def to_yaml(self, named=lambda path: str(path.resolve())) -> str:
         """The resolved recipe with every default written out; `named` says how a file is written."""
         plain = json.loads(json.dumps(self.model_dump(exclude_none=True), default=named))
+        if self.seeds:
+            del plain["seed"]
         return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
 
     def __repr__(self):
@@ -197,9 +224,37 @@ def load_recipe(path: str | Path) -> Recipe:
     changes = {key: None for key in ADAPTER_KEYS if training.method == "full"}
     if training.learning_rate is None:
         changes["learning_rate"] = LEARNING_RATES.get(recipe.model, LEARNING_RATES[training.method])
+    seeds = recipe.seeds if recipe.seeds and recipe.seeds[1:] else None
     return recipe.model_copy(
-        update={"task": recipe.task or recipe.name, "training": training.model_copy(update=changes)}
+        update={
+            "task": recipe.task or recipe.name,
+            "training": training.model_copy(update=changes),
+            "seed": recipe.all_seeds[0],
+            "seeds": seeds,
+        }
     )
+
+
+def settled(recipe: Recipe, kind: str, rows: int, say=lambda text: None) -> Recipe:
+    """The recipe with what follows from its data where it was left out; what was chosen is said.
+
+    `kind` is that of the answers. Fewer than 100 steps over `rows` are too few to learn a form of answer, so a small
+    file is read up to 10 times. RecipeError where the bars name a metric that such answers do not have.
+    """
+    bars, training, metrics = recipe.bars, recipe.training, KINDS[kind]
+    if recipe.answer is None:
+        say(f"the answers are of the kind {kind} (`answer: {kind}` or another says so for good)")
+    if "metric" not in bars.model_fields_set:
+        bars = bars.model_copy(update={"metric": metrics[0]})
+    if bars.metric not in metrics:
+        known = ", ".join(metrics)
+        raise RecipeError(f"bars.metric: is {bars.metric}, which answers of the kind {kind} lack; write one of {known}")
+    batch = training.per_device_train_batch_size * training.gradient_accumulation_steps
+    epochs = min(MOST_EPOCHS, math.ceil(LEAST_STEPS / math.ceil(rows / batch)))
+    if "num_train_epochs" not in training.model_fields_set and epochs > training.num_train_epochs:
+        training = training.model_copy(update={"num_train_epochs": float(epochs)})
+        say(f"{rows:,} rows are few: num_train_epochs was left out and is {epochs}, for about {LEAST_STEPS} steps")
+    return recipe.model_copy(update={"answer": kind, "bars": bars, "training": training})
 
 
 def _section(content, *keys) -> dict:
@@ -219,9 +274,18 @@ def _check_together(content):
     if isinstance(warmup, float) and warmup > 1 and warmup != round(warmup):
         remedy = Training.model_fields["warmup_steps"].description
         yield ("training", "warmup_steps"), f"is {shown(warmup)}; write {remedy}"
-    if content.get("answer") in ("label", "text"):
-        remedy = 'write each answer as an object, such as {"label": "billing"}, and leave the key out'
-        yield ("answer",), f"is {content['answer']}, and `ftlab run` can judge records only so far; {remedy}"
+    seeds = content.get("seeds")
+    if seeds is not None and content.get("seed") is not None:
+        yield ("seeds",), "and seed both stand there; keep one of them"
+    if isinstance(seeds, list) and len(set(map(str, seeds))) < len(seeds):
+        yield ("seeds",), "names a seed twice; write different ones"
+    if (part := content.get("group_part")) is not None:
+        if content.get("group") is None:
+            yield ("group_part",), "has no effect without group; name the key of the rows there"
+        try:
+            re.compile(str(part))
+        except re.error as error:
+            yield ("group_part",), f"is no regular expression ({error}); correct it"
     for name in map(str, _section(content, "data", "slices")):
         if name in TAKEN or not name or not set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789._-"):
             remedy = f"write small letters, digits, dot, dash, underscore; {', '.join(TAKEN)} are taken"

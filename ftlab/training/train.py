@@ -107,10 +107,16 @@ def train_model(recipe: Recipe, model, tokenizer, train: Sequence[dict], validat
         "steps": result.global_step,
         "final_loss": next((row["loss"] for row in reversed(log) if "loss" in row), None),
         "final_eval_loss": next((row["eval_loss"] for row in reversed(log) if "eval_loss" in row), None),
+        "still_falling": still_falling([row["eval_loss"] for row in log if "eval_loss" in row]),
         "log": log,
         "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "peak_memory_gib": torch.cuda.max_memory_allocated() / 2**30 if on_gpu else None,
     }
+
+
+def still_falling(losses: Sequence[float]) -> bool:
+    """Whether the last validation loss is the lowest, and 2 % or more below the one before it."""
+    return len(losses) > 1 and losses[-1] == min(losses) and losses[-1] <= 0.98 * losses[-2]
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -150,8 +156,8 @@ def add_adapter(settings: Training, model, seed: int):
     )
 
 
-def bytes_to_save(settings: Training, model) -> int:
-    """What a training writes: two checkpoints at a time (weights with two moments, 4 bytes each), and the end."""
+def bytes_to_save(settings: Training, model, trainings: int) -> int:
+    """What trainings write, at 4 bytes a number: the end and a checkpoint (weights, two moments) of each, one more."""
     from torch.nn import Linear
 
     if settings.method == "full":
@@ -164,7 +170,7 @@ def bytes_to_save(settings: Training, model) -> int:
             for name, layer in layers.items()
             if chosen == "all-linear" or name.rpartition(".")[2] in chosen
         )
-    return 4 * numbers * (3 + 3 + 1)
+    return 4 * numbers * ((1 + 3) * trainings + 3)
 
 
 def trainer_arguments(recipe: Recipe, rows: int, folder: Path):
