@@ -60,6 +60,7 @@ def test_doctor_json(capsys):
     assert cli.main(["doctor", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["precision"] in {"fp32", "fp16", "bf16"}
+    assert answer["gpu"] or answer["smol"]["tokens_per_second"] > 0
     assert answer["versions"]["python"].startswith("3.")
 
 

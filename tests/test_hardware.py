@@ -22,6 +22,7 @@ def test_precision_follows_the_architecture(monkeypatch, capability, expected):
 
 def test_describe_measures_this_machine():
     machine = hardware.describe()
+    assert (machine.smol is None) == (machine.gpu is not None)
     assert machine.cores >= 1
     assert 0.2 < machine.ram_gib < 100_000
     assert machine.disk_free_gib > 0
@@ -49,7 +50,7 @@ T4 = hardware.Machine("T4", T4_GIB, "a CPU", 2, 12.0, 50.0, "fp16", FOUR_BIT, {}
         ({"vram_gib": 10.0}, ["up to about 8B"], []),
         ({"vram_gib": 3.0}, ["small"], ["up to about"]),
         ({"four_bit": hardware.FourBit(False, "missing")}, [], ["up to about", "small"]),
-        ({"gpu": None, "vram_gib": None, "precision": "fp32"}, ["No GPU"], ["fp16=True"]),
+        ({"gpu": None, "vram_gib": None, "precision": "fp32"}, ["No GPU", "README"], ["fp16=True", "Colab"]),
         ({"ram_gib": 2.0}, ["close other programs"], []),
         ({"disk_free_gib": 1.0}, ["disk"], []),
     ],
@@ -79,6 +80,35 @@ def test_a_gpu_that_torch_cannot_use_is_explained(monkeypatch, mps, driver, cuda
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     notes = hardware.describe().notes
     assert (why in notes) == bool(why)
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(2.3, "bf16"), (0.2, "fp32")])
+def test_smol_trains_in_what_this_cpu_multiplies_faster(monkeypatch, gain, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(hardware, "bf16_gain", lambda: gain)
+    monkeypatch.setattr(hardware, "smol_tokens_per_second", {"bf16": 220.0, "fp32": 104.4}.get)
+    machine = hardware.describe()
+    assert machine.precision == "fp32"  # that of nano
+    assert (machine.smol.precision, machine.smol.bf16_gain) == (expected, gain)
+    speed = {"bf16": 220, "fp32": 100}[expected]
+    assert f"trains in {expected}" in repr(machine)
+    assert f"{gain} times as fast" in repr(machine)
+    assert f"about {speed} tokens/s" in repr(machine)
+
+
+def test_bf16_gains_what_the_clock_says(monkeypatch):
+    """A clock whose fp32 turns take 6 seconds and whose bf16 turns take 2."""
+    turns = [second for turn in range(4) for second in (20 * turn, 20 * turn + 6, 20 * turn + 10, 20 * turn + 12)]
+    monkeypatch.setattr(hardware.time, "perf_counter", iter(turns).__next__)
+    assert hardware.bf16_gain.__wrapped__() == 3
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_the_expected_speed_is_a_layer_30_times_and_the_head(monkeypatch, dtype):
+    """Each layer takes 0.1 s by this clock, the first 9, and each head 1 s: 480 tokens in 4 s and a quarter more."""
+    turns = [0, 9, 10, 10.1, 20, 20.1, 30, 30.1, 40, 41, 50, 51]
+    monkeypatch.setattr(hardware.time, "perf_counter", iter(turns).__next__)
+    assert hardware.smol_tokens_per_second.__wrapped__(dtype) == pytest.approx(480 / 4 / 1.26)
 
 
 def test_a_missing_library_is_named(monkeypatch):
