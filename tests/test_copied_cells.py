@@ -18,6 +18,7 @@ FUNCTION = "trains more than once: a function with a seed, a point of the record
 EXPLAINED = "06 explains each setting that is worth a thought, and gives names to those that you choose"
 RECIPE = "as in recipes/support_triage.yaml and in 06"
 
+BATCH = {"config.per_device_train_batch_size": "nano is small enough for 16; 00 trains smol"}
 WITHOUT_VALIDATION = {
     "trainer.train_dataset": TEXTS,
     "text.texts": TEXTS,
@@ -30,6 +31,7 @@ WITHOUT_VALIDATION = {
 # notebook -> part.line: why it differs from the reference
 ON_PURPOSE = {
     "01": WITHOUT_VALIDATION
+    | BATCH
     | {
         "load.max_seq_length": "the lessons are short",
         "config.output_dir": FOLDER,
@@ -37,13 +39,13 @@ ON_PURPOSE = {
         "config.logging_steps": ROWS,
     },
     "03": WITHOUT_VALIDATION
+    | BATCH
     | {
         "load.max_seq_length": "its prompts hold several documents",
         "adapter.r": "hundreds of facts want a wider adapter than one form of answer",
         "adapter.lora_alpha": "2 r, as everywhere",
         "config.output_dir": FOLDER,
         "config.num_train_epochs": ROWS,
-        "config.per_device_train_batch_size": ROWS,
         "config.logging_steps": ROWS,
     },
     "04": WITHOUT_VALIDATION
@@ -54,7 +56,6 @@ ON_PURPOSE = {
         "config.max_length": "the length that its checks count with",
         "config.max_steps": FUNCTION,
         "config.num_train_epochs": FUNCTION,
-        "config.per_device_train_batch_size": ROWS,
         "config.logging_strategy": FUNCTION,
         "config.logging_steps": FUNCTION,
         "config.seed": FUNCTION,
@@ -71,17 +72,17 @@ ON_PURPOSE = {
         "config.learning_rate": EXPLAINED,
         "config.weight_decay": EXPLAINED,
         "config.optim": EXPLAINED,
-        "config.logging_steps": ROWS,
         "config.eval_steps": EXPLAINED,
         "config.save_strategy": "it practises resuming from a checkpoint",
         "config.save_steps": "it practises resuming from a checkpoint",
         "config.save_total_limit": "it practises resuming from a checkpoint",
+        "config.num_train_epochs": ROWS,
     },
     "07": WITHOUT_VALIDATION
+    | BATCH
     | {
         "trainer.callbacks": FUNCTION,
         "config.output_dir": FOLDER,
-        "config.num_train_epochs": ROWS,
         "config.weight_decay": RECIPE,
         "config.optim": RECIPE,
         "config.logging_strategy": FUNCTION,

@@ -407,7 +407,7 @@ from ftlab import hardware
 
 MODEL = "nano"  # leave it here: the rest of this notebook needs nano; 06 has these cells for any model
 
-ON_GPU, PRECISION = torch.cuda.is_available(), hardware.precision()
+ON_GPU, PRECISION = torch.cuda.is_available(), hardware.precision(MODEL)
 DTYPE = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[PRECISION]
 
 model, tokenizer = FastLanguageModel.from_pretrained(
@@ -452,7 +452,7 @@ trainer = SFTTrainer(
         max_length=512,
         per_device_train_batch_size=16,
         num_train_epochs=4,
-        learning_rate=4e-3 if MODEL == "nano" else 2e-4,
+        learning_rate={"nano": 4e-3, "smol": 2e-3}.get(MODEL, 2e-4),
         warmup_steps=0.05,
         lr_scheduler_type="cosine",
         gradient_checkpointing=ON_GPU,

@@ -32,7 +32,7 @@ from ftlab.models import resolve
 
 MODEL = "nano"  # or "unsloth/Qwen3-4B-Instruct-2507" on a GPU
 
-ON_GPU, PRECISION = torch.cuda.is_available(), hardware.precision()
+ON_GPU, PRECISION = torch.cuda.is_available(), hardware.precision(MODEL)
 DTYPE = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[PRECISION]
 
 model, tokenizer = FastLanguageModel.from_pretrained(
@@ -652,7 +652,7 @@ trainer = SFTTrainer(
         max_length=512,
         per_device_train_batch_size=32,
         num_train_epochs=5,
-        learning_rate=4e-3 if MODEL == "nano" else 2e-4,
+        learning_rate={"nano": 4e-3, "smol": 2e-3}.get(MODEL, 2e-4),
         warmup_steps=0.05,
         lr_scheduler_type="cosine",
         gradient_checkpointing=ON_GPU,

@@ -731,7 +731,7 @@ from ftlab import hardware
 from ftlab.models import resolve
 from ftlab.training.preflight import check_masks
 
-ON_GPU, PRECISION = torch.cuda.is_available(), hardware.precision()
+ON_GPU, PRECISION = torch.cuda.is_available(), hardware.precision(MODEL)
 DTYPE = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[PRECISION]
 
 
@@ -762,7 +762,7 @@ def fine_tune(rows, steps, seed):
             max_length=MAX_LENGTH,
             per_device_train_batch_size=8,
             max_steps=steps,
-            learning_rate=4e-3 if MODEL == "nano" else 2e-4,
+            learning_rate={"nano": 4e-3, "smol": 2e-3}.get(MODEL, 2e-4),
             warmup_steps=0.05,
             lr_scheduler_type="cosine",
             gradient_checkpointing=ON_GPU,

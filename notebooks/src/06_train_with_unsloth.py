@@ -28,7 +28,7 @@ ROWS = {"train": 600, "validation": 60}  # how many examples to take; None for a
 OUTPUT = ftlab.home() / "06_train_with_unsloth"  # a Path, another for each run: checkpoints go here
 MAX_LENGTH = 512  # tokens; what is longer is cut
 BATCH, ACCUMULATION = (16, 1) if MODEL == "nano" else (2, 8)  # both make 16 examples a step
-LEARNING_RATE = 4e-3 if MODEL == "nano" else 2e-4  # so small a model takes larger steps
+LEARNING_RATE = {"nano": 4e-3, "smol": 2e-3}.get(MODEL, 2e-4)  # so small a model takes larger steps
 
 # %% [markdown]
 # Your own data is two [JSONL](GLOSSARY.md#jsonl) files, each line `{"messages": [{"role": "user", "content": ...},
@@ -45,7 +45,7 @@ from unsloth import FastLanguageModel
 from ftlab import hardware
 from ftlab.models import resolve
 
-ON_GPU, PRECISION = torch.cuda.is_available(), hardware.precision()
+ON_GPU, PRECISION = torch.cuda.is_available(), hardware.precision(MODEL)
 DTYPE = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[PRECISION]
 
 model, tokenizer = FastLanguageModel.from_pretrained(

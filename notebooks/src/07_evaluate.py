@@ -382,7 +382,7 @@ from ftlab.models import resolve
 from ftlab.training.preflight import check_masks
 
 MODEL = "nano"  # whose answers stand above, as "before training"
-ON_GPU, PRECISION = torch.cuda.is_available(), hardware.precision()
+ON_GPU, PRECISION = torch.cuda.is_available(), hardware.precision(MODEL)
 DTYPE = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[PRECISION]
 
 
@@ -412,7 +412,7 @@ def fine_tune(chats):
             max_length=512,
             per_device_train_batch_size=16,
             num_train_epochs=1,
-            learning_rate=4e-3 if MODEL == "nano" else 2e-4,
+            learning_rate={"nano": 4e-3, "smol": 2e-3}.get(MODEL, 2e-4),
             warmup_steps=0.05,
             lr_scheduler_type="cosine",
             weight_decay=0.01,
