@@ -1,6 +1,6 @@
 """Keep a run for readers: copy report and predictions to data/recorded/, draw the picture, fill the README's block.
 
-    python tools/record_run.py runs/support_triage data/recorded/support_triage_nano
+    python tools/record_run.py runs/support_triage_smol data/recorded/triage
     python tools/record_run.py --check          # fails when the README's numbers are not the recorded ones
 """
 
@@ -15,7 +15,8 @@ sys.path.insert(0, str(ROOT))
 from ftlab.run import sha256_of_weights  # noqa: E402
 from ftlab.training.recipe import load_recipe  # noqa: E402
 
-SHOWN = ROOT / "data/recorded/support_triage_nano"
+RECIPE = ROOT / "recipes/support_triage_smol.yaml"
+SHOWN = ROOT / "data/recorded/triage"
 BEGIN, END = "<!-- result: written by tools/record_run.py -->\n", "<!-- end of result -->\n"
 NAMES = {
     "linear": "linear classifier, no language model",
@@ -46,20 +47,34 @@ def readme_block(report: dict) -> str:
     low, high = 100 * comparison["low"], 100 * comparison["high"]
     gain = f"{100 * comparison['delta']:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}"
     lines = [
-        f"![{figure}](data/recorded/support_triage_nano/result.png)",
+        f"![{figure}](data/recorded/triage/result.png)",
         "",
-        f"*`nano` on {report['n']} held-out support tickets, before and after {when}.*",
+        f"*`smol`, a chat model of 135 million parameters, on {report['n']} held-out support tickets, before and after "
+        f"{when}.*",
         "",
         "| system | fields right | whole record right | valid JSON | tokens a call |",
         "|---|---|---|---|---|",
         *rows,
         "",
-        f"Against the {best}: {gain}. The gate's verdict, by bars written down first: **{report['gate']['verdict']}**.",
+        f"Gained: {gain}, against the {best}. {lost(report)} Saved: {saved(report)} tokens a call. "
+        f"The gate's verdict, by bars written down first: **{report['gate']['verdict']}**.",
         "",
         *(f"- {reason}" for reason in report["gate"]["reasons"]),
         "",
     ]
     return BEGIN + "\n".join(lines) + END
+
+
+def lost(report: dict) -> str:
+    """What the training cost elsewhere, in one sentence."""
+    changes = [f"{100 * probe['delta']:+.1f} points of {name}" for name, probe in report["probes"].items()]
+    return f"Lost or kept elsewhere: {', '.join(changes)}." if changes else "What was lost elsewhere was not measured."
+
+
+def saved(report: dict) -> str:
+    """Tokens a call that the fine-tune needs less than the best prompt."""
+    tokens = {name: system["tokens_per_call"] for name, system in report["systems"].items()}
+    return f"{tokens[report['comparison']['baseline']] - tokens['fine_tuned']:.0f}"
 
 
 def with_block(readme: str, block: str) -> str:
@@ -89,7 +104,7 @@ def record(run: Path, out: Path) -> None:
 
 def outdated(report: dict) -> str:
     """What the recorded run was made from that is no longer so; empty when all is."""
-    recipe = load_recipe(ROOT / "recipes/support_triage.yaml")
+    recipe = load_recipe(RECIPE)
     now = {
         "recipe_sha256": recipe.sha256, "data_sha256": recipe.data_sha256,
         "model_sha256": sha256_of_weights(recipe.model),

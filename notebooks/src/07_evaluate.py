@@ -1,6 +1,6 @@
 # ---
 # ftlab:
-#   reads: [data/support_triage/*.json*, data/recorded/support_triage_nano/report.json, data/recorded/support_triage_nano/predictions/*, data/probes/*, data/replay/*, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
+#   reads: [data/support_triage/*.json*, data/recorded/triage/report.json, data/recorded/triage/predictions/*, data/probes/*, data/replay/*, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
 #   headline: the verdict of the gate
 # ---
 
@@ -10,12 +10,13 @@
 # **Question:** did it work, by how much, and may it ship?
 # **Minutes:** 3. **Hardware:** any.
 #
-# The answers judged here come from one recorded run of `ftlab run recipes/support_triage.yaml`: a [linear
-# classifier](GLOSSARY.md#linear-classifier) without a language model, the [untrained base](GLOSSARY.md#base-model), the
-# best zero-shot and [few-shot](GLOSSARY.md#few-shot) [prompts](GLOSSARY.md#prompt), the best one [held to the allowed
+# The answers judged here were recorded with `smol`, a real chat model of 135 million parameters: a [linear
+# classifier](GLOSSARY.md#linear-classifier) without a language model, the [model before training](GLOSSARY.md#base-model),
+# the best zero-shot and [few-shot](GLOSSARY.md#few-shot) [prompts](GLOSSARY.md#prompt), the best one [held to the allowed
 # values](GLOSSARY.md#constrained-choice), and the [fine-tuned](GLOSSARY.md#fine-tuning) model, all on the same 600
 # [held-out](GLOSSARY.md#hold-out) tickets. "Best" was decided on the [validation set](GLOSSARY.md#validation-set), not on
-# these tickets. Run the recipe yourself and point `RUN` at your own folder.
+# these tickets. `python tools/record.py triage` records them again (in hours, on two cores); a run of your own recipe,
+# `ftlab run`, writes the same files, and you point `RUN` at its folder.
 
 # %%
 import json
@@ -23,7 +24,7 @@ from pathlib import Path
 
 from ftlab.data.schema import read_chat
 
-RUN = Path("../data/recorded/support_triage_nano")  # or Path("../runs/support_triage")
+RUN = Path("../data/recorded/triage")  # or the folder of a run of yours: Path("../runs/support_triage")
 
 report = json.loads((RUN / "report.json").read_text())
 rows = read_chat("../data/support_triage/test.jsonl")
