@@ -214,3 +214,19 @@ def test_no_chats_give_no_answers_and_the_repr_says_what_was_cut_off(model, toke
     assert (out.tokens_per_call, out.prompt_tokens, out.new_tokens, out.cut_off) == (0, 0, 0, 0)
     assert repr(Generations(("a", "b"), 10, 6, 3.0, 0)) == "2 answers in 3 s, 8 tokens a call"
     assert repr(Generations(("a", "b"), 10, 6, 3.0, 1)).endswith(", 1 cut off at max_new_tokens")
+
+
+def test_plain_attention_reads_in_bf16_and_the_models_own_comes_back():
+    """It is faster on a CPU; a batch of long texts keeps the model's own, for the memory."""
+    import torch
+
+    model = random_model(load_tokenizer()).to(torch.bfloat16)
+    model.set_attn_implementation("sdpa")
+    with reading(model, 4, 100):
+        assert model.config._attn_implementation == "eager"
+    with reading(model, 64, 10**5):
+        assert model.config._attn_implementation == "sdpa"
+    assert model.config._attn_implementation == "sdpa"
+    model.float()
+    with reading(model, 4, 100):
+        assert model.config._attn_implementation == "sdpa"
