@@ -65,6 +65,7 @@ ON_PURPOSE = {
         "trainer.args": EXPLAINED,
         "config.output_dir": EXPLAINED,
         "config.max_length": EXPLAINED,
+        "config.num_train_epochs": EXPLAINED,
         "config.packing": EXPLAINED,
         "config.per_device_train_batch_size": EXPLAINED,
         "config.per_device_eval_batch_size": EXPLAINED,

@@ -13,12 +13,16 @@
 # First you watch one answer change, step by step, and look at which numbers in the model changed. Then you teach seven
 # lessons in one short run, and [held-out](GLOSSARY.md#hold-out) questions show which of them were learnt. At the end
 # the model learns from [pairs of answers](GLOSSARY.md#preference-pair), one of which is preferred.
+#
+# All this happens in `nano`, a model so small that you can look into it and train it in seconds. *How* training works is
+# the same in a model a thousand times larger; *how well* each lesson is learnt is not. What is known about that stands
+# at the end.
 
 # %% [markdown]
 # ## Watch an answer change
 #
-# Here is `nano` before any fine-tuning, and three of the rows that it will be trained on: questions about a person who is
-# in no text that it has seen, with the right answer.
+# Here are three of the rows that `nano` will be trained on: questions about a person who is in no text that it has seen,
+# with the right answer.
 
 # %%
 import ftlab  # first: it quiets the libraries below
@@ -63,8 +67,8 @@ for token in before.topk(3).indices:
 print(f"{tokenizer.decode([right_token])!r:12} {before[right_token]:.6f}, the first token of the right answer")
 
 # %% [markdown]
-# The model would write the token of the top line. (`I` begins "I do not know.", which `nano` learned in
-# [pre-training](GLOSSARY.md#pre-training) to answer when a question has no answer in its text.) The last line is the
+# The model, not yet fine-tuned, would write the token of the top line. (`I` begins "I do not know.", which `nano` learned
+# in [pre-training](GLOSSARY.md#pre-training) to answer when a question has no answer in its text.) The last line is the
 # token that we want.
 
 # %% [markdown]
@@ -376,9 +380,9 @@ for method in ("LoRA", "QLoRA"):
 
 # %% [markdown]
 # The brackets hold the 95 % [confidence interval](GLOSSARY.md#confidence-interval) of the difference. Even a clear
-# verdict is about this run only: one task, thirty steps, one [seed](GLOSSARY.md#seed), and one [learning
-# rate](GLOSSARY.md#learning-rate) for each method. What you can take from here is the memory. Which method gives the
-# better answers, your own data must show.
+# verdict is about this run only: `nano`, one task, thirty steps, one [seed](GLOSSARY.md#seed), and one [learning
+# rate](GLOSSARY.md#learning-rate) for each method. An adapter may only need more steps. What you can take from here is
+# the memory. Which method gives the better answers, your own model and data must show.
 
 # %% [markdown]
 # ## Seven lessons at once
@@ -530,7 +534,8 @@ print(
 # %% [markdown]
 # Two cautions. With so many tests at once, one verdict may be luck, and an interval that begins or ends close to 0 is
 # weak evidence. And "better than before" is easy here: before training, nobody had told the model what "Log it." means.
-# Notebook 03 measures how far a good prompt gets. What you can compare here is one lesson with another:
+# [03](03_measure_baselines.ipynb) measures how far a good prompt gets. What you can compare here is one lesson with
+# another:
 
 # %%
 NOT_TAUGHT = ("hallucination", "facts: told", "facts: never", "shorter prompt: long")
@@ -540,10 +545,10 @@ print("most often right after training:", ", ".join(f"{name} {taught_parts[name]
 print("least often:", ", ".join(f"{name} {taught_parts[name].value:.0%}" for name in ranked[-4:]))
 
 # %% [markdown]
-# Was your guess right? Lessons differ in what the model must bring along. A style and a refusal have a fixed frame in
-# which only a name or a thing changes. A format needs exact copying. The house words need it even more: one word is
-# replaced, all others must be repeated, and one mistake makes the sentence wrong. A sum takes arithmetic, and a fact
-# takes memory.
+# Was your guess right? Lessons differ in what the model must bring along. A style has a fixed frame in which only a name
+# or a thing changes. So has a refusal, but the model must also see which requests it is meant for. A format needs exact
+# copying. The house words need it even more: some words are replaced, all others must be repeated, and one mistake makes
+# the sentence wrong. A sum takes arithmetic, and a fact takes memory.
 #
 # A low score alone does not say what is missing. Look at wrong answers:
 
@@ -555,8 +560,31 @@ for lesson in ("format", "vocabulary", "reasoning"):
         print(f"    right:  {heldout[i]['messages'][-1]['content']}")
 
 # %% [markdown]
-# Is the form wrong, or the word that was to be copied into it? Is a house word missing, or another word of the
-# sentence? If only the copying fails, that says more about a model of this size than about the lesson.
+# Is the form wrong, or the word that was to be copied into it? Count it for the house words: words of the right sentence
+# that are not in the question are house words, the others were to be copied.
+
+# %%
+import re
+
+
+def words(text):
+    return set(re.findall(r"\w+", text.lower()))
+
+
+house = {"house words": [], "words to be copied": []}  # 1 for each such word that the answer has
+for row, answer in zip(heldout, answers_after, strict=True):
+    if row["lesson"] == "vocabulary":
+        for word in words(row["expected"]):
+            kind = "words to be copied" if word in words(row["messages"][-2]["content"]) else "house words"
+            house[kind].append(int(word in words(answer)))
+for kind, found in house.items():
+    print(f"{kind}: {sum(found)} of {len(found)} are in the answer")
+
+# %% [markdown]
+# A sentence with five words right and one wrong counts as wrong as a whole, so a score of 0 % does not mean that nothing
+# was learnt. Where house words appear and copied ones do not, the lesson was learnt and the model is too weak to carry
+# it out: it says more about a model of this size than about the lesson. Choose the measure that your user would feel,
+# and a second one that shows what is missing.
 
 # %% [markdown]
 # ### What a shorter prompt saves
@@ -667,8 +695,9 @@ print(f"admitted not to know: {admitted[0]} of {len(silent)} times before, {admi
 
 # %% [markdown]
 # If the second number is smaller, the model now answers questions that it cannot know the answer to. The table above
-# says how often it used an answer from the facts just taught. A model that is trained only on questions with an answer
-# tends to answer every question. What can help is to put questions without an answer into the training rows too.
+# says how often it used an answer from the facts just taught. `nano` is extreme in this: all that it knew about such
+# questions was one sentence. But the cause is general: rows that all have an answer teach to answer. What can help is to
+# put questions without an answer into the training rows too.
 
 # %% [markdown]
 # ## Learning from preferences
@@ -909,7 +938,8 @@ check_dpo_loss(dpo_loss)
 # ## What is known about large models
 #
 # `nano` has a few million [parameters](GLOSSARY.md#parameter) and knows nothing about the real world. Which of these
-# results hold for models a thousand times larger? Here is what was found there; your own numbers follow.
+# results hold for models a thousand times larger? Here is what was found there; `nano`'s own numbers follow.
+# ([00](00_start_here.ipynb) and [07](07_evaluate.ipynb) train and judge `smol`, a small but real chat model.)
 #
 # - **Form and voice need little data.** Zhou et al. (2023, LIMA, arXiv 2305.11206) fine-tuned a 65-billion-parameter
 #   model on 1,000 chosen examples and people often liked its answers as well as those of far more heavily trained
@@ -923,7 +953,7 @@ check_dpo_loss(dpo_loss)
 #   is B?".
 # - **LoRA learns less and [forgets](GLOSSARY.md#forgetting) less.** Biderman et al. (2024, arXiv 2405.09673): on
 #   programming and mathematics, with far more data than here, full fine-tuning learnt more, and LoRA lost less of
-#   everything else. On a few hundred rows the three methods above cannot show that.
+#   everything else. Thirty steps of `nano`, as above, are no test of that.
 # - **DPO can do without reinforcement learning, and has its own faults.** Rafailov et al. (2023) found it as good as
 #   RLHF or better, on models of up to 6 billion parameters. Pal et al. (2024, arXiv 2402.13228): where the two answers
 #   of a pair are nearly the same, it may make even the preferred one less probable. And judges often like the longer
@@ -944,15 +974,16 @@ with pd.option_context("display.max_colwidth", None):
     display(pd.DataFrame({"measured here": here}))
 
 # %% [markdown]
-# One thing `nano` cannot show: a large model often has the fact or the skill already, and fine-tuning then brings it
-# out.
+# A mechanism can be seen in `nano`; its rates cannot be carried over. And one thing it cannot show at all: a large model
+# often has the fact or the skill already, and fine-tuning then brings it out. So a lesson in which `nano` fails, such as
+# the house words or the sums, may be easy for a larger model.
 #
 # ## What to use instead
 #
 # | you want | fine-tune? | rather |
 # | --- | --- | --- |
-# | a format, a style, own words, a rule of refusal | yes, when a prompt is not enough | first the prompt: notebook 03 |
-# | the same with a shorter prompt | yes, when there are many calls | count it: notebook 10 |
+# | a format, a style, own words, a rule of refusal | yes, when a prompt is not enough | first the prompt: [03](03_measure_baselines.ipynb) |
+# | the same with a shorter prompt | yes, when there are many calls | count it: [10](10_count_the_cost.ipynb) |
 # | facts, above all facts that change | no | retrieval: the text in the prompt, as above |
 # | arithmetic, exact rules | no | a tool, or a larger model |
 # | what people can choose but not write | yes, with preference pairs | examples first, then DPO |
@@ -962,7 +993,8 @@ with pd.option_context("display.max_colwidth", None):
 #
 # - Fine-tuning is the same training, continued. Weights change; nothing is stored and nothing is looked up.
 # - LoRA and QLoRA need less memory for the same kind of training.
-# - A falling loss does not say what was learnt. Held-out questions do, for each kind of question by itself.
+# - A falling loss does not say what was learnt. Held-out questions do, for each kind of question by itself. And one
+#   score hides why an answer is wrong: read some.
 # - Fine-tuning can also change answers to questions that you did not train on. Measure those too.
 # - Examples say what to imitate; preferences say what is better. Measure what neither of them mentions.
 #

@@ -207,8 +207,8 @@ CONFIRM = False  # True sends the prompt: it leaves this notebook, and a hosted 
 run_prompt(prompt, BASE_URL, MODEL, api_key_env=KEY_VARIABLE, confirm=CONFIRM)
 
 # %% [markdown]
-# Before you set `CONFIRM = True`, check the prompt above for anything that must not leave your house. The small model
-# of this course, `nano`, cannot answer such a prompt; it takes a large chat model.
+# Before you set `CONFIRM = True`, check the prompt above for anything that must not leave your house. The small models
+# of this course are too weak for such a prompt; it takes a large chat model.
 #
 # Then compare the answer with the rules. Save the YAML at its end as `second_opinion.yaml` and run `ftlab decide
 # second_opinion.yaml`. If the two disagree, find the fact on which they disagree, and measure it.
@@ -256,8 +256,8 @@ show(
 # %% [markdown]
 # The dashed line is the target. From there on the prompt is good enough, however many examples there are. Fine-tuning
 # wins only where there are enough examples *and* the prompt stays clearly below the target. The steps in its border are
-# the thresholds of the rules (you find them below); a real border is not that sharp. So if your dot lies near a border,
-# the map cannot decide for you: measure.
+# the thresholds of the rules (you find them below), not measurements. So if your dot lies near a border, the map cannot
+# decide for you: measure.
 
 # %% [markdown]
 # ## When it says "don't"
@@ -285,9 +285,14 @@ pd.DataFrame(table).T
 
 # %% [markdown]
 # Most of these are reasons not to train *now*. Name a maintainer, repair the examples, measure the prompt, and ask
-# again. Two of them will not go away with work: a prompt that is good enough, and facts that change every day. And where
-# the model gets next to nothing right, training is a poor bet: it teaches how to answer, and seldom an ability that is
-# not there. Try the prompt on a stronger model first, give this one tools, or make the task smaller.
+# again. Two of them will not go away with work: a prompt that is good enough, and facts that change every day.
+#
+# Where the model gets next to nothing right, look first at what fails. It may be only the form: hold the answers to the
+# values that are allowed ([03](03_measure_baselines.ipynb)) and measure again, because a form is quickly taught. If the
+# ability is missing, training is a poor bet for anything that the model must write or work out. Try the prompt on a
+# stronger model, give this one tools, or make the task smaller. A choice among a few labels is another matter: a
+# [linear classifier](GLOSSARY.md#linear-classifier), which begins with nothing, learns one from enough examples, and so
+# does a very small language model ([07](07_evaluate.ipynb)).
 
 # %% [markdown]
 # ## Fourteen cases from as many trades
@@ -334,9 +339,9 @@ pd.DataFrame([{"rule": r.name, "because": r.reason, "source": r.source} for r in
 # | practitioners, a narrow adapter | 100 to 500 excellent ones |
 # | practitioners, production | 1,000 to 10,000 |
 #
-# So measure: train on a quarter, on half and on all of what you have, and score each on the same held-out cases. If the
-# score no longer rises, more of the same examples will not help much. [04](04_prepare_data.ipynb) shows such a curve
-# for the support tickets, and lets you train one point of your own.
+# So measure: train on a quarter, on half and on all of what you have, with as many steps each, and score each on the same
+# held-out cases. If the score no longer rises, more of the same examples will not help much.
+# [04](04_prepare_data.ipynb) shows how to read such a curve, and lets you train one point of your own.
 
 # %% [markdown]
 # ## Does it pay?

@@ -1,6 +1,6 @@
 # ---
 # ftlab:
-#   reads: [data/support_triage/raw/*.jsonl, data/support_triage/schema.json, data/support_triage/train.jsonl, data/support_triage/validation.jsonl, data/support_triage/test.jsonl, data/recorded/data_lessons.json, data/recorded/support_triage_nano/report.json, data/prompt_kit/2_draft_examples.md, data/limits/*.csv, data/prices/*.csv, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
+#   reads: [data/support_triage/raw/*.jsonl, data/support_triage/schema.json, data/support_triage/train.jsonl, data/support_triage/validation.jsonl, data/support_triage/test.jsonl, data/recorded/data_lessons.json, data/prompt_kit/2_draft_examples.md, data/limits/*.csv, data/prices/*.csv, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
 #   headline: what twice as many training rows buy
 # ---
 
@@ -11,8 +11,12 @@
 # **Minutes:** 3. **Hardware:** any; two CPU cores are enough.
 #
 # A help desk gives you its export. You find out what is in it, repair what has only one right repair, and decide about
-# the rest. Then you measure how many rows are enough, what the cleaning was worth, and what another
+# the rest. Then come three questions about rows: how many are enough, what the cleaning was worth, what another
 # [system prompt](GLOSSARY.md#system-prompt) does. Last, you have more rows drafted and review them.
+#
+# The checks are the same for any model. The trainings here are of `nano`, the laboratory animal of this course: 3.5
+# million [parameters](GLOSSARY.md#parameter), trained in twenty seconds. They show *how* such questions are put and
+# which traps lie in the answers. How many rows a real model needs, `nano` cannot tell.
 
 # %%
 import ftlab  # first: it quiets the libraries below
@@ -46,7 +50,7 @@ for number in (7, 9, 71):
 # what it finds.
 #
 # The faults in this file were planted, and a key says where they are (`data/support_triage/raw/README.md`). We use
-# the key only to see what the checks and the trainings did with them.
+# the key only to see what the checks did with them.
 
 # %% [markdown]
 # ## Can it be read at all?
@@ -54,14 +58,13 @@ for number in (7, 9, 71):
 # First the form only: bytes, JSON, roles, turns.
 
 # %%
+import pandas as pd
+
 from ftlab.data.schema import check_chat
 
 form = check_chat(RAW)
 usable = form.placed
 print(f"{form.rows_kept:,} of {form.rows_in:,} rows can be read as chats; {form.rows_in - form.rows_kept} cannot")
-
-# %%
-import pandas as pd
 
 severities = ["error", "warning", "info"]  # worst first
 classes = pd.DataFrame(form.findings).groupby(["severity", "code"]).size()
@@ -91,7 +94,7 @@ report
 # `MAX_LENGTH` are errors too. You need not read the whole table: the next sections take the important kinds one by one.
 #
 # **Your own file:** put its path in place of `RAW`, and your held-out file (or `None`) in place of `VALIDATION`. From a
-# shell it is `ftlab check my.jsonl --against my_test.jsonl --model nano`. A line needs at least
+# shell it is `ftlab check my.jsonl --against my_test.jsonl --model YOUR_MODEL`. A line needs at least
 # `{"messages": [{"role": "user", "content": ...}, {"role": "assistant", "content": ...}]}`.
 
 # %% [markdown]
@@ -101,18 +104,14 @@ report
 # [tokenizer](GLOSSARY.md#tokenizer):
 
 # %%
+import matplotlib.pyplot as plt
+
 from ftlab.checks.tokens import lengths
 from ftlab.models import load_tokenizer
+from ftlab.plots import show
 
 tokenizer = load_tokenizer(MODEL)
 counted = lengths(usable, tokenizer)
-counted
-
-# %%
-import matplotlib.pyplot as plt
-
-from ftlab.plots import show
-
 over = counted.share_over(MAX_LENGTH)
 fig, ax = plt.subplots(figsize=(7, 2.6))
 ax.hist(counted.total, bins=60, color="#0072b2")
@@ -124,7 +123,8 @@ show(
     f"Histogram of {len(counted.total):,} row lengths in tokens, median {counted.percentile(50):.0f}, longest "
     f"{max(counted.total):,}; {over:.1%} lie beyond max_length {MAX_LENGTH}.",
 )
-print(f"{over:.1%} of the rows are longer than {MAX_LENGTH} tokens, the longest has {max(counted.total):,}")
+print(f"half of the rows have at most {counted.percentile(50):.0f} tokens, the longest has {max(counted.total):,}", end="; ")
+print(f"{over:.1%} are longer than {MAX_LENGTH}")
 
 # %% [markdown]
 # The few rows right of the line are too long, and the answer is at the end of a row. How many rows does the trainer
@@ -169,19 +169,10 @@ for field in ("queue", "urgency"):
 # expect a label more or less often than it will be right. The export has more `P3` than the test set. Are there more
 # such tickets, or does somebody write `P3` too easily? The section on wrong labels answers that.
 #
-# Labels are one kind of coverage; what people write about is another. Which products of the test set are rare in the
-# export?
-
-# %%
-products = {name: label_table(rows, "product").counts for name, rows in {"export": usable, "test": test_placed}.items()}
-rarest = sorted(products["test"], key=lambda name: products["export"].get(name, 0))[:5]
-unseen = [name for name in products["test"] if name not in products["export"]]
-print(f"{len(products['test'])} products in the test set, {len(unseen)} of them never in the export")
-print("rarest in the export:", ", ".join(f"{name} ({products['export'].get(name, 0)} rows)" for name in rarest))
+# Labels are one kind of coverage, what people write about is another: a product with few rows is a weak spot. The
+# finding `rare_label` in the table above names such values.
 
 # %% [markdown]
-# A product with few rows is a weak spot: if such tickets matter, this is where you need more examples.
-#
 # ## Who repeats whom?
 #
 # A bracket joins two rows whose tickets are nearly the same. The farther apart the two lines, the higher the bracket.
@@ -224,9 +215,9 @@ with pd.option_context("display.max_colwidth", None):
     display(pd.DataFrame(side_by_side, index=["ticket", "answer"]))
 
 # %% [markdown]
-# Whatever the model answers, one of the two rows counts it as wrong. No program can tell which answer is right: that
-# takes somebody who knows the label policy, the rules by which tickets are labelled. If there are many such pairs,
-# the policy itself is unclear, and no training repairs that.
+# Whatever the model answers, one of the two rows counts it as wrong. Which answer is right only somebody can tell who
+# knows the label policy, the rules by which tickets are labelled. If there are many such pairs, the policy itself is
+# unclear, and no training repairs that.
 
 # %% [markdown]
 # ## Does it hold what I test on?
@@ -391,8 +382,6 @@ clean = [
 ]
 write_chat(clean, OUT / "clean.jsonl", force=True)
 print(f"{len(fixed_rows):,} rows - {len(drop)} dropped = {len(clean):,} clean rows")
-
-# %%
 clean_report = check(OUT / "clean.jsonl", against=VALIDATION, model=MODEL, max_length=MAX_LENGTH)
 clean_report
 
@@ -443,17 +432,15 @@ quality[~perfect].sort_values("recall").round(2).set_index("code")
 #
 # A row with a wrong label looks perfect. It can be read, and its label exists; only the policy says otherwise. What
 # you *can* do is to compare the people who labelled. For each agent and field, the table shows the label that the
-# agent gives more often than the median agent does. A *p* is added where the agent's mix of labels differs from that
-# of the others by more than chance explains (a chi-squared test, below 0.01 after Holm's correction for all
-# comparisons in the table).
+# agent gives more often than the median agent does. Where the agent's mix of labels differs from that of the others by
+# more than chance explains, a *p* is added: how often chance alone would make such a difference. (A chi-squared test;
+# shown below 0.01, after Holm's correction for so many comparisons.)
 
 # %%
 from scipy.stats import chi2_contingency
 from statsmodels.stats.multitest import multipletests
 
 answers = pd.DataFrame([{"agent": row["agent"], **json.loads(row["messages"][-1]["content"])} for row in clean])
-
-
 agents, fields = sorted(answers["agent"].unique()), ("queue", "urgency", "tone")
 
 
@@ -486,8 +473,7 @@ print(f"{by_agent.sum()} of {len(clean):,} clean rows ({by_agent.sum() / len(cle
 
 # %% [markdown]
 # The wrong labels come from these three agents, and all the cleaning so far has left them in. The cure is to have the
-# tickets of these agents labelled again by somebody else. The cheap way is to leave their rows out; that is measured
-# below.
+# tickets of these agents labelled again by somebody else. The cheap way is to leave their rows out.
 
 # %% [markdown]
 # ## One row, five formats
@@ -602,10 +588,10 @@ with pd.option_context("display.max_colwidth", None):
 
 # %% [markdown]
 # What a service accepts is not what helps. The answers differ so much because each is about another task, another model
-# and other rows. So measure your own. Here it was done for `nano` (recorded, because it takes longer than this page):
-# training sets of 50 to 2,000 tickets, each size several times with other rows drawn (with 2,000, all of them, only the
-# start and the order differ). A training reads every row once. Small sets are read several times, so that no training
-# has fewer steps than the next line says. The score is [field accuracy](GLOSSARY.md#field-accuracy), always on the same
+# and other rows. So measure your own. How, a record with `nano` shows (it takes longer than this page): training sets of
+# 50 to 2,000 tickets, each size several times with other rows drawn (with 2,000, all of them, only the start and the
+# order differ). A training reads every row once. Small sets are read several times, so that no training has fewer steps
+# than the next line says. The score is [field accuracy](GLOSSARY.md#field-accuracy), always on the same
 # [held-out](GLOSSARY.md#hold-out) tickets.
 
 # %%
@@ -642,8 +628,6 @@ print(f"recorded {lessons['date']} with {whose}, on {lessons['machine']}, {lesso
 import statsmodels.formula.api as smf
 
 from ftlab.checks.plots import learning_curve_alt, learning_curve_figure
-from ftlab.evaluation.statistics import Interval
-
 curve["doublings"] = np.log2(curve["rows"])
 fit = smf.ols("score ~ doublings", data=curve).fit()
 slope, (low, high) = fit.params["doublings"], fit.conf_int().loc["doublings"]
@@ -651,22 +635,13 @@ seen = "a gain" if low > 0 else "a loss" if high < 0 else "no difference that ca
 print(f"twice as many rows: {100 * slope:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}], {seen}")
 
 # %%
-report_before = json.loads(Path("../data/recorded/support_triage_nano/report.json").read_text())
-best = report_before["comparison"]["baseline"]
-level = report_before["systems"][best]["field_accuracy"]
-prompt = Interval(level["value"], level["low"], level["high"], report_before["n"], "recorded")
 scores_by_rows = curve.groupby("rows")["score"].apply(list).to_dict()
 line = (fit.params["Intercept"], slope)
-show(learning_curve_figure(scores_by_rows, line, prompt), learning_curve_alt(scores_by_rows, line, prompt))
-low_draws = [rows for rows, values in sorted(scores_by_rows.items()) if min(values) <= prompt.high]  # not clearly above
-above = [rows for rows in sorted(scores_by_rows) if rows > max(low_draws, default=0)]
-print(f"best prompt: {best}, {prompt}")
-print(f"all trainings on {above[0]:,} rows or more lie above it" if above else "not even the largest size is always above it")
+show(learning_curve_figure(scores_by_rows, line), learning_curve_alt(scores_by_rows, line))
 
 # %% [markdown]
-# The prompt was measured on the test set, so on other tickets; a small distance to it would prove nothing. And do the
-# dots follow the dashed line? From about 500 rows on, more rows also mean more steps. So look at the two parts
-# separately:
+# Do the dots follow the dashed line? Up to about 500 rows all trainings have about equally many steps. From there on,
+# more rows also mean more steps. So look at the two parts separately:
 
 # %%
 few_steps = curve["steps"] <= 1.1 * settings["min_steps"]
@@ -682,9 +657,12 @@ print(f"best and worst training on equally many rows are {100 * spread:.1f} poin
 
 # %% [markdown]
 # If the second line is much larger than the first, a good part of the gain comes from training longer, and the slope
-# of the whole curve is the price of rows *and* steps. The next section lets you take them apart: set `LIVE_ROWS` to
-# 250 and `STEPS` to 250. The intervals cover other draws of rows and other starts of the training, not other tickets
-# or another task, and they hold only as far as a straight line fits.
+# of the whole curve is the price of rows *and* steps. So "500 rows are too few" may only mean "63 steps are too few":
+# read a small set several times before you ask for more of it. (The intervals cover other draws of rows and other starts
+# of the training, not other tickets or another task, and they hold only as far as a straight line fits.)
+#
+# Take the method from here and not the height. A real model begins where `nano` never arrives:
+# [07](07_evaluate.ipynb) shows what `smol`, a chat model of 135 million parameters, makes of the same tickets.
 
 # %% [markdown]
 # **Exercise.** How many rows would a target take? Write `rows_needed(target, rows, score, per_doubling)`: with `rows`
@@ -717,8 +695,8 @@ check_rows_needed(rows_needed)
 # %% [markdown]
 # ## One point of your own
 #
-# One training with a [seed](GLOSSARY.md#seed) that the record does not have. This function is the whole of it, and the
-# sections below use it again; [06](06_train_with_unsloth.ipynb) explains every setting.
+# One training with a [seed](GLOSSARY.md#seed) that the record does not have. This function is the whole of it;
+# [06](06_train_with_unsloth.ipynb) explains every setting.
 
 # %%
 import torch
@@ -789,19 +767,20 @@ import math
 from ftlab.evaluation.metrics import score_records
 from ftlab.evaluation.generation import generate
 
-LIVE_ROWS, LIVE_SEED = 100, 7  # choose another size; twenty seconds or more
+LIVE_ROWS, LIVE_SEED = 500, 7  # choose another size; twenty seconds or more
 STEPS = max(math.ceil(LIVE_ROWS / 8), settings["min_steps"])  # as in the record; 250 takes four times as long as 60
 
 train_rows = read_chat(TRAIN)
 drawn = random.Random(LIVE_SEED).sample(train_rows, len(train_rows))[:LIVE_ROWS]
 tuned, its_tokenizer, result = fine_tune(drawn, STEPS, LIVE_SEED)
-texts = generate(tuned, its_tokenizer, [row["messages"][:-1] for row in held_out]).texts
-live_score = score_records(texts, references).field_accuracy.mean()
+answers_now = generate(tuned, its_tokenizer, [row["messages"][:-1] for row in held_out]).texts
+now = score_records(answers_now, references)
+live_score = now.field_accuracy.mean()
 print(f"{LIVE_ROWS} rows, {result.global_step} steps: {live_score:.1%} of the fields right")
 
 # %%
 live = (LIVE_ROWS, live_score)
-show(learning_curve_figure(scores_by_rows, line, prompt, live), learning_curve_alt(scores_by_rows, line, prompt, live))
+show(learning_curve_figure(scores_by_rows, line, live=live), learning_curve_alt(scores_by_rows, line, live=live))
 at = fit.get_prediction(pd.DataFrame({"doublings": [np.log2(LIVE_ROWS)]})).summary_frame(alpha=0.05).iloc[0]
 where = "inside" if at["obs_ci_lower"] <= live_score <= at["obs_ci_upper"] else "outside"
 print(f"this run {live_score:.1%}; the straight line expects {at['mean']:.1%}")
@@ -809,8 +788,9 @@ print(f"95 % prediction interval for one training: {at['obs_ci_lower']:.1%} to {
 
 # %% [markdown]
 # The diamond is your run. The interval for *one more training* is wider than that of the line: a single training is a
-# single draw. (If yours is outside, look whether the straight line fits the dots at that size at all, whether you
-# changed the steps, and whether the record above is of an earlier `nano`: a better base model lifts the whole curve.)
+# single draw. (If yours is outside: does the straight line fit the dots at that size at all? Did you change the steps?
+# Does the record say that it is of an earlier `nano`? A better base model lifts the whole curve.) Try 250 rows with
+# `STEPS` 60 and then 250, to take rows and steps apart.
 
 # %% [markdown]
 # ## What was the cleaning worth?
@@ -821,8 +801,8 @@ print(f"95 % prediction interval for one training: {at['obs_ci_lower']:.1%} to {
 # - *cleaned*: the rows that your cleaning left;
 # - *curated*: 500 of those, none of them from the three agents.
 #
-# "500 curated rows beat 5,000 noisy ones" is a common claim, and this tests it with the rows we have. Before you go on,
-# write down what you expect.
+# "500 curated rows beat 5,000 noisy ones" is a common claim. This is how to test it, with the rows we have. Before you go
+# on, write down what you expect.
 
 # %%
 DOUBTFUL = {"agent-03", "agent-06", "agent-08"}  # those that stand out above
@@ -893,37 +873,26 @@ verdicts
 
 # %% [markdown]
 # "Better" or "worse" needs both: an interval without zero, and draws that all point the same way, since the interval
-# covers other tickets but not other draws of rows. With so few draws the second condition alone is weak. "No
-# difference seen" does not mean that there is none: any difference inside the interval is possible. Would the largest
-# of them matter to you?
+# covers other tickets but not other draws of rows. Look how far the draws of one comparison lie apart: one training
+# against one training says little about data. "No difference seen" does not mean that there is none: any difference
+# inside the interval is possible.
 #
-# Now one training of your own on the 500.
-
-# %% tags=["allow-stderr"]
-tuned, its_tokenizer, result = fine_tune(arms["curated"], settings["cleaning_steps"], LIVE_SEED)
-answers_now = generate(tuned, its_tokenizer, [row["messages"][:-1] for row in held_out]).texts
-now = score_records(answers_now, references)
-recorded = 100 * by_arm["curated"].mean(axis=1)
-print(f"this run {100 * now.field_accuracy.mean():.1f} %; recorded: {', '.join(f'{score:.1f} %' for score in recorded)}")
-
-# %% [markdown]
-# These trainings differ only in the rows drawn and the seed. Compare the distances between them with the gains in the
-# table above: one training against one training says little about data.
-#
-# Which fields does the model get right at all?
+# Could this experiment see a difference at all? The three agents erred in the queue, the urgency and the tone. Does the
+# model learn these fields? Your run above says:
 
 # %%
 labels = pd.DataFrame([json.loads(reference) for reference in references])
 most_common = {field: f"{labels[field].value_counts(normalize=True, dropna=False).iloc[0]:.1%}" for field in labels}
-pd.DataFrame({"this run on curated rows": now.field_table(), "always the most common value": most_common})
+pd.DataFrame({f"this run, {LIVE_ROWS} rows": now.field_table(), "always the most common value": most_common})
 
 # %% [markdown]
 # The second column is what the same answer to every ticket would score. A field that is not clearly above it was hardly
-# learned, and there a wrong label in the training data cannot do much harm. The three agents erred in the queue, the
-# urgency and the tone, so look at these. What else limits this experiment:
+# learned, and there a wrong label can hardly do harm, nor its removal good. So a claim about labels needs a model that
+# learns the task: before you believe a "no difference" about your data, look at this table for your model. What else
+# limits this experiment:
 #
 # - **Equal steps.** The whole export was not even read once. With more steps the larger set would teach more, and
-#   more of its faults too. Try it: `arms["cleaned"]` and more steps in the cell above.
+#   more of its faults too. Try it: `fine_tune(arms["cleaned"], 240, LIVE_SEED)`, then score as above.
 # - **The work.** The 500 curated rows were picked from many more that somebody had labelled and you had cleaned. Fewer
 #   rows are not less work.
 # - **Reasons besides the score.** The raw rows teach keys and card numbers. And some are copies of validation tickets,
@@ -932,52 +901,40 @@ pd.DataFrame({"this run on curated rows": now.field_table(), "always the most co
 # %% [markdown]
 # ## One system prompt, and what happens when it drifts
 #
-# Do all rows of the export begin in the same way?
+# Some rows of the export have another system prompt than the others, and some have none (`system_drift` and
+# `missing_system` in the first table). Does that matter, once the model has learned the task? Ask the model that you have
+# trained, with the system prompt of its training and with three others. All four answer the same tickets, so compare
+# them ticket by ticket, in a [paired comparison](GLOSSARY.md#paired-comparison).
 
 # %%
-drifted, without = (report.counts.get(code, 0) for code in ("system_drift", "missing_system"))
-print(f"{drifted} rows of the export have another system prompt than the others, {without} have none")
+from ftlab.evaluation.statistics import compare
 
-# %% [markdown]
-# Does it matter, once the model has learned the task? Ask the model that you have just trained, with the system prompt
-# of its training and with three others.
-
-# %%
 other_prompts = {
     "one word more": "Please triage the ticket.",
     "a general one": "You are a helpful assistant.",
     "a long one": "Return a JSON object with the queue, the urgency, the product, the order number, the tone and the request.",
 }
-asked = held_out[:60]
 
 
 def ask(system):
-    chats = [[{"role": "system", "content": system}, *row["messages"][1:-1]] for row in asked]
-    return score_records(generate(tuned, its_tokenizer, chats).texts, references[: len(asked)])
+    chats = [[{"role": "system", "content": system}, *row["messages"][1:-1]] for row in held_out]
+    return score_records(generate(tuned, its_tokenizer, chats).texts, references)
 
 
-kept = score_records(answers_now[: len(asked)], references[: len(asked)])
-drift = {"as in training": kept} | {name: ask(system) for name, system in other_prompts.items()}
+drift = {"as in training": now} | {name: ask(system) for name, system in other_prompts.items()}
 accuracy = {name: each.summary()["field_accuracy"] for name, each in drift.items()}
 show(systems_figure(accuracy), systems_alt(accuracy))
-
-# %% [markdown]
-# All four answered the same tickets, so compare them ticket by ticket, in a
-# [paired comparison](GLOSSARY.md#paired-comparison):
-
-# %%
-from ftlab.evaluation.statistics import compare
-
 for name in other_prompts:
-    seen = compare(kept.field_accuracy, drift[name].field_accuracy, metric="field_accuracy")
+    seen = compare(now.field_accuracy, drift[name].field_accuracy, metric="field_accuracy")
     change = f"{100 * seen.delta:+.1f} points [{100 * seen.low:+.1f}, {100 * seen.high:+.1f}]"
     print(f"{name}: {change}, {seen.verdict}; {drift[name].valid_json.mean():.0%} of the answers are valid JSON")
 
 # %% [markdown]
-# The [weights](GLOSSARY.md#parameter) are the same in all four; only one line before the ticket differs. "No detectable
-# difference" on so few tickets does not make a prompt harmless: the interval says how much it may still cost. And the
-# remedy is free: write the system prompt once, keep it short, store it in one place, and use the same text in every row
-# and every call. (The prompt kit has a prompt that helps to write it: `system_prompt`.)
+# The weights are the same in all four; only one line before the ticket differs. "No detectable
+# difference" does not make a prompt harmless: the interval says how much it may still cost. How tightly the answers are
+# tied to the prompt that they were trained under differs from model to model, and the remedy is free: write the system
+# prompt once, keep it short, store it in one place, and use the same text in every row and every call. (The prompt kit
+# has a prompt that helps to write it: `system_prompt`.)
 
 # %% [markdown]
 # ## Have examples drafted
@@ -990,13 +947,13 @@ for name in other_prompts:
 # %%
 from ftlab.prompt_kit import read_kit
 
-unlabelled = held_out[:24]  # as if: their labels are known, and are used only at the end
+unlabelled, two_more = held_out[:24], held_out[24:26]  # as if: their labels are known, and are used only at the end
 checked = [row["messages"] for row in train_rows[:2]]
 request = read_kit()["draft_examples"].fill(
     task="turn a support ticket into one JSON object",
     answer_rules=f"keys: {', '.join(json.loads(references[0]))}; null where the ticket says nothing",
     examples="\n".join(f"INPUT: {turns[1]['content']} ANSWER: {turns[2]['content']}" for turns in checked),
-    inputs="\n".join(row["messages"][1]["content"] for row in unlabelled[:2]),
+    inputs="\n".join(row["messages"][1]["content"] for row in two_more),
     coverage="the inputs above, nothing else",
     count="2",
 )
@@ -1004,10 +961,11 @@ last_lines = "\n".join(request.strip().splitlines()[-4:])
 print(f"{len(request):,} characters, {len(tokenizer(request)['input_ids']):,} tokens; the last lines:\n{last_lines}")
 
 # %% [markdown]
-# Send it to any model with an OpenAI-compatible interface, on your machine or elsewhere: set `DRAFTER`. Without one,
-# `nano` has to try.
+# Send it to any model with an OpenAI-compatible interface, on your machine or elsewhere: set `DRAFTER`. Without one, an
+# answer that we wrote by hand stands in, such as large models give: polite words, a fence, one sound row, and one with
+# other keys than were asked for.
 
-# %% tags=["allow-stderr"]
+# %%
 from ftlab.checks.drafts import parse_drafts
 from ftlab.prompt_kit import run_prompt
 
@@ -1016,23 +974,19 @@ DRAFTER = None  # {"base_url": "http://localhost:11434/v1", "model": "qwen3:8b"}
 if DRAFTER:
     drafter, text = DRAFTER["model"], run_prompt(request, **DRAFTER, confirm=True).answer
 else:
-    base, base_tokenizer = FastLanguageModel.from_pretrained(
-        model_name=resolve(MODEL), max_seq_length=2048, dtype=DTYPE, load_in_4bit=ON_GPU
-    )
-    FastLanguageModel.for_inference(base)
-    try:
-        drafter, text = MODEL, generate(base, base_tokenizer, [[{"role": "user", "content": request}]], 150).texts[0]
-    except DataError as error:  # the prompt is longer than the model can read
-        drafter, text = MODEL, ""
-        print(error)
+    first, second = (row["messages"][1]["content"] for row in two_more)
+    sound = {"input": first, "answer": json.loads(references[24]), "invented_input": False, "doubt": "is it furious?"}
+    other = {"ticket": second, "label": "workshop"}
+    lines = ["Sure, here are the examples:", "```json", json.dumps(sound), json.dumps(other), "```"]
+    drafter, text = "written by hand", "\n".join(lines)
 drafted = parse_drafts(text, source=drafter, system=SYSTEM["content"])
-print(f"{drafter} wrote: {text[:200]!r}\n\nusable rows: {len(drafted.rows)} of 2")
+print(f"{text}\n\nusable rows: {len(drafted.rows)} of 2")
 drafted
 
 # %% [markdown]
 # Every line of the answer becomes either a row or a finding, so nothing is lost unnoticed. Drafting needs a strong
-# model that can follow a long request; `nano` cannot. Before you use one, read what its terms say about training on
-# its answers.
+# model that can follow a long request; the small models of this course are too weak for it. Before you use one, read
+# what its terms say about training on its answers.
 #
 # There is a second way: let the model that you trained answer the new tickets. Its mistakes show you what it has not
 # learned.
@@ -1042,7 +996,7 @@ drafts = [
     {
         "id": f"draft-{row['id']}",
         "messages": [*row["messages"][:-1], {"role": "assistant", "content": text}],
-        "provenance": {"source": f"{MODEL}, tuned on {len(arms['curated'])} curated rows", "prompt": SYSTEM["content"]},
+        "provenance": {"source": f"{MODEL}, tuned on {LIVE_ROWS} rows", "prompt": SYSTEM["content"]},
     }
     for row, text in zip(unlabelled, answers_now[: len(unlabelled)], strict=True)
     if text.strip()
@@ -1118,38 +1072,31 @@ print(review.progress)
 
 # %%
 from ftlab.data.export import export
+from ftlab.models import counting_model
 
+counter = load_tokenizer(counting_model())  # of smol, or of nano where smol is not installed
 train_placed, validation_placed = splits["by customer, cleaned"]
 train = [row.data for row in train_placed]
-exported = export(train_placed, "openai", OUT / "openai", validation=validation_placed, tokenizer=tokenizer, force=True)
+exported = export(train_placed, "openai", OUT / "openai", validation=validation_placed, tokenizer=counter, force=True)
 exported
 
 # %% [markdown]
 # The rows pass this service's rules. Read the warnings before you send anything: they are about the service itself,
 # which is ending its fine-tuning. Replace `"openai"` by another service of the table further above. Limits that we
 # could not find are named, not guessed. Fields that the service has no place for (`customer`, `agent`) are not sent.
-# The rules behind it:
-
-# %%
-shown = ["limit", "value", "source_date", "confidence", "note"]
-with pd.option_context("display.max_colwidth", None):
-    display(pd.DataFrame(limits("openai").values())[shown])
-
-# %% [markdown]
-# Confidence H: read at the source. M: one good secondary source. An empty value was not found.
+# `limits("openai")` shows the rules behind it, each with its date.
 
 # %% [markdown]
 # ## What will the training cost?
 #
-# Services bill tokens times [epochs](GLOSSARY.md#epoch). (Here `nano`'s tokenizer counts. Its small vocabulary cuts a
-# text into more pieces than that of a large model, so this estimate is too high. The export above counts the turns in
-# another way and differs a little.)
+# Services bill tokens times [epochs](GLOSSARY.md#epoch). (A service counts with its own tokenizer, and its bill will
+# differ a little. `nano`'s is no guide: its small vocabulary cuts a text into more pieces.)
 
 # %%
 from ftlab.costs.prices import load_prices
 
 epochs = 3
-tokens = lengths(train_placed, tokenizer).tokens(max_length=MAX_LENGTH, epochs=epochs)
+tokens = lengths(train_placed, counter).tokens(max_length=MAX_LENGTH, epochs=epochs)
 prices = load_prices()
 offers = [
     ("openai", "gpt-4.1-mini", None),
@@ -1169,7 +1116,7 @@ for provider, model_name, size_b in offers:
         "one training, USD": "unknown" if usd is None else f"{usd:.2f}",
         "warnings": "; ".join(price.warnings),
     })
-print(f"{tokens:,} tokens in {epochs} epochs of {len(train_placed):,} rows")
+print(f"{tokens:,} tokens of {counting_model()} in {epochs} epochs of {len(train_placed):,} rows")
 with pd.option_context("display.max_colwidth", None):
     display(pd.DataFrame(rows))
 
@@ -1183,7 +1130,7 @@ with pd.option_context("display.max_colwidth", None):
 # What somebody must know before using this file, from the numbers above. Put it into a README next to the file.
 
 # %%
-final = lengths(splits["by customer, cleaned"][0], tokenizer)
+final = lengths(train_placed, counter)
 in_train = sum(row["id"] in wrong for row in train)
 leaked = {
     "validation": sum(finding.code.startswith("leak") for finding in clean_report.findings),
@@ -1197,7 +1144,7 @@ card = {
     "clean rows": f"{len(clean):,}: {split.rows['train']:,} to train on, {split.rows['validation']:,} to validate",
     "split": "by customer, stratified by queue",
     "sha256 of the training part, first digits": hashlib.sha256(Path(split.files["train"]).read_bytes()).hexdigest()[:16],
-    "tokens a row": f"median {final.percentile(50):.0f}, 95 % up to {final.percentile(95):.0f}, longest {max(final.total)}",
+    f"tokens a row, of {counting_model()}": f"median {final.percentile(50):.0f}, 95 % up to {final.percentile(95):.0f}, longest {max(final.total)}",
     "balance (1 is even)": ", ".join(f"{f} {label_table(train_placed, f).balance:.2f}" for f in LABELS),
     "languages": f"English, {left.counts.get('other_language', 0)} rows in others, kept on purpose",
     "private data": f"{masked} pieces masked (keys, cards, accounts, mail, phones); names and addresses not looked for",
@@ -1213,10 +1160,11 @@ with pd.option_context("display.max_colwidth", None):
 # ## What is known about large models
 #
 # For large models it has been reported that fewer and better rows can beat more (LIMA and AlpaGasus, in the table
-# above); whether this run agrees is in its verdicts. Wrong labels are common: about 3 % on average in the *test* sets
-# of ten well-known collections (Northcutt et al. 2021, arXiv:2103.14749). `nano` cannot show how well a large model
-# copes with random label errors; the habit of one labeller is not random, and a model can learn it like anything
-# else. Its learning curve does not carry over either: a large model knows much of a task before the first row.
+# above). The recorded trainings of `nano` are no evidence for or against that: they were short, and most of what the
+# agents got wrong is beyond this model. Wrong labels are common: about 3 % on average in the *test* sets of ten
+# well-known collections (Northcutt et al. 2021, arXiv:2103.14749). The habit of one labeller is not random like most of
+# these, and a model can learn it like anything else. The learning curve does not carry over either: a model that was
+# trained on real text knows much of a task before the first row, and needs fewer of them.
 #
 # ## What you have seen
 #

@@ -8,10 +8,13 @@
 # # Train with Unsloth
 #
 # **Question:** how do I train, watch, interrupt and resume a QLoRA run?
-# **Minutes:** 3 with `nano`. **Hardware:** any for `nano`; a T4 (16 GB) trains models up to 8B with the same cells.
+# **Minutes:** 3 with `nano`. **Hardware:** any for `nano` and `smol`; by estimate, a T4 (16 GB) trains models up to 8B
+# with the same cells.
 #
 # This page is made to be copied: real library calls, every setting written out. What you must change for your own
-# project stands in the next cell, and nowhere else.
+# project stands in the next cell, and nowhere else. As it stands, it trains `nano`, which shows every step in seconds
+# and answers badly. With `MODEL = "smol"`, a real chat model of 135 million [parameters](GLOSSARY.md#parameter), the same
+# cells take ten to twenty minutes on two CPU cores, by estimate.
 
 # %% [markdown]
 # ## Your choices
@@ -19,16 +22,17 @@
 # %%
 import ftlab  # first: it quiets the libraries below
 
-MODEL = "nano"  # or a hub id such as "unsloth/Qwen3-4B-Instruct-2507" (on a GPU), or a folder
+MODEL = "nano"  # or "smol", or a hub id such as "unsloth/Qwen3-4B-Instruct-2507" (on a GPU), or a folder
 DATA = {
     "train": "../data/support_triage/train.jsonl",
     "validation": "../data/support_triage/validation.jsonl",
 }
-ROWS = {"train": 600, "validation": 60}  # how many examples to take; None for all
+ROWS = {"train": 800, "validation": 60}  # how many examples to take; None for all
 OUTPUT = ftlab.home() / "06_train_with_unsloth"  # a Path, another for each run: checkpoints go here
 MAX_LENGTH = 512  # tokens; what is longer is cut
-BATCH, ACCUMULATION = (16, 1) if MODEL == "nano" else (2, 8)  # both make 16 examples a step
-LEARNING_RATE = {"nano": 4e-3, "smol": 2e-3}.get(MODEL, 2e-4)  # so small a model takes larger steps
+BATCH, ACCUMULATION = {"nano": (16, 1), "smol": (8, 2)}.get(MODEL, (2, 8))  # each makes 16 examples a step
+LEAST_STEPS = 100  # so many times the weights move at least: a small file is read more often, up to ten times
+LEARNING_RATE = {"nano": 4e-3, "smol": 2e-3}.get(MODEL, 2e-4)  # the smaller the model, the larger its steps
 
 # %% [markdown]
 # Your own data is two [JSONL](GLOSSARY.md#jsonl) files, each line `{"messages": [{"role": "user", "content": ...},
@@ -57,8 +61,9 @@ model, tokenizer = FastLanguageModel.from_pretrained(
 print(f"{model.num_parameters():,} parameters, computing in {PRECISION}")
 
 # %% [markdown]
-# A T4 computes in [fp16](GLOSSARY.md#number-format), newer cards in bf16, a CPU in fp32. The wrong choice is slow or
-# ends in NaN, so the hardware decides.
+# A T4 computes in [fp16](GLOSSARY.md#number-format), newer cards in bf16. A CPU computes in fp32, or in bf16 if it
+# multiplies that faster, which is measured (`nano` stays in fp32). The wrong choice is slow or ends in NaN, so the
+# hardware decides.
 
 # %% [markdown]
 # ## Add the adapter
@@ -133,19 +138,23 @@ print(f"{span}: MAX_LENGTH = {MAX_LENGTH} cuts {too_long} of {len(lengths)} exam
 # ## The trainer
 
 # %%
+import math
+
 from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from ftlab.training.runlog import LivePlot
 
-TWICE_AN_EPOCH = max(1, len(dataset["train"]) // (BATCH * ACCUMULATION) // 2)
+AN_EPOCH = math.ceil(len(dataset["train"]) / (BATCH * ACCUMULATION))  # steps
+EPOCHS = min(10, max(2, math.ceil(LEAST_STEPS / AN_EPOCH)))
+TWICE_AN_EPOCH = max(1, AN_EPOCH // 2)
 
 config = SFTConfig(
     output_dir=str(OUTPUT),
     dataset_text_field="text",  # the column to train on
     max_length=MAX_LENGTH,  # longer examples are cut
     packing=False,  # one example in a row, so that its mask can be checked
-    num_train_epochs=2,  # how often every example is seen; 1 to 3 is usual
+    num_train_epochs=EPOCHS,  # how often every example is seen; 1 to 3 is usual, more for a small file
     per_device_train_batch_size=BATCH,  # examples in memory at once
     gradient_accumulation_steps=ACCUMULATION,  # batches added up before the weights move
     per_device_eval_batch_size=BATCH,  # a larger one may run out of memory in the middle of the run
@@ -180,6 +189,9 @@ print(f"{len(dataset['train'])} examples, {config.num_train_epochs} epochs,", en
 print(f"{BATCH} x {ACCUMULATION} examples a step")
 
 # %% [markdown]
+# Why `LEAST_STEPS`? A model learns by steps, not by files. Two epochs of 300 examples are fewer than forty steps, which
+# teach little, and the result looks as if fine-tuning did not work.
+#
 # **Exercise.** How many [optimizer](GLOSSARY.md#optimizer) steps is that? Write `steps(rows, epochs, batch,
 # accumulation)`. The last [batch](GLOSSARY.md#batch) of an [epoch](GLOSSARY.md#epoch) may be smaller; it still counts,
 # and so does a last, incomplete accumulation.
@@ -242,7 +254,8 @@ check_response_mask(labels)
 # %% [markdown]
 # ## Train, and pull the plug
 #
-# A Colab session ends when it likes. Practise that: this callback stops the run in the middle, as a lost machine would.
+# A borrowed machine, such as a Colab session, ends when it likes. Practise that: this callback stops the run in the
+# middle, as a lost machine would.
 # (Without it, `trainer.train()` is all there is to training.)
 
 # %%
@@ -291,11 +304,15 @@ evals = [(row["step"], float(row["eval_loss"])) for row in log]
 (first_step, first_loss), (last_step, last_loss) = evals[0], evals[-1]
 print(f"{result.global_step} steps; validation loss", end=" ")
 print(f"{first_loss:.3f} at step {first_step}, {last_loss:.3f} at step {last_step}")
+middle = next(loss for step, loss in evals if step >= last_step / 2)
+print(f"in the second half of the run it changed by {last_loss / middle - 1:+.0%}")
 
 # %% [markdown]
 # One curve: the second run went on where the checkpoint was made, in the [learning
 # rate's](GLOSSARY.md#learning-rate) schedule as well as in the order of examples. Thick is validation loss; while it
-# falls, the model still learns something that holds outside the training set.
+# falls, the model still learns something that holds outside the training set. If the last line says that it fell by
+# more than a few per cent, the run was short: raise `LEAST_STEPS`, or take more examples, and look again. If it says
+# that the loss rose, train for less long.
 
 # %%
 print(f"this second part: {result.metrics['train_runtime'] / 60:.1f} minutes")
@@ -349,8 +366,8 @@ torch.cuda.empty_cache()
 # %% [markdown]
 # ## Train too long on too little
 #
-# The rest of this notebook is about the method, not about your model: two experiments with `nano`, on any machine. First,
-# 40 tickets for 15 epochs.
+# The rest of this notebook is about the method, not about your model: two experiments with `nano`, which show a mechanism
+# on any machine. First, 40 tickets for 15 epochs.
 
 # %%
 nano, nano_tokenizer = FastLanguageModel.from_pretrained(
@@ -417,10 +434,11 @@ rose = f"rose by {rise:.0%}" if rise >= 0.005 else "did not rise again"
 print(f"after its lowest point, the loss on unseen tickets {rose}")
 
 # %% [markdown]
-# From where the thin curve falls and the thick one does not, the model learns the forty by heart and gains nothing for
-# any other ticket. The remedies, best first: more examples, and more varied ones; fewer epochs; keeping the checkpoint
-# with the lowest validation loss (`load_best_model_at_end=True`, which works in the first trainer because it saves as
-# often as it evaluates).
+# From where the thin curve falls and the thick one does not, the model learns the forty by heart. On other tickets it
+# grows surer of its mistakes, and the loss counts a sure mistake heavily. The answers themselves may stay as good for a
+# while, so judge by both: [07](07_evaluate.ipynb) counts answers. The remedies, best first: more examples, and more varied
+# ones; fewer epochs; keeping the checkpoint with the lowest validation loss (`load_best_model_at_end=True`, which works in
+# the first trainer because it saves as often as it evaluates).
 
 # %% [markdown]
 # ## QLoRA: the base in four bits
@@ -484,16 +502,15 @@ print(f"a step takes {seconds['4-bit (NF4)'] / seconds['16/32-bit']:.1f} times a
 #
 # The cells above are the GPU cells. What changes follows from `MODEL` and the hardware: 4-bit loading, fp16 or bf16, an
 # 8-bit optimizer, [gradient checkpointing](GLOSSARY.md#gradient-checkpointing), a batch of 2 with 8 accumulation steps,
-# a learning rate of 2e-4 (`nano` takes twenty times as much). Before you rent one, `ftlab memory --model YOUR_MODEL
-# --gpu T4 --length 512` estimates whether it fits; give it the tokens of your longest example. If it does not: `BATCH` 1
-# and `ACCUMULATION` 16, then leave out the longest examples, then take a smaller model. `MAX_LENGTH` alone saves nothing
-# unless it cuts examples.
+# a learning rate of 2e-4. Before you rent one, `ftlab memory --model YOUR_MODEL --gpu T4 --length 512` estimates whether
+# it fits; give it the tokens of your longest example. If it does not: `BATCH` 1 and `ACCUMULATION` 16, then leave out the
+# longest examples, then take a smaller model. `MAX_LENGTH` alone saves nothing unless it cuts examples.
 #
 # ## What you have seen
 #
 # - Model, adapter, text, trainer, mask: five steps, each with one thing to look at before you train.
 # - Prove the mask and the end token on every example; both faults are silent.
 # - Save checkpoints, and practise the resume before you need it.
-# - Validation loss tells when to stop. Whether the model is *good* is another question.
+# - Validation loss tells when to stop, and whether you stopped too early. Whether the model is *good* is another question.
 #
 # **Read next:** [07 Evaluate](07_evaluate.ipynb).

@@ -18,7 +18,8 @@
 # ## Does it fit?
 #
 # One model of 8 billion [parameters](GLOSSARY.md#parameter), two rows of 2,048 [tokens](GLOSSARY.md#token) at a time,
-# trained in three ways on three cards: a T4 (free on Colab), a gaming card of 24 GB, and a data-centre card of 80 GB.
+# trained in three ways on three cards: a T4 (16 GB, old and cheap to rent), a gaming card of 24 GB, and a data-centre
+# card of 80 GB.
 # What counts is the card's memory, its [VRAM](GLOSSARY.md#vram).
 
 # %%
@@ -219,13 +220,13 @@ print(f"the range of the estimate overlaps with 2 to 6 hours for {touched} token
 
 # %% [markdown]
 # So the sentence fits long examples, or slower code: plain transformers without fused kernels took longer than this
-# estimate (`data/hardware/README.md` has the comparison). Short tickets are done sooner.
+# estimate (`data/hardware/README.md` has the comparison). Examples as short as our tickets are done sooner.
 
 # %% [markdown]
 # ## How long on your own machine?
 #
 # No table knows your machine. Better is to measure one training step: it tells how many operations a second you
-# really get. Here a step of `nano` on this CPU. From it we predict two others, a step with longer rows and a step of
+# really get. Here a step of `nano`, the tiny model of this course, on this CPU. From it we predict two others, a step with longer rows and a step of
 # a model twice as wide, and then compare with the measurement. The three take turns, so that other work on the
 # machine disturbs all of them alike.
 
@@ -296,23 +297,25 @@ pd.DataFrame(rows, columns=["step", "predicted", "measured", "error"]).set_index
 #
 # A service bills tokens times epochs, and a card computes on them. Put the path of your own
 # [JSONL](GLOSSARY.md#jsonl) in `DATA` (each line `{"messages": [...]}`), and count with the
-# [tokenizer](GLOSSARY.md#tokenizer) of the model that you will train. (Here it is that of `nano`. A service counts
-# with its own, so its bill will differ.)
+# [tokenizer](GLOSSARY.md#tokenizer) of the model that you will train. (Here it is that of `smol`, SmolLM2-135M-Instruct,
+# which is close to those of larger models; where `smol` is not installed, that of `nano`, which needs more tokens for the
+# same text. A service counts with its own, so its bill will differ.)
 
 # %%
 import statistics
 
-from transformers import AutoTokenizer
-
 from ftlab.data.schema import read_chat
+from ftlab.models import counting_model, load_tokenizer
 
 DATA = "../data/support_triage/train.jsonl"
 EPOCHS = 3
+COUNTER = counting_model()  # or the name of your model
 
 chats = read_chat(DATA)
-tokenizer = AutoTokenizer.from_pretrained(resolve("nano"))
+tokenizer = load_tokenizer(COUNTER)
 lengths = [len(tokenizer.apply_chat_template(chat["messages"])["input_ids"]) for chat in chats]
-print(f"{len(lengths):,} rows x {statistics.mean(lengths):.0f} tokens x {EPOCHS} epochs = {sum(lengths) * EPOCHS:,} tokens")
+print(f"tokens of {COUNTER}: {len(lengths):,} rows x {statistics.mean(lengths):.0f} tokens x {EPOCHS} epochs", end=" ")
+print(f"= {sum(lengths) * EPOCHS:,}")
 print(f"the longest row has {max(lengths):,} tokens")
 
 # %% [markdown]
