@@ -65,7 +65,6 @@ ON_PURPOSE = {
         "trainer.args": EXPLAINED,
         "config.output_dir": EXPLAINED,
         "config.max_length": EXPLAINED,
-        "config.num_train_epochs": EXPLAINED,
         "config.packing": EXPLAINED,
         "config.per_device_train_batch_size": EXPLAINED,
         "config.per_device_eval_batch_size": EXPLAINED,
@@ -77,7 +76,7 @@ ON_PURPOSE = {
         "config.save_strategy": "it practises resuming from a checkpoint",
         "config.save_steps": "it practises resuming from a checkpoint",
         "config.save_total_limit": "it practises resuming from a checkpoint",
-        "config.num_train_epochs": ROWS,
+        "config.num_train_epochs": EXPLAINED,
     },
     "07": WITHOUT_VALIDATION
     | BATCH

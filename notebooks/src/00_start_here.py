@@ -260,7 +260,7 @@ pd.DataFrame(table).map(str)
 #
 # You trained on 160 tickets, each read once. The same cells with 2,000 tickets, each read twice, take the better part of
 # an hour, so that run was recorded (`python tools/record.py triage` repeats it). The other rows are what it has to beat:
-# the best [prompts](GLOSSARY.md#prompt) that were found for the same model, and a classifier that only counts words.
+# the best prompts that were found for the same model, and a classifier that only counts words.
 
 # %%
 from pathlib import Path
