@@ -37,7 +37,7 @@ from ftlab.kept import (
     sha256_of_weights,
     write_predictions,
 )
-from ftlab.training.data import Data, Part, check_disk, check_lengths_and_masks, read_data
+from ftlab.training.data import Data, Part, check_disk, check_lengths_and_masks, read_data, remarks_on
 from ftlab.training.recipe import RESOLVED, Recipe, load_recipe, settled
 from ftlab.training.train import load_model, train_model
 
@@ -59,6 +59,7 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
     data = read_data(recipe)
     notes = []
     recipe = settled(recipe, data.kind, len(data.train.rows) + len(data.replay.rows), notes.append)
+    notes += remarks_on(data)
     own = identity(recipe, weights)
     if not force:
         refuse_other_work(folder, own)

@@ -565,6 +565,22 @@ def test_labels_and_texts_are_judged_by_their_own_metrics(recipe, tmp_path, know
     assert "<h2>Answers of fine tuned</h2>" in page
 
 
+def test_what_a_reader_has_to_know_of_the_rows_stands_in_the_report(recipe, tmp_path):
+    set_up(recipe, data={"schema": None, "replay": "replay.jsonl"})
+    another_kind(tmp_path, queue_of)
+    write_rows(tmp_path / "replay.jsonl", make_rows("replay", 41))
+    rows = make_rows("test", 24)
+    for row in rows:
+        row["messages"][-1]["content"] = "unheard" if row["id"] == "test-3" else "billing"
+    write_rows(tmp_path / "test.jsonl", rows)
+    replay, labels = data_module.remarks_on(run.read_data(load_recipe(recipe)))
+    assert replay.startswith("41 replay rows for 40 training rows")
+    assert labels.endswith('so they cannot be learned: "unheard"')
+    set_up(recipe, data={"replay_rows": 40})
+    assert len(list(data_module.remarks_on(run.read_data(load_recipe(recipe))))) == 1
+    assert data_module.shown_list("gfedcba") == '"a", "b", "c", "d", "e" and 2 more'
+
+
 def test_a_metric_that_the_answers_lack_is_refused(recipe, tmp_path, no_model):
     another_kind(tmp_path, queue_of)
     set_up(recipe, bars={"metric": "valid_json"}, data={"schema": None})

@@ -9,7 +9,7 @@ from pathlib import Path
 from ftlab.data.findings import Finding, content_field, raise_findings
 from ftlab.data.schema import check_chat
 from ftlab.data.splits import assert_no_leak
-from ftlab.errors import DataError
+from ftlab.errors import DataError, shown
 from ftlab.evaluation.answers import answer_kind
 from ftlab.evaluation.generation import positions, prompt_ids
 from ftlab.evaluation.metrics import parse_record, read_schema
@@ -157,6 +157,25 @@ def check_lengths_and_masks(recipe: Recipe, data: Data, model, tokenizer, say) -
     long = sum(len(tokenizer(answer, add_special_tokens=False)["input_ids"]) >= room for answer in answers)
     if long:
         say(f"{long} of {len(answers)} right answers do not fit into max_new_tokens {room} and cannot be met: raise it")
+
+
+def remarks_on(data: Data) -> Iterator[str]:
+    """What a reader has to know of the rows, though they may be used as they are."""
+    replayed, trained = len(data.replay.rows), len(data.train.rows)
+    if replayed > trained:
+        remedy = "data.replay_rows takes fewer"
+        yield f"{replayed:,} replay rows for {trained:,} training rows: most of the training goes to them; {remedy}"
+    if data.kind == "label":
+        known = {answer.strip() for answer in answers_of(data.train.rows)}
+        new = {answer.strip() for answer in answers_of(data.tests["test"].rows)} - known
+        if new:
+            yield f"the test set has labels that no training row has, so they cannot be learned: {shown_list(new)}"
+
+
+def shown_list(names: Iterable[str], most: int = 5) -> str:
+    """The first names in order, and how many more."""
+    names = sorted(names)
+    return ", ".join(map(shown, names[:most])) + (f" and {len(names) - most} more" if names[most:] else "")
 
 
 def check_disk(recipe: Recipe, model, folder: Path) -> None:

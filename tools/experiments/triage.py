@@ -11,6 +11,7 @@ from ftlab.baselines.linear import train_linear
 from ftlab.baselines.prompting import Prompt
 from ftlab.evaluation.metrics import score_records
 from ftlab.files import whole_file
+from ftlab.judging import searched
 from ftlab.training.data import answers_of, read_data
 from ftlab.training.recipe import load_recipe
 from ftlab.training.train import load_model, train_model
@@ -98,13 +99,13 @@ def prompts(folder: Path) -> dict:
     recipe = the_recipe(2000, 1e-3, 1)
     data = read_data(recipe)
     model, tokenizer = load_model(recipe)
-    found = runs.find_prompts(recipe, model, tokenizer, data, settings(recipe), partial(print, flush=True))
-    tried = [runs.searched(kind, each, "field_accuracy") for kind, each in found.tried]
+    found = runs.find_prompts(recipe, model, tokenizer, data, settings(recipe), folder, partial(print, flush=True))
+    tried = [searched(kind, each, ("field_accuracy",)) for kind, each in found.tried]
     tried = json.loads(json.dumps(tried, default=lambda interval: vars(interval)))
     ask = partial(runs.ask, model, tokenizer, settings(recipe))
     results = {"base": answer(folder, "base", {"test": data.tests["test"]}, ask, data.schema)}
     for kind, prompt in found.best.items():
-        asked = partial(ask, prompt=prompt, fields=found.fields if kind == "constrained" else None)
+        asked = partial(ask, prompt=prompt, allowed=found.allowed if kind == "constrained" else None)
         results[kind] = answer(folder, kind, data.tests, asked, data.schema)
     best = {kind: prompt.name for kind, prompt in found.best.items() if isinstance(prompt, Prompt)}
     return results | {"tried": tried, "best": best}
