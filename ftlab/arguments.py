@@ -34,7 +34,9 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     decide.add_argument("case", type=Path, metavar="CASE.yaml", help="the case: task, wants and what is known")
 
-    run = add_command(commands, "run", "train and judge a recipe; a stopped run goes on", "ftlab run recipes/support_triage.yaml")
+    run = add_command(
+        commands, "run", "train and judge a recipe; a stopped run goes on", "ftlab run recipes/support_triage.yaml"
+    )
     run.add_argument("recipe", type=Path, metavar="RECIPE.yaml", help="needs name, model and data")
     run.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (default: under FTLAB_HOME)")
     run.add_argument("--force", action="store_true", help="start anew; what is in the folder goes to old/ there")
