@@ -15,7 +15,7 @@ from ftlab.training.recipe import RESOLVED, Recipe
 
 RUN = "run.json"  # the settings, data and model whose work lies in the folder
 WRITTEN = (RUN, RESOLVED, "report.json", "report.html", "predictions", "search", "adapter", "checkpoints",
-           "training.json", "seed_*")  # fmt: skip
+           "training.json", "head", "seed_*")  # fmt: skip
 
 
 def kept(path: Path, make: Callable[[], dict]) -> dict:

@@ -19,6 +19,7 @@ from ftlab.baselines.prompting import (
 )
 from ftlab.baselines.retrieval import Chunk, Hit
 from ftlab.errors import DataError, RecipeError
+from ftlab.evaluation.answers import readable
 from ftlab.evaluation.generation import Generations
 from ftlab.models import REPOSITORY
 
@@ -129,7 +130,7 @@ def test_prompts_are_scored_by_the_kind_of_the_answers(kind, answers, metrics):
         assert [c.prompt.name for c in search.candidates] == ["right", "half"]
         assert list(search.candidates[0].metrics) == metrics
         assert search.candidates[1].metrics["exact_match"].value == 0.5
-        assert metrics[1].replace("_", " ") in repr(search)
+        assert readable(metrics[1]) in repr(search)
         assert metrics[0].replace("_", " ") in search._repr_html_()
     by_last = prompting.rank_prompts(prompts, rows, answer, kind, metrics[-1])
     assert by_last.candidates[0].prompt.name == "right"

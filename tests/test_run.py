@@ -575,7 +575,7 @@ def test_what_a_reader_has_to_know_of_the_rows_stands_in_the_report(recipe, tmp_
     write_rows(tmp_path / "test.jsonl", rows)
     replay, labels = data_module.remarks_on(run.read_data(load_recipe(recipe)))
     assert replay.startswith("41 replay rows for 40 training rows")
-    assert labels.endswith('so they cannot be learned: "unheard"')
+    assert labels.endswith('so they cannot be learned: "unheard".')
     set_up(recipe, data={"replay_rows": 40})
     assert len(list(data_module.remarks_on(run.read_data(load_recipe(recipe))))) == 1
     assert data_module.shown_list("gfedcba") == '"a", "b", "c", "d", "e" and 2 more'

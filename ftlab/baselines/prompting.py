@@ -14,7 +14,7 @@ from pydantic import Field
 from ftlab.baselines.endpoint import Endpoint
 from ftlab.baselines.retrieval import Bm25, Chunk, Hit
 from ftlab.errors import DataError, RecipeError
-from ftlab.evaluation.answers import answer_kind, score
+from ftlab.evaluation.answers import answer_kind, readable, score
 from ftlab.evaluation.generation import Generations, generate
 from ftlab.evaluation.metrics import parse_record
 from ftlab.evaluation.statistics import Interval
@@ -123,11 +123,6 @@ class PromptSearch:
         rows += [(c.prompt.name, c.prompt.kind, c.prompt.examples, *(repr(c.metrics[name]) for name in names),
                   f"{c.tokens_per_call:.0f}") for c in self.candidates]  # fmt: skip
         return html_table(rows)
-
-
-def readable(metric: str) -> str:
-    """A metric's name in words."""
-    return metric.replace("_", " ").replace("json", "JSON")
 
 
 def input_and_answer(row: dict) -> tuple[Asked, str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ftlab.errors import DataError
+from ftlab.evaluation.answers import readable
 from ftlab.evaluation.gate import Gate
 from ftlab.evaluation.metrics import parse_record, same_value
 from ftlab.evaluation.statistics import Comparison, Interval
@@ -94,7 +95,7 @@ class Report:
             found.append("The validation loss was still falling when the training ended: more epochs may bring more.")
         cut = self.systems[self.candidate].cut_off
         if cut:
-            name = _readable(self.candidate)
+            name = readable(self.candidate)
             found.append(f"{cut} answers of {name} reached max_new_tokens and were cut off: raise it.")
         if self.by_seed:
             reached = [row["comparison"].b for row in self.by_seed]
@@ -155,7 +156,7 @@ def page_template():
 
     folder = FileSystemLoader(Path(__file__).parent)
     environment = Environment(loader=folder, autoescape=True, undefined=StrictUndefined)
-    environment.filters |= {"readable": _readable, "points": _points, "percent": _percent}
+    environment.filters |= {"readable": readable, "points": _points, "percent": _percent}
     environment.filters |= {"example_table": example_table, "by_system": by_system}
     return environment.get_template("report.html.j2")
 
@@ -182,14 +183,14 @@ def page_values(report: Report) -> dict:
         ],
         "probes": [[k, _percent(seen.a), _percent(seen.b), _points(seen), seen.n] for k, seen in report.probes.items()],
         "training": [
-            [_readable(key), _number(value, formats.get(key, ""))]
+            [readable(key), _number(value, formats.get(key, ""))]
             for key, value in report.training.items()
             if key not in ("log", "still_falling") and value is not None
         ],
         "prompts": [
             [
                 row.get("name", ""),
-                _readable(row.get("kind", "")),
+                readable(row.get("kind", "")),
                 _shown(row.get(metric)),
                 _number(row.get("tokens_per_call"), ".0f"),
             ]
@@ -204,14 +205,14 @@ def systems_table(systems: dict[str, SystemResult]) -> tuple[list[str], list[lis
     metrics = list(dict.fromkeys(name for system in systems.values() for name in system.metrics))
     rows = [
         [
-            _readable(name),
+            readable(name),
             *(_shown(system.metrics.get(metric)) for metric in metrics),
             _number(system.tokens_per_call, ".0f"),
             _number(system.seconds_per_call, ".3f"),
         ]
         for name, system in systems.items()
     ]
-    return ["system", *map(_readable, metrics), "tokens/call", "seconds/call"], rows
+    return ["system", *map(readable, metrics), "tokens/call", "seconds/call"], rows
 
 
 def by_system(systems: dict[str, SystemResult], what: str) -> tuple[list[str], list[list[str]]]:
@@ -219,7 +220,7 @@ def by_system(systems: dict[str, SystemResult], what: str) -> tuple[list[str], l
     intervals = [getattr(system, what) for system in systems.values()]
     names = dict.fromkeys(name for values in intervals for name in values)
     rows = [[name, *(_shown(values.get(name)) for values in intervals)] for name in names]
-    return ["", *map(_readable, systems)], rows
+    return ["", *map(readable, systems)], rows
 
 
 def example_table(example: dict, answer: str = "record") -> tuple[list[str], list[list[str]], dict[str, str]]:
@@ -232,7 +233,7 @@ def example_table(example: dict, answer: str = "record") -> tuple[list[str], lis
     if not isinstance(record, dict):
         right = str(reference).strip()
         free = answer == "text"
-        said = [[_readable(k), _mark(text, free or text.strip() == right)] for k, text in predictions.items()]
+        said = [[readable(k), _mark(text, free or text.strip() == right)] for k, text in predictions.items()]
         return ["", "answer"], [["reference", right], *said], {}
     answers = {name: parse_record(text) for name, text in predictions.items()}
     keys = dict.fromkeys([*record, *(key for answer in answers.values() for key in answer or ())])
@@ -241,7 +242,7 @@ def example_table(example: dict, answer: str = "record") -> tuple[list[str], lis
         for key in keys
     ]
     unread = {name: text for name, text in predictions.items() if answers[name] is None}
-    return ["", "reference", *map(_readable, answers)], rows, unread
+    return ["", "reference", *map(readable, answers)], rows, unread
 
 
 def _cell(answer, reference, key) -> str:
@@ -308,10 +309,6 @@ def _plain(value):
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     return value if value is None or isinstance(value, str | int) else str(value)
-
-
-def _readable(name: str) -> str:
-    return name.replace("_", " ").replace("json", "JSON")
 
 
 def _shown(value) -> str:

@@ -164,12 +164,12 @@ def remarks_on(data: Data) -> Iterator[str]:
     replayed, trained = len(data.replay.rows), len(data.train.rows)
     if replayed > trained:
         remedy = "data.replay_rows takes fewer"
-        yield f"{replayed:,} replay rows for {trained:,} training rows: most of the training goes to them; {remedy}"
+        yield f"{replayed:,} replay rows for {trained:,} training rows: most of the training goes to them; {remedy}."
     if data.kind == "label":
         known = {answer.strip() for answer in answers_of(data.train.rows)}
         new = {answer.strip() for answer in answers_of(data.tests["test"].rows)} - known
         if new:
-            yield f"the test set has labels that no training row has, so they cannot be learned: {shown_list(new)}"
+            yield f"The test set has labels that no training row has, so they cannot be learned: {shown_list(new)}."
 
 
 def shown_list(names: Iterable[str], most: int = 5) -> str:

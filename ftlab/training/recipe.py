@@ -243,7 +243,7 @@ def settled(recipe: Recipe, kind: str, rows: int, say=lambda text: None) -> Reci
     """
     bars, training, metrics = recipe.bars, recipe.training, KINDS[kind]
     if recipe.answer is None:
-        say(f"the answers are of the kind {kind} (`answer: {kind}` or another says so for good)")
+        say(f"The answers are of the kind {kind} (`answer: {kind}` or another says so for good).")
     if "metric" not in bars.model_fields_set:
         bars = bars.model_copy(update={"metric": metrics[0]})
     if bars.metric not in metrics:
@@ -253,7 +253,7 @@ def settled(recipe: Recipe, kind: str, rows: int, say=lambda text: None) -> Reci
     epochs = min(MOST_EPOCHS, math.ceil(LEAST_STEPS / math.ceil(rows / batch)))
     if "num_train_epochs" not in training.model_fields_set and epochs > training.num_train_epochs:
         training = training.model_copy(update={"num_train_epochs": float(epochs)})
-        say(f"{rows:,} rows are few: num_train_epochs was left out and is {epochs}, for about {LEAST_STEPS} steps")
+        say(f"{rows:,} rows are few: num_train_epochs was left out and is {epochs}, for about {LEAST_STEPS} steps.")
     return recipe.model_copy(update={"answer": kind, "bars": bars, "training": training})
 
 
