@@ -131,7 +131,7 @@ def test_prompts_are_scored_by_the_kind_of_the_answers(kind, answers, metrics):
         assert list(search.candidates[0].metrics) == metrics
         assert search.candidates[1].metrics["exact_match"].value == 0.5
         assert readable(metrics[1]) in repr(search)
-        assert metrics[0].replace("_", " ") in search._repr_html_()
+        assert readable(metrics[0]) in search._repr_html_()
     by_last = prompting.rank_prompts(prompts, rows, answer, kind, metrics[-1])
     assert by_last.candidates[0].prompt.name == "right"
     with pytest.raises(RecipeError, match="choose one of"):
