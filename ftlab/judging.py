@@ -49,7 +49,8 @@ def judge(
     """
     metric, groups = recipe.bars.metric, data.groups.get("test")
     ranked = sorted(prompts.tried, key=lambda pair: -pair[1].metrics[metric].value)
-    baseline = ranked[0][0] if ranked else "constrained" if "constrained" in systems else "base"
+    order = [*(kind for kind, _ in ranked), "constrained", "base"]  # the first that could answer
+    baseline = next(name for name in order if name in systems)
     systems = {name: [answers] for name, answers in systems.items()} | {"fine_tuned": list(tuned.values())}
     scores = {name: [scored(data, each) for each in trainings] for name, trainings in systems.items()}
     values = {name: mean_values(each, "test", metric) for name, each in scores.items()}
@@ -67,11 +68,10 @@ def judge(
     for seed, each in zip(tuned, scores["fine_tuned"], strict=True) if len(tuned) > 1 else ():
         alone, _, _, gates[seed] = verdict(each["test"].values(metric), [probes[1].get(seed, [])])
         by_seed.append({"seed": seed, metric: alone.b, "comparison": alone, "verdict": gates[seed].verdict})
-    test = data.tests["test"].rows
     return Report(
         task=recipe.task,
         answer=data.kind,
-        n=len(test),
+        n=len(data.tests["test"].rows),
         seeds=recipe.all_seeds,
         systems={
             name: system_result(prompts.best.get(name), [each["test"] for each in systems[name]], scores[name], metric,
@@ -87,15 +87,17 @@ def judge(
         rivals=rivals,
         details=scores["fine_tuned"][0]["test"].table() if data.kind != "record" else None,
         prompt_search=[searched(kind, candidate, (KINDS[data.kind][0], metric)) for kind, candidate in ranked],
-        examples=pick_examples(
-            [row_id(row, index) for index, row in enumerate(test)],
-            [text_of(input_and_answer(row)[0]) for row in test],
-            data.references["test"],
-            {name: each[0]["test"].texts for name, each in systems.items()},
-            values[baseline],
-            values["fine_tuned"],
-        ),
+        examples=examples(data, {name: each[0]["test"].texts for name, each in systems.items()},
+                          values[baseline], values["fine_tuned"]),
     )  # fmt: skip
+
+
+def examples(data: Data, texts: dict[str, Sequence[str]], before: np.ndarray, after: np.ndarray) -> list[dict]:
+    """Test rows to read, with what each system answered."""
+    test = data.tests["test"].rows
+    ids = [row_id(row, index) for index, row in enumerate(test)]
+    asked = [text_of(input_and_answer(row)[0]) for row in test]
+    return pick_examples(ids, asked, data.references["test"], texts, before, after)
 
 
 def scored(data: Data, answers: Answers) -> dict[str, Scores]:

@@ -83,14 +83,7 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
     before = ask_probe("base", partial(ask, model, tokenizer, settings), data.probe, folder, say)
     del model  # each training has its own, and its answers are those of what it saved
 
-    training, tuned, after = {}, {}, {}  # by seed
-    for seed in recipe.all_seeds:
-        place, name = folder_of(recipe, seed, folder), name_of(recipe, seed)
-        training[seed] = kept(place / "training.json", partial(train, recipe, seed, data, place, say))
-        asked = partial(ask_trained, cache(partial(load_trained, recipe, place)), settings)
-        tuned[seed] = answer_sets(name, data.tests, asked, folder, say)
-        after[seed] = ask_probe(name, asked, data.probe, folder, say)
-
+    training, tuned, after = train_each(recipe, data, settings, folder, say)
     report = replace(
         judge(recipe, data, prompts, systems, tuned, (before, after)),
         training=training[recipe.seed],
@@ -132,7 +125,7 @@ def find_prompts(recipe: Recipe, model, tokenizer, data: Data, settings: dict, f
     say("searching the best prompt on the validation set")
     tuning, metric = data.validation.rows[: recipe.evaluation.validation_rows], recipe.bars.metric
     wordings = read_prompts(recipe.prompts)
-    asked = partial(answer_tried, partial(ask, model, tokenizer, settings), tuning, folder / "search")
+    asked = partial(answer_tried, partial(ask, model, tokenizer, settings), say, tuning, folder / "search")
     scored = {"kind": data.kind, "metric": metric}
     search = search_prompts(
         model, tokenizer, wordings, tuning, data.train.rows, answer=partial(asked, "free"), **scored
@@ -157,11 +150,16 @@ def allowed_answers(data: Data, say) -> dict | list[str] | None:
     return None
 
 
-def answer_tried(asked, rows: Sequence[dict], folder: Path, how: str, prompt: Prompt, inputs, **allowed):
-    """Answers to the validation rows with a prompt of the search, kept under a hash of the prompt."""
+def answer_tried(asked, say, rows: Sequence[dict], folder: Path, how: str, prompt: Prompt, inputs, **allowed):
+    """Answers to the validation rows with a prompt of the search, kept under a hash of the prompt.
+
+    Empty ones where the prompt with its examples leaves no room for an answer: a long example is no reason to stop.
+    """
     wording = json.dumps([prompt.name, prompt.instruction, prompt.place, prompt.shots, prompt.examples])
     path = folder / f"{how}.{hashlib.sha256(wording.encode()).hexdigest()[:16]}.jsonl"
-    return kept_answers(path, rows, partial(asked, rows, prompt, **allowed), prompt=prompt.name)
+    ask = partial(asked, rows, prompt, **allowed)
+    answers = or_say(say, f"prompt {prompt.name}", partial(kept_answers, path, rows, ask, prompt=prompt.name))
+    return answers or Generations(("",) * len(rows), 0, 0, 0.0, 0)
 
 
 def answer_untrained(model, tokenizer, data: Data, prompts: Prompts, settings: dict, folder: Path, say) -> dict:
@@ -171,8 +169,9 @@ def answer_untrained(model, tokenizer, data: Data, prompts: Prompts, settings: d
         systems[name] = answer_sets(name, tests, partial(ask_rival, rival), folder, say)
     systems["base"] = answer_sets("base", {"test": tests["test"]}, asked, folder, say)
     for name, prompt in prompts.best.items():
-        allowed = prompts.allowed if name == "constrained" else None
-        systems[name] = answer_sets(name, tests, partial(asked, prompt=prompt, allowed=allowed), folder, say)
+        put = partial(asked, prompt=prompt, allowed=prompts.allowed if name == "constrained" else None)
+        answers = or_say(say, f"no {name}", answer_sets, name, tests, put, folder, say)
+        systems |= {name: answers} if answers else {}
     if data.kind == "label" and prompts.allowed and not prompts.best:  # as the rows ask
         held = partial(asked, allowed=prompts.allowed)
         systems["constrained"] = answer_sets("constrained", tests, held, folder, say)
@@ -234,6 +233,18 @@ def inputs_of(rows: Sequence[dict]) -> list:
 
 
 # --- training
+
+
+def train_each(recipe: Recipe, data: Data, settings: dict, folder: Path, say) -> tuple[dict, dict, dict]:
+    """By seed: what the training was like, the answers after it to the test sets, and to the probe."""
+    training, tuned, after = {}, {}, {}
+    for seed in recipe.all_seeds:
+        place, name = folder_of(recipe, seed, folder), name_of(recipe, seed)
+        training[seed] = kept(place / "training.json", partial(train, recipe, seed, data, place, say))
+        asked = partial(ask_trained, cache(partial(load_trained, recipe, place)), settings)
+        tuned[seed] = answer_sets(name, data.tests, asked, folder, say)
+        after[seed] = ask_probe(name, asked, data.probe, folder, say)
+    return training, tuned, after
 
 
 def folder_of(recipe: Recipe, seed: int, folder: Path) -> Path:

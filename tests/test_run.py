@@ -581,6 +581,26 @@ def test_what_a_reader_has_to_know_of_the_rows_stands_in_the_report(recipe, tmp_
     assert data_module.shown_list("gfedcba") == '"a", "b", "c", "d", "e" and 2 more'
 
 
+def test_prompts_that_leave_no_room_for_an_answer_are_passed_over(recipe, tmp_path, known_answers, monkeypatch):
+    """Examples make a prompt longer than the rows: known only once the search has drawn them."""
+    known_answers(lambda system, part, number: system != "base")
+    generate, said = run.generate, []
+
+    def with_little_room(model, tokenizer, chats, **settings):
+        if any(len(chat) > 2 for chat in chats):
+            raise DataError("chat 0: 99 prompt tokens do not fit")
+        return generate(model, tokenizer, chats, **settings)
+
+    monkeypatch.setattr(run, "generate", with_little_room)
+    monkeypatch.setattr(run, "say_time", said.append)
+    set_up(recipe, data={"schema": None})
+    report = run.run_recipe(recipe, out=tmp_path / "out")
+    assert list(report.systems) == ["base", "zero_shot", "fine_tuned"]
+    assert report.baseline == "zero_shot"
+    assert "no few_shot: chat 0: 99 prompt tokens do not fit" in said
+    assert {row["field_accuracy"].value for row in report.prompt_search if row["kind"] == "few_shot"} == {0}
+
+
 def test_a_metric_that_the_answers_lack_is_refused(recipe, tmp_path, no_model):
     another_kind(tmp_path, queue_of)
     set_up(recipe, bars={"metric": "valid_json"}, data={"schema": None})
