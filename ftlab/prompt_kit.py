@@ -134,11 +134,16 @@ def read_prompt(path: Path) -> KitPrompt:
     parts = FRONT.fullmatch(path.read_text(encoding="utf-8"))
     if not parts:
         raise DataError(f"{path}: must begin with a line ---, then title, purpose and slots as YAML, then a line ---")
-    front, text = yaml.safe_load(parts[1]), parts[2].strip() + "\n"
-    slots = tuple(Slot(name, **slot) for name, slot in front["slots"].items())
+    try:
+        front, text = yaml.safe_load(parts[1]), parts[2].strip() + "\n"
+        slots = tuple(Slot(name, **slot) for name, slot in front["slots"].items())
+        title, purpose = front["title"], front["purpose"]
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        needs = "title, purpose and slots, each slot with description and example"
+        raise DataError(f"{path}: the YAML at the top cannot be used ({error}); give {needs}") from error
     for name in sorted({slot.name for slot in slots} ^ set(SLOT.findall(text))):
         raise DataError(f"{path}: {name} stands either in the text or under slots; it must stand in both")
-    return KitPrompt(path.stem.lstrip("0123456789_"), front["title"], front["purpose"], slots, text)
+    return KitPrompt(path.stem.lstrip("0123456789_"), title, purpose, slots, text)
 
 
 def slots_from_case(case: Case, prompt: KitPrompt | None = None) -> dict[str, str]:

@@ -371,6 +371,8 @@ def test_private_data_keeps_its_groups(tmp_path):
     assert shown[:3] == shown[3:] == [f"{row['cc']}," for row in out[:3]]  # the same value, the same placeholder
     assert len(set(shown)) == 3
     assert not any(mail in json.dumps(row["messages"]) for row in out for mail in mails)
+    left = [found for found in check(tmp_path / "out.jsonl").findings if found.code in ("email", "private_group")]
+    assert [(found.severity, found.field) for found in left] == [("info", "customer"), ("info", "user_id")]
 
 
 @pytest.mark.parametrize("name", ["system", "system_prompt"])

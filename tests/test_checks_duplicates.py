@@ -383,6 +383,19 @@ def test_scripts_without_spaces_are_compared_by_letters(text, old, new, other):
     assert found(chat(text), chat(other)) == []
 
 
+@pytest.mark.parametrize(
+    ("short", "text"),
+    [
+        ("ฉันสั่งซื้อโคมไฟ", THAI),  # "I ordered a lamp": seven words or fewer stand in other texts by chance
+        ("荷物がまだ届きません", JAPANESE),
+    ],
+)
+def test_a_few_words_without_spaces_are_no_leak(short, text):
+    assert find_leaks(place(chat(text)), place(chat(short), file="test.jsonl")) == []
+    (leak,) = find_leaks(place(chat(f"{text}{text[:9]}{CHINESE}")), place(chat(text), file="test.jsonl"))
+    assert leak.code == "leak_contained"
+
+
 # two texts that differ in the marks of one word only, which makes it another word: fruit and flower; who and what ...
 MARKS = {
     "Hindi": ("मुझे फल दीजिए", "मुझे फूल दीजिए"),
@@ -421,6 +434,7 @@ def test_a_vowel_sign_or_a_point_makes_another_word(script):
         ("C++ and C# or c?", ["c", "+", "+", "and", "c#", "or", "c"]),
         ("3 - 5, well-known", ["3", "-", "5", "well", "known"]),
         ("caf\u00e9 \U0001f642 1/2", ["caf\u00e9", "\U0001f642", "1", "/", "2"]),
+        ("ok \U0001f44d\U0001f3fb \U0001f44d\U0001f3ff", ["ok", "\U0001f44d\U0001f3fb", "\U0001f44d\U0001f3ff"]),
     ],
 )
 def test_words_of_any_script(text, words):

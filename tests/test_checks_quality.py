@@ -319,6 +319,7 @@ def test_sound_text_of_other_languages_is_no_mojibake(text):
         "👨\u200d👩\u200d👧 ❤\ufe0f\u200d🔥 1\ufe0f\u20e3",
         "🏴" + "".join(chr(0xE0000 + ord(char)) for char in "gbeng") + "\U000e007f",  # a flag
         "שלום!\u200f (OK)\u200e",
+        "הזמנה \u2066AB-12\u2069 בדרך",  # Hebrew around an order's number
         "ខ្ញុំ\u200bចង់",  # Khmer, a place where a line may break
         "one\ttwo\nthree\u00a0four",
     ],

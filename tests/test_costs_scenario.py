@@ -346,15 +346,16 @@ AGAIN = "    retraining: {per_quarter: 1, rows: 4, minutes_per_row: 5}\n"
 def test_one_sum_may_stand_for_the_training(read):
     sum_alone = cost(read((TRAINING, "    one_time_usd: [100, 400, 900]\n"), (AGAIN, "")), TODAY, shop())
     tuned = sum_alone["tuned"]
-    assert tuned.one_time == {"in one sum": 400, "labelling": 10, "evaluation": 30}
+    assert tuned.one_time == {"in one sum": 400}
+    assert "one_time_usd is the whole start: labelling, evaluation not added to it" in tuned.warnings
     assert tuned.monthly == {"hosting": 5}
-    # 10,000 calls save 17 a month less 5: 440 come back after 36.7 months
-    assert sum_alone.break_even.months == pytest.approx(440 / 12)
+    # 10,000 calls save 17 a month less 5: 400 come back after 33.3 months
+    assert sum_alone.break_even.months == pytest.approx(400 / 12)
     assert "options.tuned.one_time_usd" in [band.name for band in sum_alone.scenario.bands]
     both = cost(read((TRAINING, f"{TRAINING}    one_time_usd: 400\n")), TODAY, shop())["tuned"]
-    assert both.one_time_usd == pytest.approx(12 + 400 + 10 + 30)
+    assert both.one_time_usd == 400
     retired = cost(read((TRAINING, "    one_time_usd: 400\n"), (AGAIN, "")), TODAY, shop(TODAY + timedelta(365)))
-    assert retired["tuned"].lumps[0][1] == 430  # the sum and the evaluation once more
+    assert retired["tuned"].lumps[0][1] == 400  # the sum once more
 
 
 @pytest.mark.parametrize("kind", ["tuned_self_hosted", "own_gpu"])
@@ -366,8 +367,7 @@ def test_every_tuned_kind_takes_one_sum(read, kind):
     }
     option = f"  own:\n    kind: {kind}\n    {keys[kind]}\n    one_time_usd: 700\n"
     own = cost(read(text=TEXT + option), TODAY, shop())["own"]
-    assert own.one_time["in one sum"] == 700
-    assert "training" not in own.one_time
+    assert own.one_time == {"in one sum": 700}
     assert own.total_usd(1) is not None
 
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from ftlab import models
 from ftlab.data import export as module
-from ftlab.data.export import check_for, export
+from ftlab.data.export import _prepare, export
 from ftlab.data.findings import Row
-from ftlab.data.limits import LIMIT_COLUMNS, limits
+from ftlab.data.limits import LIMIT_COLUMNS, LIMITS, limits
 from ftlab.data.schema import check_chat
 from ftlab.data.targets import KINDS, TARGETS
 from ftlab.errors import DataError
@@ -58,6 +58,11 @@ def enough(data):
 
 def errors(found):
     return [finding for finding in found if finding.severity == "error"]
+
+
+def check_for(rows, to, tokenizer=None, folder=LIMITS):
+    """What an export finds in the rows before it writes."""
+    return _prepare(rows, to, limits(to, folder), tokenizer, drop=False).findings
 
 
 @pytest.fixture
@@ -226,6 +231,22 @@ def test_tools_are_carried_or_refused_never_lost(to, tmp_path):
         assert {"tools_not_taken"} == {finding.code for finding in errors(check_for(rows, to))}
         with pytest.raises(DataError, match=r"rows\.jsonl:1 messages\[2\]\.tool_calls: .*no tools"):
             export(rows, to, tmp_path)
+
+
+HOSTED_WITH_TOOLS = [to for to in CHAT if TARGETS[to].openai_calls]
+
+
+@pytest.mark.parametrize("to", HOSTED_WITH_TOOLS)
+def test_a_service_takes_described_functions_alone(to):
+    flat = [{"name": "track", "parameters": {}}]
+    (found, *_) = errors(check_for(enough(WITH_TOOLS | {"tools": flat}), to))
+    assert (found.code, found.field) == ("flat_tool", "tools[0]")
+    assert "{type: function, function: {name," in found.message
+    other = [TOOLS[0] | {"function": TOOLS[0]["function"] | {"name": "another"}}]
+    (found, *_) = errors(check_for(enough(WITH_TOOLS | {"tools": other}), to))
+    assert (found.code, found.field) == ("unlisted_call", "messages[2].tool_calls[0].function.name")
+    assert not errors(check_for(enough(WITH_TOOLS), to))
+    assert not errors(check_for(enough(WITH_TOOLS | {"tools": flat}), "trl"))
 
 
 @pytest.mark.parametrize("to", CHAT)

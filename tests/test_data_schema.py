@@ -69,6 +69,9 @@ MUSEUM = {
     "huge integer": (b'{"n": ' + b"1" * 5000 + b"}", "broken_json", "error", ""),
     "assistant first": (line(ANSWER, USER, ANSWER).encode(), "assistant_first", "warning", "messages[0].role"),
     "a bad answer": (line(USER, ANSWER, label=False).encode(), "bad_answer", "error", "label"),
+    "a bad answer beside its class": (
+        line(USER, ANSWER, label="complaint", kto_tag=False).encode(), "bad_answer", "error", "kto_tag"
+    ),
     "a bad answer of LLaMA-Factory": (line(USER, ANSWER, kto_tag=False).encode(), "bad_answer", "error", "kto_tag"),
     "a system in parts": (
         line(USER, ANSWER, system=[{"text": "Be brief."}]).encode(), "unseen_system", "warning", "system"

@@ -106,12 +106,20 @@ def test_an_unknown_slot_is_named():
 
 
 @pytest.mark.parametrize(
-    ("text", "why"), [("Say {{a}}.", "must begin with a line ---"), ("{}Say {{{{b}}}}.", "a stands either in the text")]
+    ("text", "why"),
+    [
+        ("Say {{a}}.", "must begin with a line ---"),
+        ("{}Say {{{{b}}}}.", "a stands either in the text"),
+        ("---\ntitle: [T\n---\nSay.", "the YAML at the top cannot be used .*give title, purpose and slots"),
+        ("---\ntitle: T\npurpose: P\n---\nSay.", "the YAML at the top .*'slots'.*give title"),
+        ("---\ntitle: T\npurpose: P\nslots:\n  a: {description: D}\n---\nSay.", "the YAML at the top .*example"),
+        ("---\nwords\n---\nSay.", "the YAML at the top cannot be used"),
+    ],
 )
 def test_a_file_that_is_no_prompt_is_named(tmp_path, text, why):
     front = "---\ntitle: T\npurpose: P\nslots:\n  a:\n    description: D\n    example: E\n---\n"
     (tmp_path / "1_own.md").write_text(text.format(front) if "{}" in text else text)
-    with pytest.raises(DataError, match=f"1_own.md: {why}"):
+    with pytest.raises(DataError, match=rf"(?s)1_own.md: {why}"):
         read_prompt(tmp_path / "1_own.md")
 
 

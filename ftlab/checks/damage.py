@@ -30,7 +30,7 @@ LETTER = re.compile("(?<!\\w)(\u00c3)(?= |$)")  # by itself it is the letter, no
 CODE = re.compile(r"```.*?(?:```|$)|`[^`\n]*`", re.S)
 HARMONY_ANSWER = "<|channel|>final<|message|>"
 RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
-DIRECTION_MARKS = "\u200e\u200f\u061c"  # right in texts that have such letters
+DIRECTION_MARKS = "\u200e\u200f\u061c\u2066\u2067\u2068\u2069"  # and isolates: right in texts that have such letters
 # joiners are right beside letters that need them and between the parts of an emoji; tags in flags; zero-width spaces
 # in scripts without spaces
 JOINED = "\u0590-\u08ff\u0900-\u0dff\u0f00-\u109f\u1780-\u18af\ufb50-\ufdff\ufe70-\ufefe"

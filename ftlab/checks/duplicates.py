@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ftlab.checks.texts import is_typo
 from ftlab.data.findings import Finding, Row, finding, walk
 from ftlab.data.jsonl import json_container
-from ftlab.data.similar import Exchange, as_json, exchange, find_similar, normalise, split_words
+from ftlab.data.similar import HAN_KANA, UNSPACED, Exchange, as_json, exchange, find_similar, normalise, split_words
 from ftlab.errors import shown
 
 MAX_PARTNERS = 3  # of the words in one open place, neighbours in the alphabet that one is compared with
@@ -58,6 +58,7 @@ FIELDS = {"exact_duplicate": "messages", "leak_contained": "messages"}  # of oth
 
 LONG_NUMBER = re.compile(r"\d{5}")  # an order, a customer or a telephone number: names a case, says nothing about it
 DIGIT = re.compile(r"\d")
+HAN_OR_KANA, THAI_AND_LIKE = re.compile(f"[{HAN_KANA}]"), re.compile(f"[{UNSPACED}]")
 # a word that may be mistyped: in shorter ones (now, not), and beyond Greek and Cyrillic, a letter makes another word
 TYPED_WORD = re.compile(r"[^\W\d_\u0590-\U0010ffff]{5,}")
 
@@ -346,10 +347,11 @@ def _contained(texts, others: Sequence[str]) -> dict[int, tuple[int, float, int]
 
     A sequence in more than MAX_POSTINGS of the others, such as an instruction that all begin with, is left out.
     """
-    postings, total = defaultdict(lambda: defaultdict(list)), Counter()
+    postings, total, signs = defaultdict(lambda: defaultdict(list)), Counter(), {}
     for other, text in enumerate(others):
         words = split_words(text)
-        if size := _ngram_size(len(words)):
+        signs[other] = _signs_per_word(words)
+        if size := signs[other] * _ngram_size(len(words) // signs[other]):
             for gram in dict.fromkeys(_ngrams(words, size)):
                 postings[size][gram].append(other)
     for size, grams in postings.items():
@@ -367,7 +369,7 @@ def _contained(texts, others: Sequence[str]) -> dict[int, tuple[int, float, int]
             for other, count in sorted(hits.items()):
                 share = count / total[other]
                 if share >= CONTAINED and share > best.get(here, (0, 0))[1]:
-                    best[here] = (other, share, size)
+                    best[here] = (other, share, size // signs[other])
     return best
 
 
@@ -376,6 +378,12 @@ def _ngram_size(length: int) -> int:
     if length < MIN_CONTAINED_WORDS:
         return 0
     return next((size for size in NGRAMS if length >= 3 * size), NGRAMS[-1])
+
+
+def _signs_per_word(words: list[str]) -> int:
+    """About how many of what `split_words` gives make one word: signs of Chinese and Japanese, letters of Thai."""
+    counts = Counter(2 if HAN_OR_KANA.match(word) else 4 if THAI_AND_LIKE.match(word) else 1 for word in words)
+    return counts.most_common(1)[0][0] if counts else 1
 
 
 def _ngrams(words: list[str], size: int) -> Iterator[tuple[str, ...]]:

@@ -4,7 +4,6 @@
 """
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -28,13 +27,6 @@ REPAIRS = {
     "trailing_space": str.rstrip,
 }
 OF_THE_FILE = {"bom": "none", "crlf": "LF", "blank_line": "removed"}  # what reading and writing repair
-# columns by which rows are told apart or grouped; nobody is trained on them, and masked they would no longer tell
-_NAMES_A_GROUP = re.compile(
-    r"(?:.*[_-])?(?:id|ids|uuid|key|group|customer|client|user|account|author|session|thread|patient|sender)",
-    re.IGNORECASE,
-)
-
-
 @dataclass(frozen=True)
 class Change:
     """One repair: what stood in `field` of a line and what stands there now, shortened, private pieces masked."""
@@ -236,14 +228,13 @@ def _repair_texts(record, memo) -> bool:
                 turn["content"] = text = repaired
     if memo is not None:
         for name, value in data.items():
-            if not (isinstance(value, str) and _NAMES_A_GROUP.fullmatch(name) and not _is_secret(value)):
+            if not isinstance(value, str) or _is_masked(name, value):
                 data[name] = _masked(value, name, record, memo)
     return len(record.changes) > size
 
 
-def _is_secret(text: str) -> bool:
-    """True for what is masked everywhere: it opens an account or pays a bill."""
-    return any(piece.code in ("secret", "card_number", "iban") for piece in privacy.spans(text))
+def _is_masked(name: str, text: str) -> bool:
+    return not all(privacy.stays_in_group(name, piece.code) for piece in privacy.spans(text))
 
 
 def _texts(data: dict) -> Iterator[str]:

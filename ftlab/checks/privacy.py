@@ -26,6 +26,14 @@ CODES = {
     "phone": ("warning", f"{{}} phone number(s): {{}}; mask it (--fix) unless it is meant to be learned; {_REST}"),
 }
 
+GROUP_CODES = {
+    "private_group": ("info", "groups {} row(s) by {}: not trained on, so --fix leaves them; do not hand the file on")
+}
+NAMES_A_GROUP = re.compile(
+    r"(?:.*[_-])?(?:id|ids|uuid|key|group|customer|client|user|account|author|session|thread|patient|sender)",
+    re.IGNORECASE,
+)
+
 _WORDS = ("pass", "pwd", "secret", "token", "bearer", "credential", "key")
 _WORD = r"pass(?:word|wd|phrase|code)|pwd|secret|token|bearer|credentials?|(?:api|access|secret|private|auth)?[ _-]?key"
 _NEAR_WORD = re.compile(
@@ -67,17 +75,33 @@ class Span(NamedTuple):
 def find_private(rows: Sequence[Row]) -> list[Finding]:
     """Secrets, card and account numbers, mail addresses and phone numbers in any text of a row, shown masked.
 
-    One finding for each field and kind. Left out: addresses and numbers reserved for examples (example.com,
-    07700 900...), and numbers that fail their check digit.
+    One finding for each field and kind, and one for all rows of a column that names a group by addresses or phone
+    numbers. Left out: addresses and numbers reserved for examples (example.com, 07700 900...), and numbers that fail
+    their check digit.
     """
-    findings = []
+    findings, grouped = [], {}
     for row in rows:
         for field, text, _ in walk(row.data):
             pieces = spans(text) if isinstance(text, str) else ()
             for code, count in Counter(piece.code for piece in pieces).items() if pieces else ():
+                if stays_in_group(field, code):
+                    grouped.setdefault((field, code), []).append(row)
+                    continue
                 shown = next(piece.shown for piece in pieces if piece.code == code)
                 findings.append(finding(CODES, code, row, field, count, shown))
-    return findings
+    named = {"email": "mail addresses", "phone": "phone numbers"}
+    return findings + [
+        finding(GROUP_CODES, "private_group", rows[0], field, len(rows), named[code])
+        for (field, code), rows in grouped.items()
+    ]
+
+
+def stays_in_group(field: str, code: str) -> bool:
+    """True for an address or a number in a column that names a group: masked, the rows would fall out of their groups.
+
+    What opens an account or pays a bill is masked everywhere.
+    """
+    return code in ("email", "phone") and NAMES_A_GROUP.fullmatch(field) is not None
 
 
 def mask_private(text: str, memo: dict | None = None) -> str:

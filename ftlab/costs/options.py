@@ -132,6 +132,8 @@ def option_cost(name: str, content: dict, prices: PriceBook, today: date) -> Opt
         run = of_kind[option["kind"]](option, content, ask, **parts)
     _people(option, content["labour"], ask, run, **parts)
     lumps = _migration(option, content["horizon_months"], ask, run, parts["one_time"])
+    if "one_time_usd" in option:
+        parts["one_time"] = _one_sum(option, ask, parts["one_time"])
     left_out = [part for part in ("labelling", "evaluation", "retraining") if part not in option]
     if option["kind"].startswith(("tuned", "own")) and left_out and "one_time_usd" not in option:
         ask.notes.append(f"{', '.join(left_out)} not counted: the file gives no such section")
@@ -248,10 +250,8 @@ def _own_machine(option, content, ask, one_time, monthly, per_call) -> float:
 
 
 def _people(option, labour, ask, run, one_time, monthly, per_call) -> None:
-    """The one sum given, experts and engineers, drafts that experts correct, and retraining with one `run` each."""
+    """Experts and engineers, drafts that experts correct, and retraining with one `run` each."""
     expert, engineer = labour["expert_usd_per_hour"], labour["engineer_usd_per_hour"]
-    if "one_time_usd" in option:
-        one_time["in one sum"] = option["one_time_usd"]
     if drafting := option.get("drafting"):
         draft = ask.call(drafting, drafting["prompt_tokens"], drafting["output_tokens"])
         one_time["drafting"] = _times(draft, drafting["rows"])
@@ -270,6 +270,13 @@ def _people(option, labour, ask, run, one_time, monthly, per_call) -> None:
         monthly["maintenance"] = option["maintenance"]["engineer_hours_per_month"] * engineer
 
 
+def _one_sum(option, ask, one_time) -> dict[str, Known]:
+    """A sum that the file gives is all that the start costs: what the file says of parts of it is not added."""
+    if parts := [name for name, usd in one_time.items() if usd != 0]:
+        ask.notes.append(f"one_time_usd is the whole start: {', '.join(parts)} not added to it")
+    return {"in one sum": option["one_time_usd"]}
+
+
 def _migration(option, horizon, ask, run, one_time) -> tuple:
     """What the model's retirement inside the horizon forces: by default one training run and one evaluation."""
     retires, ends = ask.prices.dates(option.get("provider", ""), option.get("model", ""))
@@ -282,8 +289,8 @@ def _migration(option, horizon, ask, run, one_time) -> tuple:
     if not 0 < month <= horizon:
         return ()
     again = [run, one_time.get("evaluation", 0.0)]
-    if "training" not in option:  # then all of the one sum
-        again.append(one_time.get("in one sum", 0.0))
+    if "training" not in option and "one_time_usd" in option:  # then all of the one sum
+        again = [option["one_time_usd"]]
     usd = option.get("migration_usd", _sum(again))
     reason = f"{model} retires after {month:.1f} months and forces a migration for {money(usd)}"
     ask.notes.append(reason if usd != 0 else f"{reason}: it is never free, write migration_usd")

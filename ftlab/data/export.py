@@ -38,6 +38,8 @@ CODES = {
     "weight_not_taken": ("error", "{} knows no weight and would train on this turn; {}"),
     "tools_not_taken": ("error", "this export to {} carries no tools; drop the row or write the call as text"),
     "not_alternating": ("error", "{} wants user and assistant in turns, user first; join neighbours of one role"),
+    "flat_tool": ("error", "{} wants {{type: function, function: {{name, description, parameters}}}}; write it so"),
+    "unlisted_call": ("error", "calls {!r}, which is not in the row's tools; describe it there or drop the row"),
     "forbidden_text": ("error", "{} fails the job for the reserved text {}; write it in other words"),
     "bad_tool_call": ("error", "{}; a call is {{id, type: function, function: {{name, arguments: JSON text}}}}"),
     "earlier_answers": ("warning", "only the last answer is trained on, not the {} before it; split the row"),
@@ -87,11 +89,6 @@ class ExportReport:
 
     def _repr_html_(self):
         return html_table([(f"export to {self.to}", ""), *self._lines()])
-
-
-def check_for(rows: Sequence[Row], to: str, tokenizer=None, folder: Path = LIMITS) -> list[Finding]:
-    """What stands between these rows and the target, without writing anything; errors refuse the export."""
-    return _prepare(rows, to, limits(to, folder), tokenizer, drop=False).findings
 
 
 def export(
@@ -264,6 +261,8 @@ def _row_problems(data, to, target, known, kind):
             yield CODES, "earlier_answers", "messages", earlier
         if data.get("tools") and kind not in target.tools:
             yield CODES, "tools_not_taken", "tools", to
+        elif data.get("tools") and target.openai_calls:
+            yield from _tool_problems(data, to)
 
 
 def _general_problems(data, target):
@@ -315,6 +314,25 @@ def _call_problems(where, turn):
             yield CODES, "bad_tool_call", f"{where}.tool_calls[{index}]", "lacks a key or has one of a wrong type"
         elif jsonl.json_container(function["arguments"]) is None:
             yield CODES, "bad_tool_call", f"{where}.tool_calls[{index}].function.arguments", "is not a JSON object"
+
+
+def _tool_problems(data, to):
+    """What is described in another form than the service's, and calls of what is not described."""
+    known = set()
+    for index, tool in enumerate(data["tools"]):
+        function = tool.get("function")
+        name = function.get("name") if isinstance(function, dict) else None
+        if tool.get("type") != "function" or not isinstance(name, str):
+            yield CODES, "flat_tool", f"tools[{index}]", to
+            return
+        known.add(name)
+    for at in ("messages", "rejected"):
+        for index, turn in enumerate(data.get(at) or ()):
+            for number, call in enumerate(turn.get("tool_calls") or ()):
+                function = call.get("function")
+                name = function.get("name") if isinstance(function, dict) else None
+                if isinstance(name, str) and name not in known:
+                    yield CODES, "unlisted_call", f"{at}[{index}].tool_calls[{number}].function.name", name
 
 
 def _output_problems(at, turns, start, to, target):

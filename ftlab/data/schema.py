@@ -151,8 +151,8 @@ def _chat_problems(row):
             yield "unseen_system", name
         if row.get("rejected") not in (None, ""):
             yield from _rejected_problems(row)
-    if rating(row) is False:
-        yield "bad_answer", next(name for name in JUDGED if name in row), "drop the row, or export to trl_kto"
+    if bad := [name for name, good in ratings(row).items() if not good]:
+        yield "bad_answer", bad[0], "drop the row, or export to trl_kto"
     functions = row.get("functions")
     if isinstance(functions, list) and any(isinstance(item, dict) and "name" in item for item in functions):
         yield "old_functions", "functions"
@@ -179,25 +179,31 @@ def answer_start(messages: list) -> int:
 
 
 def rating(row: dict) -> bool | None:
-    """Whether a rated (KTO) answer is a good one, False where two ratings differ; None where the row is not rated.
+    """Whether a rated (KTO) answer is a good one, False where two ratings differ; None where the row is not rated."""
+    found = ratings(row)
+    return all(found.values()) if found else None
+
+
+def ratings(row: dict) -> dict[str, bool]:
+    """Which of JUDGED rate the answer of a row, and how.
 
     Tables hold true and false as text; a text `label` that is the answer itself is a class.
     """
-    if row.get("rejected"):
-        return None
+    if row.get("rejected") or not any(name in row for name in JUDGED):
+        return {}
     answers = [row.get(name) for name in ("completion", "output", "response", "answer")]
     turns = row.get("messages")
     answers += [turn.get("content") for turn in turns[-1:] if isinstance(turn, dict)] if isinstance(turns, list) else []
     classes = {answer.strip().casefold() for answer in answers if isinstance(answer, str)}
-    found = []
+    found = {}
     for name in JUDGED:
         value = row.get(name)
         text = str(value).strip().casefold()
         if isinstance(value, bool) or (isinstance(value, str) and text in ("true", "false") and text not in classes):
-            found.append(text == "true")
+            found[name] = text == "true"
         elif name == "kto_tag" and text in ("0", "1", "true", "false"):
-            found.append(text in ("1", "true"))
-    return all(found) if found else None
+            found[name] = text in ("1", "true")
+    return found
 
 
 def _messages_hint(row):

@@ -27,6 +27,7 @@ INVISIBLE = dict.fromkeys([0xAD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF])
 # scripts without spaces between words: Chinese and Japanese; Thai, Lao, Myanmar and Khmer, which are written in letters
 HAN_KANA = "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 UNSPACED = "\u0e01-\u0e4e\u0e80-\u0ece\u1000-\u109f\u1780-\u17d3"
+SKIN_TONES = "\U0001f3fb-\U0001f3ff"  # they belong to the emoji before them
 PIECE = 3  # letters of UNSPACED that stand for a word
 ASCII_WORD = re.compile(r"[a-z0-9]+(?:(?<![a-z0-9]{2})#)?|[+*/%=<>^$]|-(?=\s?\d)(?<![^\s(]-)")  # 10, c#, +, -
 
@@ -106,7 +107,7 @@ def _patterns() -> tuple[re.Pattern, re.Pattern]:
     kinds = defaultdict(list)
     for char in map(chr, range(0x20000)):
         kinds[unicodedata.category(char)].append(char)
-    marks = "".join(kinds["Mn"] + kinds["Mc"] + kinds["Me"])
+    marks = "".join(kinds["Mn"] + kinds["Mc"] + kinds["Me"]) + SKIN_TONES
     signs = re.escape("".join(char for kind in ("Sm", "Sc", "So") for char in kinds[kind] if char not in "|~"))
     letter = rf"[{UNSPACED}][{marks}]*"
     words = (
