@@ -790,6 +790,21 @@ def test_a_template_with_a_new_line_after_the_end_token_is_trained_on(recipe, tm
     assert ftlab_run(recipe, tmp_path / "out")["training"]["steps"] == 3
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_four_lines_are_enough_for_labels_and_texts(recipe, tmp_path, kind):
+    answer_of, systems, metric = KINDS[kind]
+    save_model(tmp_path / "model", load_tokenizer().chat_template)
+    another_kind(tmp_path, answer_of)
+    files = "{train: train.jsonl, validation: validation.jsonl, test: test.jsonl}"
+    recipe.write_text(f"name: mine\nmodel: {tmp_path / 'model'}\ndata: {files}\nevaluation: {{max_new_tokens: 8}}\n")
+    report = ftlab_run(recipe, tmp_path / "out")
+    assert (report["answer"], report["comparison"]["metric"]) == (kind, metric)
+    assert set(systems) <= set(report["systems"])
+    assert report["training"]["steps"] == 30  # 40 rows, 16 a step, ten times: few, and said
+    assert any("40 rows are few" in note for note in report["notes"])
+
+
 RATE = {"value", "low", "high"}
 
 
