@@ -11,7 +11,7 @@ from ftlab.baselines.prompting import Candidate, Prompt, input_and_answer, text_
 from ftlab.evaluation.answers import KINDS, Scores, score, within_one
 from ftlab.evaluation.gate import Gate, agree_on, decide_gate
 from ftlab.evaluation.generation import Generations
-from ftlab.evaluation.metrics import exact_text, plain_answer, row_id
+from ftlab.evaluation.metrics import probe_scores, row_id
 from ftlab.evaluation.report import Report, SystemResult, pick_examples
 from ftlab.evaluation.statistics import Comparison, Interval, clustered_mean, compare, interval_of
 from ftlab.training.data import Data, answers_of
@@ -122,9 +122,9 @@ def probe_comparisons(recipe: Recipe, data: Data, before: list[str], after: list
     """Before and after training on the probe, if there is one; the mean of the trainings after."""
     if not data.probe.rows:
         return {}
-    right = list(map(plain_answer, answers_of(data.probe.rows)))
-    kept = np.mean([exact_text(texts, right) for texts in after], axis=0)
-    return {"general skills": compare(exact_text(before, right), kept, alpha=recipe.bars.alpha)}
+    rows = data.probe.rows
+    kept = np.mean([probe_scores(texts, rows) for texts in after], axis=0)
+    return {"general skills": compare(probe_scores(before, rows), kept, alpha=recipe.bars.alpha)}
 
 
 def system_result(

@@ -12,6 +12,7 @@ from ftlab.evaluation.metrics import (
     exact_text,
     parse_record,
     parse_repaired,
+    probe_scores,
     read_schema,
     score_records,
 )
@@ -135,6 +136,25 @@ def test_reports_are_readable():
 def test_unusable_scoring(predictions, references, message):
     with pytest.raises(DataError, match=message):
         score_records(predictions, references)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "row", "right"),
+    [
+        (" Rome.\n", {}, 1),
+        ("It is Rome.", {}, 0),
+        ("The capital is ROME, in Italy.", {"check": "contains"}, 1),
+        ("Romeo", {"check": "contains"}, 0),
+        ("the Eternal City", {"accept": ["Rome", "the eternal city"]}, 1),
+        ("Rome", {"accept": ["Roma"]}, 0),
+        ("It costs 12 euros.", {"accept": ["12"], "check": "contains"}, 1),
+        ("It costs 120 euros.", {"accept": ["12", "twelve"], "check": "contains"}, 0),
+        ("a C++ program", {"accept": ["c++"], "check": "contains"}, 1),
+    ],
+)
+def test_probe_scores(prediction, row, right):
+    turns = [{"role": "user", "content": "capital of Italy?"}, {"role": "assistant", "content": "Rome"}]
+    assert probe_scores([prediction], [{"messages": turns} | row]).tolist() == [right]
 
 
 def test_exact_text():

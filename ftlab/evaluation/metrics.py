@@ -6,6 +6,7 @@ and the text "null". So are 1, "1" and true; 1 and 1.0 are the same number. The 
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,6 +154,24 @@ def read_schema(path: str | Path) -> dict:
 def plain_answer(text: str) -> str:
     """A probe's answer without outer spaces, case and a full stop at the end."""
     return text.strip().casefold().removesuffix(".").rstrip()
+
+
+def probe_scores(predictions: Sequence[str], rows: Sequence[dict]) -> np.ndarray:
+    """1 where the answer to a probe's row is right, else 0; shape (n,).
+
+    Right is the row's own answer, or one of the texts in its `accept`, as `plain_answer` reads them. With
+    `"check": "contains"` it may stand anywhere in the prediction, as whole words: "The capital of Italy is Rome."
+    """
+    check_texts(predictions, rows)
+    return np.array([_is_right(text, row) for text, row in zip(predictions, rows, strict=True)], dtype=float)
+
+
+def _is_right(text, row) -> bool:
+    text = plain_answer(text)
+    accepted = map(plain_answer, row.get("accept") or [row["messages"][-1]["content"]])
+    if row.get("check") == "contains":
+        return any(re.search(rf"(?<!\w){re.escape(each)}(?!\w)", text) for each in accepted)
+    return text in accepted
 
 
 def exact_text(predictions: Sequence[str], references: Sequence[str]) -> np.ndarray:

@@ -23,7 +23,10 @@ def load_model(recipe: Recipe, weights: Path | None = None):
 
     gc.collect()  # a model that was used before makes room
     full = recipe.training.method == "full"
-    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[hardware.precision(recipe.model)]
+    precision = hardware.precision(recipe.model)
+    if full and not torch.cuda.is_available():
+        precision = "fp32"  # bf16 would round most steps of 2e-5 away; the trainer still multiplies in bf16
+    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
     try:
         model, tokenizer = FastLanguageModel.from_pretrained(
             model_name=str(weights) if weights and full else resolve(recipe.model),

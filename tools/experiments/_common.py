@@ -1,0 +1,145 @@
+"""What the experiments about one fine-tune each share: a recipe with changes, a training, its answers, the record.
+
+Each is one fine-tune of `smol` on support tickets, judged on the same tickets and on the everyday questions.
+"""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+from experiments.triage import RECIPE, answer, first, settings
+from record import ROOT, WORK, done
+
+import ftlab.run as runs
+from ftlab.evaluation.generation import generate
+from ftlab.evaluation.metrics import probe_scores, score_records
+from ftlab.evaluation.statistics import compare, interval_of
+from ftlab.files import whole_file
+from ftlab.training.data import answers_of, read_data, read_part
+from ftlab.training.recipe import ADAPTER_KEYS, load_recipe
+from ftlab.training.train import load_model, train_model
+
+ROWS, EPOCHS, RATE, SEED = 300, 3, 1e-3, 1  # unless a point says otherwise: 113 steps of 8, 106,000 tokens
+WATCHED, VALIDATION, TEST = 60, 150, 200  # validation rows under the loss; tickets that are answered
+PROBE = ROOT / "data" / "probes" / "everyday.jsonl"
+REPLAY = ROOT / "data" / "replay" / "everyday.jsonl"
+PROBE_TOKENS, BATCH = 24, 50
+MEASURES = ("field_accuracy", "exact_match")
+
+
+def recipe_with(**training):
+    """The recipe of the triage run with changes to its training; with method full, without an adapter."""
+    recipe = load_recipe(RECIPE)
+    changes = {"num_train_epochs": EPOCHS, "learning_rate": RATE} | training
+    if changes.get("method") == "full":
+        changes |= dict.fromkeys(ADAPTER_KEYS)
+    data = recipe.data.model_copy(update={"replay": None})
+    return recipe.model_copy(
+        update={"training": recipe.training.model_copy(update=changes), "data": data, "seed": SEED}
+    )
+
+
+@cache
+def tickets():
+    """Every ticket that the recipe names."""
+    return read_data(recipe_with())
+
+
+def asked_tickets() -> dict:
+    """The tickets that every model answers."""
+    return {"validation": first(tickets().validation, VALIDATION), "test": first(tickets().tests["test"], TEST)}
+
+
+def mixed(rows: list[dict], share: float) -> list[dict]:
+    """The rows and so many replayed chats that these are `share` of the whole."""
+    chats = read_part(REPLAY).rows
+    wanted = round(len(rows) * share / (1 - share))
+    if wanted > len(chats):
+        raise ValueError(f"{REPLAY}: {wanted} chats are wanted and it has {len(chats)}; take a smaller share")
+    return rows + chats[:wanted]
+
+
+def answer_probe(folder: Path, model, tokenizer) -> float:
+    """The share of everyday questions that a model gets right; its answers are written unless they are there."""
+    rows, path = read_part(PROBE).rows, folder / "predictions" / "probe.jsonl"
+    if not path.exists():
+        chats = [row["messages"][:-1] for row in rows]
+        runs.write_predictions(path, rows, generate(model, tokenizer, chats, PROBE_TOKENS, BATCH).texts)
+    return float(probe_right(folder).mean())
+
+
+def probe_right(folder: Path) -> np.ndarray:
+    """1 for each everyday question that was answered right, else 0."""
+    return probe_scores(texts_in(folder / "predictions" / "probe.jsonl"), read_part(PROBE).rows)
+
+
+def texts_in(path: Path) -> list[str]:
+    return [json.loads(line)["prediction"] for line in path.read_text().splitlines()]
+
+
+def untrained(folder: Path) -> dict:
+    """What smol answers before any training."""
+    model, tokenizer = load_model(recipe_with())
+    return {"probe": answer_probe(folder, model, tokenizer)}
+
+
+def fine_tune(folder: Path, rows: Sequence[dict], **training) -> dict:
+    """Train on the rows, answer the tickets and the everyday questions; checkpoints go when all is answered."""
+    recipe, parts = recipe_with(**training), asked_tickets()
+    model, tokenizer = load_model(recipe)
+    tuned, seen = train_model(recipe, model, tokenizer, rows, parts["validation"].rows[:WATCHED], folder)
+    results = answer(folder, "fine_tuned", parts, partial(runs.ask, tuned, tokenizer, settings(recipe)),
+                     tickets().schema)  # fmt: skip
+    results["probe"] = answer_probe(folder, tuned, tokenizer)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    told = ("steps", "final_loss", "final_eval_loss", "trainable_parameters", "log")
+    return results | {"rows": len(rows), "setting": training} | {f"training_{key}": seen[key] for key in told}
+
+
+def summary(folder: Path) -> dict:
+    """A point's rates with their intervals, from its predictions."""
+    found = {}
+    for part, each in asked_tickets().items():
+        path = folder / "predictions" / f"{part}.fine_tuned.jsonl"
+        if path.exists():
+            right = [json.loads(text) for text in answers_of(each.rows)]
+            scores = score_records(texts_in(path), right, schema=tickets().schema)
+            found[part] = {name: vars(interval_of(getattr(scores, name))) for name in MEASURES}
+    if (folder / "predictions" / "probe.jsonl").exists():
+        found["probe"] = vars(interval_of(probe_right(folder)))
+    return found
+
+
+def kept(before: Path, after: Path) -> dict:
+    """The everyday questions before against after a training, and how many of each skill are right after it."""
+    first, second = probe_right(before), probe_right(after)
+    skills, right = Counter(), Counter()
+    for row, score in zip(read_part(PROBE).rows, second, strict=True):
+        skills[row["skill"]] += 1
+        right[row["skill"]] += int(score)
+    comparison = compare(first, second).to_dict()
+    return comparison | {"skills": {skill: [right[skill], n] for skill, n in skills.items()}}
+
+
+def publish(name: str, folders: dict[str, Path], more: dict) -> None:
+    """Write data/recorded/NAME/results.json from the points that are done, by name and folder."""
+    made = {point: found for point, folder in folders.items() if (found := done(folder))}
+    before = WORK / "forgetting" / "before"
+    table, minutes = {}, {}
+    for point, found in made.items():
+        table[point] = found | summary(folders[point])
+        if done(before):
+            table[point]["kept"] = kept(before, folders[point])
+        minutes[found["machine"]] = round(minutes.get(found["machine"], 0) + found["minutes"], 1)
+    results = {
+        "command": f"python tools/record.py {name}", "minutes_by_machine": minutes,
+        "not_done": [point for point in folders if point not in made],
+        "defaults": {"rows": ROWS, "num_train_epochs": EPOCHS, "learning_rate": RATE, "seed": SEED},
+        "points": table,
+    } | more  # fmt: skip
+    with whole_file(ROOT / "data" / "recorded" / name / "results.json") as file:
+        file.write((json.dumps(results, indent=1) + "\n").encode())
