@@ -975,7 +975,7 @@ if DRAFTER:
     drafter, text = DRAFTER["model"], run_prompt(request, **DRAFTER, confirm=True).answer
 else:
     first, second = (row["messages"][1]["content"] for row in two_more)
-    sound = {"input": first, "answer": json.loads(references[24]), "invented_input": False, "doubt": "is it furious?"}
+    sound = {"input": first, "answer": json.loads(references[24]), "invented_input": False, "doubt": "P3 or P2?"}
     other = {"ticket": second, "label": "workshop"}
     lines = ["Sure, here are the examples:", "```json", json.dumps(sound), json.dumps(other), "```"]
     drafter, text = "written by hand", "\n".join(lines)
