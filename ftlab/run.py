@@ -18,6 +18,7 @@ from pathlib import Path
 import ftlab  # first: it quiets the libraries below
 from ftlab import hardware
 from ftlab.baselines.choice import choose_labels, choose_records, label_candidates, record_candidates
+from ftlab.baselines.head import train_head
 from ftlab.baselines.linear import train_linear
 from ftlab.baselines.prompting import Prompt, input_and_answer, rank_prompts, read_prompts, search_prompts
 from ftlab.baselines.simple import copy_input, majority, nearest
@@ -37,6 +38,7 @@ from ftlab.kept import (
     sha256_of_weights,
     write_predictions,
 )
+from ftlab.models import resolve
 from ftlab.training.data import Data, Part, check_disk, check_lengths_and_masks, read_data, remarks_on
 from ftlab.training.recipe import RESOLVED, Recipe, load_recipe, settled
 from ftlab.training.train import load_model, train_model
@@ -82,6 +84,8 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
     systems = answer_untrained(model, tokenizer, data, prompts, settings, folder, say)
     before = ask_probe("base", partial(ask, model, tokenizer, settings), data.probe, folder, say)
     del model  # each training has its own, and its answers are those of what it saved
+    if data.kind == "label" and prompts.allowed:
+        systems["head"] = answer_head(recipe, tokenizer, data, folder, say)
 
     training, tuned, after = train_each(recipe, data, settings, folder, say)
     report = replace(
@@ -189,6 +193,19 @@ def simple_rivals(data: Data, say) -> dict:
         linear = or_say(say, "no linear classifier", train_linear, rows, data.schema, data.kind)
         rivals |= {"linear": linear} if linear else {}
     return rivals
+
+
+def answer_head(recipe: Recipe, tokenizer, data: Data, folder: Path, say) -> Answers:
+    """Answers of a classification head on the same model; it is trained only where they are missing."""
+
+    @cache
+    def trained():
+        say("training a classification head")
+        where, dtype = resolve(recipe.model), hardware.precision(recipe.model)
+        with redirect_stdout(sys.stderr):
+            return train_head(where, tokenizer, data.train.rows, recipe.training, recipe.seed, dtype)
+
+    return answer_sets("head", data.tests, lambda rows: trained().answer(inputs_of(rows)), folder, say)
 
 
 def ask_rival(rival, rows: Sequence[dict]) -> Generations:

@@ -543,13 +543,19 @@ def test_labels_and_texts_are_judged_by_their_own_metrics(recipe, tmp_path, know
         assert set(labels) == set(QUEUES)
         return Generations(("billing",) * len(chats), 10, 10, 1.0, 0)
 
+    def train_head(model, tokenizer, rows, settings, seed, dtype):
+        answer = lambda inputs: Generations(tuple(map(queue_of, inputs)), 10, 0, 1.0, 0)  # noqa: E731
+        return SimpleNamespace(answer=answer)
+
     known_answers(None, say)
+    monkeypatch.setattr(run, "train_head", train_head)
     monkeypatch.setattr(run, "choose_labels", always_billing)
     set_up(recipe, data={"schema": None}, prompts=prompts)
     report = run.run_recipe(recipe, out=tmp_path / "out", progress=False)
     prompted = ["zero_shot", "few_shot"] if prompts else []
-    held = ["constrained"] if kind == "label" else []
-    assert list(report.systems) == [*systems[:-1], *prompted, *held, "fine_tuned"]
+    held, head = (["constrained"], ["head"]) if kind == "label" else ([], [])
+    assert list(report.systems) == [*systems[:-1], *prompted, *held, *head, "fine_tuned"]
+    assert [report.rivals[name].delta for name in head] == [0] * len(head)
     assert (report.answer, report.comparison.metric) == (kind, metric)
     assert report.baseline == ("constrained" if held else "zero_shot" if prompts else "base")
     assert list(report.systems["base"].metrics) == list(ANSWER_KINDS[kind])
