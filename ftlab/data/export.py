@@ -38,10 +38,7 @@ CODES = {
     "weight_not_taken": ("error", "{} knows no weight and would train on this turn; {}"),
     "tools_not_taken": ("error", "this export to {} carries no tools; drop the row or write the call as text"),
     "not_alternating": ("error", "{} wants user and assistant in turns, user first; join neighbours of one role"),
-    "flat_tool": ("error", "{} wants {{type: function, function: {{name, description, parameters}}}}; write it so"),
-    "unlisted_call": ("error", "calls {!r}, which is not in the row's tools; describe it there or drop the row"),
     "forbidden_text": ("error", "{} fails the job for the reserved text {}; write it in other words"),
-    "bad_tool_call": ("error", "{}; a call is {{id, type: function, function: {{name, arguments: JSON text}}}}"),
     "earlier_answers": ("warning", "only the last answer is trained on, not the {} before it; split the row"),
     # an estimate, so never an error
     "too_many_tokens": ("warning", "about {:,} tokens (an estimate) and {} stops at {:,}; shorten the row"),
@@ -262,7 +259,7 @@ def _row_problems(data, to, target, known, kind):
         if data.get("tools") and kind not in target.tools:
             yield CODES, "tools_not_taken", "tools", to
         elif data.get("tools") and target.openai_calls:
-            yield from _tool_problems(data, to)
+            yield from ((toolcalls.SERVICE_CODES, *problem) for problem in toolcalls.described_problems(data))
 
 
 def _general_problems(data, target):
@@ -286,7 +283,9 @@ def _turn_problems(at, turns, to, target, known, kind):
             if kind not in target.tools:
                 yield CODES, "tools_not_taken", f"{where}.{'tool_calls' if calls else 'role'}", to
             elif target.openai_calls:
-                yield from _call_problems(where, turn)
+                yield from (
+                    (toolcalls.SERVICE_CODES, *problem) for problem in toolcalls.call_problems(where, turn)
+                )
         elif turn["role"] not in roles:
             yield CODES, "role_not_taken", f"{where}.role", to, turn["role"], ", ".join(roles)
         last = index == len(turns) - 1
@@ -301,38 +300,6 @@ def _turn_problems(at, turns, to, target, known, kind):
 def _is_untrained(turn) -> bool:
     """True for an answer with weight 0; on other turns a weight says nothing, they are never trained on."""
     return turn["role"] == "assistant" and turn.get("weight") == 0
-
-
-def _call_problems(where, turn):
-    if turn["role"] == "tool" and not isinstance(turn.get("tool_call_id"), str):
-        yield CODES, "bad_tool_call", f"{where}.tool_call_id", "is missing: it names the call that this answers"
-    for index, call in enumerate(turn.get("tool_calls") or ()):
-        function = call.get("function")
-        function = function if isinstance(function, dict) else {}
-        texts = (call.get("id"), function.get("name"), function.get("arguments"))
-        if call.get("type") != "function" or not all(isinstance(text, str) for text in texts):
-            yield CODES, "bad_tool_call", f"{where}.tool_calls[{index}]", "lacks a key or has one of a wrong type"
-        elif jsonl.json_container(function["arguments"]) is None:
-            yield CODES, "bad_tool_call", f"{where}.tool_calls[{index}].function.arguments", "is not a JSON object"
-
-
-def _tool_problems(data, to):
-    """What is described in another form than the service's, and calls of what is not described."""
-    known = set()
-    for index, tool in enumerate(data["tools"]):
-        function = tool.get("function")
-        name = function.get("name") if isinstance(function, dict) else None
-        if tool.get("type") != "function" or not isinstance(name, str):
-            yield CODES, "flat_tool", f"tools[{index}]", to
-            return
-        known.add(name)
-    for at in ("messages", "rejected"):
-        for index, turn in enumerate(data.get(at) or ()):
-            for number, call in enumerate(turn.get("tool_calls") or ()):
-                function = call.get("function")
-                name = function.get("name") if isinstance(function, dict) else None
-                if isinstance(name, str) and name not in known:
-                    yield CODES, "unlisted_call", f"{at}[{index}].tool_calls[{number}].function.name", name
 
 
 def _output_problems(at, turns, start, to, target):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from ftlab.data.findings import kind_of
+from ftlab.data.jsonl import json_container
 
 CODES = {
     "bad_tools": ("error", "is {}; write the list of tool descriptions (objects) itself"),
@@ -10,6 +11,12 @@ CODES = {
     "unknown_call_id": ("error", "answers the call {!r}, and the calls before it are {}; write the id of one of them"),
     "same_call_id": ("error", "two calls of one turn have the id {!r}; give each an id of its own"),
     "no_result": ("error", "the call {} has no result before the next turn; add a turn of role tool, or drop the row"),
+}
+
+SERVICE_CODES = {  # of the services that take calls in OpenAI's form
+    "bad_tool_call": ("error", "{}; a call is {{id, type: function, function: {{name, arguments: JSON text}}}}"),
+    "flat_tool": ("error", "write {{type: function, function: {{name, description, parameters}}}}: services want that"),
+    "unlisted_call": ("error", "calls {!r}, which is not in the row's tools; describe it there or drop the row"),
 }
 
 
@@ -41,3 +48,40 @@ def _result_problems(waiting, answered, at):
     if not known:
         yield "unknown_call_id", f"{at}.tool_call_id", str(answered), ", ".join(map(str, waiting.values()))
     waiting.pop((known or list(waiting))[0])
+
+
+def call_problems(where: str, turn: dict) -> Iterator[tuple]:
+    """What a service would refuse in the calls of one turn, or in its result of one."""
+    if turn["role"] == "tool" and not isinstance(turn.get("tool_call_id"), str):
+        yield "bad_tool_call", f"{where}.tool_call_id", "is missing: it names the call that this answers"
+    for index, call in enumerate(turn.get("tool_calls") or ()):
+        function = call.get("function")
+        function = function if isinstance(function, dict) else {}
+        texts = (call.get("id"), function.get("name"), function.get("arguments"))
+        if call.get("type") != "function" or not all(isinstance(text, str) for text in texts):
+            yield "bad_tool_call", f"{where}.tool_calls[{index}]", "lacks a key or has one of a wrong type"
+        elif json_container(function["arguments"]) is None:
+            yield "bad_tool_call", f"{where}.tool_calls[{index}].function.arguments", "is not a JSON object"
+
+
+def described_problems(row: dict) -> Iterator[tuple]:
+    """Tools that are described in another form than the services', and calls of what is not described."""
+    known = set()
+    for index, tool in enumerate(row["tools"]):
+        name = _called(tool)
+        if tool.get("type") != "function" or not isinstance(name, str):
+            yield "flat_tool", f"tools[{index}]"
+            return
+        known.add(name)
+    for at in ("messages", "rejected"):
+        for index, turn in enumerate(row.get(at) or ()):
+            for number, call in enumerate(turn.get("tool_calls") or ()):
+                name = _called(call)
+                if isinstance(name, str) and name not in known:
+                    yield "unlisted_call", f"{at}[{index}].tool_calls[{number}].function.name", name
+
+
+def _called(tool: dict):
+    """The name of the function of a description or a call."""
+    function = tool.get("function")
+    return function.get("name") if isinstance(function, dict) else None
