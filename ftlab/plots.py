@@ -12,6 +12,7 @@ from IPython.display import display
 from matplotlib.figure import Figure
 
 from ftlab.errors import DataError
+from ftlab.tables import readable
 
 if TYPE_CHECKING:
     from ftlab.evaluation.statistics import Interval
@@ -130,11 +131,6 @@ def refuse_empty(things, name: str, remedy: str) -> None:
     """Raise DataError where there is nothing to draw."""
     if not things:
         raise DataError(f"{name}: empty, there is nothing to draw; {remedy}")
-
-
-def readable(name: str) -> str:
-    """A name without underscores."""
-    return name.replace("_", " ")
 
 
 def plain_axes(ax, grid: str) -> None:

@@ -256,7 +256,7 @@ def train_each(recipe: Recipe, data: Data, settings: dict, folder: Path, say) ->
     """By seed: what the training was like, the answers after it to the test sets, and to the probe."""
     training, tuned, after = {}, {}, {}
     for seed in recipe.all_seeds:
-        place, name = folder_of(recipe, seed, folder), name_of(recipe, seed)
+        place, name = folder_of(recipe, seed, folder), answers_name(recipe, seed)
         training[seed] = kept(place / "training.json", partial(train, recipe, seed, data, place, say))
         asked = partial(ask_trained, cache(partial(load_trained, recipe, place)), settings)
         tuned[seed] = answer_sets(name, data.tests, asked, folder, say)
@@ -269,7 +269,7 @@ def folder_of(recipe: Recipe, seed: int, folder: Path) -> Path:
     return folder if seed == recipe.seed else folder / f"seed_{seed}"
 
 
-def name_of(recipe: Recipe, seed: int) -> str:
+def answers_name(recipe: Recipe, seed: int) -> str:
     """The name of its answers."""
     return "fine_tuned" if seed == recipe.seed else f"fine_tuned.seed_{seed}"
 

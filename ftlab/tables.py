@@ -1,7 +1,14 @@
-"""Tables of results in a notebook."""
+"""Tables of results in a notebook, and names as they stand in them."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
+
+NAMES = {"chrf": "chrF", "rouge_l": "ROUGE-L", "macro_f1": "macro F1"}
+
+
+def readable(name: str) -> str:
+    """A metric's or system's name as it is read."""
+    return NAMES.get(name) or name.replace("_", " ").replace("json", "JSON")
 
 
 def html_table(rows: Iterable[Sequence], *before: str, after: Iterable[str] = ()) -> str:

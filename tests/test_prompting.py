@@ -19,9 +19,9 @@ from ftlab.baselines.prompting import (
 )
 from ftlab.baselines.retrieval import Chunk, Hit
 from ftlab.errors import DataError, RecipeError
-from ftlab.evaluation.answers import readable
 from ftlab.evaluation.generation import Generations
 from ftlab.models import REPOSITORY
+from ftlab.tables import readable
 
 ANSWER = json.dumps({"queue": "billing", "urgency": "P3"})
 ROWS = [

@@ -14,12 +14,12 @@ from pydantic import Field
 from ftlab.baselines.endpoint import Endpoint
 from ftlab.baselines.retrieval import Bm25, Chunk, Hit
 from ftlab.errors import DataError, RecipeError
-from ftlab.evaluation.answers import answer_kind, readable, score
+from ftlab.evaluation.answers import answer_kind, score
 from ftlab.evaluation.generation import Generations, generate
 from ftlab.evaluation.metrics import parse_record
 from ftlab.evaluation.statistics import Interval
 from ftlab.settings import Settings, Text, fit, read_text
-from ftlab.tables import html_table
+from ftlab.tables import html_table, readable
 
 SELECT = ("random", "balanced", "similar")
 Asked = str | tuple[dict, ...]  # what a row asks: the one turn of its user, or several turns that end with the user's

@@ -14,7 +14,7 @@ from ftlab.evaluation.generation import Generations
 
 
 @dataclass(frozen=True, repr=False)
-class Rule:
+class FixedReply:
     """A function from an input to its answer, asked as the other systems are."""
 
     name: str
@@ -26,28 +26,28 @@ class Rule:
         return Generations(tuple(map(self.reply, inputs)), 0, 0, time.perf_counter() - start, 0)
 
     def __repr__(self):
-        return f"Rule({self.name})"
+        return f"FixedReply({self.name})"
 
 
-def majority(rows: Sequence[dict]) -> Rule:
+def majority(rows: Sequence[dict]) -> FixedReply:
     """Always the commonest answer of the solved chat rows (training rows); of equally common ones the first."""
     ((commonest, _),) = Counter(answer.strip() for _, answer in _solved(rows)).most_common(1)
-    return Rule(f"always {commonest!r}", lambda asked: commonest)
+    return FixedReply(f"always {commonest!r}", lambda asked: commonest)
 
 
-def copy_input() -> Rule:
+def copy_input() -> FixedReply:
     """The text of the last turn as it is: what an edit of a text has to beat."""
-    return Rule("the input itself", lambda asked: asked if isinstance(asked, str) else asked[-1]["content"])
+    return FixedReply("the input itself", lambda asked: asked if isinstance(asked, str) else asked[-1]["content"])
 
 
-def nearest(rows: Sequence[dict]) -> Rule:
+def nearest(rows: Sequence[dict]) -> FixedReply:
     """The answer of the solved chat row (training row) whose input shares the most and rarest words with it (BM25).
 
     A row with the very same input is left out, as from the examples of a prompt.
     """
     solved = _solved(rows)
     likest = SimilarShots(solved, 1)
-    return Rule(f"the answer of the likest of {len(rows)} rows", lambda asked: (likest(asked) or solved)[0][1])
+    return FixedReply(f"the answer of the likest of {len(rows)} rows", lambda asked: (likest(asked) or solved)[0][1])
 
 
 def _solved(rows: Sequence[dict]) -> list[tuple[Asked, str]]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from ftlab.plots import COLOURS, GREY, readable, refuse_empty
+from ftlab.plots import COLOURS, GREY, refuse_empty
+from ftlab.tables import readable
 
 if TYPE_CHECKING:
     from ftlab.costs.memory import Memory

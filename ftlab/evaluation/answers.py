@@ -25,16 +25,10 @@ KINDS = {
     "text": ("chrf", "rouge_l", "exact_match", "length_ratio"),
 }
 METRICS = tuple(dict.fromkeys(name for names in KINDS.values() for name in names))
-NAMES = {"chrf": "chrF", "rouge_l": "ROUGE-L", "macro_f1": "macro F1"}
 LABEL_LETTERS = 60  # a longer answer is no label
 COMES_BACK = 3  # as often each label occurs, on average
 QUOTES = " \"'`*_“”‘’„«»"
 CONFUSIONS = 3  # of a label, in its table
-
-
-def readable(name: str) -> str:
-    """A metric's or system's name as it is read."""
-    return NAMES.get(name) or name.replace("_", " ").replace("json", "JSON")
 
 
 def answer_kind(answers: Sequence[str | dict]) -> str:

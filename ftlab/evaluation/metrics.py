@@ -116,7 +116,7 @@ def score_records(
     names = list(dict.fromkeys(name for reference in references for name in reference))
     strict = tuple(parse_record(text) for text in predictions)
     repaired = [parse_repaired(text) for text in predictions]
-    right = right_fields(strict, references, names)
+    right = score_fields(strict, references, names)
     pairs = zip(strict, references, strict=True)
     extra = np.array([bool((record or {}).keys() - reference) for record, reference in pairs])
     field_accuracy = np.nanmean(right, axis=1)
@@ -125,7 +125,7 @@ def score_records(
         valid_schema=_valid_schema(strict, schema),
         exact_match=((field_accuracy == 1) & ~extra).astype(float),
         field_accuracy=field_accuracy,
-        repaired_field_accuracy=np.nanmean(right_fields(repaired, references, names), axis=1),
+        repaired_field_accuracy=np.nanmean(score_fields(repaired, references, names), axis=1),
         fields={name: right[:, column] for column, name in enumerate(names)},
         predicted=strict,
         references=references,
@@ -206,7 +206,7 @@ def _refuse(constant):
     raise ValueError(f"{constant} is not JSON")
 
 
-def right_fields(records: Sequence, references: Sequence[dict], names: Sequence[str]) -> np.ndarray:
+def score_fields(records: Sequence, references: Sequence[dict], names: Sequence[str]) -> np.ndarray:
     """1 right, 0 wrong, NaN where the reference lacks the field; shape (n, fields)."""
 
     def right(record, reference, name):

@@ -13,7 +13,7 @@ from ftlab.data.findings import Finding, kind_of, raise_findings
 from ftlab.data.jsonl import scan_jsonl
 from ftlab.errors import DataError
 from ftlab.evaluation.answers import KINDS, METRICS, answer_kind, score
-from ftlab.evaluation.metrics import as_record, exact_text, right_fields, row_id, same_value
+from ftlab.evaluation.metrics import as_record, exact_text, row_id, same_value, score_fields
 from ftlab.evaluation.statistics import Comparison, compare
 
 # in front of an answer; some templates write <think> into the prompt, so that the answer holds only its end (not one
@@ -77,7 +77,7 @@ def _values(metric: str, kind: str, predictions: Sequence, references: Sequence)
     if metric == "field_accuracy":
         pairs = zip(predictions, references, strict=True)
         rows = [(as_record(given), as_record(right)) for given, right in pairs]
-        return np.array([np.mean(right_fields([given], [right], list(right))) for given, right in rows])
+        return np.array([np.mean(score_fields([given], [right], list(right))) for given, right in rows])
     if metric == "exact_match" and kind != "label":
         return np.array([_same(*pair) for pair in zip(predictions, references, strict=True)], dtype=float)
     judged = "label" if metric in KINDS["label"] else "text"

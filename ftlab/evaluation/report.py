@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from ftlab.errors import DataError
-from ftlab.evaluation.answers import readable
 from ftlab.evaluation.gate import Gate
 from ftlab.evaluation.metrics import parse_record, same_value
 from ftlab.evaluation.statistics import Comparison, Interval
 from ftlab.files import refuse_existing, whole_file
+from ftlab.tables import readable
 
 WRONG = "✗"  # in front of what differs from the reference: a sign, not a colour alone
 

@@ -14,7 +14,8 @@ from ftlab.costs.plots import curve_alt, curve_figure, memory_alt, memory_figure
 from ftlab.costs.remedies import what_would_fit
 from ftlab.costs.scenario import CostReport, cost
 from ftlab.errors import FtlabError
-from ftlab.plots import figure_bundle, readable
+from ftlab.plots import figure_bundle
+from ftlab.tables import readable
 
 CARDS = ("T4", "L4", "RTX 4090", "A100-80GB", "H100")
 SLIDERS = (  # assumption of the scenario, label, lowest, highest, step
