@@ -43,20 +43,20 @@ def readme_block(report: dict) -> str:
     best = NAMES[comparison["baseline"]]
     alt = "; ".join(f"{NAMES[n]} {100 * s['field_accuracy']['value']:.1f} %" for n, s in report["systems"].items())
     figure = f"Share of fields right on {report['n']} held-out tickets, with 95 % intervals: {alt}"
-    when = f"{training['minutes']:.1f} minutes of training on {report['machine']} ({report['created']})"
+    when = f"Training: {training['minutes']:.0f} minutes on {report['machine']} ({report['created']})"
     low, high = 100 * comparison["low"], 100 * comparison["high"]
     gain = f"{100 * comparison['delta']:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}"
     lines = [
         f"![{figure}](data/recorded/triage/result.png)",
         "",
-        f"*`smol`, a chat model of 135 million parameters, on {report['n']} held-out support tickets, before and after "
-        f"{when}.*",
+        f"*`smol`, a chat model of 135 million parameters, on {report['n']} held-out support tickets. {when}.*",
         "",
         "| system | fields right | whole record right | valid JSON | tokens a call |",
         "|---|---|---|---|---|",
         *rows,
         "",
-        f"Gained: {gain}, against the {best}. {lost(report)} Saved: {saved(report)} tokens a call. "
+        f"Gained: {gain}, against the {best}. {lost(report)} Saved: {saved(report)} tokens a call.",
+        "",
         f"The gate's verdict, by bars written down first: **{report['gate']['verdict']}**.",
         "",
         *(f"- {reason}" for reason in report["gate"]["reasons"]),
