@@ -31,9 +31,11 @@ class Point:
 
 
 def done(folder: Path) -> dict | None:
-    """What a finished point returned."""
-    path = folder / "done.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    """What a finished point returned; it may be finished here, or recorded before."""
+    path, record = folder / "done.json", ROOT / "data" / "recorded" / folder.parent.name / "points.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    return json.loads(record.read_text()).get(folder.name) if record.exists() else None
 
 
 def take(points: list[Point], work: Path):
