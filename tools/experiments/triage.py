@@ -20,6 +20,7 @@ from ftlab.baselines.choice import choose_records, record_candidates
 from ftlab.baselines.linear import train_linear
 from ftlab.baselines.prompting import Candidate, Prompt, rank_prompts, read_prompts, search_prompts, with_shots
 from ftlab.evaluation.metrics import plain_answer, score_records
+from ftlab.evaluation.report import Report
 from ftlab.evaluation.statistics import Interval, interval_of
 from ftlab.files import whole_file
 from ftlab.judging import Prompts, judge, searched
@@ -216,10 +217,12 @@ def kept(part: str, system: str, rows: list[dict]):
     return kept_answers(RECORD / "predictions" / f"{part}.{system}.jsonl", rows, None)
 
 
-def report_of(made: dict) -> "runs.Report":
-    """The report of the points that are done, judged as `ftlab run` judges."""
-    seeds = [seed for seed in SEEDS if f"seed_{seed}" in made]
-    recipe = the_recipe(rate=best_rate(), seed=seeds[0]).model_copy(update={"seeds": seeds if seeds[1:] else None})
+def report_of(made: dict) -> Report:
+    """The report of the points that are done, judged as `ftlab run` judges, for the seeds that the recipe names."""
+    recipe = load_recipe(RECIPE)
+    seeds, training = recipe.all_seeds, recipe.training
+    if (training.learning_rate, training.num_train_epochs) != (best_rate(), EPOCHS[2000]):
+        raise ValueError(f"{RECIPE}: its learning rate and epochs are not those of the record; write {best_rate():g}")
     data = read_data(recipe)
     names = {seed: "fine_tuned" if seed == SEEDS[0] else f"fine_tuned.seed_{seed}" for seed in seeds}
 
