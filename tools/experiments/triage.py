@@ -140,14 +140,19 @@ def strongest(tried: list[dict]) -> str:
     return max(tried, key=lambda each: each["field_accuracy"]["value"])["kind"]
 
 
-def prompted(folder: Path, kind: str) -> dict:
-    """The best prompt of a kind on the test set; the best of all on the slices, too."""
+def slices(folder: Path) -> dict:
+    """The best prompt of all on the slices."""
+    return prompted(folder, strongest(done(FOLDER / "prompts")["tried"]), ("hard", "other_shop"))
+
+
+def prompted(folder: Path, kind: str, tests: tuple = ("test",)) -> dict:
+    """The best prompt of a kind on test tickets."""
     found, recipe = done(FOLDER / "prompts"), the_recipe()
     data = read_data(recipe)
     model, tokenizer = load_model(recipe)
     prompt = every_prompt(recipe, data)[found["best"][kind]]
     allowed = record_candidates(data.schema, data.train.rows) if kind == "constrained" else None
-    parts = data.tests if kind == strongest(found["tried"]) else {"test": data.tests["test"]}
+    parts = {part: data.tests[part] for part in tests}
     ask = partial(runs.ask, model, tokenizer, settings(recipe), prompt=prompt, allowed=allowed)
     return answer(folder, kind, parts, ask, data.schema)
 
@@ -178,6 +183,7 @@ def points() -> list[Point]:
         Point("linear", linear),
         Point("prompts", prompts),
         *(Point(kind, partial(prompted, kind=kind), ("prompts",)) for kind in KINDS),
+        Point("slices", slices, ("prompts",)),
         Point("probe_before", probe),
         *(Point(name, partial(fine_tune, **arguments), tuple(rates)) for name, arguments in trainings),
         *(Point(f"probe_seed_{seed}", partial(probe, seed=seed), (f"seed_{seed}",)) for seed in SEEDS),
