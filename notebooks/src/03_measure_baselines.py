@@ -1,6 +1,6 @@
 # ---
 # ftlab:
-#   reads: [data/support_triage/*.json*, data/product_facts/*.jsonl, data/recorded/support_triage_nano/report.json, data/recorded/support_triage_nano/predictions/*, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors, recipes/support_triage_prompts.yaml]
+#   reads: [data/support_triage/*.json*, data/product_facts/*.jsonl, data/recorded/triage/report.json, data/recorded/triage/predictions/*, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors, recipes/support_triage_prompts.yaml]
 #   headline: the same facts, retrieved or taught
 # ---
 
@@ -313,12 +313,14 @@ print(in_words(words_or_model, baseline="chosen", candidate="linear"))
 # %% [markdown]
 # ## Open the test set once, and set the bar
 #
-# The whole search takes minutes, so it was recorded. `ftlab run recipes/support_triage.yaml` tries every wording, gives
-# examples to the best two and holds the winners to the allowed values, all on validation. Only then does it open the
-# 600 test tickets.
+# The cells above ran on `nano`, because it answers in seconds. What a prompt can do is a question for a model that can
+# talk: the same search on `smol`, a chat model of 135 million parameters, takes longer, so it was recorded (`python
+# tools/record.py triage`; `ftlab run` does the same for a recipe of yours). Every wording was tried, the best two got
+# examples, the best of these were held to the allowed values, all on validation. Only then were the 600 test tickets
+# opened.
 
 # %%
-RUN = Path("../data/recorded/support_triage_nano")  # or Path("../runs/support_triage")
+RUN = Path("../data/recorded/triage")  # or the folder of a run of yours: Path("../runs/support_triage")
 report = json.loads((RUN / "report.json").read_text())
 references = [row["messages"][-1]["content"] for row in test_rows]
 
@@ -342,7 +344,7 @@ print(f"{searched} prompts searched; recorded {report['created']} on {report['ma
 for kind, tried in promised.items():
     value, low, high = (100 * tried["field_accuracy"][key] for key in ("value", "low", "high"))
     print(f"{kind}: {tried['name']}")
-    print(f"  validation {value:.1f} % [{low:.1f}, {high:.1f}], test {on_test[kind]}")
+    print(f"  validation {value:.1f} % [{low:.1f}, {high:.1f}], test {on_test.get(kind, 'not opened')}")
 
 # %%
 from ftlab.evaluation.gate import Bars
@@ -839,10 +841,10 @@ pd.DataFrame(
 # ## "A fine-tuned model always beats a prompted one"
 #
 # A common saying. You have a task of judgement and one of knowledge, so put it to the test: in each contest both sides
-# answer the same cases. For triage the fine-tuned answers of the recorded run are opened now, against the best prompt of
-# its search; for the facts it is fine-tuning against retrieval. *Beside triage* is a set of other questions, asked before
-# and after that training. The linear classifier is no prompted model, so the saying is silent about it; it stands in the
-# table because your decision needs it.
+# answer the same cases. For triage the fine-tuned answers of the recorded run of `smol` are opened now, against the best
+# prompt of its search; for the facts it is `nano`'s fine-tuning against its retrieval. *Beside triage* is a set of other
+# questions, asked before and after that training. The linear classifier is no prompted model, so the saying is silent
+# about it; it stands in the table because your decision needs it.
 
 # %%
 tuned = score_records(recorded("test", "fine_tuned"), references).summary()["field_accuracy"]
@@ -916,8 +918,8 @@ else:
 #
 # ## What is known about large models
 #
-# `nano` is tiny. A 4B chat model follows instructions far better, and a frontier model better still, so expect a prompt
-# to get further there than here. What carries over:
+# `nano` is tiny, and `smol` is small. A 4B chat model follows instructions far better, and a frontier model better still,
+# so expect a prompt to get further there than here. What carries over:
 #
 # - **Wordings and examples scatter the result on large models too.** Zhao et al. (2021, arXiv 2102.09690): with GPT-3,
 #   other examples or only another order of them moved a task from near guessing to near the best.
