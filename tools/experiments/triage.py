@@ -38,6 +38,7 @@ WATCHED = 100  # validation rows under the loss while it trains
 CHOSEN_ON = 200  # validation rows that settings are chosen on
 SEARCHED_ON = 30  # validation rows that each prompt is tried on
 HELD = 5  # prompts that are tried again, held to the allowed values
+PROBE_TOKENS = 24  # of an answer to an everyday question
 KINDS = ("constrained", "few_shot", "zero_shot")
 SHOWN = ("field_accuracy", "exact_match", "valid_json")
 
@@ -164,7 +165,7 @@ def probe(folder: Path, seed: int | None = None) -> dict:
     model, tokenizer = load_model(recipe, FOLDER / f"seed_{seed}" / "adapter" if seed else None)
 
     def ask():
-        out = runs.ask(model, tokenizer, settings(recipe), rows)
+        out = runs.ask(model, tokenizer, settings(recipe) | {"max_new_tokens": PROBE_TOKENS}, rows)
         return replace(out, texts=tuple(map(plain_answer, out.texts)))
 
     kept_answers(folder / "predictions" / f"probe.{'fine_tuned' if seed else 'base'}.jsonl", rows, ask)
