@@ -40,9 +40,8 @@ def done(folder: Path) -> dict | None:
 
 def take(points: list[Point], work: Path):
     """The next point that nobody works on, with its open lock; None where there is none."""
-    finished = {point.name for point in points if done(work / point.name)}
     for point in points:
-        if point.name in finished or not finished.issuperset(point.needs):
+        if done(work / point.name) or not all(done(work / name) for name in point.needs):
             continue
         folder = work / point.name
         folder.mkdir(parents=True, exist_ok=True)
