@@ -316,13 +316,13 @@ print(in_words(words_or_model, baseline="chosen", candidate="linear"))
 # The cells above ran on `nano`, because it answers in seconds. What a prompt can do is a question for a model that can
 # talk: the same search on `smol`, a chat model of 135 million parameters, takes longer, so it was recorded (`python
 # tools/record.py triage`; `ftlab run` does the same for a recipe of yours). Every wording was tried, the best two got
-# examples, the best of these were held to the allowed values, all on validation. Only then were the 600 test tickets
+# examples, the best of these were held to the allowed values, all on validation. Only then were the test tickets
 # opened.
 
 # %%
 RUN = Path("../data/recorded/triage")  # or the folder of a run of yours: Path("../runs/support_triage")
 report = json.loads((RUN / "report.json").read_text())
-references = [row["messages"][-1]["content"] for row in test_rows]
+references = [row["messages"][-1]["content"] for row in test_rows[: report["n"]]]
 
 
 def recorded(part, system):
@@ -859,7 +859,7 @@ from ftlab.evaluation.statistics import Comparison
 
 contests = {}
 for part in ("test", "hard", "other_shop"):
-    part_rows = read_chat(f"../data/support_triage/{part}.jsonl")
+    part_rows = read_chat(f"../data/support_triage/{part}.jsonl")[: len(recorded(part, "linear"))]
     truth = [input_and_answer(row)[1] for row in part_rows]
     right = {
         name: score_records(recorded(part, name), truth).field_accuracy

@@ -13,7 +13,7 @@
 # The answers judged here were recorded with `smol`, a real chat model of 135 million parameters: a [linear
 # classifier](GLOSSARY.md#linear-classifier) without a language model, the [model before training](GLOSSARY.md#base-model),
 # the best zero-shot and [few-shot](GLOSSARY.md#few-shot) [prompts](GLOSSARY.md#prompt), the best one [held to the allowed
-# values](GLOSSARY.md#constrained-choice), and the [fine-tuned](GLOSSARY.md#fine-tuning) model, all on the same 600
+# values](GLOSSARY.md#constrained-choice), and the [fine-tuned](GLOSSARY.md#fine-tuning) model, all on the same
 # [held-out](GLOSSARY.md#hold-out) tickets. "Best" was decided on the [validation set](GLOSSARY.md#validation-set), not on
 # these tickets. `python tools/record.py triage` records them again (in hours, on two cores); a run of your own recipe,
 # `ftlab run`, writes the same files, and you point `RUN` at its folder.
@@ -27,7 +27,7 @@ from ftlab.data.schema import read_chat
 RUN = Path("../data/recorded/triage")  # or the folder of a run of yours: Path("../runs/support_triage")
 
 report = json.loads((RUN / "report.json").read_text())
-rows = read_chat("../data/support_triage/test.jsonl")
+rows = read_chat("../data/support_triage/test.jsonl")[: report["n"]]
 references = [row["messages"][-1]["content"] for row in rows]
 
 
@@ -197,7 +197,7 @@ show(
 # a triumph. A small improvement it finds only by luck, and then it makes it look too large.
 
 # %% [markdown]
-# ## Are 600 tickets really 600?
+# ## Are 300 tickets really 300?
 #
 # They were built from far fewer sentence patterns, and tickets from one pattern tend to succeed or fail together. Real
 # data has the same trouble: one customer writes twenty times.
@@ -299,9 +299,10 @@ for (label, answer), count in confused.most_common(2):
 parts = {}
 for system in ("linear", baseline, "fine_tuned"):
     for part in ("test", "hard", "other_shop"):
-        part_rows = read_chat(f"../data/support_triage/{part}.jsonl")
+        given = read_predictions(part, system)
+        part_rows = read_chat(f"../data/support_triage/{part}.jsonl")[: len(given)]
         right_answers = [row["messages"][-1]["content"] for row in part_rows]
-        part_scores = score_records(read_predictions(part, system), right_answers)
+        part_scores = score_records(given, right_answers)
         parts[f"{system}, {part}"] = part_scores.summary()["field_accuracy"]
 show(systems_figure(parts), systems_alt(parts))
 

@@ -40,6 +40,7 @@ SEARCHED_ON = 30  # validation rows that each prompt is tried on
 HELD = 5  # prompts that are tried again, held to the allowed values
 PROBE_TOKENS = 24  # of an answer to an everyday question
 KINDS = ("constrained", "few_shot", "zero_shot")
+TESTED = {"test": 300, "hard": 100, "other_shop": 100}  # the first rows: a prompt held to values takes 4 s a ticket
 SHOWN = ("field_accuracy", "exact_match", "valid_json")
 
 
@@ -80,10 +81,22 @@ def first(part: Part, n: int) -> Part:
     return Part(part.path, part.rows[:n], part.lines[:n])
 
 
+def tickets(recipe):
+    """What the recipe names, its test sets cut to what is answered."""
+    data = read_data(recipe)
+    groups = {part: found[: TESTED[part]] for part, found in data.groups.items() if part in TESTED}
+    return replace(
+        data,
+        tests={part: first(each, TESTED[part]) for part, each in data.tests.items()},
+        references={part: found[: TESTED.get(part)] for part, found in data.references.items()},
+        groups=data.groups | groups,
+    )
+
+
 def fine_tune(folder: Path, rows: int, seed: int, rate: float | None = None, tests: tuple = ("test",)) -> dict:
     """One training, and its answers to validation and test tickets."""
     recipe = the_recipe(rows, rate or best_rate(), seed)
-    data, searched_by = read_data(recipe), FOLDER / f"rate_{best_rate():g}" if rate is None else folder
+    data, searched_by = tickets(recipe), FOLDER / f"rate_{best_rate():g}" if rate is None else folder
     if (rows, seed) == (ROWS, SEEDS[0]) and searched_by != folder:  # the search has trained it already
         shutil.copytree(searched_by, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("done.json", "lock"))
     if not (folder / "training.json").exists():
@@ -109,7 +122,7 @@ def linear(folder: Path) -> dict:
     """Linear classifiers on words, on as many rows as the fine-tunes."""
     results = {}
     for rows in EPOCHS:
-        data = read_data(the_recipe(rows))
+        data = tickets(the_recipe(rows))
         model = train_linear(data.train.rows, data.schema)
         parts = data.tests if rows == ROWS else {"test": data.tests["test"]}
         results[str(rows)] = answer(folder / str(rows), "linear", parts, partial(runs.ask_rival, model), data.schema)
@@ -119,7 +132,7 @@ def linear(folder: Path) -> dict:
 def prompts(folder: Path) -> dict:
     """What smol answers untrained; the prompts that were tried on validation, and the best of each kind."""
     recipe = the_recipe()
-    data = read_data(recipe)
+    data = tickets(recipe)
     model, tokenizer = load_model(recipe)
     ask = partial(runs.ask, model, tokenizer, settings(recipe))
     results = {"base": answer(folder, "base", {"test": data.tests["test"]}, ask, data.schema)}
@@ -158,7 +171,7 @@ def slices(folder: Path) -> dict:
 def prompted(folder: Path, kind: str, tests: tuple = ("test",)) -> dict:
     """The best prompt of a kind on test tickets."""
     found, recipe = done(FOLDER / "prompts"), the_recipe()
-    data = read_data(recipe)
+    data = tickets(recipe)
     model, tokenizer = load_model(recipe)
     prompt = every_prompt(recipe, data)[found["best"][kind]]
     allowed = record_candidates(data.schema, data.train.rows) if kind == "constrained" else None
@@ -220,15 +233,23 @@ def publish() -> None:
 
 
 def keep_answers(point: str) -> None:
-    """Copy the answers of a point that was made here: `PART.SYSTEM.jsonl`, by point where several share a system."""
-    for path in sorted((FOLDER / point).rglob("predictions/*.json*")):
-        part, system, ending = path.name.split(".")
+    """Copy the answers of a point that was made here: `PART.SYSTEM.jsonl`, by point where several share a system.
+
+    Of more than are judged the first are kept, and that share of what they cost.
+    """
+    for path in sorted((FOLDER / point).rglob("predictions/*.jsonl")):
+        part, system = path.name.removesuffix(".jsonl").split(".")
         if system == "fine_tuned" and point.removeprefix("probe_") != f"seed_{SEEDS[0]}":
             system = f"fine_tuned.{point.removeprefix('probe_')}"
         if system == "linear" and path.parts[-3] != str(ROWS):
             system = f"linear.rows_{path.parts[-3]}"
-        (RECORD / "predictions").mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, RECORD / "predictions" / f"{part}.{system}.{ending}")
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        wanted = lines[: TESTED.get(part)]
+        cost = {name: value * len(wanted) / len(lines)
+                for name, value in json.loads(path.with_suffix(".json").read_text()).items()}  # fmt: skip
+        for ending, text in (("jsonl", "".join(wanted)), ("json", json.dumps(cost))):
+            with whole_file(RECORD / "predictions" / f"{part}.{system}.{ending}") as file:
+                file.write(text.encode())
 
 
 def kept(part: str, system: str, rows: list[dict]):
@@ -243,7 +264,7 @@ def report_of(made: dict) -> Report:
     told = (recipe.data.train_rows, training.learning_rate, training.num_train_epochs)
     if told != (ROWS, best_rate(), EPOCHS[ROWS]):
         raise ValueError(f"{RECIPE}: rows, learning rate, epochs are not {(ROWS, best_rate(), EPOCHS[ROWS])}: {told}")
-    data = read_data(recipe)
+    data = tickets(recipe)
     names = {seed: "fine_tuned" if seed == SEEDS[0] else f"fine_tuned.seed_{seed}" for seed in seeds}
 
     def answers(system: str) -> dict:
@@ -274,7 +295,7 @@ def report_of(made: dict) -> Report:
 
 def curve() -> list[dict]:
     """Fields and whole records right on the test set, by rows and system."""
-    test, found = read_data(the_recipe()).tests["test"].rows, []
+    test, found = tickets(the_recipe()).tests["test"].rows, []
     right = [json.loads(text) for text in answers_of(test)]
     for rows in sorted(EPOCHS):
         for system in ("linear", "fine_tuned"):
