@@ -12,6 +12,7 @@ from ftlab.evaluation.metrics import probe_scores
 
 ROOT = Path(__file__).resolve().parents[1]
 PROBE = read_chat(ROOT / "data" / "probes" / "everyday.jsonl")
+REPLAY = read_chat(ROOT / "data" / "replay" / "everyday.jsonl")
 TICKETS = read_chat(ROOT / "data" / "support_triage" / "train.jsonl")
 
 
@@ -33,14 +34,23 @@ def test_one_answer_to_all_is_hardly_ever_right():
     assert max(answers.values()) < 0.05 * len(PROBE)
 
 
-def test_every_skill_has_rows_enough():
+def test_every_skill_has_rows_enough_and_is_replayed():
     skills = Counter(row["skill"] for row in PROBE)
     assert 300 <= len(PROBE) <= 400
     assert min(skills.values()) >= 15
+    assert set(skills) < {row["kind"] for row in REPLAY}
+    assert {row["kind"] for row in REPLAY[:60]} == {row["kind"] for row in REPLAY}  # a small share has all kinds
 
 
-def test_no_question_is_a_ticket():
-    assert_no_leak(TICKETS, PROBE)
+def test_replay_shares_no_question_with_probe_and_tickets():
+    assert_no_leak(REPLAY + TICKETS, PROBE)
+    asked = [row["messages"][0]["content"] for row in REPLAY]
+    assert len(set(asked)) == len(asked) >= 300  # half of 600 rows, as the experiment on forgetting mixes them
+
+
+def test_replayed_answers_are_whole():
+    answers = [row["messages"][-1]["content"] for row in REPLAY]
+    assert all(answer.strip() == answer and answer for answer in answers)
 
 
 def test_generator_writes_exactly_these_files():

@@ -84,12 +84,12 @@ def ask_smol(prompts: list[str]) -> dict[str, str]:
 
 def whole_sentences(text: str) -> str:
     """A text that was cut off, up to its last whole sentence or line; nothing without one: take the question out."""
-    ends = [match.end() for match in re.finditer(r"[.!?](?=\s)|\S(?=\n)", text)]
+    ends = [match.end() for match in re.finditer(r"(?<!\d)[.!?](?=\s)|[^\s.](?=\n)", text)]
     return text[: ends[-1]] if ends else ""
 
 
 def make_files() -> dict[str, str]:
-    return {"probes/everyday.jsonl": jsonl(probe())}
+    return {"probes/everyday.jsonl": jsonl(probe()), "replay/everyday.jsonl": jsonl(replay())}
 
 
 if __name__ == "__main__":

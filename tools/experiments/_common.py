@@ -116,13 +116,12 @@ def summary(folder: Path) -> dict:
 
 def kept(before: Path, after: Path) -> dict:
     """The everyday questions before against after a training, and how many of each skill are right after it."""
-    first, second = probe_right(before), probe_right(after)
+    was, now = probe_right(before), probe_right(after)
     skills, right = Counter(), Counter()
-    for row, score in zip(read_part(PROBE).rows, second, strict=True):
+    for row, score in zip(read_part(PROBE).rows, now, strict=True):
         skills[row["skill"]] += 1
         right[row["skill"]] += int(score)
-    comparison = compare(first, second).to_dict()
-    return comparison | {"skills": {skill: [right[skill], n] for skill, n in skills.items()}}
+    return compare(was, now).to_dict() | {"skills": {skill: [right[skill], n] for skill, n in skills.items()}}
 
 
 def publish(name: str, folders: dict[str, Path], more: dict) -> None:

@@ -3,8 +3,8 @@
 The rows of tickets stay the same while replayed chats, learning rate and rank change. 12 points, the first without a
 training: one is 300 tickets x 3 epochs (106,000 tokens; `tickets_600` twice that), and its answers to 150 validation
 and 200 test tickets and to the everyday questions. In all 1.4 million tokens: about 100 minutes on one core that
-multiplies in bf16 and has nothing else to do, three times as long beside other work. The share of replay is chosen on
-validation: the smallest that keeps the loss on the probe under MOST_LOST.
+multiplies in bf16 and has nothing else to do, three times as long beside other work. Published is also the smallest
+share of replay that keeps the loss of the probe under MOST_LOST.
 """
 
 from functools import partial

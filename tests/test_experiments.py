@@ -1,0 +1,128 @@
+"""The experiments that tools/record.py makes: which rows they train on, what is chosen and what is published."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+try:
+    from experiments import _common as common
+    from experiments import data, forgetting, settings
+finally:
+    sys.path.remove(str(ROOT / "tools"))
+
+
+def inputs(rows):
+    return [row["messages"][-2]["content"] for row in rows]
+
+
+def record(row):
+    return json.loads(row["messages"][-1]["content"])
+
+
+@pytest.mark.parametrize("experiment", [data, forgetting, settings])
+def test_points_are_few_and_differ(experiment):
+    names = [point.name for point in experiment.points()]
+    assert len(set(names)) == len(names) <= 12
+    assert all(set(point.needs) <= set(names) for point in experiment.points())
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.25, 0.5])
+def test_replay_is_added_to_the_same_tickets(share):
+    rows = common.tickets().train.rows[:300]
+    mixed = common.mixed(rows, share)
+    assert mixed[:300] == rows
+    assert (len(mixed) - 300) / len(mixed) == pytest.approx(share, abs=0.002)
+
+
+def test_more_replay_than_there_is_is_refused():
+    with pytest.raises(ValueError, match="take a smaller share"):
+        common.mixed(common.tickets().train.rows, 0.5)
+
+
+def test_full_training_has_no_adapter():
+    assert common.recipe_with(method="full", learning_rate=2e-5).training.r is None
+    assert common.recipe_with(r=4).training.r == 4
+
+
+def test_careless_rows_are_wrong_as_often_as_said():
+    rows = common.tickets().train.rows[:1000]
+    assert list(map(record, data.careless(rows, 0))) == list(map(record, rows))
+    noisy = data.careless(rows, 0.2)
+    assert inputs(noisy) == inputs(rows)
+    for field in data.JUDGED:
+        wrong = [record(a)[field] != record(b)[field] for a, b in zip(noisy, rows, strict=True)]
+        assert sum(wrong) / len(wrong) == pytest.approx(0.2, abs=0.04)
+    kept = [key for key in record(rows[0]) if key not in data.JUDGED]
+    assert all(record(a)[key] == record(b)[key] for a, b in zip(noisy, rows, strict=True) for key in kept)
+    assert noisy == data.careless(rows, 0.2)
+
+
+def test_careful_and_careless_take_the_same_steps():
+    trained = data.trained_on()
+    sizes = {name: (len(rows()), epochs) for name, (rows, epochs) in trained.items()}
+    passes = {name: rows * epochs for name, (rows, epochs) in sizes.items()}
+    assert passes.pop("careful_once") == data.CAREFUL
+    assert set(passes.values()) == {data.CARELESS}
+
+
+def test_copies_and_contradictions():
+    assert len(data.copied()) == len(data.contradictory()) == data.CAREFUL
+    assert len(set(inputs(data.copied()))) == data.CAREFUL // 2 + data.COPIED
+    answers = {}
+    for row in data.contradictory():
+        answers.setdefault(row["messages"][-2]["content"], []).append(record(row))
+    twice = [pair for pair in answers.values() if len(pair) == 2]
+    assert len(twice) == data.CONTRADICTED
+    assert all(a[field] != b[field] for a, b in twice for field in data.JUDGED)
+
+
+@pytest.fixture
+def recorded(tmp_path, monkeypatch):
+    """Writes a point as if it had been trained: a share of the everyday questions right, all tickets right."""
+    monkeypatch.setattr(common, "WORK", tmp_path / "work")
+    monkeypatch.setattr(common, "ROOT", tmp_path)
+    monkeypatch.setattr(forgetting, "FOLDER", tmp_path / "work" / "forgetting")
+
+    def write(name, wrong):
+        folder = forgetting.FOLDER / name
+        rows = common.read_part(common.PROBE).rows
+        texts = [row["messages"][-1]["content"] for row in rows]
+        texts[:wrong] = ["?"] * wrong
+        common.runs.write_predictions(folder / "predictions" / "probe.jsonl", rows, texts)
+        made = {"minutes": 1.5, "machine": "some CPU", "probe": 1.0}
+        if name != "before":
+            made["test"] = {"field_accuracy": 1.0}
+            for part, each in common.asked_tickets().items():
+                path = folder / "predictions" / f"{part}.fine_tuned.jsonl"
+                common.runs.write_predictions(path, each.rows, common.answers_of(each.rows))
+        (folder / "done.json").write_text(json.dumps(made))
+
+    return write
+
+
+def test_the_smallest_share_that_keeps_the_probe_is_found(recorded):
+    recorded("before", wrong=0)
+    recorded("replay_0", wrong=100)
+    assert forgetting.enough_replay() is None
+    recorded("replay_25", wrong=5)
+    recorded("replay_50", wrong=1)
+    assert forgetting.enough_replay() == 25
+
+
+def test_publish_writes_what_is_done_and_names_what_is_not(recorded, tmp_path):
+    recorded("before", wrong=0)
+    recorded("replay_0", wrong=100)
+    forgetting.publish()
+    results = json.loads((tmp_path / "data" / "recorded" / "forgetting" / "results.json").read_text())
+    assert set(results["points"]) == {"before", "replay_0"}
+    assert "replay_10" in results["not_done"]
+    assert results["minutes_by_machine"] == {"some CPU": 3.0}
+    point = results["points"]["replay_0"]
+    assert point["test"]["field_accuracy"]["value"] == 1
+    n = len(common.read_part(common.PROBE).rows)
+    assert point["kept"]["delta"] == pytest.approx(-100 / n)
+    assert sum(right for right, _ in point["kept"]["skills"].values()) == n - 100
