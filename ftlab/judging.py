@@ -13,7 +13,7 @@ from ftlab.evaluation.gate import Gate, agree_on, decide_gate
 from ftlab.evaluation.generation import Generations
 from ftlab.evaluation.metrics import probe_scores, row_id
 from ftlab.evaluation.report import Report, SystemResult, pick_examples
-from ftlab.evaluation.statistics import Comparison, Interval, clustered_mean, compare, interval_of
+from ftlab.evaluation.statistics import Comparison, Interval, clustered_mean, compare, interval_of, wilson
 from ftlab.training.data import Data, answers_of
 from ftlab.training.recipe import Recipe
 
@@ -114,7 +114,14 @@ def mean_values(trainings: Sequence[dict[str, Scores]], part: str, metric: str) 
 
 
 def interval(values: np.ndarray, groups: list[str] | None) -> Interval:
-    """The mean's interval; by groups, where the examples have some."""
+    """The mean's interval; by groups, where the examples have some.
+
+    Where all are right or all are wrong, it is Wilson's for as many examples as there are groups: a clustered interval
+    would have no width.
+    """
+    if groups and float(np.ptp(values)) == 0 and values[0] in (0, 1):
+        n = len(set(groups))
+        return replace(wilson(int(values[0]) * n, n), n=len(values))
     return within_one(clustered_mean(values, groups) if groups else interval_of(values))
 
 

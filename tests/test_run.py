@@ -9,6 +9,7 @@ import sys
 import time
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import yaml
 from test_generation import load_tokenizer, random_model
@@ -965,3 +966,10 @@ def test_a_whole_run_keeps_the_contract_and_repeats_itself(recipe, tmp_path):
     assert resolved.sha256 == first["recipe_sha256"]
     assert (first["answer"], first["seeds"]) == ("record", [3])
     assert hashlib.sha256((tmp_path / "model" / "model.safetensors").read_bytes()).hexdigest() == weights
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_groups_that_are_all_right_or_all_wrong_leave_doubt(value):
+    found = judging.interval(np.full(40, value), ["a", "b", "c", "d"] * 10)
+    assert (found.value, found.n) == (value, 40)
+    assert found.high - found.low > 0.4  # four groups tell little

@@ -1,18 +1,17 @@
-"""Keep a run for readers: copy report and predictions to data/recorded/, draw the picture, fill the README's block.
+"""The README's result: draw the picture of the recorded run on `smol`, and write its block of the README.
 
-    python tools/record_run.py runs/support_triage_smol data/recorded/triage
-    python tools/record_run.py --check          # fails when the README's numbers are not the recorded ones
+    python tools/record_run.py              # after python tools/record.py triage --publish
+    python tools/record_run.py --check      # fails when the README's numbers are not the recorded ones
 """
 
 import argparse
 import json
-import shutil
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from ftlab.run import sha256_of_weights  # noqa: E402
+from ftlab.kept import sha256_of_weights  # noqa: E402
 from ftlab.training.recipe import load_recipe  # noqa: E402
 
 RECIPE = ROOT / "recipes/support_triage_smol.yaml"
@@ -49,7 +48,7 @@ def readme_block(report: dict) -> str:
     lines = [
         f"![{figure}](data/recorded/triage/result.png)",
         "",
-        f"*`smol`, a chat model of 135 million parameters, on {report['n']} held-out support tickets. {when}.*",
+        f"*`smol`, a chat model of 135 million parameters, and its rivals on {report['n']} held-out tickets. {when}.*",
         "",
         "| system | fields right | whole record right | valid JSON | tokens a call |",
         "|---|---|---|---|---|",
@@ -57,12 +56,25 @@ def readme_block(report: dict) -> str:
         "",
         f"Gained: {gain}, against the {best}. {lost(report)} Saved: {saved(report)} tokens a call.",
         "",
+        by_rows(),
+        "",
         f"The gate's verdict, by bars written down first: **{report['gate']['verdict']}**.",
         "",
         *(f"- {reason}" for reason in report["gate"]["reasons"]),
         "",
     ]
     return BEGIN + "\n".join(lines) + END
+
+
+def by_rows() -> str:
+    """Fields right by number of training tickets, in one sentence."""
+    curve = json.loads((SHOWN / "curve.json").read_text())
+    told = []
+    for system in dict.fromkeys(point["system"] for point in curve):
+        points = [f"{100 * point['field_accuracy']['value']:.1f} % with {point['rows']:,}"
+                  for point in curve if point["system"] == system]  # fmt: skip
+        told.append(f"{NAMES[system]} {', '.join(points)}")
+    return f"By number of training tickets: {'; '.join(told)}."
 
 
 def lost(report: dict) -> str:
@@ -83,23 +95,18 @@ def with_block(readme: str, block: str) -> str:
     return head + block + rest.split(END)[1]
 
 
-def record(run: Path, out: Path) -> None:
-    """Copy report.json and predictions/, draw result.png."""
-    sys.path.insert(0, str(ROOT))
+def draw(report: dict) -> None:
+    """Write result.png beside the report."""
     from ftlab.evaluation.statistics import Interval
     from ftlab.plots import systems_figure
 
-    out.mkdir(parents=True, exist_ok=True)
-    report = json.loads((run / "report.json").read_text())
-    shutil.copy(run / "report.json", out / "report.json")
-    shutil.copytree(run / "predictions", out / "predictions", dirs_exist_ok=True)
     n = report["n"]
     systems = {
         NAMES[name]: Interval(*(s["field_accuracy"][k] for k in ("value", "low", "high")), n, "recorded")
         for name, s in report["systems"].items()
     }
     bar = report["comparison"]["a"] + report["gate"]["bars"]["min_gain"]
-    systems_figure(systems, bar=bar).savefig(out / "result.png", dpi=144, bbox_inches="tight", facecolor="white")
+    systems_figure(systems, bar=bar).savefig(SHOWN / "result.png", dpi=144, bbox_inches="tight", facecolor="white")
 
 
 def outdated(report: dict) -> str:
@@ -114,25 +121,19 @@ def outdated(report: dict) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", nargs="?", type=Path)
-    parser.add_argument("out", nargs="?", type=Path, default=SHOWN)
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
-    readme = ROOT / "README.md"
-    if options.check:
-        report = json.loads((SHOWN / "report.json").read_text())
-        if with_block(readme.read_text(), readme_block(report)) != readme.read_text():
-            print("README.md: its result is not the recorded one. Run: python tools/record_run.py RUN")
-            return 1
-        if found := outdated(report):
-            print(f"{SHOWN}: recorded with another {found}: run the recipe again, then this tool")
-            return 1
-        return 0
-    if options.run is None or not (options.run / "report.json").exists():
-        parser.error("name the folder of a run, one with a report.json")
-    record(options.run, options.out)
-    if options.out.resolve() == SHOWN:
-        readme.write_text(with_block(readme.read_text(), readme_block(json.loads((SHOWN / "report.json").read_text()))))
+    readme, report = ROOT / "README.md", json.loads((SHOWN / "report.json").read_text())
+    text = with_block(readme.read_text(), readme_block(report))
+    if not options.check:
+        draw(report)
+        readme.write_text(text)
+    elif text != readme.read_text():
+        print("README.md: its result is not the recorded one. Run: python tools/record_run.py")
+        return 1
+    elif found := outdated(report):
+        print(f"{SHOWN}: recorded with another {found}: record it again (tools/record.py), then this tool")
+        return 1
     return 0
 
 
