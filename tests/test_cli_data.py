@@ -232,7 +232,7 @@ def test_a_repair_says_what_it_leaves_to_a_person(tmp_path, capsys):
     path.write_text("".join(json.dumps({"messages": turns, "customer": "ana@quay.net"}) + "\n" for turns in chats))
     cli.main(["check", str(path), "--fix", str(tmp_path / "clean.jsonl")])
     left = capsys.readouterr().out.partition("left as they are")[2].splitlines()[1:]
-    assert [line.split()[:2] for line in left] == [["email:", "2,"], ["contradiction:", "1,"]]
+    assert [line.split()[:2] for line in left] == [["contradiction:", "1,"], ["private_group:", "1,"]]
 
 
 def test_contradictions_are_left_out_on_request(tmp_path, capsys):
