@@ -32,7 +32,8 @@ def test_the_recipe_reaches_both_trainers(tmp_path, tickets):
     from ftlab.training.recipe import load_recipe
 
     recipe = load_recipe(models.REPOSITORY / "recipes" / "support_triage.yaml")
-    given = recipe.training.model_dump() | {"base_model": "unsloth/Qwen3-0.6B", "seed": recipe.seed}
+    told = recipe.training.model_dump(exclude={"train_sampling_strategy"})  # of this trainer, as in `export --recipe`
+    given = told | {"base_model": "unsloth/Qwen3-0.6B", "seed": recipe.seed}
     paths = {to: tmp_path / to for to in ("axolotl", "llama_factory")}
     for to, path in paths.items():
         report = export(tickets, to, path, validation=tickets[:5], settings=given)
