@@ -836,7 +836,7 @@ pd.DataFrame(rows).T
 #
 # Now the scores, from several recorded trainings of each. A dot is their mean. The bar is its 95 % interval for other
 # tickets; tickets made from one sentence pattern count as one group
-# ([07](07_evaluate.ipynb#Are-600-tickets-really-600?) explains why).
+# ([07](07_evaluate.ipynb#Are-300-tickets-really-300?) explains why).
 
 # %%
 from ftlab.evaluation.statistics import clustered_mean
