@@ -257,11 +257,11 @@ pd.DataFrame(table).map(str)
 # the ticket word for word, came easier than the four judgements.
 
 # %% [markdown]
-# ## With all the tickets
+# ## Half an hour instead
 #
-# You trained on 160 tickets, each read once. The same cells with 2,000 tickets, each read twice, take the better part of
-# an hour, so that run was recorded (`python tools/record.py triage` repeats it). The other rows are what it has to beat:
-# the best prompts that were found for the same model, and a classifier that only counts words.
+# You trained on 160 tickets, each read once. The same cells with 300 tickets, each read five times, take about half an hour
+# on one core, so that run was recorded (`python tools/record.py triage` repeats it). The other rows are what it has to beat:
+# the best [prompt](GLOSSARY.md#prompt) that was found for the same model, and a classifier that only counts words.
 
 # %%
 from pathlib import Path
