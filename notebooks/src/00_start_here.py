@@ -261,7 +261,7 @@ pd.DataFrame(table).map(str)
 #
 # You trained on 160 tickets, each read once. The same cells with 300 tickets, each read five times, take about half an hour
 # on one core, so that run was recorded (`python tools/record.py triage` repeats it). The other rows are what it has to beat:
-# the best [prompt](GLOSSARY.md#prompt) that was found for the same model, and a classifier that only counts words.
+# the best prompt that was found for the same model, and a classifier that only counts words.
 
 # %%
 from pathlib import Path
