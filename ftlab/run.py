@@ -79,7 +79,7 @@ def run_recipe(path: str | Path, out: str | Path | None = None, force: bool = Fa
     with whole_file(folder / RESOLVED) as file:
         file.write(f"# the recipe of this run, with every default written out\n{recipe.to_yaml()}".encode())
 
-    settings = recipe.evaluation.model_dump(include={"max_new_tokens", "batch_size"}) | {"progress": progress}
+    settings = asking(recipe, progress)
     prompts = find_prompts(recipe, model, tokenizer, data, settings, folder, say)
     systems = answer_untrained(model, tokenizer, data, prompts, settings, folder, say)
     before = ask_probe("base", partial(ask, model, tokenizer, settings), data.probe, folder, say)
@@ -223,6 +223,11 @@ def answer_sets(name: str, parts: dict[str, Part], answer: Callable, folder: Pat
     return answers
 
 
+def asking(recipe: Recipe, progress: bool = False) -> dict:
+    """The settings of `ask` in a recipe."""
+    return recipe.evaluation.model_dump(include={"max_new_tokens", "batch_size"}) | {"progress": progress}
+
+
 def ask(model, tokenizer, settings: dict, rows: Sequence[dict], prompt: Prompt | None = None, allowed=None):
     """Answers to the rows as they ask, or put with a prompt; `allowed` ones only, where they are given."""
     if isinstance(allowed, dict):
@@ -303,5 +308,4 @@ def ask_trained(load: Callable, settings: dict, rows: Sequence[dict]) -> Generat
 
 def machine_line() -> str:
     """GPU or CPU in one line, without anything personal."""
-    machine = hardware.describe()
-    return machine.gpu or f"{machine.cpu}, {machine.cores} cores, no GPU"
+    return hardware.gpu_here()[0] or f"{hardware.cpu_name()}, {hardware.usable_cores()} cores, no GPU"

@@ -784,10 +784,11 @@ def test_half_a_checkpoint_is_passed_over(tmp_path):
 
 
 def test_machine_line_names_the_gpu_or_the_cpu(monkeypatch):
-    machine = SimpleNamespace(gpu=None, cpu="Example 1", cores=4)
-    monkeypatch.setattr(run.hardware, "describe", lambda: machine)
+    monkeypatch.setattr(run.hardware, "gpu_here", lambda: (None, None))
+    monkeypatch.setattr(run.hardware, "cpu_name", lambda: "Example 1")
+    monkeypatch.setattr(run.hardware, "usable_cores", lambda: 4)
     assert run.machine_line() == "Example 1, 4 cores, no GPU"
-    machine.gpu = "Example GPU"
+    monkeypatch.setattr(run.hardware, "gpu_here", lambda: ("Example GPU", 15.0))
     assert run.machine_line() == "Example GPU"
 
 

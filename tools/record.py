@@ -12,7 +12,7 @@ import importlib
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,14 @@ def done(folder: Path) -> dict | None:
     if path.exists():
         return json.loads(path.read_text())
     return json.loads(record.read_text()).get(folder.name) if record.exists() else None
+
+
+def minutes_by_machine(made: Iterable[dict]) -> dict[str, float]:
+    """The minutes of what points returned, added up for each machine: those of two are not to be mixed."""
+    minutes = {}
+    for found in made:
+        minutes[found["machine"]] = round(minutes.get(found["machine"], 0) + found["minutes"], 1)
+    return minutes
 
 
 def take(points: list[Point], work: Path):

@@ -11,18 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ftlab.baselines.choice import label_candidates
+from ftlab.baselines.choice import LabelChoices, label_candidates
 from ftlab.baselines.prompting import Asked, input_and_answer
-from ftlab.evaluation.generation import Generations, padded, prompt_ids, reading
+from ftlab.evaluation.generation import padded, prompt_ids, reading
 
 BATCH = 16  # inputs at a time while it answers
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class LabelConfidences(Generations):
-    """A label for each input; `confidence`, shape (inputs,), is the head's probability of it."""
-
-    confidence: np.ndarray
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,8 +28,8 @@ class Head:
     steps: int
     minutes: float
 
-    def answer(self, inputs: Sequence[Asked]) -> LabelConfidences:
-        """The likeliest label of each input."""
+    def answer(self, inputs: Sequence[Asked]) -> LabelChoices:
+        """The likeliest label of each input, with the head's probability of it."""
         import torch
 
         ids, start, shares = _prompts(self.tokenizer, inputs), time.perf_counter(), []
@@ -48,7 +41,7 @@ class Head:
                 shares.append(logits.float().softmax(dim=-1).cpu().numpy())
         shares = np.concatenate(shares)
         texts = tuple(self.labels[best] for best in shares.argmax(axis=1))
-        return LabelConfidences(texts, sum(map(len, ids)), 0, time.perf_counter() - start, 0, shares.max(axis=1))
+        return LabelChoices(texts, sum(map(len, ids)), 0, time.perf_counter() - start, 0, shares.max(axis=1))
 
     def __repr__(self):
         return f"Head: {len(self.labels)} labels, {self.steps} steps in {self.minutes:.1f} minutes"

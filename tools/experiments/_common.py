@@ -11,14 +11,14 @@ from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
-from experiments.triage import RECIPE, answer, first, settings
-from record import ROOT, WORK, done
+from experiments.triage import RECIPE, answer, first
+from record import ROOT, WORK, done, minutes_by_machine
 
 import ftlab.run as runs
-from ftlab.evaluation.generation import generate
 from ftlab.evaluation.metrics import probe_scores, score_records
 from ftlab.evaluation.statistics import compare, interval_of
 from ftlab.files import whole_file
+from ftlab.kept import kept_answers
 from ftlab.training.data import answers_of, read_data, read_part
 from ftlab.training.recipe import ADAPTER_KEYS, load_recipe
 from ftlab.training.train import load_model, train_model
@@ -65,10 +65,10 @@ def mixed(rows: list[dict], share: float) -> list[dict]:
 
 def answer_probe(folder: Path, model, tokenizer) -> float:
     """The share of everyday questions that a model gets right; its answers are written unless they are there."""
-    rows, path = read_part(PROBE).rows, folder / "predictions" / "probe.jsonl"
-    if not path.exists():
-        chats = [row["messages"][:-1] for row in rows]
-        runs.write_predictions(path, rows, generate(model, tokenizer, chats, PROBE_TOKENS, BATCH).texts)
+    rows = read_part(PROBE).rows
+    settings = {"max_new_tokens": PROBE_TOKENS, "batch_size": BATCH}
+    ask = partial(runs.ask, model, tokenizer, settings, rows)
+    kept_answers(folder / "predictions" / "probe.jsonl", rows, ask)
     return float(probe_right(folder).mean())
 
 
@@ -92,7 +92,7 @@ def fine_tune(folder: Path, rows: Sequence[dict], **training) -> dict:
     recipe, parts = recipe_with(**training), asked_tickets()
     model, tokenizer = load_model(recipe)
     tuned, seen = train_model(recipe, model, tokenizer, rows, parts["validation"].rows[:WATCHED], folder)
-    results = answer(folder, "fine_tuned", parts, partial(runs.ask, tuned, tokenizer, settings(recipe)),
+    results = answer(folder, "fine_tuned", parts, partial(runs.ask, tuned, tokenizer, runs.asking(recipe)),
                      tickets().schema)  # fmt: skip
     results["probe"] = answer_probe(folder, tuned, tokenizer)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
@@ -128,14 +128,13 @@ def publish(name: str, folders: dict[str, Path], more: dict) -> None:
     """Write data/recorded/NAME/results.json from the points that are done, by name and folder."""
     made = {point: found for point, folder in folders.items() if (found := done(folder))}
     before = WORK / "forgetting" / "before"
-    table, minutes = {}, {}
+    table = {}
     for point, found in made.items():
         table[point] = found | summary(folders[point])
         if done(before):
             table[point]["kept"] = kept(before, folders[point])
-        minutes[found["machine"]] = round(minutes.get(found["machine"], 0) + found["minutes"], 1)
     results = {
-        "command": f"python tools/record.py {name}", "minutes_by_machine": minutes,
+        "command": f"python tools/record.py {name}", "minutes_by_machine": minutes_by_machine(made.values()),
         "not_done": [point for point in folders if point not in made],
         "defaults": {"rows": ROWS, "num_train_epochs": EPOCHS, "learning_rate": RATE, "seed": SEED},
         "points": table,

@@ -16,16 +16,16 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-from record import ROOT, WORK, Point, done
+from record import ROOT, WORK, Point, done, minutes_by_machine
 
-import ftlab.run as runs
 from ftlab.baselines.prompting import Prompt, input_and_answer, rag_messages
 from ftlab.baselines.retrieval import MINILM_PACKAGE, Bm25, Dense, Hit, chunk, hybrid, minilm
 from ftlab.evaluation.generation import generate
 from ftlab.evaluation.statistics import compare, interval_of
 from ftlab.files import whole_file
+from ftlab.kept import kept_answers
 from ftlab.training.recipe import load_recipe
-from ftlab.training.train import add_adapter, load_model, train_model, trainer_arguments
+from ftlab.training.train import add_adapter, last_checkpoint, load_model, train_model, trainer_arguments
 
 FOLDER, DATA, RECORD = WORK / "facts", ROOT / "data" / "product_facts", ROOT / "data" / "recorded" / "facts"
 RECIPE = ROOT / "recipes" / "support_triage_smol.yaml"  # for the settings of its adapter
@@ -128,14 +128,11 @@ def is_right(text: str, row: dict) -> bool:
 
 def answers(folder: Path, part: str, rows: Sequence[dict], model, tokenizer, chat: Callable) -> list[str]:
     """The answers to the rows, each asked by `chat(row)`; written, unless they are there."""
-    path = folder / f"{part}.jsonl"
-    if not path.exists():
-        out = generate(model, tokenizer, [chat(row) for row in rows], max_new_tokens=NEW_TOKENS, batch_size=BATCH)
-        cost = {key: getattr(out, key) for key in ("prompt_tokens", "new_tokens", "seconds", "cut_off")}
-        with whole_file(path.with_suffix(".json")) as file:
-            file.write(json.dumps(cost).encode())
-        runs.write_predictions(path, rows, out.texts)
-    return [json.loads(line)["prediction"] for line in path.read_text().splitlines()]
+
+    def ask():
+        return generate(model, tokenizer, [chat(row) for row in rows], max_new_tokens=NEW_TOKENS, batch_size=BATCH)
+
+    return list(kept_answers(folder / f"{part}.jsonl", rows, ask).texts)
 
 
 def examine(folder: Path, model, tokenizer, chat: Callable) -> dict:
@@ -248,7 +245,6 @@ def train_on_texts(recipe, model, tokenizer, texts: list[str], folder: Path):
     """Plain texts, every token under the loss: what a training on documents is."""
     from unsloth import FastLanguageModel  # noqa: F401, I001  (before trl)
     from datasets import Dataset
-    from transformers.trainer_utils import get_last_checkpoint
     from trl import SFTTrainer
 
     arguments = trainer_arguments(recipe, len(texts), folder)
@@ -259,7 +255,8 @@ def train_on_texts(recipe, model, tokenizer, texts: list[str], folder: Path):
         train_dataset=Dataset.from_dict({"text": texts}),
         args=arguments,
     )
-    result = trainer.train(resume_from_checkpoint=get_last_checkpoint(arguments.output_dir))
+    checkpoint = last_checkpoint(Path(arguments.output_dir))
+    result = trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     log = [{"step": row["step"], "loss": row["loss"]} for row in trainer.state.log_history if "loss" in row]
     return trainer.model, {"minutes": result.metrics["train_runtime"] / 60, "steps": result.global_step, "log": log}
 
@@ -280,12 +277,9 @@ def train_drill(folder: Path) -> dict:
 
 def test(folder: Path, arm: str) -> dict:
     """The best setting of an arm answers the test questions."""
-    from peft import PeftModel
-
     trained = arm.removesuffix("_with_search")
     point = setting(trained, *best_setting(trained)) if TRIED[trained] else f"{trained}_training"
-    model, tokenizer = load_model(the_recipe())
-    tuned = PeftModel.from_pretrained(model, FOLDER / point / "adapter")
+    tuned, tokenizer = load_model(the_recipe(), FOLDER / point / "adapter")
     return {"setting": point, "validation": done(FOLDER / point)["validation"],
             "test": examine(folder, tuned, tokenizer, asked_as(arm))}  # fmt: skip
 
@@ -378,11 +372,8 @@ def publish() -> None:
              for name, made in known.items() if name in arms}  # fmt: skip
     tried = {name: {key: value for key, value in made.items() if key not in ("log", "machine")}
              for name, made in known.items() if name not in arms}  # fmt: skip
-    minutes = {}
-    for made in known.values():
-        minutes[made["machine"]] = round(minutes.get(made["machine"], 0) + made["minutes"], 1)
     results = {
-        "command": "python tools/record.py facts", "minutes_by_machine": minutes,
+        "command": "python tools/record.py facts", "minutes_by_machine": minutes_by_machine(known.values()),
         "not_done": [point.name for point in points() if point.name not in known],
         "questions": {kind: len(rows) for kind, rows in questions().items()}, "best_search": best,
         "arms": {name: {"about": about[name], "kinds": table[name]} for name in arms},

@@ -19,7 +19,7 @@ from ftlab import hardware
 from ftlab.baselines.choice import choose_records, record_candidates
 from ftlab.baselines.linear import train_linear
 from ftlab.baselines.prompting import Candidate, Prompt, rank_prompts, read_prompts, search_prompts, with_shots
-from ftlab.evaluation.metrics import plain_answer, score_records
+from ftlab.evaluation.metrics import score_records
 from ftlab.evaluation.report import Report
 from ftlab.evaluation.statistics import Interval, interval_of
 from ftlab.files import whole_file
@@ -27,13 +27,14 @@ from ftlab.judging import Prompts, judge, searched
 from ftlab.kept import kept_answers, sha256_of_weights
 from ftlab.training.data import Part, answers_of, read_data
 from ftlab.training.recipe import load_recipe
-from ftlab.training.train import load_model, train_model
+from ftlab.training.train import load_model
 
 RECIPE = ROOT / "recipes" / "support_triage_smol.yaml"
 FOLDER, RECORD = WORK / "triage", ROOT / "data" / "recorded" / "triage"
 RATES = (1e-3, 2e-3)  # 5e-4 was tried before: far slower on the validation set
 SEEDS, ROWS = (1, 2, 3), 300  # of the contest
 EPOCHS = {100: 10, 300: 5, 1000: 3, 2000: 3}  # fewer rows more often
+ALL = max(EPOCHS)
 WATCHED = 100  # validation rows under the loss while it trains
 CHOSEN_ON = 200  # validation rows that settings are chosen on
 SEARCHED_ON = 30  # validation rows that each prompt is tried on
@@ -63,17 +64,10 @@ def best_rate() -> float:
 def answer(folder: Path, name: str, parts: dict[str, Part], ask, schema) -> dict:
     """A system's answers to each part, kept; how many of the fields, and of the whole records, are right."""
     results = {}
-    for part, each in parts.items():
-        print(f"  {name} on {part}", flush=True)
-        out = kept_answers(folder / "predictions" / f"{part}.{name}.jsonl", each.rows, partial(ask, each.rows))
-        scores = score_records(out.texts, [json.loads(text) for text in answers_of(each.rows)], schema=schema)
+    for part, out in runs.answer_sets(name, parts, ask, folder, runs.say_time).items():
+        scores = score_records(out.texts, list(map(json.loads, answers_of(parts[part].rows))), schema=schema)
         results[part] = {metric: float(getattr(scores, metric).mean()) for metric in SHOWN}
     return results
-
-
-def settings(recipe) -> dict:
-    """How answers are generated."""
-    return recipe.evaluation.model_dump(include={"max_new_tokens", "batch_size"}) | {"progress": False}
 
 
 def first(part: Part, n: int) -> Part:
@@ -99,23 +93,13 @@ def fine_tune(folder: Path, rows: int, seed: int, rate: float | None = None, tes
     data, searched_by = tickets(recipe), FOLDER / f"rate_{best_rate():g}" if rate is None else folder
     if (rows, seed) == (ROWS, SEEDS[0]) and searched_by != folder:  # the search has trained it already
         shutil.copytree(searched_by, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("done.json", "lock"))
-    if not (folder / "training.json").exists():
-        train(folder, recipe, data)
+    watched = replace(data, validation=first(data.validation, WATCHED))
+    runs.kept(folder / "training.json", partial(runs.train, recipe, seed, watched, folder, runs.say_time))
     model, tokenizer = load_model(recipe, folder / "adapter")
     parts = {"validation": first(data.validation, CHOSEN_ON)} | {name: data.tests[name] for name in tests}
-    results = answer(folder, "fine_tuned", parts, partial(runs.ask, model, tokenizer, settings(recipe)), data.schema)
+    results = answer(folder, "fine_tuned", parts, partial(runs.ask, model, tokenizer, runs.asking(recipe)), data.schema)
     return results | {"rows": rows, "seed": seed, "learning_rate": recipe.training.learning_rate,
                       "epochs": EPOCHS[rows]}  # fmt: skip
-
-
-def train(folder: Path, recipe, data) -> None:
-    """Train the recipe's model and save what came of it."""
-    model, tokenizer = load_model(recipe)
-    tuned, training = train_model(recipe, model, tokenizer, data.train.rows, data.validation.rows[:WATCHED], folder)
-    tuned.save_pretrained(folder / "adapter")
-    tokenizer.save_pretrained(folder / "adapter")
-    with whole_file(folder / "training.json") as file:
-        file.write(json.dumps(training, indent=1).encode())
 
 
 def linear(folder: Path) -> dict:
@@ -130,15 +114,18 @@ def linear(folder: Path) -> dict:
 
 
 def prompts(folder: Path) -> dict:
-    """What smol answers untrained; the prompts that were tried on validation, and the best of each kind."""
-    recipe = the_recipe()
+    """What smol answers untrained; the prompts that were tried on validation, and the best of each kind.
+
+    Their examples and values come from all solved tickets.
+    """
+    recipe = the_recipe(ALL)
     data = tickets(recipe)
     model, tokenizer = load_model(recipe)
-    ask = partial(runs.ask, model, tokenizer, settings(recipe))
+    ask = partial(runs.ask, model, tokenizer, runs.asking(recipe))
     results = {"base": answer(folder, "base", {"test": data.tests["test"]}, ask, data.schema)}
     tuning, wordings = data.validation.rows[:SEARCHED_ON], read_prompts(recipe.prompts)
     found = search_prompts(
-        model, tokenizer, wordings, tuning, data.train.rows, select=("balanced", "similar"), **settings(recipe)
+        model, tokenizer, wordings, tuning, data.train.rows, select=("balanced", "similar"), **runs.asking(recipe)
     )
     held = partial(choose_records, model, tokenizer, fields=record_candidates(data.schema, data.train.rows))
     ranked = rank_prompts([candidate.prompt for candidate in found.candidates[:HELD]], tuning, held)
@@ -170,28 +157,24 @@ def slices(folder: Path) -> dict:
 
 def prompted(folder: Path, kind: str, tests: tuple = ("test",)) -> dict:
     """The best prompt of a kind on test tickets."""
-    found, recipe = done(FOLDER / "prompts"), the_recipe()
+    found, recipe = done(FOLDER / "prompts"), the_recipe(ALL)
     data = tickets(recipe)
     model, tokenizer = load_model(recipe)
     prompt = every_prompt(recipe, data)[found["best"][kind]]
     allowed = record_candidates(data.schema, data.train.rows) if kind == "constrained" else None
     parts = {part: data.tests[part] for part in tests}
-    ask = partial(runs.ask, model, tokenizer, settings(recipe), prompt=prompt, allowed=allowed)
+    ask = partial(runs.ask, model, tokenizer, runs.asking(recipe), prompt=prompt, allowed=allowed)
     return answer(folder, kind, parts, ask, data.schema)
 
 
 def probe(folder: Path, seed: int | None = None) -> dict:
     """Answers to the everyday questions, before a training (no seed) or after."""
     recipe = the_recipe()
-    rows = read_data(recipe).probe.rows
+    questions = read_data(recipe).probe
     model, tokenizer = load_model(recipe, FOLDER / f"seed_{seed}" / "adapter" if seed else None)
-
-    def ask():
-        out = runs.ask(model, tokenizer, settings(recipe) | {"max_new_tokens": PROBE_TOKENS}, rows)
-        return replace(out, texts=tuple(map(plain_answer, out.texts)))
-
-    kept_answers(folder / "predictions" / f"probe.{'fine_tuned' if seed else 'base'}.jsonl", rows, ask)
-    return {"seed": seed, "questions": len(rows)}
+    ask = partial(runs.ask, model, tokenizer, runs.asking(recipe) | {"max_new_tokens": PROBE_TOKENS})
+    runs.ask_probe("fine_tuned" if seed else "base", ask, questions, folder, runs.say_time)
+    return {"seed": seed, "questions": len(questions.rows)}
 
 
 def points() -> list[Point]:
@@ -271,7 +254,7 @@ def report_of(made: dict) -> Report:
         return {part: kept(part, system, each.rows) for part, each in data.tests.items()
                 if (RECORD / "predictions" / f"{part}.{system}.jsonl").exists()}  # fmt: skip
 
-    known, tried = every_prompt(recipe, data), made["prompts"]["tried"]
+    known, tried = every_prompt(recipe, tickets(the_recipe(ALL))), made["prompts"]["tried"]
     candidates = [(each["kind"], Candidate(known[each["name"]], {"field_accuracy": Interval(**each["field_accuracy"])},
                                            each["tokens_per_call"])) for each in tried]  # fmt: skip
     best = {kind: known[name] for kind, name in made["prompts"]["best"].items() if kind in made}
