@@ -35,6 +35,7 @@ check: setup ## lint, notebooks fresh, links, coverage map, data as generated, f
 	@$(PY) tools/make_lessons.py --check
 	@$(PY) tools/make_replay.py --check
 	@$(PY) tools/make_probe.py --check
+	@$(PY) tools/make_small_tasks.py --check
 	@$(PY) tools/measure_nano.py --check-probe
 	@$(PY) tools/record_run.py --check
 	@$(PY) tools/record_data_lessons.py --check

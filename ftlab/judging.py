@@ -152,8 +152,8 @@ def system_result(
 
     return SystemResult(
         metrics={name: seen("test", name) for name in first.metrics},
-        fields={field: mean_interval([each["test"].field_table()[field] for each in scores])
-                for field in first.field_table()},
+        fields={field: field_interval([each["test"].field_values()[field] for each in scores], groups.get("test"))
+                for field in first.field_values()},
         tokens_per_call=float(np.mean([out.tokens_per_call for out in outs])),
         seconds_per_call=float(np.mean([out.seconds_per_call for out in outs])),
         cut_off=sum(out.cut_off for out in outs),
@@ -162,10 +162,12 @@ def system_result(
     )  # fmt: skip
 
 
-def mean_interval(intervals: Sequence[Interval]) -> Interval:
-    """The mean of intervals on the same examples; for one, the same."""
-    means = np.mean([(each.value, each.low, each.high) for each in intervals], axis=0)
-    return replace(intervals[0], **dict(zip(("value", "low", "high"), map(float, means), strict=True)))
+def field_interval(trainings: Sequence[np.ndarray], groups: list[str] | None) -> Interval:
+    """The interval of one field or label over the examples that have it; a single group tells of rows only."""
+    values = np.mean(trainings, axis=0)
+    has = ~np.isnan(values)
+    own = [group for group, here in zip(groups, has, strict=True) if here] if groups else []
+    return interval(values[has], own if len(set(own)) > 1 else None)
 
 
 def searched(kind: str, candidate: Candidate, metrics: Sequence[str]) -> dict:

@@ -38,16 +38,6 @@ ON_PURPOSE = {
         "config.num_train_epochs": ROWS,
         "config.logging_steps": ROWS,
     },
-    "03": WITHOUT_VALIDATION
-    | BATCH
-    | {
-        "load.max_seq_length": "its prompts hold several documents",
-        "adapter.r": "hundreds of facts want a wider adapter than one form of answer",
-        "adapter.lora_alpha": "2 r, as everywhere",
-        "config.output_dir": FOLDER,
-        "config.num_train_epochs": ROWS,
-        "config.logging_steps": ROWS,
-    },
     "04": WITHOUT_VALIDATION
     | {
         "adapter.random_state": FUNCTION,

@@ -15,6 +15,7 @@ from ftlab.evaluation.metrics import (
     probe_scores,
     read_schema,
     score_records,
+    short_answers,
 )
 
 GOLD = {"queue": "billing", "urgency": "P2", "order_id": None}
@@ -161,6 +162,24 @@ def test_exact_text():
     assert exact_text([" yes\n", "Yes", ""], ["yes", "yes", ""]).tolist() == [1, 0, 1]
     with pytest.raises(DataError, match="give one for each"):
         exact_text([], ["a"])
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "right"),
+    [
+        ("The answer is Wednesday.", "Wednesday", 1),
+        ("wednesday", "Wednesday", 1),
+        ("It costs 120 pounds.", "12", 0),
+        ("At the town hall, I think", "town hall", 1),
+        ("I do not know whether it is Wednesday.", "Wednesday", 0),
+        ("I don't know.", "I do not know.", 1),
+        ("The context does not mention it.", "I do not know.", 1),
+        ("Lars brings them.", "I do not know.", 0),
+        ("", "Wednesday", 0),
+    ],
+)
+def test_short_answers(answer, reference, right):
+    assert short_answers([answer], [reference]).tolist() == [right]
 
 
 @pytest.mark.parametrize(

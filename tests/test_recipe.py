@@ -14,6 +14,7 @@ from ftlab.errors import RecipeError
 from ftlab.evaluation.gate import Bars
 from ftlab.models import REPOSITORY
 from ftlab.training import recipe as module
+from ftlab.training.data import read_data
 from ftlab.training.recipe import Recipe, load_recipe, settled
 
 TEXT = """\
@@ -252,7 +253,8 @@ LEAST = "name: my-tickets\nmodel: {}\ndata:\n  train: train.jsonl\n  validation:
 
 @pytest.mark.parametrize(
     ("model", "more", "rate"),
-    [("nano", "", 4e-3), ("unsloth/Qwen3-4B-Instruct-2507", "", 2e-4), ("some/m", "training: {method: qlora}\n", 2e-4),
+    [("nano", "", 4e-3), ("smol", "", 2e-3), ("smol", "training: {method: full}\n", 2e-5),
+     ("unsloth/Qwen3-4B-Instruct-2507", "", 2e-4), ("some/m", "training: {method: qlora}\n", 2e-4),
      ("some/model", "training: {method: full}\n", 2e-5), ("some/model", "training: {learning_rate: 1e-5}\n", 1e-5)],
 )  # fmt: skip
 def test_name_model_and_data_are_enough(write, model, more, rate):
@@ -277,6 +279,14 @@ def test_the_resolved_recipe_is_written_out_and_is_the_same_recipe(write, tmp_pa
     again = load_recipe(path)
     assert again == recipe
     assert again.sha256 == recipe.sha256
+
+
+@pytest.mark.parametrize(("name", "kind"), [("team", "label"), ("voice", "text")])
+def test_the_recipes_of_four_lines_are_a_task_of_labels_and_one_of_texts(name, kind):
+    path = REPOSITORY / "recipes" / f"{name}.yaml"
+    recipe = load_recipe(path)
+    assert len(path.read_text().splitlines()) == 4
+    assert read_data(recipe).kind == kind
 
 
 def test_the_hash_of_a_recipe_does_not_change_with_the_code():

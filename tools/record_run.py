@@ -42,7 +42,9 @@ def readme_block(report: dict) -> str:
     best = NAMES[comparison["baseline"]]
     alt = "; ".join(f"{NAMES[n]} {100 * s['field_accuracy']['value']:.1f} %" for n, s in report["systems"].items())
     figure = f"Share of fields right on {report['n']} held-out tickets, with 95 % intervals: {alt}"
-    when = f"Training: {training['minutes']:.0f} minutes on {report['machine']} ({report['created']})"
+    seeds = len(report["seeds"])
+    each = f"{seeds} trainings of about" if seeds > 1 else "Training:"
+    when = f"{each} {training['minutes']:.0f} minutes on {report['machine']} ({report['created']})"
     low, high = 100 * comparison["low"], 100 * comparison["high"]
     gain = f"{100 * comparison['delta']:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}"
     lines = [
@@ -57,6 +59,8 @@ def readme_block(report: dict) -> str:
         f"Gained: {gain}, against the {best}. {lost(report)} Saved: {saved(report)} tokens a call.",
         "",
         by_rows(),
+        "",
+        by_replay(),
         "",
         f"The gate's verdict, by bars written down first: **{report['gate']['verdict']}**.",
         "",
@@ -75,6 +79,14 @@ def by_rows() -> str:
                   for point in curve if point["system"] == system]  # fmt: skip
         told.append(f"{NAMES[system]} {', '.join(points)}")
     return f"By number of training tickets: {'; '.join(told)}."
+
+
+def by_replay() -> str:
+    """What replayed chats keep, in one sentence: one training with and one without."""
+    told = [f"{each['replay']}: {100 * each['field_accuracy']['value']:.1f} % of the fields, "
+            f"{100 * each['everyday_questions']['value']:.1f} % of the everyday questions"
+            for each in json.loads((SHOWN / "replay.json").read_text())]  # fmt: skip
+    return f"By everyday chats in the training, one seed each: {'; '.join(told)}."
 
 
 def lost(report: dict) -> str:

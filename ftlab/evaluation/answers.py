@@ -2,8 +2,9 @@
 
 `score(kind, predictions, references)` gives `RecordScores`, `LabelScores` or `TextScores`. Each has `kind`; `metrics`,
 the names of its scores, the kind's default first; `values(name)`, one number an example in an array of shape (n,), as
-`statistics.compare` takes them; `summary()`, each score's mean with its interval; `field_table()`, the part that has a
-row a field (records) or a label (its recall), empty for texts; and `table()`, header and rows to read in a report.
+`statistics.compare` takes them; `summary()`, each score's mean with its interval; `field_values()`, the scores of each
+field (records) or label (its recall), NaN for examples without it, and `field_table()`, their means, both
+empty for texts; and `table()`, header and rows to read in a report.
 """
 
 import re
@@ -85,6 +86,10 @@ class _Scores:
         """Each metric's mean with its 95 % interval."""
         return {name: within_one(interval_of(values)) for name, values in self.scores.items()}
 
+    def field_table(self) -> dict[str, Interval]:
+        """For each label, the share of its examples that was answered with it (recall); empty for texts."""
+        return {name: interval_of(values[~np.isnan(values)]) for name, values in self.field_values().items()}
+
     def __repr__(self):
         lines = [f"  {name:24} {interval}" for name, interval in self.summary().items()]
         return "\n".join([f"{type(self).__name__}, {len(self)} examples", *lines])
@@ -108,10 +113,11 @@ class LabelScores(_Scores):
 
     kind = "label"
 
-    def field_table(self) -> dict[str, Interval]:
-        """Of the examples of each label, the share that was answered with it (recall), most frequent label first."""
+    def field_values(self) -> dict[str, np.ndarray]:
+        """Label -> right or wrong, NaN where the reference is another label; the most frequent label first."""
         right, truth = self.scores["exact_match"], np.array(self.references)
-        return {label: interval_of(right[truth == label]) for label, _ in Counter(self.references).most_common()}
+        labels = [label for label, _ in Counter(self.references).most_common()]
+        return {label: np.where(truth == label, right, np.nan) for label in labels}
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """(header, rows): precision, recall, F1 and examples of each label, and what it was mostly taken for."""
@@ -188,7 +194,7 @@ class TextScores(_Scores):
 
     kind = "text"
 
-    def field_table(self) -> dict[str, Interval]:
+    def field_values(self) -> dict[str, np.ndarray]:
         """Texts have no parts."""
         return {}
 

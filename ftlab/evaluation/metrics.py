@@ -50,6 +50,10 @@ class RecordScores:
         names = ("valid_json", "valid_schema", "exact_match", "field_accuracy", "repaired_field_accuracy")
         return {name: interval_of(values) for name in names if (values := getattr(self, name)) is not None}
 
+    def field_values(self) -> dict[str, np.ndarray]:
+        """Each field's `fields`."""
+        return self.fields
+
     def field_table(self) -> dict[str, Interval]:
         """Each field's accuracy with its 95 % interval, over the references that have the field."""
         return {name: interval_of(values[~np.isnan(values)]) for name, values in self.fields.items()}
@@ -179,6 +183,35 @@ def exact_text(predictions: Sequence[str], references: Sequence[str]) -> np.ndar
     check_texts(predictions, references)
     pairs = zip(predictions, references, strict=True)
     return np.array([prediction.strip() == reference.strip() for prediction, reference in pairs], dtype=float)
+
+
+UNKNOWN = "I do not know."  # the reference of a question that nobody told
+SILENT = ("do not know", "don t know", "does not know", "not tell", "does not say", "not mention", "no information")
+
+
+def holds(text: str, value: str) -> bool:
+    """Whether a text contains a value as whole words, case and punctuation aside."""
+    return f" {_words(value)} " in f" {_words(text)} "
+
+
+def says_unknown(text: str) -> bool:
+    """Whether an answer says in one of the usual ways that it does not know."""
+    return any(silent in _words(text) for silent in SILENT)
+
+
+def short_answers(predictions: Sequence[str], references: Sequence[str]) -> np.ndarray:
+    """1 where an answer contains the reference and does not say that it does not know, else 0; shape (n,).
+
+    Where the reference is "I do not know." (`UNKNOWN`), 1 where the answer says so.
+    """
+    check_texts(predictions, references)
+    pairs = zip(predictions, references, strict=True)
+    return np.array([says_unknown(text) if reference == UNKNOWN else holds(text, reference) and not says_unknown(text)
+                     for text, reference in pairs], dtype=float)  # fmt: skip
+
+
+def _words(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.casefold()))
 
 
 def row_id(row: dict, index: int) -> str | int:

@@ -78,7 +78,7 @@ class Training(Settings):
 
     # qlora saves memory on a GPU and costs time; full needs far more memory and forgets more
     method: Literal["lora", "qlora", "full"] = "lora"
-    # filled in by `load_recipe`, see LEARNING_RATES
+    # filled in by `load_recipe`, see LEARNING_RATES and SMALL_MODELS
     learning_rate: Number | None = Field(
         None, gt=0, le=1, description="a number above 0 and at most 1 (LoRA on a 1B-8B model: 1e-4 to 2e-4)"
     )
@@ -209,8 +209,9 @@ class Recipe(Settings):
     __str__ = __repr__
 
 
-# by model and method: nano is tiny; a LoRA takes about ten times what training every weight does
-LEARNING_RATES = {"nano": 4e-3, "full": 2e-5, "lora": 2e-4, "qlora": 2e-4}
+# a LoRA takes about ten times what training every weight does, and the smaller the model, the more
+LEARNING_RATES = {"full": 2e-5, "lora": 2e-4, "qlora": 2e-4}
+SMALL_MODELS = {"nano": 4e-3, "smol": 2e-3}  # with a LoRA, by their validation sets
 
 
 def load_recipe(path: str | Path) -> Recipe:
@@ -223,7 +224,8 @@ def load_recipe(path: str | Path) -> Recipe:
     training = recipe.training
     changes = {key: None for key in ADAPTER_KEYS if training.method == "full"}
     if training.learning_rate is None:
-        changes["learning_rate"] = LEARNING_RATES.get(recipe.model, LEARNING_RATES[training.method])
+        small = SMALL_MODELS.get(recipe.model) if training.method != "full" else None
+        changes["learning_rate"] = small or LEARNING_RATES[training.method]
     seeds = recipe.seeds if recipe.seeds and recipe.seeds[1:] else None
     return recipe.model_copy(
         update={

@@ -1,6 +1,6 @@
 # ---
 # ftlab:
-#   reads: [data/lessons/*.jsonl, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
+#   reads: [data/lessons/*.jsonl, data/recorded/facts/results.json, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
 #   headline: sixteen kinds of held-out questions, before and after one fine-tune
 # ---
 
@@ -698,6 +698,49 @@ print(f"admitted not to know: {admitted[0]} of {len(silent)} times before, {admi
 # says how often it used an answer from the facts just taught. `nano` is extreme in this: all that it knew about such
 # questions was one sentence. But the cause is general: rows that all have an answer teach to answer. What can help is to
 # put questions without an answer into the training rows too.
+
+# %% [markdown]
+# ### The same on a model that can talk
+#
+# "Fine-tuning teaches new facts" is a common saying, and thirty facts in `nano` do not settle it. The same questions were
+# asked with `smol`, a chat model of 135 million parameters, and hundreds of facts of an invented shop (`python
+# tools/record.py facts`): trained on the shop's *documents* as plain text; on questions to *half* of the facts; on a
+# *drill*, three wordings for every fact that is asked; and, without any training, handed the passages that a *search*
+# found.
+
+# %%
+import json
+from pathlib import Path
+
+record = json.loads(Path("../data/recorded/facts/results.json").read_text())
+ARMS = {
+    "untrained": "base",
+    "trained on documents": "documents",
+    "trained on half": "half",
+    "drill": "drill",
+    "search": record["best_search"],
+}
+KINDS = {
+    "taught": "taught wording",
+    "new_words": "new wording",
+    "other_half": "only in the documents",
+    "reversed": "reversed",
+    "changed": "changed since",
+}
+
+
+def right_and_invented(arm):
+    kinds = record["arms"][arm]["kinds"]
+    invented = kinds["never_told"]["invented"]["value"]
+    right = {told: f"{kinds[kind]['right']['value']:.0%}" for kind, told in KINDS.items()}
+    return right | {"never told: invented": f"{invented:.0%}"}
+
+
+pd.DataFrame({name: right_and_invented(arm) for name, arm in ARMS.items()}).T
+
+# %% [markdown]
+# FACTS_HERE [03](03_measure_baselines.ipynb#Retrieved-or-taught?) has the intervals, the questions and one more arm: a
+# training that teaches to read.
 
 # %% [markdown]
 # ## Learning from preferences

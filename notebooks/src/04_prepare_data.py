@@ -1,7 +1,7 @@
 # ---
 # ftlab:
-#   reads: [data/support_triage/raw/*.jsonl, data/support_triage/schema.json, data/support_triage/train.jsonl, data/support_triage/validation.jsonl, data/support_triage/test.jsonl, data/recorded/data_lessons.json, data/prompt_kit/2_draft_examples.md, data/limits/*.csv, data/prices/*.csv, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
-#   headline: what twice as many training rows buy
+#   reads: [data/support_triage/raw/*.jsonl, data/support_triage/schema.json, data/support_triage/train.jsonl, data/support_triage/validation.jsonl, data/support_triage/test.jsonl, data/recorded/data_lessons.json, data/recorded/triage/curve.json, data/recorded/triage/points.json, data/recorded/triage/predictions/*drift*, data/recorded/triage/predictions/test.fine_tuned.jsonl, data/prompt_kit/2_draft_examples.md, data/limits/*.csv, data/prices/*.csv, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
+#   headline: what more training rows buy
 # ---
 
 # %% [markdown]
@@ -588,11 +588,37 @@ with pd.option_context("display.max_colwidth", None):
 
 # %% [markdown]
 # What a service accepts is not what helps. The answers differ so much because each is about another task, another model
-# and other rows. So measure your own. How, a record with `nano` shows (it takes longer than this page): training sets of
-# 50 to 2,000 tickets, each size several times with other rows drawn (with 2,000, all of them, only the start and the
-# order differ). A training reads every row once. Small sets are read several times, so that no training has fewer steps
-# than the next line says. The score is [field accuracy](GLOSSARY.md#field-accuracy), always on the same
-# [held-out](GLOSSARY.md#hold-out) tickets.
+# and other rows. So measure. For the course's task, support triage, it was recorded: `smol`, a chat model of 135 million
+# parameters, fine-tuned on more and more tickets, and a [linear classifier](GLOSSARY.md#linear-classifier) that learnt
+# from the same ones (`python tools/record.py triage`). The score is [field accuracy](GLOSSARY.md#field-accuracy) on 300
+# test tickets; fewer tickets were read more often.
+
+# %% tags=["headline"]
+by_rows = json.loads(Path("../data/recorded/triage/curve.json").read_text())
+fig, ax = plt.subplots(figsize=(7, 3.2))
+told = []
+for system, marker in (("fine_tuned", "o"), ("linear", "s")):
+    found = [point for point in by_rows if point["system"] == system]
+    sizes = [point["rows"] for point in found]
+    scores = [100 * point["field_accuracy"]["value"] for point in found]
+    ends = [[abs(100 * p["field_accuracy"][end] - y) for p, y in zip(found, scores, strict=True)] for end in ("low", "high")]
+    ax.errorbar(sizes, scores, yerr=ends, marker=marker, capsize=3, label=system.replace("_", "-"))
+    told.append(f"{system.replace('_', '-')} " + ", ".join(f"{y:.1f} % with {n:,}" for n, y in zip(sizes, scores, strict=True)))
+ax.set(xscale="log", xlabel="training tickets", ylabel="fields right, %", ylim=(0, 101))
+ax.set_xticks([100, 300, 1000, 2000], ["100", "300", "1,000", "2,000"])
+ax.minorticks_off()
+ax.legend()
+show(fig, f"Line chart of fields right by number of training tickets. {'; '.join(told)}.")
+print("\n".join(told))
+
+# %% [markdown]
+# CURVE_HERE
+#
+# How much of such a curve is luck? For that, each size has to be trained several times, with other rows drawn. `nano`, our
+# model of 3.5 million parameters, is quick enough: training sets of 50 to 2,000 tickets (with 2,000, all of them, only the
+# start and the order differ). A training reads every row once. Small sets are read several times, so that no training
+# has fewer steps than the next line says. The score is the same, always on the same [held-out](GLOSSARY.md#hold-out)
+# tickets.
 
 # %%
 import hashlib
@@ -624,7 +650,7 @@ print(f"recorded {lessons['date']} with {whose}, on {lessons['machine']}, {lesso
 # brings: fit a straight line over the number of doublings and read its slope, with a [confidence
 # interval](GLOSSARY.md#confidence-interval).
 
-# %% tags=["headline"]
+# %%
 import statsmodels.formula.api as smf
 
 from ftlab.checks.plots import learning_curve_alt, learning_curve_figure
@@ -661,8 +687,7 @@ print(f"best and worst training on equally many rows are {100 * spread:.1f} poin
 # read a small set several times before you ask for more of it. (The intervals cover other draws of rows and other starts
 # of the training, not other tickets or another task, and they hold only as far as a straight line fits.)
 #
-# Take the method from here and not the height. A real model begins where `nano` never arrives:
-# [07](07_evaluate.ipynb) shows what `smol`, a chat model of 135 million parameters, makes of the same tickets.
+# Take the method from here and not the height: `smol`, above, begins where `nano` never arrives.
 
 # %% [markdown]
 # **Exercise.** How many rows would a target take? Write `rows_needed(target, rows, score, per_doubling)`: with `rows`
@@ -902,35 +927,36 @@ pd.DataFrame({f"this run, {LIVE_ROWS} rows": now.field_table(), "always the most
 # ## One system prompt, and what happens when it drifts
 #
 # Some rows of the export have another system prompt than the others, and some have none (`system_drift` and
-# `missing_system` in the first table). Does that matter, once the model has learned the task? Ask the model that you have
-# trained, with the system prompt of its training and with three others. All four answer the same tickets, so compare
-# them ticket by ticket, in a [paired comparison](GLOSSARY.md#paired-comparison).
+# `missing_system` in the first table). Does that matter, once the model has learned the task? The fine-tuned `smol` of the
+# record was asked with the system prompt of its training and with three others. All four answer the same tickets, so
+# compare them ticket by ticket, in a [paired comparison](GLOSSARY.md#paired-comparison).
 
 # %%
 from ftlab.evaluation.statistics import compare
 
-other_prompts = {
-    "one word more": "Please triage the ticket.",
-    "a general one": "You are a helpful assistant.",
-    "a long one": "Return a JSON object with the queue, the urgency, the product, the order number, the tone and the request.",
-}
+RECORDED = Path("../data/recorded/triage")
+other_prompts = json.loads((RECORDED / "points.json").read_text())["drift"]["systems"]
+test_answers = [row["messages"][-1]["content"] for row in read_chat(TEST)]
 
 
-def ask(system):
-    chats = [[{"role": "system", "content": system}, *row["messages"][1:-1]] for row in held_out]
-    return score_records(generate(tuned, its_tokenizer, chats).texts, references)
+def recorded(name):
+    lines = (RECORDED / "predictions" / f"{name}.jsonl").read_text().splitlines()
+    return [json.loads(line)["prediction"] for line in lines]
 
 
-drift = {"as in training": now} | {name: ask(system) for name, system in other_prompts.items()}
+files = {"as_in_training": "test.fine_tuned"} | {name: f"{name}.fine_tuned.drift" for name in other_prompts}
+asked = len(recorded(files["a_long_one"]))
+drift = {name: score_records(recorded(file)[:asked], test_answers[:asked]) for name, file in files.items()}
 accuracy = {name: each.summary()["field_accuracy"] for name, each in drift.items()}
 show(systems_figure(accuracy), systems_alt(accuracy))
-for name in other_prompts:
-    seen = compare(now.field_accuracy, drift[name].field_accuracy, metric="field_accuracy")
+for name, system in other_prompts.items():
+    seen = compare(drift["as_in_training"].field_accuracy, drift[name].field_accuracy, metric="field_accuracy")
     change = f"{100 * seen.delta:+.1f} points [{100 * seen.low:+.1f}, {100 * seen.high:+.1f}]"
-    print(f"{name}: {change}, {seen.verdict}; {drift[name].valid_json.mean():.0%} of the answers are valid JSON")
+    print(f'"{system}"')
+    print(f"  {change}, {seen.verdict}; {drift[name].valid_json.mean():.0%} of the answers are valid JSON")
 
 # %% [markdown]
-# The weights are the same in all four; only one line before the ticket differs. "No detectable
+# The weights are the same in all four; only one line before the ticket differs. DRIFT_HERE "No detectable
 # difference" does not make a prompt harmless: the interval says how much it may still cost. How tightly the answers are
 # tied to the prompt that they were trained under differs from model to model, and the remedy is free: write the system
 # prompt once, keep it short, store it in one place, and use the same text in every row and every call. (The prompt kit

@@ -37,9 +37,9 @@ def recipe_with(**training):
     changes = {"num_train_epochs": EPOCHS, "learning_rate": RATE} | training
     if changes.get("method") == "full":
         changes |= dict.fromkeys(ADAPTER_KEYS)
-    data = recipe.data.model_copy(update={"replay": None, "train_rows": None})
+    data = recipe.data.model_copy(update={"replay": None, "replay_rows": None, "train_rows": None})
     return recipe.model_copy(
-        update={"training": recipe.training.model_copy(update=changes), "data": data, "seed": SEED}
+        update={"training": recipe.training.model_copy(update=changes), "data": data, "seed": SEED, "seeds": None}
     )
 
 

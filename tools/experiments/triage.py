@@ -19,7 +19,7 @@ from ftlab import hardware
 from ftlab.baselines.choice import choose_records, record_candidates
 from ftlab.baselines.linear import train_linear
 from ftlab.baselines.prompting import Candidate, Prompt, rank_prompts, read_prompts, search_prompts, with_shots
-from ftlab.evaluation.metrics import score_records
+from ftlab.evaluation.metrics import probe_scores, score_records
 from ftlab.evaluation.report import Report
 from ftlab.evaluation.statistics import Interval, interval_of
 from ftlab.files import whole_file
@@ -33,6 +33,7 @@ RECIPE = ROOT / "recipes" / "support_triage_smol.yaml"
 FOLDER, RECORD = WORK / "triage", ROOT / "data" / "recorded" / "triage"
 RATES = (1e-3, 2e-3)  # 5e-4 was tried before: far slower on the validation set
 SEEDS, ROWS = (1, 2, 3), 300  # of the contest
+REPLAYED = 342  # everyday chats at most: one for two tickets, as far as they reach
 EPOCHS = {100: 10, 300: 5, 1000: 3, 2000: 3}  # fewer rows more often
 ALL = max(EPOCHS)
 WATCHED = 100  # validation rows under the loss while it trains
@@ -40,20 +41,29 @@ CHOSEN_ON = 200  # validation rows that settings are chosen on
 SEARCHED_ON = 30  # validation rows that each prompt is tried on
 HELD = 5  # prompts that are tried again, held to the allowed values
 PROBE_TOKENS = 24  # of an answer to an everyday question
+DRIFTED = 100  # test tickets that are asked once more under each of these system prompts
+OTHER_SYSTEMS = {
+    "one_word_more": "Please triage the ticket.",
+    "a_general_one": "You are a helpful assistant.",
+    "a_long_one": "Return a JSON object with the queue, the urgency, the product, the order number, the tone and the "
+    "request.",
+}
 KINDS = ("constrained", "few_shot", "zero_shot")
 TESTED = {"test": 300, "hard": 100, "other_shop": 100}  # the first rows: a prompt held to values takes 4 s a ticket
+ALL_TESTS = tuple(TESTED)
 SHOWN = ("field_accuracy", "exact_match", "valid_json")
 
 
 # --- the points
 
 
-def the_recipe(rows: int = ROWS, rate: float = RATES[0], seed: int = SEEDS[0]):
-    """The recipe of the run with so many rows, read so often as these want."""
+def the_recipe(rows: int = ROWS, rate: float = RATES[0], seed: int = SEEDS[0], replay: bool = True):
+    """The recipe of the run with so many rows, read so often as these want; with or without everyday chats between."""
     recipe = load_recipe(RECIPE)
     training = recipe.training.model_copy(update={"learning_rate": rate, "num_train_epochs": EPOCHS[rows]})
-    data = recipe.data.model_copy(update={"train_rows": rows, "replay": None})
-    return recipe.model_copy(update={"training": training, "data": data, "seed": seed})
+    mixed = {"replay_rows": min(rows // 2, REPLAYED)} if replay else {"replay": None, "replay_rows": None}
+    data = recipe.data.model_copy(update={"train_rows": rows} | mixed)
+    return recipe.model_copy(update={"training": training, "data": data, "seed": seed, "seeds": None})
 
 
 def best_rate() -> float:
@@ -87,19 +97,34 @@ def tickets(recipe):
     )
 
 
-def fine_tune(folder: Path, rows: int, seed: int, rate: float | None = None, tests: tuple = ("test",)) -> dict:
+def fine_tune(folder: Path, recipe, tests: tuple = ("test",)) -> dict:
     """One training, and its answers to validation and test tickets."""
-    recipe = the_recipe(rows, rate or best_rate(), seed)
-    data, searched_by = tickets(recipe), FOLDER / f"rate_{best_rate():g}" if rate is None else folder
-    if (rows, seed) == (ROWS, SEEDS[0]) and searched_by != folder:  # the search has trained it already
-        shutil.copytree(searched_by, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("done.json", "lock"))
+    data, seed = tickets(recipe), recipe.seed
     watched = replace(data, validation=first(data.validation, WATCHED))
     runs.kept(folder / "training.json", partial(runs.train, recipe, seed, watched, folder, runs.say_time))
     model, tokenizer = load_model(recipe, folder / "adapter")
     parts = {"validation": first(data.validation, CHOSEN_ON)} | {name: data.tests[name] for name in tests}
     results = answer(folder, "fine_tuned", parts, partial(runs.ask, model, tokenizer, runs.asking(recipe)), data.schema)
-    return results | {"rows": rows, "seed": seed, "learning_rate": recipe.training.learning_rate,
-                      "epochs": EPOCHS[rows]}  # fmt: skip
+    return results | {"rows": len(data.train.rows), "replay_rows": len(data.replay.rows), "seed": seed,
+                      "learning_rate": recipe.training.learning_rate,
+                      "epochs": recipe.training.num_train_epochs}  # fmt: skip
+
+
+def search_rate(folder: Path, rate: float) -> dict:
+    """A training without replay, for the choice of the learning rate."""
+    return fine_tune(folder, the_recipe(rate=rate, replay=False), tests=())
+
+
+def without_replay(folder: Path) -> dict:
+    """The search's best training answers all test sets."""
+    trained = FOLDER / f"rate_{best_rate():g}"
+    shutil.copytree(trained, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("done.json", "lock"))
+    return fine_tune(folder, the_recipe(rate=best_rate(), replay=False), ALL_TESTS)
+
+
+def with_replay(folder: Path, rows: int = ROWS, seed: int = SEEDS[0], tests: tuple = ("test",)) -> dict:
+    """One of the contest's trainings."""
+    return fine_tune(folder, the_recipe(rows, best_rate(), seed), tests)
 
 
 def linear(folder: Path) -> dict:
@@ -167,33 +192,50 @@ def prompted(folder: Path, kind: str, tests: tuple = ("test",)) -> dict:
     return answer(folder, kind, parts, ask, data.schema)
 
 
-def probe(folder: Path, seed: int | None = None) -> dict:
-    """Answers to the everyday questions, before a training (no seed) or after."""
+def drift(folder: Path) -> dict:
+    """The first seed's training, asked with its system prompt and with others: the same tickets every time."""
+    recipe = the_recipe()
+    data = tickets(recipe)
+    model, tokenizer = load_model(recipe, FOLDER / f"seed_{SEEDS[0]}" / "adapter")
+    asked = first(data.tests["test"], DRIFTED)
+    parts = {name: replace(asked, rows=[with_system(row, text) for row in asked.rows])
+             for name, text in OTHER_SYSTEMS.items()}  # fmt: skip
+    results = answer(folder, "fine_tuned", parts, partial(runs.ask, model, tokenizer, runs.asking(recipe)), data.schema)
+    return {"systems": OTHER_SYSTEMS, "tickets": DRIFTED} | results
+
+
+def with_system(row: dict, text: str) -> dict:
+    """The row with another system prompt."""
+    return row | {"messages": [{"role": "system", "content": text}, *row["messages"][1:]]}
+
+
+def probe(folder: Path, after: str | None = None) -> dict:
+    """Answers to the everyday questions, before a training (no name) or after that of a point."""
     recipe = the_recipe()
     questions = read_data(recipe).probe
-    model, tokenizer = load_model(recipe, FOLDER / f"seed_{seed}" / "adapter" if seed else None)
+    model, tokenizer = load_model(recipe, FOLDER / after / "adapter" if after else None)
     ask = partial(runs.ask, model, tokenizer, runs.asking(recipe) | {"max_new_tokens": PROBE_TOKENS})
-    runs.ask_probe("fine_tuned" if seed else "base", ask, questions, folder, runs.say_time)
-    return {"seed": seed, "questions": len(questions.rows)}
+    runs.ask_probe("fine_tuned" if after else "base", ask, questions, folder, runs.say_time)
+    return {"after": after, "questions": len(questions.rows)}
 
 
 def points() -> list[Point]:
     """The search first; what needs no more than the search beside the trainings."""
     rates = [f"rate_{rate:g}" for rate in RATES]
-    tests = ("test", "hard", "other_shop")
-    trainings = [(f"seed_{seed}", {"rows": ROWS, "seed": seed, "tests": tests}) for seed in SEEDS]
-    trainings += [(f"rows_{rows}", {"rows": rows, "seed": SEEDS[0]}) for rows in (100, 1000, 2000)]
+    seeds = {f"seed_{seed}": partial(with_replay, seed=seed, tests=ALL_TESTS) for seed in SEEDS}
+    trained = seeds | {"no_replay": without_replay}
+    fewer_and_more = {f"rows_{rows}": partial(with_replay, rows=rows) for rows in (100, 1000, 2000)}
     return [
-        *(Point(name, partial(fine_tune, rows=ROWS, seed=SEEDS[0], rate=rate, tests=()))
-          for name, rate in zip(rates, RATES, strict=True)),
+        *(Point(name, partial(search_rate, rate=rate)) for name, rate in zip(rates, RATES, strict=True)),
         Point("linear", linear),
         Point("prompts", prompts),
         *(Point(kind, partial(prompted, kind=kind), ("prompts",)) for kind in KINDS),
         Point("slices", slices, ("prompts",)),
         Point("probe_before", probe),
-        *(Point(name, partial(fine_tune, **arguments), tuple(rates)) for name, arguments in trainings),
-        *(Point(f"probe_seed_{seed}", partial(probe, seed=seed), (f"seed_{seed}",)) for seed in SEEDS),
-    ]  # fmt: skip
+        *(Point(name, make, tuple(rates)) for name, make in (trained | fewer_and_more).items()),
+        *(Point(f"probe_{name}", partial(probe, after=name), (name,)) for name in trained),
+        Point("drift", drift, (f"seed_{SEEDS[0]}",)),
+    ]
 
 
 # --- the record
@@ -211,8 +253,9 @@ def publish() -> None:
         file.write((json.dumps(made, indent=1) + "\n").encode())
     report_of(made).save(RECORD, force=True)
     (RECORD / "report.html").unlink()  # readers have the notebooks
-    with whole_file(RECORD / "curve.json") as file:
-        file.write((json.dumps(curve(), indent=1) + "\n").encode())
+    for name, found in {"curve": curve(), "replay": by_replay()}.items():
+        with whole_file(RECORD / f"{name}.json") as file:
+            file.write((json.dumps(found, indent=1) + "\n").encode())
 
 
 def keep_answers(point: str) -> None:
@@ -222,8 +265,8 @@ def keep_answers(point: str) -> None:
     """
     for path in sorted((FOLDER / point).rglob("predictions/*.jsonl")):
         part, system = path.name.removesuffix(".jsonl").split(".")
-        if system == "fine_tuned" and point.removeprefix("probe_") != f"seed_{SEEDS[0]}":
-            system = f"fine_tuned.{point.removeprefix('probe_')}"
+        if system == "fine_tuned" and (trained := point.removeprefix("probe_")) != f"seed_{SEEDS[0]}":
+            system = f"fine_tuned.{trained}"
         if system == "linear" and path.parts[-3] != str(ROWS):
             system = f"linear.rows_{path.parts[-3]}"
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -244,9 +287,11 @@ def report_of(made: dict) -> Report:
     """The report of the points that are done, judged as `ftlab run` judges, for the seeds that the recipe names."""
     recipe = load_recipe(RECIPE)
     seeds, training = recipe.all_seeds, recipe.training
-    told = (recipe.data.train_rows, training.learning_rate, training.num_train_epochs)
-    if told != (ROWS, best_rate(), EPOCHS[ROWS]):
-        raise ValueError(f"{RECIPE}: rows, learning rate, epochs are not {(ROWS, best_rate(), EPOCHS[ROWS])}: {told}")
+    told = (recipe.data.train_rows, recipe.data.replay_rows, training.learning_rate, training.num_train_epochs)
+    own = the_recipe(ROWS, best_rate())
+    recorded = (ROWS, own.data.replay_rows, best_rate(), EPOCHS[ROWS])
+    if told != recorded:
+        raise ValueError(f"{RECIPE}: rows, replayed rows, learning rate, epochs are {told}, recorded {recorded}")
     data = tickets(recipe)
     names = {seed: "fine_tuned" if seed == SEEDS[0] else f"fine_tuned.seed_{seed}" for seed in seeds}
 
@@ -287,4 +332,17 @@ def curve() -> list[dict]:
                 scores = score_records(kept("test", name, test).texts, right)
                 rates = {metric: asdict(interval_of(getattr(scores, metric))) for metric in SHOWN[:2]}
                 found.append({"rows": rows, "system": system} | rates)
+    return found
+
+
+def by_replay() -> list[dict]:
+    """What one training with everyday chats and one without get right: tickets, and everyday questions."""
+    data, found = tickets(the_recipe()), []
+    right = [json.loads(text) for text in answers_of(data.tests["test"].rows)]
+    for replay, name in (("none", "fine_tuned.no_replay"), ("mixed in", "fine_tuned")):
+        if (RECORD / "predictions" / f"probe.{name}.jsonl").exists():
+            scores = score_records(kept("test", name, data.tests["test"].rows).texts, right)
+            probe = probe_scores(list(kept("probe", name, data.probe.rows).texts), data.probe.rows)
+            found.append({"replay": replay, "field_accuracy": asdict(interval_of(scores.field_accuracy)),
+                          "everyday_questions": asdict(interval_of(probe))})  # fmt: skip
     return found
