@@ -133,7 +133,8 @@ def on_validation(folder: Path, model, tokenizer, chat: Callable, part: str = "v
 
 def the_recipe(rate: float = 1e-3, epochs: int = 1):
     recipe = load_recipe(RECIPE)
-    training = recipe.training.model_copy(update={"learning_rate": rate, "num_train_epochs": epochs})
+    changes = {"learning_rate": rate, "num_train_epochs": epochs, "train_sampling_strategy": "group_by_length"}
+    training = recipe.training.model_copy(update=changes)
     return recipe.model_copy(update={"training": training, "seed": SEED, "seeds": None})
 
 

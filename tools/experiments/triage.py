@@ -61,6 +61,8 @@ def the_recipe(rows: int = ROWS, rate: float = RATES[0], seed: int = SEEDS[0], r
     """The recipe of the run with so many rows, read so often as these want; with or without everyday chats between."""
     recipe = load_recipe(RECIPE)
     training = recipe.training.model_copy(update={"learning_rate": rate, "num_train_epochs": EPOCHS[rows]})
+    if not replay:  # it was quicker, and the search was done so
+        training = training.model_copy(update={"train_sampling_strategy": "group_by_length"})
     mixed = {"replay_rows": min(rows // 2, REPLAYED)} if replay else {"replay": None, "replay_rows": None}
     data = recipe.data.model_copy(update={"train_rows": rows} | mixed)
     return recipe.model_copy(update={"training": training, "data": data, "seed": seed, "seeds": None})
