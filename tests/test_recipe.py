@@ -339,6 +339,15 @@ def test_what_stands_in_the_recipe_is_kept(write):
         settled(recipe, "label", 20)
 
 
+@pytest.mark.parametrize(("strategy", "warned"), [("random", False), ("group_by_length", True)])
+def test_batches_of_replay_alone_are_warned_of(write, tmp_path, strategy, warned):
+    (tmp_path / "old.jsonl").write_text("{}\n")
+    text = LEAST.format("some/model").replace("data:\n", "data:\n  replay: old.jsonl\n")
+    recipe, said = load_recipe(write(f"{text}training: {{train_sampling_strategy: {strategy}}}\n")), []
+    settled(recipe, "record", 2000, said.append)
+    assert any("batches of training rows alone" in line for line in said) == warned
+
+
 def test_defaults_are_those_of_an_export_for_other_trainers():
     machine_and_data = {"method", "learning_rate", "train_sampling_strategy"}
     ours = module.Training().model_dump(exclude=machine_and_data)

@@ -251,6 +251,9 @@ def settled(recipe: Recipe, kind: str, rows: int, say=lambda text: None) -> Reci
     if bars.metric not in metrics:
         known = ", ".join(metrics)
         raise RecipeError(f"bars.metric: is {bars.metric}, which answers of the kind {kind} lack; write one of {known}")
+    if recipe.data.replay and training.train_sampling_strategy == "group_by_length":
+        say("group_by_length makes batches of training rows alone and of replay rows alone, where the two differ in "
+            "length, and training suffers; train_sampling_strategy: random mixes them.")  # fmt: skip
     batch = training.per_device_train_batch_size * training.gradient_accumulation_steps
     epochs = min(MOST_EPOCHS, math.ceil(LEAST_STEPS / math.ceil(rows / batch)))
     if "num_train_epochs" not in training.model_fields_set and epochs > training.num_train_epochs:
