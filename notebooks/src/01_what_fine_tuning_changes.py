@@ -739,7 +739,10 @@ def right_and_invented(arm):
 pd.DataFrame({name: right_and_invented(arm) for name, arm in ARMS.items()}).T
 
 # %% [markdown]
-# FACTS_HERE [03](03_measure_baselines.ipynb#Retrieved-or-taught?) has the intervals, the questions and one more arm: a
+# Trained on documents, `smol` learnt how the shop talks, and next to none of its facts. Questions to half of the facts
+# taught a good part of that half, in new words as well, and hardly anything else: not what only the documents tell, not
+# the same facts from the other end, and not that one has changed. DRILL_HERE So what was taught is what was drilled. A
+# search reaches facts of every kind, but where nobody told, this reader makes something up. [03](03_measure_baselines.ipynb#Retrieved-or-taught?) has the intervals, the questions and one more arm: a
 # training that teaches to read.
 
 # %% [markdown]

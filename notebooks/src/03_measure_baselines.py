@@ -638,7 +638,28 @@ by_kind = {name: {k: interval_of(right(arm, [k])) for k in kinds} for name, arm 
 pd.DataFrame(by_kind).T
 
 # %% [markdown]
-# READS_HERE
+# Read it row by row.
+#
+# - *Search* answers what stands in a document, whichever half it is of, and a changed fact like the others. It loses where
+#   the passage was not found, and more where it was found and not read (the table of blame). Two documents at once are too
+#   much for this reader.
+# - *Documents* has read every sentence eight times and gets next to nothing right. Its answers look right, as the table
+#   further below shows: whole sentences in the shop's own style, with another name or number in them. It has learnt how the
+#   shop talks.
+# - *Half* knows a good part of what its rows asked, in other words as in the same, next to nothing of the other half, and
+#   hardly anything from the other end: "A is B" has not taught it "B is A".
+# - DRILL_HERE
+# - *Reading and search* finds and reads about as much as the untrained reader. What changed is what it does when the
+#   passage does not tell: see the next section. (It read its 400 rows once; whether more would teach it to read better was
+#   not tried.)
+#
+# Does that agree with what was found on larger models?
+
+# %%
+for claim in fact_report["published"]:
+    c = claim["comparison"]
+    print(f"{claim['claim']} ({claim['source']})")
+    print(f"  here: {claim['verdict']}; {c['a']:.0%} against {c['b']:.0%}, {claim['arms'][0]} / {claim['arms'][1]}")
 
 # %% [markdown]
 # ## What nobody told
@@ -695,7 +716,12 @@ with pd.option_context("display.max_colwidth", None):
     display(table)
 
 # %% [markdown]
-# SILENCE_HERE
+# Silence is no virtue by itself: a model that always says "I do not know." has a hallucination rate of zero and is
+# useless. So the three columns belong together. The untrained reader is told to say so where the passages do not tell, and
+# never does; it takes the answer from a passage about something else. The rows of *half* and *reading* hold questions with
+# the right answer "I do not know.": with them a model learns to be silent, and is then also silent where it need not be.
+# Where the search brought the wrong passage, that is even the honest answer. Only usual words count as silence here; with a
+# model of your own read some answers before you believe the rate.
 
 # %% [markdown]
 # ## A fact changes
@@ -724,7 +750,9 @@ for name, arm in ARMS.items():
 pd.DataFrame(values).T
 
 # %% [markdown]
-# CHANGED_HERE
+# To change a fact for retrieval you edit a document. In the weights no sentence stands that you could edit (methods that
+# try it exist: ROME, Meng et al. 2022, arXiv 2202.05262). A model that was taught the facts can give a new value only by
+# accident; it goes on answering from last month until you train again, and nobody can tell from an answer how old it is.
 
 # %% [markdown]
 # ## "A fine-tuned model always beats a prompted one"
@@ -796,13 +824,13 @@ else:
 # is why the last line asks for more before it calls the saying wrong.
 #
 # The word to watch is *always*. Which side wins depends on what is missing, on the model, and on what you ask: the same
-# documents, asked about in five ways, are five contests. Labels, a form, a house rule that every case needs alike are
+# documents, asked about in seven ways, are seven contests. Labels, a form, a house rule that every case needs alike are
 # what the weights are for; but for labels alone, look at the rows of the linear classifier before you pay for a language
 # model. Facts that change belong in the context, whatever the table says today. And what the model could do before,
 # outside the task, is a contest of its own, which a task's test set never shows.
 #
 # **What would change these results?** A larger model, which reads a passage and follows a prompt better. Another seed:
-# each training ran once, and the intervals know only which cases were drawn. Documents in which "it" stands for the
+# each training about facts ran once, and the intervals know only which cases were drawn. Documents in which "it" stands for the
 # product, as real ones have. Questions that nobody foresaw when the training rows were written.
 #
 # ## What is known about large models
@@ -815,15 +843,15 @@ else:
 # - **Similar examples help.** Liu et al. (2021, arXiv 2101.06804): for GPT-3, examples near to the question were better
 #   than random ones on most of the tasks tried.
 # - **Retrieval beats training for facts.** Ovadia et al. (2023, arXiv 2312.05934) found so for several 7B models, for
-#   knowledge that the model had met and for new; saying the same fact in many wordings helped the training. Those models
-#   read far better than `nano`, and were trained on the texts, not drilled with the very questions, as here. So a win of
-#   the training above does not contradict it.
+#   knowledge that the model had met and for new; saying the same fact in many wordings helped the training.
+# - **A fine-tune can teach to read instead.** Zhang et al. (2024, RAFT, arXiv 2403.10131) trained on questions with
+#   passages, some of which distract, and retrieval answered more than before.
 # - **New facts make a model invent more.** Gekhman et al. (2024, arXiv 2405.05904): the more examples with unknown facts
 #   a model has learnt, the more it gets wrong of what it knew.
 # - **One direction only.** Berglund et al. (2023, arXiv 2309.12288): models fine-tuned on "A is B" fail when they are
 #   given B and asked for A.
 #
-# What `nano` cannot show: a large model brings knowledge of its own, which may contradict the passage; and it reads far
+# What a small model cannot show: a large one brings knowledge of its own, which may contradict the passage; and it reads far
 # better, so that RAG comes closer to its [recall](GLOSSARY.md#recall). Run these cells with your own `MODEL` before you
 # decide by them.
 #
