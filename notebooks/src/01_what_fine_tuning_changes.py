@@ -704,9 +704,8 @@ print(f"admitted not to know: {admitted[0]} of {len(silent)} times before, {admi
 #
 # "Fine-tuning teaches new facts" is a common saying, and thirty facts in `nano` do not settle it. The same questions were
 # asked with `smol`, a chat model of 135 million parameters, and hundreds of facts of an invented shop (`python
-# tools/record.py facts`): trained on the shop's *documents* as plain text; on questions to *half* of the facts; on a
-# *drill*, three wordings for every fact that is asked; and, without any training, handed the passages that a *search*
-# found.
+# tools/record.py facts`): trained on the shop's *documents* as plain text; trained on questions to *half* of
+# the facts, in three wordings each; and, without any training, handed the passages that a *search* found.
 
 # %%
 import json
@@ -717,7 +716,6 @@ ARMS = {
     "untrained": "base",
     "trained on documents": "documents",
     "trained on half": "half",
-    "drill": "drill",
     "search": record["best_search"],
 }
 KINDS = {
@@ -741,9 +739,9 @@ pd.DataFrame({name: right_and_invented(arm) for name, arm in ARMS.items()}).T
 # %% [markdown]
 # Trained on documents, `smol` learnt how the shop talks, and next to none of its facts. Questions to half of the facts
 # taught a good part of that half, in new words as well, and hardly anything else: not what only the documents tell, not
-# the same facts from the other end, and not that one has changed. DRILL_HERE So what was taught is what was drilled. A
-# search reaches facts of every kind, but where nobody told, this reader makes something up. [03](03_measure_baselines.ipynb#Retrieved-or-taught?) has the intervals, the questions and one more arm: a
-# training that teaches to read.
+# the same facts from the other end, and not that one has changed. A search reaches facts of every kind, but where nobody
+# told, this reader makes something up. [03](03_measure_baselines.ipynb#Retrieved-or-taught?) has the intervals, the
+# questions and one more arm: a training that teaches to read.
 
 # %% [markdown]
 # ## Learning from preferences

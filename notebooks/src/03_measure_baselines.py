@@ -604,8 +604,7 @@ pd.crosstab([asked_as, passage], answer)
 #
 # - *search, k passages*: the untrained model reads what a search found;
 # - *documents*: trained on the documents as plain text;
-# - *half*: trained on questions and answers about half A, and on some that nobody told;
-# - *drill*: the same about every fact that will be asked, in three wordings each: more than anybody has;
+# - *half*: trained on questions and answers about half A, each fact in three wordings, and on some that nobody told;
 # - *reading*: trained to read passages of *another* shop, some of which do not hold the answer; asked without passages;
 # - *reading and search*: the same training, asked with the passages that the search found. This is what the two are for
 #   together.
@@ -619,7 +618,6 @@ ARMS = {
     f"search ({best_search.replace('_', ', k = ')})": best_search,
     "documents": "documents",
     "half": "half",
-    "drill": "drill",
     "reading": "reading",
     "reading and search": "reading_with_search",
 }
@@ -648,7 +646,6 @@ pd.DataFrame(by_kind).T
 #   shop talks.
 # - *Half* knows a good part of what its rows asked, in other words as in the same, next to nothing of the other half, and
 #   hardly anything from the other end: "A is B" has not taught it "B is A".
-# - DRILL_HERE
 # - *Reading and search* finds and reads about as much as the untrained reader. What changed is what it does when the
 #   passage does not tell: see the next section. (It read its 400 rows once; whether more would teach it to read better was
 #   not tried.)
