@@ -612,7 +612,9 @@ show(fig, f"Line chart of fields right by number of training tickets. {'; '.join
 print("\n".join(told))
 
 # %% [markdown]
-# CURVE_HERE
+# "You need thousands of examples" is a common saying. Here 300 tickets, read five times, take the fine-tune about as far
+# as one to two thousand take the classifier, which has no language to begin with. How far more tickets would take the
+# fine-tune was not recorded. So the answer depends on the model that you start from, and each dot is one training.
 #
 # How much of such a curve is luck? For that, each size has to be trained several times, with other rows drawn. `nano`, our
 # model of 3.5 million parameters, is quick enough: training sets of 50 to 2,000 tickets (with 2,000, all of them, only the
@@ -956,7 +958,7 @@ for name, system in other_prompts.items():
     print(f"  {change}, {seen.verdict}; {drift[name].valid_json.mean():.0%} of the answers are valid JSON")
 
 # %% [markdown]
-# The weights are the same in all four; only one line before the ticket differs. DRIFT_HERE "No detectable
+# The weights are the same in all four; only one line before the ticket differs. "No detectable
 # difference" does not make a prompt harmless: the interval says how much it may still cost. How tightly the answers are
 # tied to the prompt that they were trained under differs from model to model, and the remedy is free: write the system
 # prompt once, keep it short, store it in one place, and use the same text in every row and every call. (The prompt kit
