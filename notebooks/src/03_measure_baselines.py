@@ -609,10 +609,27 @@ pd.crosstab([asked_as, passage], answer)
 # - *reading and search*: the same training, asked with the passages that the search found. This is what the two are for
 #   together.
 #
-# `python tools/record.py facts` records it; prompts, learning rates and the search were chosen on validation.
+# `python tools/record.py facts` records it; prompts, learning rates and the search were chosen on validation. How many
+# passages, for example?
+
+# %%
+best_search = fact_report["best_search"]
+searched = {name: arm["about"] for name, arm in fact_report["arms"].items() if "found" in arm["about"]}
+pd.DataFrame(
+    {
+        name: {
+            "right on validation": f"{about['validation']:.0%}",
+            "test questions with all that they need": f"{about['found']:.0%}",
+            "chosen": "yes" if name == best_search else "",
+        }
+        for name, about in searched.items()
+    }
+).T
+
+# %% [markdown]
+# More passages hold the needed sentence more often, and more that this reader can take for it.
 
 # %% tags=["headline"]
-best_search = fact_report["best_search"]
 ARMS = {
     "untrained": "base",
     f"search ({best_search.replace('_', ', k = ')})": best_search,
