@@ -546,6 +546,7 @@ reader, reader_tokenizer = FastLanguageModel.from_pretrained(
     dtype={"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[PRECISION],
     load_in_4bit=ON_GPU,
 )
+reader_tokenizer.clean_up_tokenization_spaces = False  # smol's file asks for it, and it would change answers
 UNKNOWN = "I do not know."
 instruction = (
     "Answer the question with a word, a name or a number from the context, and write nothing else. "
