@@ -2,7 +2,7 @@
 
 The learning rate is chosen on validation tickets, the prompts by a search on 30 of them. The contest is about 300 rows,
 with everyday chats between them; one training without these shows what they keep. One training and its answers take 38
-minutes on one core that multiplies in bf16; the trainings on more rows, and the prompts' answers to all tickets, make it
+minutes on one core that multiplies in bf16; those on more rows, and the prompts' answers to all tickets, make it
 six hours on such a core.
 """
 
