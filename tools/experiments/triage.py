@@ -286,14 +286,17 @@ def kept(part: str, system: str, rows: list[dict]):
     return kept_answers(RECORD / "predictions" / f"{part}.{system}.jsonl", rows, None)
 
 
+def contest(recipe) -> tuple:
+    """Rows, replayed rows, learning rate, epochs."""
+    data, training = recipe.data, recipe.training
+    return data.train_rows, data.replay_rows, training.learning_rate, training.num_train_epochs
+
+
 def report_of(made: dict) -> Report:
     """The report of the points that are done, judged as `ftlab run` judges, for the seeds that the recipe names."""
     recipe = load_recipe(RECIPE)
-    seeds, training = recipe.all_seeds, recipe.training
-    told = (recipe.data.train_rows, recipe.data.replay_rows, training.learning_rate, training.num_train_epochs)
-    own = the_recipe(ROWS, best_rate())
-    recorded = (ROWS, own.data.replay_rows, best_rate(), EPOCHS[ROWS])
-    if told != recorded:
+    seeds = recipe.all_seeds
+    if (told := contest(recipe)) != (recorded := contest(the_recipe(ROWS, best_rate()))):
         raise ValueError(f"{RECIPE}: rows, replayed rows, learning rate, epochs are {told}, recorded {recorded}")
     data = tickets(recipe)
     names = {seed: "fine_tuned" if seed == SEEDS[0] else f"fine_tuned.seed_{seed}" for seed in seeds}
