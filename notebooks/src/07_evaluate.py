@@ -12,7 +12,7 @@
 #
 # The answers judged here were recorded with `smol`, a real chat model of 135 million parameters: a [linear
 # classifier](GLOSSARY.md#linear-classifier) without a language model, the [model before training](GLOSSARY.md#base-model),
-# the best zero-shot and [few-shot](GLOSSARY.md#few-shot) [prompts](GLOSSARY.md#prompt), the best one [held to the allowed
+# the best [prompt](GLOSSARY.md#prompt), which is [few-shot](GLOSSARY.md#few-shot) and [held to the allowed
 # values](GLOSSARY.md#constrained-choice), and the [fine-tuned](GLOSSARY.md#fine-tuning) model, all on the same
 # [held-out](GLOSSARY.md#hold-out) tickets. "Best" was decided on the [validation set](GLOSSARY.md#validation-set), not on
 # these tickets. `python tools/record.py triage` records them again (in hours, on two cores); a run of your own recipe,
