@@ -50,7 +50,7 @@ ASKED = {  # kind: which rows of test.jsonl; half A may be taught by questions, 
 }
 TRIED = {  # arm: (learning rate, epochs) that validation chooses between; the drill takes what is best for `half`
     "half": ((1e-3, 4), (2e-3, 4)),
-    "reading": ((1e-3, 1),),
+    "reading": ((1e-3, 1), (1e-3, 3)),
     "documents": ((1e-3, 8),),
     "drill": (),
 }
