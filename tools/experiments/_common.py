@@ -24,7 +24,7 @@ from ftlab.training.recipe import ADAPTER_KEYS, load_recipe
 from ftlab.training.train import load_model, train_model
 
 ROWS, EPOCHS, RATE, SEED = 300, 3, 1e-3, 1  # unless a point says otherwise: 113 steps of 8, 106,000 tokens
-WATCHED, VALIDATION, TEST = 60, 150, 200  # validation rows under the loss; tickets that are answered
+WATCHED, VALIDATION, TEST = 40, 100, 200  # validation rows under the loss; tickets that are answered
 PROBE = ROOT / "data" / "probes" / "everyday.jsonl"
 REPLAY = ROOT / "data" / "replay" / "everyday.jsonl"
 PROBE_TOKENS, BATCH = 24, 50
