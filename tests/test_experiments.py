@@ -107,10 +107,11 @@ def recorded(tmp_path, monkeypatch):
 def test_the_smallest_share_that_keeps_the_probe_is_found(recorded):
     recorded("before", wrong=0)
     recorded("replay_0", wrong=100)
-    assert forgetting.enough_replay() is None
+    assert forgetting.enough_replay() == {"percent": None, "lost_on_the_other_half": None}
     recorded("replay_25", wrong=5)
     recorded("replay_50", wrong=1)
-    assert forgetting.enough_replay() == 25
+    n = len(common.read_part(common.PROBE).rows) // 2  # the first 5 wrong ones: 3 of the half that chooses
+    assert forgetting.enough_replay() == {"percent": 25, "lost_on_the_other_half": pytest.approx(2 / n)}
 
 
 def test_publish_writes_what_is_done_and_names_what_is_not(recorded, tmp_path):

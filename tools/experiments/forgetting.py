@@ -46,7 +46,7 @@ def lost(share: int, first: int) -> float:
 
 
 def enough_replay() -> dict:
-    """The smallest share that loses at most MOST_LOST of half of the questions, None where none does; its other half."""
+    """The smallest share that loses at most MOST_LOST of one half (None: none does), and its loss of the other."""
     known = [share for share in SHARES if done(FOLDER / f"replay_{share}")]
     chosen = next((share for share in known if lost(share, 0) <= MOST_LOST), None)
     return {"percent": chosen, "lost_on_the_other_half": None if chosen is None else lost(chosen, 1)}
