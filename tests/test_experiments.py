@@ -64,9 +64,18 @@ def test_careless_rows_are_wrong_as_often_as_said():
 def test_careful_and_careless_take_the_same_steps():
     trained = data.trained_on()
     sizes = {name: (len(rows()), epochs) for name, (rows, epochs) in trained.items()}
-    passes = {name: rows * epochs for name, (rows, epochs) in sizes.items()}
+    passes = {name: round(rows * epochs) for name, (rows, epochs) in sizes.items()}
     assert passes.pop("careful_once") == data.CAREFUL
     assert set(passes.values()) == {data.CARELESS}
+
+
+def test_the_export_loses_its_faults_and_only_careful_agents_have_no_wrong_label():
+    wrong, rows = data.wrong_labels(), data.from_export()
+    assert wrong["export"] >= wrong["cleaned"] > 100
+    assert wrong["curated"] == 0
+    assert len(rows["export"]) > len(rows["cleaned"]) > len(rows["curated"]) == data.CURATED
+    asked = {row["messages"][0]["content"] for row in rows["cleaned"]}
+    assert asked == {"Triage the ticket."}
 
 
 def test_copies_and_contradictions():
