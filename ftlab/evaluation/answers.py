@@ -7,7 +7,6 @@ field (records) or label (its recall), NaN for examples without it, and `field_t
 empty for texts; and `table()`, header and rows to read in a report.
 """
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from functools import cache
 import numpy as np
 
 from ftlab.errors import DataError, shown
-from ftlab.evaluation.metrics import RecordScores, as_record, check_texts, exact_text, score_records
+from ftlab.evaluation.metrics import RecordScores, as_record, check_texts, exact_text, score_records, words
 from ftlab.evaluation.statistics import Interval, interval_of
 from ftlab.tables import html_table
 
@@ -201,8 +200,8 @@ class TextScores(_Scores):
     def table(self) -> tuple[list[str], list[list[str]]]:
         """(header, rows): what the answers look like beside the references."""
         figures = {
-            "words, median": lambda texts: f"{np.median([len(_words(text)) for text in texts]):.0f}",
-            "words, all together": lambda texts: f"{sum(len(_words(text)) for text in texts):,}",
+            "words, median": lambda texts: f"{np.median([len(words(text)) for text in texts]):.0f}",
+            "words, all together": lambda texts: f"{sum(len(words(text)) for text in texts):,}",
             "empty": lambda texts: f"{sum(not text.strip() for text in texts):,}",
             "different from each other": lambda texts: f"{len(set(texts)):,}",
         }
@@ -241,7 +240,7 @@ def rouge_l(prediction: str, reference: str) -> float:
     """F1 of the longest common subsequence of words, in lower case and without punctuation."""
     from rapidfuzz.distance import LCSseq
 
-    given, right = _words(prediction), _words(reference)
+    given, right = words(prediction), words(reference)
     if not given or not right:
         return float(given == right)
     return 2 * LCSseq.similarity(given, right) / (len(given) + len(right))
@@ -249,12 +248,8 @@ def rouge_l(prediction: str, reference: str) -> float:
 
 def length_ratio(prediction: str, reference: str) -> float:
     """Words of the shorter text over words of the longer one."""
-    sizes = sorted((len(_words(prediction)), len(_words(reference))))
+    sizes = sorted((len(words(prediction)), len(words(reference))))
     return sizes[0] / sizes[1] if sizes[1] else 1.0
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.casefold())
 
 
 def within_one(interval: Interval) -> Interval:

@@ -191,12 +191,12 @@ SILENT = ("do not know", "don t know", "does not know", "not tell", "does not sa
 
 def holds(text: str, value: str) -> bool:
     """Whether a text contains a value as whole words, case and punctuation aside."""
-    return f" {_words(value)} " in f" {_words(text)} "
+    return f" {_plain(value)} " in f" {_plain(text)} "
 
 
 def says_unknown(text: str) -> bool:
     """Whether an answer says in one of the usual ways that it does not know."""
-    return any(silent in _words(text) for silent in SILENT)
+    return any(silent in _plain(text) for silent in SILENT)
 
 
 def short_answers(predictions: Sequence[str], references: Sequence[str]) -> np.ndarray:
@@ -210,8 +210,13 @@ def short_answers(predictions: Sequence[str], references: Sequence[str]) -> np.n
                      for text, reference in pairs], dtype=float)  # fmt: skip
 
 
-def _words(text: str) -> str:
-    return " ".join(re.findall(r"\w+", text.casefold()))
+def words(text: str) -> list[str]:
+    """The words of a text, in small letters and without punctuation."""
+    return re.findall(r"\w+", text.casefold())
+
+
+def _plain(text: str) -> str:
+    return " ".join(words(text))
 
 
 def row_id(row: dict, index: int) -> str | int:

@@ -79,7 +79,6 @@ model, tokenizer = FastLanguageModel.from_pretrained(
     dtype=DTYPE,
     load_in_4bit=ON_GPU,
 )
-tokenizer.clean_up_tokenization_spaces = False  # smol's file asks for it, and it would change answers
 print(f"{model.num_parameters():,} parameters, computing in {PRECISION}")
 
 # %%

@@ -705,7 +705,8 @@ print(f"admitted not to know: {admitted[0]} of {len(silent)} times before, {admi
 # "Fine-tuning teaches new facts" is a common saying, and thirty facts in `nano` do not settle it. The same questions were
 # asked with `smol`, a chat model of 135 million parameters, and hundreds of facts of an invented shop (`python
 # tools/record.py facts`): trained on the shop's *documents* as plain text; trained on questions to *half* of
-# the facts, in three wordings each; and, without any training, handed the passages that a *search* found.
+# the facts, in three wordings each; handed, without any training, the passages that a *search* found; and the same after
+# a training to read passages of another shop.
 
 # %%
 import json
@@ -717,6 +718,7 @@ ARMS = {
     "trained on documents": "documents",
     "trained on half": "half",
     "search": record["best_search"],
+    "search, trained to read": "reading_with_search",
 }
 KINDS = {
     "taught": "taught wording",
@@ -740,8 +742,9 @@ pd.DataFrame({name: right_and_invented(arm) for name, arm in ARMS.items()}).T
 # Trained on documents, `smol` learnt how the shop talks, and next to none of its facts. Questions to half of the facts
 # taught a good part of that half, in new words as well, and hardly anything else: not what only the documents tell, not
 # the same facts from the other end, and not that one has changed. A search reaches facts of every kind, but where nobody
-# told, this reader makes something up. [03](03_measure_baselines.ipynb#Retrieved-or-taught?) has the intervals, the
-# questions and one more arm: a training that teaches to read.
+# told, this reader makes something up. Trained to read, it makes much more of the same passages, though no row of that
+# training held a fact of this shop: it learnt a behaviour. [03](03_measure_baselines.ipynb#Retrieved-or-taught?) has the
+# intervals and the questions.
 
 # %% [markdown]
 # ## Learning from preferences

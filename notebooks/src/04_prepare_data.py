@@ -1204,4 +1204,5 @@ with pd.option_context("display.max_colwidth", None):
 # - A claim about data needs several draws of rows and the same held-out tickets for all.
 # - One system prompt, stored in one place. Drafts are kept only after a person has read them, with their history.
 #
-# **Read next:** [06 Train with Unsloth](06_train_with_unsloth.ipynb).
+# **Read next:** [06 Train with Unsloth](06_train_with_unsloth.ipynb); what LoRA and four bits do inside a model is in
+# [05](05_lora_by_hand.ipynb).

@@ -1,6 +1,6 @@
 # ---
 # ftlab:
-#   reads: [data/support_triage/*.json*, data/recorded/triage/report.json, data/recorded/triage/predictions/*, data/probes/*, data/replay/*, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
+#   reads: [data/support_triage/*.json*, data/recorded/triage/report.json, data/recorded/triage/predictions/*, data/recorded/forgetting/results.json, data/probes/*, data/replay/*, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
 #   headline: the verdict of the gate
 # ---
 
@@ -402,6 +402,72 @@ print(compare(alone, b.field_accuracy, metric="field_accuracy"))
 # trained on too, half as many steps again.
 
 # %% [markdown]
+# ## How much replay, and what else helps?
+#
+# 150 chats among 300 tickets were a guess. So a second experiment changes one thing at a time: the share of chats, the
+# [learning rate](GLOSSARY.md#learning-rate), the [rank](GLOSSARY.md#rank). Each dot below is one training of `smol` on the
+# same 300 tickets, three times over (`python tools/record.py forgetting`; shorter trainings than the one above, with
+# smaller steps, so their heights differ from it). Right is learnt, up is kept.
+
+# %%
+trainings = json.loads(Path("../data/recorded/forgetting/results.json").read_text())
+points = {name: point for name, point in trainings["points"].items() if name != "before"}
+GROUPS = {
+    "replay": [name for name in points if name.startswith("replay_")],
+    "learning rate": [name for name in ("rate_5e-4", "replay_0", "rate_2e-3") if name in points],
+    "rank": [name for name in ("r_4", "replay_0", "r_64") if name in points],
+}
+
+
+def place(name):
+    """Tickets and everyday questions right, in %."""
+    return 100 * points[name]["test"]["field_accuracy"]["value"], 100 * points[name]["probe"]["value"]
+
+
+untouched = 100 * trainings["points"]["before"]["probe"]["value"]
+fig, ax = plt.subplots(figsize=(7, 4))
+for (group, names), marker in zip(GROUPS.items(), "osD", strict=True):
+    ax.plot(*zip(*map(place, names), strict=True), marker=marker, label=group)
+if "rate_2e-3_replay_25" in points:
+    ax.plot(*place("rate_2e-3_replay_25"), "k*", ms=10, label="larger steps, 25 % replay")
+for name in GROUPS["replay"]:
+    ax.annotate(f"{name.removeprefix('replay_')} %", place(name), xytext=(5, 5), textcoords="offset points")
+ax.axhline(untouched, color="black", lw=0.8, ls=":")
+ax.set(xlabel="fields of tickets right, %", ylabel="everyday questions right, %", ylim=(-3, 75))
+ax.legend(frameon=False, fontsize=8)
+told = "; ".join(f"{name} {x:.1f} and {y:.1f} %" for name in points for x, y in [place(name)])
+show(fig, f"Everyday questions right against ticket fields right for {len(points)} trainings; untrained {untouched:.1f} %. {told}.")
+
+# %%
+def with_interval(rate):
+    return f"{100 * rate['value']:.1f} % [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}]"
+
+
+pd.DataFrame(
+    {
+        name: {
+            "rows": point["rows"],
+            "fields of tickets right": with_interval(point["test"]["field_accuracy"]),
+            "everyday questions right": with_interval(point["probe"]),
+            "against before, points": f"{100 * point['kept']['delta']:+.1f}",
+        }
+        for name, point in points.items()
+    }
+).T
+
+# %%
+enough = trainings["enough_replay"]
+share, other_half = enough["percent"], enough["lost_on_the_other_half"]
+limit = 100 * trainings["most_lost"]
+if share is None:
+    print(f"no share that was tried loses at most {limit:.0f} points of the questions that choose")
+else:
+    print(f"{share} % of all rows is the least share that loses at most {limit:.0f} points of every second question;")
+    print(f"of the other questions, which did not choose, it loses {100 * other_half:.1f} points")
+
+# %% [markdown]
+# READING
+#
 # ## Replay with your own hands
 #
 # The same in a minute, on `nano`, our own model of 3.5 million parameters: a short fine-tune twice, without and with 300
