@@ -69,6 +69,24 @@ def test_careful_and_careless_take_the_same_steps():
     assert set(passes.values()) == {data.CARELESS}
 
 
+def test_four_bits_reach_every_matrix_with_and_without_an_adapter():
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    from ftlab.models import resolve
+
+    model = AutoModelForCausalLM.from_pretrained(resolve("nano"))
+    before = {name: layer.weight.clone() for name, layer in settings.linears(model).items()}
+    adapted = get_peft_model(model, LoraConfig(target_modules="all-linear")).get_base_model()
+    assert settings.linears(adapted).keys() == before.keys()
+    assert len(before) == 7 * model.config.num_hidden_layers
+    settings.in_four_bits(adapted)
+    after = settings.linears(adapted)
+    moved = [((after[name].weight - was).norm() / was.norm()).item() for name, was in before.items()]
+    assert min(moved) > 0.05
+    assert max(moved) < 0.15
+
+
 def test_the_export_loses_its_faults_and_only_careful_agents_have_no_wrong_label():
     wrong, rows = data.wrong_labels(), data.from_export()
     assert wrong["export"] >= wrong["cleaned"] > 100

@@ -6,7 +6,7 @@ Each is one fine-tune of `smol` on support tickets, judged on the same tickets a
 import json
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 
@@ -87,14 +87,18 @@ def untrained(folder: Path) -> dict:
     return {"probe": answer_probe(folder, model, tokenizer)}
 
 
-def fine_tune(folder: Path, rows: Sequence[dict], **training) -> dict:
-    """Train on the rows, answer the tickets and the everyday questions; checkpoints go when all is answered."""
+def fine_tune(folder: Path, rows: Sequence[dict], look: Callable | None = None, **training) -> dict:
+    """Train on the rows, answer the tickets and the everyday questions; checkpoints go when all is answered.
+
+    `look(model)` may add what else is to be known of the trained model.
+    """
     recipe, parts = recipe_with(**training), asked_tickets()
     model, tokenizer = load_model(recipe)
     tuned, seen = train_model(recipe, model, tokenizer, rows, parts["validation"].rows[:WATCHED], folder)
     results = answer(folder, "fine_tuned", parts, partial(runs.ask, tuned, tokenizer, runs.asking(recipe)),
                      tickets().schema)  # fmt: skip
     results["probe"] = answer_probe(folder, tuned, tokenizer)
+    results |= look(tuned) if look else {}
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     told = ("steps", "final_loss", "final_eval_loss", "trainable_parameters", "log")
     return results | {"rows": len(rows), "setting": training} | {f"training_{key}": seen[key] for key in told}
