@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 
 from ftlab.data.findings import Row
-from ftlab.data.rendering import IGNORED, encode_chats, runs
+from ftlab.data.rendering import IGNORED, encode_chats, renderer, runs
 from ftlab.errors import DataError, shown
 
 EMPTY_THOUGHT = re.compile(r"<think>\s*</think>")  # Qwen3 templates put one before the last answer
@@ -81,7 +81,7 @@ def check_masks(
         rows = list(_collated(rows, collator))
     chats = [chat if isinstance(chat, dict) else {"messages": chat} for chat in chats]
     for number, (row, chat, code) in enumerate(zip(rows, chats, encode_chats(chats, tokenizer), strict=True)):
-        if wrong := _what_is_wrong(row, chat["messages"], code, tokenizer):
+        if wrong := _what_is_wrong(row, chat, code, tokenizer):
             asked = next((m["content"] for m in chat["messages"] if m["role"] == "user"), "")
             raise DataError(f"example {number}: {wrong} (Counted from 0; its user begins {shown(asked)}.)")
     return read_mask(rows[0], tokenizer)
@@ -112,11 +112,11 @@ def _without_padding(row) -> dict:
 def what_is_wrong(row: dict, chat: Sequence[dict] | dict, tokenizer) -> str:
     """Cause and remedy for one tokenised example of a chat (its turns, or its row); empty when its mask is right."""
     chat = chat if isinstance(chat, dict) else {"messages": chat}
-    return _what_is_wrong(row, chat["messages"], next(encode_chats([chat], tokenizer)), tokenizer)
+    return _what_is_wrong(row, chat, next(encode_chats([chat], tokenizer)), tokenizer)
 
 
-def _what_is_wrong(row, chat, code, tokenizer) -> str:
-    mask = read_mask(row, tokenizer)
+def _what_is_wrong(row, data, code, tokenizer) -> str:
+    mask, chat = read_mask(row, tokenizer), data["messages"]
     if mask.trained_tokens == 0:
         return (
             f"no token is trained (all labels are {IGNORED}). Usual causes: the text was cut at max_length before "
@@ -124,6 +124,18 @@ def _what_is_wrong(row, chat, code, tokenizer) -> str:
         )
     if code.problem:
         return f"the chat template does not take this chat, so its answers are not known: {code.problem[2]}."
+    if "tools" in code.lost:
+        return (
+            "the row has tools, and the chat template writes nothing of them: the model would learn calls to what it "
+            "cannot see. Take a template that renders tools, or describe them in the system prompt."
+        )
+    if tokenizer.bos_token and list(row["input_ids"][:2]) == [tokenizer.bos_token_id] * 2:
+        return (
+            f"the row begins with {tokenizer.bos_token} twice: the chat template writes one, and the tokenizer adds "
+            "another. Tokenise what the template has written with add_special_tokens=False."
+        )
+    if wrong := _asked_otherwise(data, code, tokenizer):
+        return wrong
     if code.spoilt:
         turn, text = code.spoilt[0]
         return (
@@ -145,6 +157,35 @@ def _what_is_wrong(row, chat, code, tokenizer) -> str:
             "response marker."
         )
     return ""
+
+
+def _asked_otherwise(data, code, tokenizer) -> str:
+    """What is wrong where the prompt of inference is not how the training text begins; an empty thought may differ."""
+    chat, turn = data["messages"], code.trained[-1].turn if code.trained else 0
+    if not turn:
+        return ""
+    render = renderer(tokenizer, None, data)
+    asked, trained = render(chat[:turn], add_generation_prompt=True), render(chat[: turn + 1])
+    asked, trained = (EMPTY_THOUGHT.sub("", text) for text in (asked, trained))
+    if not trained.startswith(asked):
+        return (
+            f"at inference the chat template gives the model a prompt that ends {asked[-40:]!r}, and in training the "
+            f"answer follows other text: {_around(asked, trained)!r}. A template that opens a thought wants thoughts "
+            "in the rows, or to be told that there are none (chat_template_kwargs); else mend the template."
+        )
+    answer = (chat[turn].get("content") or "").strip()
+    if answer and "<think>" not in trained and not trained[len(asked) :].lstrip().startswith(answer):
+        return (
+            f"at inference the prompt ends {asked[-40:]!r}, but in training {trained[len(asked) :][:40]!r} follows: "
+            "the model would have to begin its turn itself. Take a chat template that knows add_generation_prompt."
+        )
+    return ""
+
+
+def _around(asked: str, trained: str) -> str:
+    """What stands in `trained` where it begins to differ from `asked`."""
+    place = next((at for at, (a, b) in enumerate(zip(asked, trained, strict=False)) if a != b), len(trained))
+    return trained[max(0, place - 20) : place + 20]
 
 
 def _wanted(turn, ids, tokenizer) -> str:

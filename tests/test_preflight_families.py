@@ -1,0 +1,159 @@
+"""The faults that ruin a training, planted on the chat templates of the families as Unsloth ships them.
+
+A family's tokenizer is nano's with the family's control tokens and template: what is checked is the template's work.
+The right mask is Unsloth's own.
+"""
+
+import pytest
+from test_generation import load_tokenizer
+from unsloth.chat_templates import CHAT_TEMPLATES, train_on_responses_only
+
+from ftlab.errors import DataError
+from ftlab.models import resolve
+from ftlab.smol import is_here
+from ftlab.training.preflight import IGNORED, check_masks
+
+FAMILIES = {  # name of the template: tokens that begin and end, other control tokens
+    "llama-3.1": ("<|begin_of_text|>", "<|eot_id|>", ("<|start_header_id|>", "<|end_header_id|>")),
+    "mistral": ("<s>", "</s>", ("[INST]", "[/INST]")),
+    "phi-3.5": (None, "<|end|>", ("<|user|>", "<|assistant|>", "<|system|>")),
+    "phi-4": (None, "<|im_end|>", ("<|im_start|>", "<|im_sep|>")),
+    "gemma-3": ("<bos>", "<end_of_turn>", ("<start_of_turn>",)),
+    "qwen-2.5": (None, "<|im_end|>", ("<|im_start|>",)),
+    "qwen-3": (None, "<|im_end|>", ("<|im_start|>", "<think>", "</think>")),
+    "smol": ("<|im_start|>", "<|im_end|>", ()),
+}
+CHAT = [
+    {"role": "user", "content": "The lamp of order 195925 is broken."},
+    {"role": "assistant", "content": '{"queue": "workshop"}'},
+    {"role": "user", "content": "And the other one?"},
+    {"role": "assistant", "content": '{"queue": "billing"}'},
+]
+TOOL = {"type": "function", "function": {"name": "find_order", "description": "Find an order.", "parameters": {
+    "type": "object", "properties": {"number": {"type": "string"}}, "required": ["number"]}}}  # fmt: skip
+
+
+@pytest.fixture(params=FAMILIES)
+def tokenizer(request):
+    begin, end, others = FAMILIES[request.param]
+    if request.param == "smol":
+        if not is_here():
+            pytest.skip("smol is not installed")
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(resolve("smol"))
+    made = load_tokenizer()
+    made.add_special_tokens({"eos_token": end, "additional_special_tokens": [*others]})
+    made.bos_token = begin
+    if begin:
+        made.add_special_tokens({"bos_token": begin})
+    made.chat_template = CHAT_TEMPLATES[request.param][0]
+    return made
+
+
+def trained_row(tokenizer, chat=CHAT, **options) -> dict:
+    """What a trainer has: the template's text, tokenised, with Unsloth's own mask."""
+    text = tokenizer.apply_chat_template(chat, tokenize=False, **options).rstrip()
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    mask = train_on_responses_only(None, tokenizer=tokenizer, return_function=True)
+    return {"input_ids": ids, "labels": list(mask({"input_ids": [ids]})["labels"][0])}
+
+
+def test_the_right_mask_passes(tokenizer):
+    mask = check_masks([trained_row(tokenizer)], [CHAT], tokenizer)
+    assert "billing" in mask.trained
+    assert "195925" in mask.ignored
+
+
+def ends(row, tokenizer):
+    return [at for at, (token, label) in enumerate(zip(row["input_ids"], row["labels"], strict=True))
+            if token == label == tokenizer.eos_token_id]  # fmt: skip
+
+
+def without_the_end(row, tokenizer):
+    (*_, last) = ends(row, tokenizer)
+    return {key: values[:last] + values[last + 1 :] for key, values in row.items()}
+
+
+def with_two_ends(row, tokenizer):
+    (*_, last) = ends(row, tokenizer)
+    return {key: values[: last + 1] + [tokenizer.eos_token_id] + values[last + 1 :] for key, values in row.items()}
+
+
+def masked(row, tokenizer):
+    return row | {"labels": [IGNORED] * len(row["labels"])}
+
+
+def cut(row, tokenizer):
+    (*_, last) = ends(row, tokenizer)
+    return {key: values[: last - 3] for key, values in row.items()}
+
+
+FAULTS = {
+    "all labels masked": (masked, "no token is trained.*Raise max_length, or check the chat template"),
+    "answer truncated": (cut, "a cut answer means that max_length is too small"),
+    "missing end token": (without_the_end, "missing end token teaches endless answers"),
+    "doubled end token": (with_two_ends, "the loss is on .*, but the answer is"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "told"), FAULTS.values(), ids=FAULTS)
+def test_a_planted_fault_is_named(tokenizer, spoil, told):
+    row = trained_row(tokenizer)
+    with pytest.raises(DataError, match=f"(?s)example 1: .*{told}"):
+        check_masks([row, spoil(row, tokenizer)], [CHAT, CHAT], tokenizer)
+
+
+def test_a_doubled_bos_is_named(tokenizer):
+    if tokenizer.bos_token is None:
+        pytest.skip("this family has none")
+    row = trained_row(tokenizer)
+    doubled = {"input_ids": [tokenizer.bos_token_id, *row["input_ids"]], "labels": [IGNORED, *row["labels"]]}
+    if row["input_ids"][0] != tokenizer.bos_token_id:
+        assert check_masks([doubled], [CHAT], tokenizer)  # the template writes none: one is right
+        return
+    with pytest.raises(DataError, match="twice.*add_special_tokens=False"):
+        check_masks([doubled], [CHAT], tokenizer)
+
+
+def test_a_training_by_another_template_is_named(tokenizer):
+    other = "{% for m in messages %}### {{ m['role'] }}:\n{{ m['content'] }}" + tokenizer.eos_token + "\n{% endfor %}"
+    text = tokenizer.apply_chat_template(CHAT, tokenize=False, chat_template=other)
+    out = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    places = [(start := text.index(m["content"]), start + len(m["content"] + tokenizer.eos_token))
+              for m in CHAT if m["role"] == "assistant"]  # fmt: skip
+    labels = [token if any(low <= start < high for low, high in places) else IGNORED
+              for token, (start, _) in zip(out["input_ids"], out["offset_mapping"], strict=True)]  # fmt: skip
+    with pytest.raises(DataError, match="response marker"):
+        check_masks([{"input_ids": out["input_ids"], "labels": labels}], [CHAT], tokenizer)
+
+
+def test_a_template_without_a_generation_prompt_is_named(tokenizer):
+    row = trained_row(tokenizer)
+    silent = tokenizer.chat_template.replace("add_generation_prompt", "false")
+    if silent == tokenizer.chat_template or tokenizer.apply_chat_template(
+        CHAT[:1], tokenize=False, add_generation_prompt=True
+    ) == tokenizer.apply_chat_template(CHAT[:1], tokenize=False):
+        pytest.skip("in this family nothing stands between a question and its answer")
+    tokenizer.chat_template = silent
+    with pytest.raises(DataError, match="Take a chat template that knows add_generation_prompt"):
+        check_masks([row], [CHAT], tokenizer)
+
+
+def test_a_template_without_tools_is_named(tokenizer):
+    chat = {"messages": CHAT, "tools": [TOOL]}
+    written = "find_order" in tokenizer.apply_chat_template(CHAT, tools=[TOOL], tokenize=False)
+    row = trained_row(tokenizer, tools=[TOOL])
+    if written:
+        assert "find_order" in check_masks([row], [chat], tokenizer).ignored
+        return
+    with pytest.raises(DataError, match="the chat template writes nothing of them.*Take a template that renders tools"):
+        check_masks([row], [chat], tokenizer)
+
+
+def test_a_template_that_opens_a_thought_wants_thoughts():
+    made = load_tokenizer()
+    made.add_special_tokens({"eos_token": "<|im_end|>", "additional_special_tokens": ["<|im_start|>", "<think>"]})
+    made.chat_template = CHAT_TEMPLATES["qwen3-thinking"][0]
+    with pytest.raises(DataError, match="at inference .*<think>.*A template that opens a thought wants thoughts"):
+        check_masks([trained_row(made)], [CHAT], made)
