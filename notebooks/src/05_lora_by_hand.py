@@ -285,11 +285,13 @@ import pandas as pd
 
 tried = {
     "r 16, alpha 32, all matrices": {},
-    "rank 1": {"r": 1, "lora_alpha": 2},
-    "rank 64": {"r": 64, "lora_alpha": 128},
+    "rank 1, alpha 2": {"r": 1, "lora_alpha": 2},
+    "rank 64, alpha 128": {"r": 64, "lora_alpha": 128},
+    "rank 64, alpha 32": {"r": 64},
     "alpha 4": {"lora_alpha": 4},
-    "alpha 4, learning rate x 8": {"lora_alpha": 4, "learning_rate": 3.2e-2},
     "alpha 256": {"lora_alpha": 256},
+    "learning rate / 8": {"learning_rate": 5e-4},
+    "learning rate x 8": {"learning_rate": 3.2e-2},
     "attention alone": {"target_modules": TARGETS[:4]},
     "the other three alone": {"target_modules": TARGETS[4:]},
 }
@@ -309,19 +311,19 @@ for what, change in tried.items():
 pd.DataFrame.from_dict(lines, orient="index", columns=["trained numbers", "loss at the end", "right on held-out [95 %]"])
 
 # %% [markdown]
-# Compare the lines by pairs:
+# Compare the lines by pairs. (With so few questions believe large differences only.)
 #
-# - **Rank.** A larger one has more numbers, and, while alpha / r stays the same, takes as large a step with each of its
-#   parts.
-# - **Alpha** scales the change. With Adam, whose steps are equally long whatever the scale of the loss, that is nearly a
-#   [learning rate](GLOSSARY.md#learning-rate): a smaller alpha is made up for by larger steps, and a very large one
-#   overshoots as a very large learning rate does. So keep alpha at r or 2 r and search the learning rate.
-# - **Layers.** Attention alone has fewer numbers. Where the two halves differ, look at their numbers before you look for
-#   another reason.
+# - **Rank.** Rank 1 does this easy task as well as rank 16. Rank 64 has more directions, each of which takes a step of the
+#   same size, so that together they go further; dividing by r, with alpha left at 32, takes part of that back.
+# - **Alpha** may be eight times smaller without harm, and eight times larger ruins the answers. It scales the change
+#   linearly. The **learning rate** is the finer knob: with [Adam](GLOSSARY.md#adam), both $A$ and $B$ move by it in every
+#   step, and the change is their product. An eighth of it learns too little in 30 steps; eight times as much breaks the
+#   model. So leave alpha at r or 2 r, and search the learning rate.
+# - **Layers.** Attention alone and the other three alone both get there. What each costs, its numbers say.
 #
 # One run each, of a tiny model on one easy task: the mechanism is general, the heights are not. On large models, LoRA on
-# all matrices beat LoRA on attention alone even at equal numbers (Schulman et al. 2025, "LoRA Without Regret"), and the
-# best learning rate of LoRA was about ten times that of full fine-tuning.
+# all matrices beat LoRA on attention alone even at equal numbers (Schulman et al. 2025, "LoRA Without Regret"), the best
+# learning rate hardly depended on the rank when alpha was kept, and it was about ten times that of full fine-tuning.
 
 # %% [markdown]
 # ## How large is an adapter?
@@ -507,8 +509,9 @@ for name, layer in linears.items():
 pd.DataFrame.from_dict(lines, orient="index", columns=["loss, nats a token", f"right of {len(questions)}", "against as it is"])
 
 # %% [markdown]
-# The loss sees more than the answers do: it rises as soon as bits go, while a question is right or wrong. Where do the
-# answers begin to break?
+# The loss sees more than the answers do: it rises as soon as bits go, while a question is right or wrong. With NF4 the loss
+# is up, and a loss of answers cannot be told from chance (with so few questions the interval is wide). Nearly as many levels
+# at equal distances cost more, and three bits nearly everything. So it is not the number of bits alone.
 #
 # Two things to know before you carry this over. The file that pip brings was packed into four bits of another kind once
 # already (Q4_1: blocks of 32, sixteen levels at equal distances between their least and their largest), so part of the
@@ -543,7 +546,7 @@ pd.DataFrame.from_dict(lines, orient="index", columns=["error of the merge, of t
 
 # %% [markdown]
 # bf16 has about two to three digits. A change much smaller than the weight falls between two of them and is rounded to
-# one or the other; fp16 has a digit more. Packed into four bits again, the rounding is larger than the whole change: so a
+# one or the other; fp16 has a digit more. Un-merging gives nearly all weights back, and not all. Packed into four bits again, the rounding is larger than the whole change: so a
 # QLoRA adapter is merged into the base in 16 bits, or not at all. Such errors are random and spread over many numbers, and
 # the answers may well survive them. But whether they did is to be measured: after a merge, ask the merged model the
 # questions that you asked before. And keep the adapter: it cannot be had back from the merged weights.
@@ -570,8 +573,8 @@ check_merged(merged_weights)
 #
 # - LoRA is a second path of two thin matrices, and ten lines of code give the library's numbers.
 # - A rank limits how many directions a change can have. Fine-tunes use few, as long as they teach little.
-# - Alpha and learning rate do nearly the same: fix one, search the other.
+# - Leave alpha at r or 2 r and search the learning rate: the change goes with its square.
 # - NF4 names sixteen levels where weights are many; with double quantisation a weight takes little more than four bits.
-# - What four bits cost, a loss shows early and answers late. Merging into 16 bits rounds; merging into four ruins.
+# - What few bits cost, a loss shows early and answers late. Merging into 16 bits rounds; into four, it loses the change.
 #
 # **Read next:** [06 Train with Unsloth](06_train_with_unsloth.ipynb).
