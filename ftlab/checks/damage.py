@@ -8,7 +8,7 @@ from os.path import commonprefix
 
 import ftfy
 
-from ftlab.checks.lists import one_of, words
+from ftlab.checks.lists import one_of, word_list
 from ftlab.checks.texts import excerpt, once_if_meant, texts
 from ftlab.data.findings import Finding, Row, finding
 
@@ -90,14 +90,15 @@ def merge_doubled_tokens(text: str) -> str:
 
 def control_tokens() -> str:
     """The pattern of a control token of any common chat template."""
-    return rf"<\|[^|<>\s]{{2,40}}\|>|<\uff5c[^<>\n]{{1,40}}\uff5c>|{one_of(map(re.escape, words('control_tokens')))}"
+    listed = one_of(map(re.escape, word_list("control_tokens")))
+    return rf"<\|[^|<>\s]{{2,40}}\|>|<\uff5c[^<>\n]{{1,40}}\uff5c>|{listed}"
 
 
 @cache
 def _patterns() -> dict[str, re.Pattern]:
     token = control_tokens()
-    tags, entities = (one_of(words(name).split()) for name in ("html_tags", "html_entities"))
-    pairs = words("thoughts")
+    tags, entities = (one_of(word_list(name).split()) for name in ("html_tags", "html_entities"))
+    pairs = word_list("thoughts")
     openings = rf"(?P<open>{one_of(re.escape(begin) for begin, _ in pairs)})"
     return {
         "token": re.compile(token),
@@ -138,14 +139,14 @@ def _thought_problems(text: str, calls_tools: bool) -> Iterator[tuple]:
     if not pattern.search(text):
         return
     text = CODE.sub(lambda match: " " * len(match[0]), text)  # a text about thoughts
-    ends, first = dict(words("thoughts")), words("thoughts")[0]
+    ends, first = dict(word_list("thoughts")), word_list("thoughts")[0]
     begin, start, last, is_empty = None, 0, None, False
     for match in pattern.finditer(text):
         mark = match[0]
         if begin is None and match["open"] is None:
             if mark == HARMONY_ANSWER:
                 continue
-            starts = {end: opening for opening, end in words("thoughts")}
+            starts = {end: opening for opening, end in word_list("thoughts")}
             yield "thought_not_begun", mark, starts[mark]
             return
         if begin is None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ftlab.checks.lists import words
+from ftlab.checks.lists import word_list
 from ftlab.checks.texts import FEW, MEANT, TrainedAnswer, excerpt, is_typo, leaves, trained_answers
 from ftlab.data.findings import Finding, Row, finding
 from ftlab.data.jsonl import json_container
@@ -139,7 +139,7 @@ def _fields(answers: list[TrainedAnswer]) -> dict[str, _Field]:
 def _field(counts: Counter, texts: Counter) -> _Field:
     rare, better = set(), {}
     if counts["null"] >= max(3, MEANT / 2 * counts.total()):
-        better = {value: None for value in texts if value.strip().lower() in words("null_words")}
+        better = {value: None for value in texts if value.strip().lower() in word_list("null_words")}
     if _is_closed_set(counts):
         least = min(10, max(3, counts.total() / 200))
         rare = {label for label, count in counts.items() if count < least}

@@ -9,7 +9,7 @@ from ftlab.models import data_folder
 
 
 @cache
-def words(name: str):
+def word_list(name: str):
     """One list of the file, as it stands there; a text of several words as a list of words."""
     return _file()[name]
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from stdnum import iban, luhn
 
-from ftlab.checks.lists import one_of, words
+from ftlab.checks.lists import one_of, word_list
 from ftlab.data.findings import Finding, Row, finding, walk
 from ftlab.data.jsonl import json_container
 
@@ -170,7 +170,7 @@ def _mask_once(text, memo):
 
 
 def _secrets(text):
-    for name, hint, shape in words("secrets"):
+    for name, hint, shape in word_list("secrets"):
         for match in re.finditer(shape, text) if hint in text else ():
             yield _secret(*match.span(match.re.groups), name)
     lower = text.lower()
@@ -247,9 +247,9 @@ def _phones(text):
 
 @cache
 def _phone_patterns() -> dict[str, re.Pattern]:
-    named, other = (one_of(words(name).split()) for name in ("phone_words", "other_numbers"))
+    named, other = (one_of(word_list(name).split()) for name in ("phone_words", "other_numbers"))
     return {
         "named": re.compile(rf"\b{named}\b[^\d\n]{{0,25}}$", re.I),
         "other": re.compile(rf"\b{other}(?:[\s.:#]|\b(?:no|nr|number|id|code|is|was)\b)*$", re.I),
-        "story": re.compile(words("story_numbers")),
+        "story": re.compile(word_list("story_numbers")),
     }

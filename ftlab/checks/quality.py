@@ -16,7 +16,7 @@ import numpy as np
 
 from ftlab.checks import damage, labels
 from ftlab.checks.damage import CODE
-from ftlab.checks.lists import one_of, words
+from ftlab.checks.lists import one_of, word_list
 from ftlab.checks.texts import FEW, MEANT, excerpt, leaves, once_if_meant, texts, trained_answers
 from ftlab.data.findings import Finding, Row, finding, kind_of
 from ftlab.data.jsonl import json_container
@@ -130,8 +130,8 @@ def find_pair_problems(rows: Sequence[Row]) -> list[Finding]:
 
 @cache
 def _placeholders() -> re.Pattern:
-    never = rf"[\[<({{]*\s*{one_of(words('placeholders'))}\s*[\]>)}}]*\W*"
-    return re.compile(rf"(?P<never>{never})|[\[<({{]?(?P<nothing>{one_of(words('nothing'))})[\]>)}}]?", re.I | re.S)
+    never = rf"[\[<({{]*\s*{one_of(word_list('placeholders'))}\s*[\]>)}}]*\W*"
+    return re.compile(rf"(?P<never>{never})|[\[<({{]?(?P<nothing>{one_of(word_list('nothing'))})[\]>)}}]?", re.I | re.S)
 
 
 def _placeholder(text: str) -> tuple[str, bool] | None:
@@ -139,7 +139,7 @@ def _placeholder(text: str) -> tuple[str, bool] | None:
     text = text.strip()
     if whole := _placeholders().fullmatch(text):
         return text, whole["nothing"] is not None
-    unfilled = re.search(words("unfilled"), text, re.I) if "nsert" in text or "NSERT" in text else None
+    unfilled = re.search(word_list("unfilled"), text, re.I) if "nsert" in text or "NSERT" in text else None
     return (unfilled[0], False) if unfilled else None
 
 

@@ -63,10 +63,10 @@ check_merged = Exercise("merged weights", merged, trials=[
 def quantise(block, levels):
     """(absmax, index of the nearest level of each number over absmax), as in Dettmers et al. 2023, arXiv 2305.14314."""
     absmax = max(map(abs, block))
-    return absmax, [nearest(number / absmax, levels) for number in block]
+    return absmax, [nearest_level(number / absmax, levels) for number in block]
 
 
-def nearest(number, levels):
+def nearest_level(number, levels):
     return min(range(len(levels)), key=lambda at: abs(levels[at] - number))
 
 
@@ -77,9 +77,9 @@ check_quantise = Exercise("one block in few bits", quantise, trials=[
     (([0.3, -0.6, 0.25], LEVELS), "the largest in size is -0.6: divide by 0.6"),
     (([5.0, 0.01, 0.02, -0.01], LEVELS), "one large number makes all others zero"),
 ], mistakes=[
-    (lambda block, levels: (max(block), [nearest(number / max(block), levels) for number in block]),
+    (lambda block, levels: (max(block), [nearest_level(number / max(block), levels) for number in block]),
      "you took the largest number. Take the largest in size: a negative one may be larger."),
-    (lambda block, levels: (quantise(block, levels)[0], [nearest(number, levels) for number in block]),
+    (lambda block, levels: (quantise(block, levels)[0], [nearest_level(number, levels) for number in block]),
      "you did not divide by absmax before you looked for the nearest level."),
     (lambda block, levels: (quantise(block, levels)[0], [levels[i] for i in quantise(block, levels)[1]]),
      "you gave the levels themselves. Stored are their indices, which need few bits."),

@@ -7,12 +7,12 @@
 # %% [markdown]
 # # LoRA by hand
 #
-# **Question:** what do [LoRA](GLOSSARY.md#lora) and four bits do to a matrix?
+# **Question:** what do LoRA and 4-bit do to a matrix?
 # **Minutes:** 3. **Hardware:** any; two CPU cores are enough.
 #
-# You write LoRA in ten lines, put it into a real chat model, and compare with the library: the numbers are the same. Then
-# you see what [rank](GLOSSARY.md#rank) and [alpha](GLOSSARY.md#alpha) do, pack weights into four bits by hand as
-# [QLoRA](GLOSSARY.md#qlora) does, again with the library's own result, and measure what that costs. At the end an
+# You write [LoRA](GLOSSARY.md#lora) in ten lines, put it into a real chat model, and compare with the library: the numbers
+# are the same. Then you see what [rank](GLOSSARY.md#rank) and [alpha](GLOSSARY.md#alpha) do, pack weights into four bits by
+# hand as [QLoRA](GLOSSARY.md#qlora) does, again with the library's own result, and measure what that costs. At the end an
 # [adapter](GLOSSARY.md#adapter) is merged into the weights, and taken out again.
 #
 # The model is `smol` (SmolLM2-135M-Instruct). Where something is trained, it is `nano`, which takes seconds.
