@@ -1,12 +1,17 @@
 """The faults that ruin a training, planted on the chat templates of the families as Unsloth ships them.
 
 A family's tokenizer is nano's with the family's control tokens and template: what is checked is the template's work.
-The right mask is Unsloth's own.
+The right mask is Unsloth's own. Unsloth changes other libraries when it is imported, so it works in a process of its
+own: this file, run as a script.
 """
+
+import json
+import os
+import subprocess
+import sys
 
 import pytest
 from test_generation import load_tokenizer
-from unsloth.chat_templates import CHAT_TEMPLATES, train_on_responses_only
 
 from ftlab.errors import DataError
 from ftlab.models import resolve
@@ -33,34 +38,72 @@ TOOL = {"type": "function", "function": {"name": "find_order", "description": "F
     "type": "object", "properties": {"number": {"type": "string"}}, "required": ["number"]}}}  # fmt: skip
 
 
-@pytest.fixture(params=FAMILIES)
-def tokenizer(request):
-    begin, end, others = FAMILIES[request.param]
-    if request.param == "smol":
-        if not is_here():
-            pytest.skip("smol is not installed")
+def tokenizer_of(family: str, template: str | None):
+    """nano's tokenizer with the control tokens and the template of a family; that of smol is its own."""
+    if family == "smol":
         from transformers import AutoTokenizer
 
         return AutoTokenizer.from_pretrained(resolve("smol"))
+    begin, end, others = FAMILIES[family]
     made = load_tokenizer()
     made.add_special_tokens({"eos_token": end, "additional_special_tokens": [*others]})
     made.bos_token = begin
     if begin:
         made.add_special_tokens({"bos_token": begin})
-    made.chat_template = CHAT_TEMPLATES[request.param][0]
+    made.chat_template = template
     return made
 
 
-def trained_row(tokenizer, chat=CHAT, **options) -> dict:
+def by_unsloth() -> dict:
+    """For each family its template, and what a trainer has without and with tools: ids, and Unsloth's labels."""
+    from unsloth.chat_templates import CHAT_TEMPLATES, train_on_responses_only
+
+    found = {}
+    for family in FAMILIES:
+        if family == "smol" and not is_here():
+            continue
+        template = None if family == "smol" else CHAT_TEMPLATES[family][0]
+        tokenizer = tokenizer_of(family, template)
+        mask = train_on_responses_only(None, tokenizer=tokenizer, return_function=True)
+        rows = {}
+        for name, tools in (("plain", None), ("tools", [TOOL])):
+            text = tokenizer.apply_chat_template(CHAT, tools=tools, tokenize=False).rstrip()
+            ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+            rows[name] = {"input_ids": ids, "labels": list(map(int, mask({"input_ids": [ids]})["labels"][0]))}
+        found[family] = {"template": template, "rows": rows}
+    found["qwen-3"]["thinking"] = CHAT_TEMPLATES["qwen3-thinking"][0]
+    return found
+
+
+@pytest.fixture(scope="module")
+def families(tmp_path_factory) -> dict:
+    out = tmp_path_factory.mktemp("families") / "made.json"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, __file__, str(out)], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(out.read_text())
+
+
+@pytest.fixture(params=FAMILIES)
+def family(request, families) -> dict:
+    if request.param not in families:
+        pytest.skip("smol is not installed")
+    return families[request.param] | {"name": request.param}
+
+
+@pytest.fixture
+def tokenizer(family):
+    return tokenizer_of(family["name"], family["template"])
+
+
+@pytest.fixture
+def row(family) -> dict:
     """What a trainer has: the template's text, tokenised, with Unsloth's own mask."""
-    text = tokenizer.apply_chat_template(chat, tokenize=False, **options).rstrip()
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-    mask = train_on_responses_only(None, tokenizer=tokenizer, return_function=True)
-    return {"input_ids": ids, "labels": list(mask({"input_ids": [ids]})["labels"][0])}
+    return family["rows"]["plain"]
 
 
-def test_the_right_mask_passes(tokenizer):
-    mask = check_masks([trained_row(tokenizer)], [CHAT], tokenizer)
+def test_the_right_mask_passes(row, tokenizer):
+    mask = check_masks([row], [CHAT], tokenizer)
     assert "billing" in mask.trained
     assert "195925" in mask.ignored
 
@@ -98,16 +141,14 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("spoil", "told"), FAULTS.values(), ids=FAULTS)
-def test_a_planted_fault_is_named(tokenizer, spoil, told):
-    row = trained_row(tokenizer)
+def test_a_planted_fault_is_named(row, tokenizer, spoil, told):
     with pytest.raises(DataError, match=f"(?s)example 1: .*{told}"):
         check_masks([row, spoil(row, tokenizer)], [CHAT, CHAT], tokenizer)
 
 
-def test_a_doubled_bos_is_named(tokenizer):
+def test_a_doubled_bos_is_named(row, tokenizer):
     if tokenizer.bos_token is None:
         pytest.skip("this family has none")
-    row = trained_row(tokenizer)
     doubled = {"input_ids": [tokenizer.bos_token_id, *row["input_ids"]], "labels": [IGNORED, *row["labels"]]}
     if row["input_ids"][0] != tokenizer.bos_token_id:
         assert check_masks([doubled], [CHAT], tokenizer)  # the template writes none: one is right
@@ -128,8 +169,7 @@ def test_a_training_by_another_template_is_named(tokenizer):
         check_masks([{"input_ids": out["input_ids"], "labels": labels}], [CHAT], tokenizer)
 
 
-def test_a_template_without_a_generation_prompt_is_named(tokenizer):
-    row = trained_row(tokenizer)
+def test_a_template_without_a_generation_prompt_is_named(row, tokenizer):
     silent = tokenizer.chat_template.replace("add_generation_prompt", "false")
     if silent == tokenizer.chat_template or tokenizer.apply_chat_template(
         CHAT[:1], tokenize=False, add_generation_prompt=True
@@ -140,10 +180,9 @@ def test_a_template_without_a_generation_prompt_is_named(tokenizer):
         check_masks([row], [CHAT], tokenizer)
 
 
-def test_a_template_without_tools_is_named(tokenizer):
-    chat = {"messages": CHAT, "tools": [TOOL]}
+def test_a_template_without_tools_is_named(family, tokenizer):
+    chat, row = {"messages": CHAT, "tools": [TOOL]}, family["rows"]["tools"]
     written = "find_order" in tokenizer.apply_chat_template(CHAT, tools=[TOOL], tokenize=False)
-    row = trained_row(tokenizer, tools=[TOOL])
     if written:
         assert "find_order" in check_masks([row], [chat], tokenizer).ignored
         return
@@ -151,9 +190,12 @@ def test_a_template_without_tools_is_named(tokenizer):
         check_masks([row], [chat], tokenizer)
 
 
-def test_a_template_that_opens_a_thought_wants_thoughts():
-    made = load_tokenizer()
-    made.add_special_tokens({"eos_token": "<|im_end|>", "additional_special_tokens": ["<|im_start|>", "<think>"]})
-    made.chat_template = CHAT_TEMPLATES["qwen3-thinking"][0]
+def test_a_template_that_opens_a_thought_wants_thoughts(families):
+    made = tokenizer_of("qwen-3", families["qwen-3"]["thinking"])
     with pytest.raises(DataError, match="at inference .*<think>.*A template that opens a thought wants thoughts"):
-        check_masks([trained_row(made)], [CHAT], made)
+        check_masks([families["qwen-3"]["rows"]["plain"]], [CHAT], made)
+
+
+if __name__ == "__main__":
+    with open(sys.argv[1], "w") as file:
+        json.dump(by_unsloth(), file)
