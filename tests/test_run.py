@@ -413,6 +413,7 @@ def test_rows_whose_loss_would_not_be_on_the_answer_are_named(recipe, tmp_path, 
     tokenizer = load_tokenizer()
     tokenizer.chat_template = (  # it writes the first 99 characters of a turn
         "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'][:99] }}<|end|>{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}"
     )
     rows = make_rows("train", 3)
     rows[2]["messages"][2]["content"] = json.dumps({"queue": "billing", "product": "x" * 99})
