@@ -411,8 +411,9 @@ def test_a_row_over_max_length_is_named_before_anything_takes_time(recipe, tmp_p
 
 def test_rows_whose_loss_would_not_be_on_the_answer_are_named(recipe, tmp_path, masks):
     tokenizer = load_tokenizer()
-    tokenizer.chat_template = (  # it writes the first 99 characters of a turn
-        "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'][:99] }}<|end|>{% endfor %}"
+    tokenizer.chat_template = (  # it adds words to a long turn
+        "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}"
+        "{% if message['content'] | length > 99 %} and more{% endif %}<|end|>{% endfor %}"
         "{% if add_generation_prompt %}<|assistant|>{% endif %}"
     )
     rows = make_rows("train", 3)
