@@ -1,6 +1,8 @@
 """The experiments that tools/record.py makes: which rows they train on, what is chosen and what is published."""
 
 import json
+import math
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 try:
+    import record as recording
     from experiments import _common as common
     from experiments import data, forgetting, settings
 finally:
@@ -61,12 +64,11 @@ def test_careless_rows_are_wrong_as_often_as_said():
     assert noisy == data.careless(rows, 0.2)
 
 
-def test_careful_and_careless_take_the_same_steps():
-    trained = data.trained_on()
-    sizes = {name: (len(rows()), epochs) for name, (rows, epochs) in trained.items()}
-    passes = {name: round(rows * epochs) for name, (rows, epochs) in sizes.items()}
-    assert passes.pop("careful_once") == data.CAREFUL
-    assert set(passes.values()) == {data.CARELESS}
+def test_all_rows_are_trained_on_for_equally_many_steps():
+    trained = data.trained_on().items()
+    steps = {name: math.ceil(epochs * math.ceil(len(rows()) / data.BATCH)) for name, (rows, epochs) in trained}
+    assert steps.pop("careful_once") == data.CAREFUL / data.BATCH
+    assert set(steps.values()) == {data.STEPS}
 
 
 def test_four_bits_reach_every_matrix_with_and_without_an_adapter():
@@ -112,6 +114,7 @@ def recorded(tmp_path, monkeypatch):
     """Writes a point as if it had been trained: a share of the everyday questions right, all tickets right."""
     monkeypatch.setattr(common, "WORK", tmp_path / "work")
     monkeypatch.setattr(common, "ROOT", tmp_path)
+    monkeypatch.setattr(recording, "ROOT", tmp_path)
     monkeypatch.setattr(forgetting, "FOLDER", tmp_path / "work" / "forgetting")
 
     def write(name, wrong):
@@ -144,11 +147,18 @@ def test_the_smallest_share_that_keeps_the_probe_is_found(recorded):
 def test_publish_writes_what_is_done_and_names_what_is_not(recorded, tmp_path):
     recorded("before", wrong=0)
     recorded("replay_0", wrong=100)
+    recorded("replay_25", wrong=7)
+    forgetting.publish()
+    shutil.rmtree(forgetting.FOLDER / "replay_25")  # as on another machine, which has only the record
     forgetting.publish()
     results = json.loads((tmp_path / "data" / "recorded" / "forgetting" / "results.json").read_text())
-    assert set(results["points"]) == {"before", "replay_0"}
+    assert set(results["points"]) == {"before", "replay_0", "replay_25"}
     assert "replay_10" in results["not_done"]
-    assert results["minutes_by_machine"] == {"some CPU": 3.0}
+    assert results["minutes_by_machine"] == {"some CPU": 4.5}
+    assert (
+        common.probe_right(forgetting.FOLDER / "replay_25").sum()
+        == common.probe_right(forgetting.FOLDER / "before").sum() - 7
+    )
     point = results["points"]["replay_0"]
     assert point["test"]["field_accuracy"]["value"] == 1
     n = len(common.read_part(common.PROBE).rows)

@@ -32,10 +32,14 @@ class Point:
 
 def done(folder: Path) -> dict | None:
     """What a finished point returned; it may be finished here, or recorded before."""
-    path, record = folder / "done.json", ROOT / "data" / "recorded" / folder.parent.name / "points.json"
+    path, record = folder / "done.json", ROOT / "data" / "recorded" / folder.parent.name
     if path.exists():
         return json.loads(path.read_text())
-    return json.loads(record.read_text()).get(folder.name) if record.exists() else None
+    if (record / "points.json").exists():
+        return json.loads((record / "points.json").read_text()).get(folder.name)
+    if (record / "results.json").exists():
+        return json.loads((record / "results.json").read_text()).get("points", {}).get(folder.name)
+    return None
 
 
 def minutes_by_machine(made: Iterable[dict]) -> dict[str, float]:

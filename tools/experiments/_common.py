@@ -72,9 +72,15 @@ def answer_probe(folder: Path, model, tokenizer) -> float:
     return float(probe_right(folder).mean())
 
 
+def predictions(folder: Path) -> Path:
+    """Where a point's predictions lie: where they were made, or where they were published."""
+    made = folder / "predictions"
+    return made if made.exists() else ROOT / "data" / "recorded" / folder.parent.name / "predictions" / folder.name
+
+
 def probe_right(folder: Path) -> np.ndarray:
     """1 for each everyday question that was answered right, else 0."""
-    return probe_scores(texts_in(folder / "predictions" / "probe.jsonl"), read_part(PROBE).rows)
+    return probe_scores(texts_in(predictions(folder) / "probe.jsonl"), read_part(PROBE).rows)
 
 
 def texts_in(path: Path) -> list[str]:
@@ -108,12 +114,12 @@ def summary(folder: Path) -> dict:
     """A point's rates with their intervals, from its predictions."""
     found = {}
     for part, each in asked_tickets().items():
-        path = folder / "predictions" / f"{part}.fine_tuned.jsonl"
+        path = predictions(folder) / f"{part}.fine_tuned.jsonl"
         if path.exists():
             right = [json.loads(text) for text in answers_of(each.rows)]
             scores = score_records(texts_in(path), right, schema=tickets().schema)
             found[part] = {name: vars(interval_of(getattr(scores, name))) for name in MEASURES}
-    if (folder / "predictions" / "probe.jsonl").exists():
+    if (predictions(folder) / "probe.jsonl").exists():
         found["probe"] = vars(interval_of(probe_right(folder)))
     return found
 
@@ -129,19 +135,26 @@ def kept(before: Path, after: Path) -> dict:
 
 
 def publish(name: str, folders: dict[str, Path], more: dict) -> None:
-    """Write data/recorded/NAME/results.json from the points that are done, by name and folder."""
-    made = {point: found for point, folder in folders.items() if (found := done(folder))}
-    before = WORK / "forgetting" / "before"
+    """Write data/recorded/NAME: results.json from the points that are done, by name and folder, and their predictions.
+
+    A point that was made elsewhere, and is only in the record here, stays as it is; so does what `more` leaves out.
+    """
+    record = ROOT / "data" / "recorded" / name
+    old = json.loads((record / "results.json").read_text()) if (record / "results.json").exists() else {}
     table = {}
-    for point, found in made.items():
-        table[point] = found | summary(folders[point])
-        if done(before):
-            table[point]["kept"] = kept(before, folders[point])
-    results = {
-        "command": f"python tools/record.py {name}", "minutes_by_machine": minutes_by_machine(made.values()),
-        "not_done": [point for point in folders if point not in made],
+    for point, folder in folders.items():
+        if not (found := done(folder)):
+            continue
+        table[point] = found
+        if (folder / "done.json").exists():
+            table[point] = found | summary(folder) | {"kept": kept(WORK / "forgetting" / "before", folder)}
+            if folder.parent.name == name:
+                shutil.copytree(folder / "predictions", record / "predictions" / folder.name, dirs_exist_ok=True)
+    results = old | {
+        "command": f"python tools/record.py {name}", "minutes_by_machine": minutes_by_machine(table.values()),
+        "not_done": [point for point in folders if point not in table],
         "defaults": {"rows": ROWS, "num_train_epochs": EPOCHS, "learning_rate": RATE, "seed": SEED},
         "points": table,
     } | more  # fmt: skip
-    with whole_file(ROOT / "data" / "recorded" / name / "results.json") as file:
+    with whole_file(record / "results.json") as file:
         file.write((json.dumps(results, indent=1) + "\n").encode())

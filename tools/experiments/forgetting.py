@@ -9,7 +9,7 @@ question, and what it loses of the others.
 
 from functools import partial
 
-from experiments._common import fine_tune, mixed, probe_right, tickets, untrained
+from experiments._common import fine_tune, mixed, predictions, probe_right, tickets, untrained
 from experiments._common import publish as write
 from record import WORK, Point, done
 
@@ -53,6 +53,8 @@ def enough_replay() -> dict:
 
 
 def publish() -> None:
-    """Write data/recorded/forgetting/results.json."""
+    """Write data/recorded/forgetting; without the answers of every share, its own line on them stays."""
     folders = {point.name: FOLDER / point.name for point in points()}
-    write("forgetting", folders, {"most_lost": MOST_LOST, "enough_replay": enough_replay()})
+    answered = all((predictions(FOLDER / f"replay_{share}") / "probe.jsonl").exists() for share in SHARES)
+    more = {"most_lost": MOST_LOST, "enough_replay": enough_replay()} if answered else {}
+    write("forgetting", folders, more)
