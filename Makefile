@@ -38,7 +38,6 @@ check: setup ## lint, notebooks fresh, links, coverage map, data as generated, f
 	@$(PY) tools/make_small_tasks.py --check
 	@$(PY) tools/measure_nano.py --check-probe
 	@$(PY) tools/record_run.py --check
-	@$(PY) tools/record_data_lessons.py --check
 
 lock: setup ## resolve pyproject.toml into requirements/lock.txt (ARGS=--upgrade: newest)
 	@$(PY) tools/setup.py lock $(ARGS)

@@ -1,6 +1,6 @@
 # ---
 # ftlab:
-#   reads: [data/support_triage/raw/*.jsonl, data/support_triage/schema.json, data/support_triage/train.jsonl, data/support_triage/validation.jsonl, data/support_triage/test.jsonl, data/recorded/data_lessons.json, data/recorded/triage/curve.json, data/recorded/triage/points.json, data/recorded/triage/predictions/*drift*, data/recorded/triage/predictions/test.fine_tuned.jsonl, data/prompt_kit/2_draft_examples.md, data/limits/*.csv, data/prices/*.csv, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
+#   reads: [data/support_triage/raw/*.jsonl, data/support_triage/schema.json, data/support_triage/train.jsonl, data/support_triage/validation.jsonl, data/support_triage/test.jsonl, data/recorded/data/results.json, data/recorded/data/predictions/*/test.fine_tuned.jsonl, data/recorded/triage/points.json, data/recorded/triage/predictions/*drift*, data/recorded/triage/predictions/test.fine_tuned.jsonl, data/prompt_kit/2_draft_examples.md, data/limits/*.csv, data/prices/*.csv, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
 #   headline: what more training rows buy
 # ---
 
@@ -14,9 +14,9 @@
 # the rest. Then come three questions about rows: how many are enough, what the cleaning was worth, what another
 # [system prompt](GLOSSARY.md#system-prompt) does. Last, you have more rows drafted and review them.
 #
-# The checks are the same for any model. The trainings here are of `nano`, the laboratory animal of this course: 3.5
-# million [parameters](GLOSSARY.md#parameter), trained in twenty seconds. They show *how* such questions are put and
-# which traps lie in the answers. How many rows a real model needs, `nano` cannot tell.
+# The checks are the same for any model. The answers to the three questions come from `smol`, a chat model of 135 million
+# [parameters](GLOSSARY.md#parameter) whose trainings were recorded: a quarter of an hour each, too long to wait for here.
+# What you train yourself on this page is `nano`, with 3.5 million parameters and in twenty seconds.
 
 # %%
 import ftlab  # first: it quiets the libraries below
@@ -588,108 +588,103 @@ with pd.option_context("display.max_colwidth", None):
 
 # %% [markdown]
 # What a service accepts is not what helps. The answers differ so much because each is about another task, another model
-# and other rows. So measure. For the course's task, support triage, it was recorded: `smol`, a chat model of 135 million
-# parameters, fine-tuned on more and more tickets, and a [linear classifier](GLOSSARY.md#linear-classifier) that learnt
-# from the same ones (`python tools/record.py triage`). The score is [field accuracy](GLOSSARY.md#field-accuracy) on 300
-# test tickets; fewer tickets were read more often.
+# and other rows. So measure. For the course's task, support triage, it was recorded: `smol` was fine-tuned on 50, 200 and
+# 800 tickets (`python tools/record.py data`). Each time it took 100 steps of eight tickets, so that few tickets are read
+# more often and only the rows differ; once more it read the 200 only once. Beside it a [linear
+# classifier](GLOSSARY.md#linear-classifier), which learns here and now from the same tickets. The score is [field
+# accuracy](GLOSSARY.md#field-accuracy) on 200 test tickets.
+
+# %%
+import numpy as np
+
+from ftlab.baselines.linear import train_linear
+from ftlab.evaluation.metrics import score_records
+from ftlab.evaluation.statistics import clustered_mean
+
+RECORD = Path("../data/recorded/data")
+recorded = json.loads((RECORD / "results.json").read_text())
+points, train_rows = recorded["points"], read_chat(TRAIN)
+
+
+def smols_answers(point):
+    lines = (RECORD / "predictions" / point / "test.fine_tuned.jsonl").read_text().splitlines()
+    return [json.loads(line)["prediction"] for line in lines]
+
+
+test_rows = read_chat(TEST)[: len(smols_answers("careful"))]
+references = [row["messages"][-1]["content"] for row in test_rows]
+queues = json.loads(TEST.with_name("schema.json").read_text())["properties"]["queue"]["enum"]
+patterns = [next(p for p in row["pattern"].split("+") if p.split(".")[1] in queues) for row in test_rows]
+
+
+def tickets_right(answers):  # for each test ticket, the share of its fields that is right
+    return score_records(answers, references).field_accuracy
+
+
+asked = [row["messages"][1]["content"] for row in test_rows]
+sizes = {"few": 50, "careful": 200, "careless_0": 800}  # the points of the record that have correct labels only
+right = {
+    "fine-tuned": {rows: tickets_right(smols_answers(point)) for point, rows in sizes.items()},
+    "linear": {rows: tickets_right(train_linear(train_rows[:rows]).answer(asked).texts) for rows in sizes.values()},
+}
+read_once = tickets_right(smols_answers("careful_once"))
+pd.DataFrame({who: {rows: f"{np.mean(each):.1%}" for rows, each in by.items()} for who, by in right.items()})
 
 # %% tags=["headline"]
-by_rows = json.loads(Path("../data/recorded/triage/curve.json").read_text())
 fig, ax = plt.subplots(figsize=(7, 3.2))
 told = []
-for system, marker in (("fine_tuned", "o"), ("linear", "s")):
-    found = [point for point in by_rows if point["system"] == system]
-    sizes = [point["rows"] for point in found]
-    scores = [100 * point["field_accuracy"]["value"] for point in found]
-    ends = [[abs(100 * p["field_accuracy"][end] - y) for p, y in zip(found, scores, strict=True)] for end in ("low", "high")]
-    ax.errorbar(sizes, scores, yerr=ends, marker=marker, capsize=3, label=system.replace("_", "-"))
-    told.append(f"{system.replace('_', '-')} " + ", ".join(f"{y:.1f} % with {n:,}" for n, y in zip(sizes, scores, strict=True)))
+dots = [("fine-tuned", "o", right["fine-tuned"]), ("linear", "s", right["linear"]), ("fine-tuned, read once", "D", {200: read_once})]
+for who, marker, by in dots:
+    means = [clustered_mean(each, patterns) for each in by.values()]
+    ends = [[100 * (m.value - m.low) for m in means], [100 * (m.high - m.value) for m in means]]
+    ax.errorbar(list(by), [100 * m.value for m in means], yerr=ends, marker=marker, capsize=3, label=who)
+    told.append(f"{who} " + ", ".join(f"{100 * m.value:.1f} % with {rows}" for rows, m in zip(by, means, strict=True)))
 ax.set(xscale="log", xlabel="training tickets", ylabel="fields right, %", ylim=(0, 101))
-ax.set_xticks([100, 300, 1000, 2000], ["100", "300", "1,000", "2,000"])
+ax.set_xticks(list(sizes.values()), [f"{rows}" for rows in sizes.values()])
 ax.minorticks_off()
-ax.legend()
+ax.legend(loc="lower right")
 show(fig, f"Line chart of fields right by number of training tickets. {'; '.join(told)}.")
 print("\n".join(told))
 
 # %% [markdown]
-# "You need thousands of examples" is a common saying. Here 300 tickets, read five times, take the fine-tune about as far
-# as one to two thousand take the classifier, which has no language to begin with. How far more tickets would take the
-# fine-tune was not recorded. So the answer depends on the model that you start from, and each dot is one training.
+# TEXT1
 #
-# How much of such a curve is luck? For that, each size has to be trained several times, with other rows drawn. `nano`, our
-# model of 3.5 million parameters, is quick enough: training sets of 50 to 2,000 tickets (with 2,000, all of them, only the
-# start and the order differ). A training reads every row once. Small sets are read several times, so that no training
-# has fewer steps than the next line says. The score is the same, always on the same [held-out](GLOSSARY.md#hold-out)
-# tickets.
+# How much of such a curve is luck? Each dot is one training. Three trainings of the triage record saw the same 300
+# tickets, and differed in their [seed](GLOSSARY.md#seed) only:
 
 # %%
-import hashlib
+others = json.loads(Path("../data/recorded/triage/points.json").read_text())
+print(", ".join(f"{others[f'seed_{seed}']['test']['field_accuracy']:.1%}" for seed in (1, 2, 3)), "of the fields right")
 
-import numpy as np
-
-lessons = json.loads(Path("../data/recorded/data_lessons.json").read_text())
-settings, held_out_ids = lessons["identity"]["settings"], lessons["identity"]["held_out"]["ids"]
-validation_by_id = {row["id"]: row for row in read_chat(VALIDATION)}
-held_out = [validation_by_id[name] for name in held_out_ids]
-references = [row["messages"][-1]["content"] for row in held_out]
-per_record = len(json.loads(references[0]))  # fields of one record
-
-points = pd.DataFrame(lessons["points"])
-points["tickets"] = [np.array([int(digit) for digit in digits]) / per_record for digits in points["fields_right"]]
-points["score"] = points["tickets"].map(np.mean)
-curve = points[points["experiment"] == "curve"].copy()
-batch = settings["per_device_train_batch_size"]
-print(f"{len(curve)} trainings, at least {settings['min_steps']} steps of {batch} rows, scored on {len(held_out)} tickets")
-bundled = hashlib.sha256(Path("../data/models/nano/model.safetensors").read_bytes()).hexdigest()
-same = bundled == lessons["identity"]["model_sha256"]
-whose = "the bundled nano" if same else "an earlier nano than the bundled one"
-print(f"recorded {lessons['date']} with {whose}, on {lessons['machine']}, {lessons['minutes']} minutes in all")
+# %% [markdown]
+# Another choice of tickets would add some luck of its own. So believe no difference that is as small as theirs.
 
 # %% [markdown]
 # ## What do twice as many rows buy?
 #
-# From 50 to 100 rows you need fifty more tickets, from 1,000 to 2,000 a thousand more. So ask what each *doubling*
-# brings: fit a straight line over the number of doublings and read its slope, with a [confidence
-# interval](GLOSSARY.md#confidence-interval).
+# From 50 to 100 rows you need fifty more tickets, from 400 to 800 four hundred more. So ask what each *doubling* brings:
+# the slope of a straight line over the number of doublings. Every model answered the same tickets, so each ticket has a
+# slope of its own, and their mean has a [confidence interval](GLOSSARY.md#confidence-interval) that knows which tickets
+# belong together.
 
 # %%
-import statsmodels.formula.api as smf
+doublings = np.log2(list(sizes.values()))
+doublings -= doublings.mean()
 
-from ftlab.checks.plots import learning_curve_alt, learning_curve_figure
-curve["doublings"] = np.log2(curve["rows"])
-fit = smf.ols("score ~ doublings", data=curve).fit()
-slope, (low, high) = fit.params["doublings"], fit.conf_int().loc["doublings"]
-seen = "a gain" if low > 0 else "a loss" if high < 0 else "no difference that can be told from chance"
-print(f"twice as many rows: {100 * slope:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}], {seen}")
 
-# %%
-scores_by_rows = curve.groupby("rows")["score"].apply(list).to_dict()
-line = (fit.params["Intercept"], slope)
-show(learning_curve_figure(scores_by_rows, line), learning_curve_alt(scores_by_rows, line))
+def by_doubling(by):
+    slopes = doublings @ np.array(list(by.values())) / (doublings @ doublings)  # of every ticket
+    return clustered_mean(slopes, patterns)
+
+
+for who, by in right.items():
+    slope = by_doubling(by)
+    seen = "a gain" if slope.low > 0 else "a loss" if slope.high < 0 else "no difference that can be told from chance"
+    print(f"{who}, twice as many rows: {100 * slope.value:+.1f} points [{100 * slope.low:+.1f}, {100 * slope.high:+.1f}], {seen}")
+print(f"the same 200 tickets four times instead of once: {100 * np.mean(right['fine-tuned'][200] - read_once):+.1f} points")
 
 # %% [markdown]
-# Do the dots follow the dashed line? Up to about 500 rows all trainings have about equally many steps. From there on,
-# more rows also mean more steps. So look at the two parts separately:
-
-# %%
-few_steps = curve["steps"] <= 1.1 * settings["min_steps"]
-largest = curve["rows"][few_steps].max()
-parts = {"about equally many steps": curve[few_steps], "more rows and more steps": curve[curve["rows"] >= largest]}
-for name, part in parts.items():
-    line_here = smf.ols("score ~ doublings", data=part).fit()
-    gain_here, ends = line_here.params["doublings"], line_here.conf_int().loc["doublings"]
-    sizes = f"{part['rows'].min():,} to {part['rows'].max():,} rows, {part['steps'].min()} to {part['steps'].max()} steps"
-    print(f"{name} ({sizes}): {100 * gain_here:+.1f} points a doubling [{100 * ends[0]:+.1f}, {100 * ends[1]:+.1f}]")
-spread = curve.groupby("rows")["score"].agg(lambda values: values.max() - values.min()).mean()
-print(f"best and worst training on equally many rows are {100 * spread:.1f} points apart, on average over the sizes")
-
-# %% [markdown]
-# If the second line is much larger than the first, a good part of the gain comes from training longer, and the slope
-# of the whole curve is the price of rows *and* steps. So "500 rows are too few" may only mean "63 steps are too few":
-# read a small set several times before you ask for more of it. (The intervals cover other draws of rows and other starts
-# of the training, not other tickets or another task, and they hold only as far as a straight line fits.)
-#
-# Take the method from here and not the height: `smol`, above, begins where `nano` never arrives.
+# TEXT2
 
 # %% [markdown]
 # **Exercise.** How many rows would a target take? Write `rows_needed(target, rows, score, per_doubling)`: with `rows`
@@ -722,8 +717,8 @@ check_rows_needed(rows_needed)
 # %% [markdown]
 # ## One point of your own
 #
-# One training with a [seed](GLOSSARY.md#seed) that the record does not have. This function is the whole of it;
-# [06](06_train_with_unsloth.ipynb) explains every setting.
+# This function is a whole training; [06](06_train_with_unsloth.ipynb) explains every setting. With `MODEL = "smol"` it
+# makes a point like those above in ten to thirty minutes; as it stands it trains `nano`.
 
 # %%
 import torch
@@ -789,35 +784,21 @@ def fine_tune(rows, steps, seed):
 
 
 # %% tags=["allow-stderr"]
-import math
+import random
 
-from ftlab.evaluation.metrics import score_records
 from ftlab.evaluation.generation import generate
 
-LIVE_ROWS, LIVE_SEED = 500, 7  # choose another size; twenty seconds or more
-STEPS = max(math.ceil(LIVE_ROWS / 8), settings["min_steps"])  # as in the record; 250 takes four times as long as 60
+LIVE_ROWS, LIVE_SEED, STEPS = 500, 7, 63  # 63 steps of 8: each row once
 
-train_rows = read_chat(TRAIN)
+held_out = read_chat(VALIDATION)[:120]
 drawn = random.Random(LIVE_SEED).sample(train_rows, len(train_rows))[:LIVE_ROWS]
 tuned, its_tokenizer, result = fine_tune(drawn, STEPS, LIVE_SEED)
 answers_now = generate(tuned, its_tokenizer, [row["messages"][:-1] for row in held_out]).texts
-now = score_records(answers_now, references)
-live_score = now.field_accuracy.mean()
-print(f"{LIVE_ROWS} rows, {result.global_step} steps: {live_score:.1%} of the fields right")
-
-# %%
-live = (LIVE_ROWS, live_score)
-show(learning_curve_figure(scores_by_rows, line, live=live), learning_curve_alt(scores_by_rows, line, live=live))
-at = fit.get_prediction(pd.DataFrame({"doublings": [np.log2(LIVE_ROWS)]})).summary_frame(alpha=0.05).iloc[0]
-where = "inside" if at["obs_ci_lower"] <= live_score <= at["obs_ci_upper"] else "outside"
-print(f"this run {live_score:.1%}; the straight line expects {at['mean']:.1%}")
-print(f"95 % prediction interval for one training: {at['obs_ci_lower']:.1%} to {at['obs_ci_upper']:.1%}; this run is {where}")
+now = score_records(answers_now, [row["messages"][-1]["content"] for row in held_out])
+print(f"{MODEL}, {LIVE_ROWS} rows, {result.global_step} steps: {now.field_accuracy.mean():.1%} of the fields right")
 
 # %% [markdown]
-# The diamond is your run. The interval for *one more training* is wider than that of the line: a single training is a
-# single draw. (If yours is outside: does the straight line fit the dots at that size at all? Did you change the steps?
-# Does the record say that it is of an earlier `nano`? A better base model lifts the whole curve.) Try 250 rows with
-# `STEPS` 60 and then 250, to take rows and steps apart.
+# TEXT3
 
 # %% [markdown]
 # ## What was the cleaning worth?
@@ -838,7 +819,7 @@ arms = {
     "cleaned": clean,
     "curated": [row for row in clean if row["agent"] not in DOUBTFUL],
 }
-arms["curated"] = random.Random(LIVE_SEED).sample(arms["curated"], len(arms["curated"]))[:500]
+arms["curated"] = random.Random(1).sample(arms["curated"], 500)
 
 
 def flagged(found, placed):
@@ -861,69 +842,75 @@ pd.DataFrame(rows).T
 # Cleaning removes what the checks find. It does not remove wrong labels: their share even rises, because other rows
 # went. Only leaving out the three agents removes them.
 #
-# Now the scores, from several recorded trainings of each. A dot is their mean. The bar is its 95 % interval for other
-# tickets; tickets made from one sentence pattern count as one group
-# ([07](07_evaluate.ipynb#Are-300-tickets-really-300?) explains why).
+# Now `smol`, trained on each for the same 100 steps. The bar is the 95 % interval for other tickets; tickets made from
+# one sentence pattern count as one group ([07](07_evaluate.ipynb#Are-300-tickets-really-300?) explains why).
 
 # %%
-from ftlab.evaluation.statistics import clustered_mean
+from ftlab.evaluation.statistics import compare
 from ftlab.plots import systems_alt, systems_figure
 
-QUEUES = set(json.loads(TEST.with_name("schema.json").read_text())["properties"]["queue"]["enum"])
-patterns = [next(p for p in row["pattern"].split("+") if p.split(".")[1] in QUEUES) for row in held_out]
-cleaning = points[points["experiment"] == "cleaning"]
-by_arm = {name: np.stack(list(cleaning[cleaning["name"] == name].sort_values("seed")["tickets"])) for name in arms}
-accuracy = {name: clustered_mean(tickets.mean(axis=0), patterns) for name, tickets in by_arm.items()}
+by_arm = {name: tickets_right(smols_answers(name)) for name in arms}
+accuracy = {name: clustered_mean(tickets, patterns) for name, tickets in by_arm.items()}
 show(systems_figure(accuracy), systems_alt(accuracy))
-print(f"{cleaning['steps'].iloc[0]} steps each, {cleaning['seed'].nunique()} draws, {len(held_out)} tickets")
-
-# %%
-def gain(before, after):
-    difference = by_arm[after] - by_arm[before]  # draws x tickets: the same tickets, so the comparison is paired
-    interval = clustered_mean(difference.mean(axis=0), patterns)
-    draws = difference.mean(axis=1)
-    agree = abs(np.sign(draws).sum()) == len(draws)  # all up, or all down
-    seen = agree and (interval.low > 0 or interval.high < 0)
-    return {
-        "comparison": f"{before} -> {after}",
-        "points": f"{100 * interval.value:+.1f} [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]",
-        "draw by draw": ", ".join(f"{100 * draw:+.1f}" for draw in draws),
-        "verdict": ("better" if interval.value > 0 else "worse") if seen else "no difference seen",
-    }
 
 
-verdicts = pd.DataFrame([gain("export", "cleaned"), gain("cleaned", "curated"), gain("export", "curated")])
-print(f"500 curated rows against the whole export: {verdicts['verdict'].iloc[2]}, {verdicts['points'].iloc[2]} points")
-draws = cleaning["seed"].nunique()
-print(f"({draws} draws all point the same way by chance alone in {2 * 0.5**draws:.0%} of cases)")
-verdicts
+def against(before, after):
+    seen = compare(before, after, metric="field_accuracy", groups=patterns)
+    points = f"{100 * seen.delta:+.1f} points [{100 * seen.low:+.1f}, {100 * seen.high:+.1f}]"
+    return {"difference": points, "verdict": seen.verdict}
+
+
+pairs = [("export", "cleaned"), ("cleaned", "curated"), ("export", "curated")]
+pd.DataFrame({f"{a} -> {b}": against(by_arm[a], by_arm[b]) for a, b in pairs}).T
 
 # %% [markdown]
-# "Better" or "worse" needs both: an interval without zero, and draws that all point the same way, since the interval
-# covers other tickets but not other draws of rows. Look how far the draws of one comparison lie apart: one training
-# against one training says little about data. "No difference seen" does not mean that there is none: any difference
-# inside the interval is possible.
+# TEXT4
 #
 # Could this experiment see a difference at all? The three agents erred in the queue, the urgency and the tone. Does the
-# model learn these fields? Your run above says:
+# model learn these fields?
 
 # %%
 labels = pd.DataFrame([json.loads(reference) for reference in references])
+fields_by_arm = {name: score_records(smols_answers(name), references).field_table() for name in arms}
 most_common = {field: f"{labels[field].value_counts(normalize=True, dropna=False).iloc[0]:.1%}" for field in labels}
-pd.DataFrame({f"this run, {LIVE_ROWS} rows": now.field_table(), "always the most common value": most_common})
+pd.DataFrame(fields_by_arm | {"always the most common value": most_common})
 
 # %% [markdown]
-# The second column is what the same answer to every ticket would score. A field that is not clearly above it was hardly
-# learned, and there a wrong label can hardly do harm, nor its removal good. So a claim about labels needs a model that
-# learns the task: before you believe a "no difference" about your data, look at this table for your model. What else
-# limits this experiment:
+# The last column is what the same answer to every ticket would score. A field that is not clearly above it was hardly
+# learned, and there a wrong label can hardly do harm, nor its removal good. TEXT5 What else limits this experiment:
 #
 # - **Equal steps.** The whole export was not even read once. With more steps the larger set would teach more, and
-#   more of its faults too. Try it: `fine_tune(arms["cleaned"], 240, LIVE_SEED)`, then score as above.
+#   more of its faults too.
 # - **The work.** The 500 curated rows were picked from many more that somebody had labelled and you had cleaned. Fewer
 #   rows are not less work.
 # - **Reasons besides the score.** The raw rows teach keys and card numbers. And some are copies of validation tickets,
-#   which would make the score too good; here only tickets without a copy in the export are scored.
+#   which would make a score on those too good; the score here is on test tickets.
+
+# %% [markdown]
+# ## How wrong may labels be?
+#
+# In the export one row in seven or so is wrong, and mostly in one field. What would worse labels do? For that, faults
+# were planted into 800 training tickets: in each, every one of four fields got another value by chance, in none, 20 % or
+# 40 % of the cases. Beside them 200 tickets without a fault, 200 of which half are copies of five tickets, and 200 of
+# which forty stand there as twenty... TEXT6
+
+# %%
+planted = {
+    "200 careful": "careful",
+    "800, none wrong": "careless_0",
+    "800, 20 % wrong": "careless_20",
+    "800, 40 % wrong": "careless_40",
+    "200, half of them copies": "copies",
+    "200, 40 contradict others": "contradictions",
+}
+by_fault = {name: tickets_right(smols_answers(point)) for name, point in planted.items()}
+accuracy = {name: clustered_mean(tickets, patterns) for name, tickets in by_fault.items()}
+show(systems_figure(accuracy), systems_alt(accuracy))
+careful = by_fault.pop("200 careful")
+pd.DataFrame({f"200 careful -> {name}": against(careful, tickets) for name, tickets in by_fault.items()}).T
+
+# %% [markdown]
+# TEXT7
 
 # %% [markdown]
 # ## One system prompt, and what happens when it drifts
@@ -934,21 +921,18 @@ pd.DataFrame({f"this run, {LIVE_ROWS} rows": now.field_table(), "always the most
 # compare them ticket by ticket, in a [paired comparison](GLOSSARY.md#paired-comparison).
 
 # %%
-from ftlab.evaluation.statistics import compare
-
-RECORDED = Path("../data/recorded/triage")
-other_prompts = json.loads((RECORDED / "points.json").read_text())["drift"]["systems"]
-test_answers = [row["messages"][-1]["content"] for row in read_chat(TEST)]
+TRIAGE = Path("../data/recorded/triage")
+other_prompts = others["drift"]["systems"]
 
 
-def recorded(name):
-    lines = (RECORDED / "predictions" / f"{name}.jsonl").read_text().splitlines()
+def of_the_triage(name):
+    lines = (TRIAGE / "predictions" / f"{name}.jsonl").read_text().splitlines()
     return [json.loads(line)["prediction"] for line in lines]
 
 
 files = {"as_in_training": "test.fine_tuned"} | {name: f"{name}.fine_tuned.drift" for name in other_prompts}
-asked = len(recorded(files["a_long_one"]))
-drift = {name: score_records(recorded(file)[:asked], test_answers[:asked]) for name, file in files.items()}
+n = len(of_the_triage(files["a_long_one"]))
+drift = {name: score_records(of_the_triage(file)[:n], references[:n]) for name, file in files.items()}
 accuracy = {name: each.summary()["field_accuracy"] for name, each in drift.items()}
 show(systems_figure(accuracy), systems_alt(accuracy))
 for name, system in other_prompts.items():
@@ -973,7 +957,13 @@ for name, system in other_prompts.items():
 # take others: a draft of a validation ticket in the training data is a leak.)
 
 # %%
+import hashlib
+
 from ftlab.prompt_kit import read_kit
+
+def answer_of(row):
+    return row["messages"][-1]["content"]
+
 
 unlabelled, two_more = held_out[:24], held_out[24:26]  # as if: their labels are known, and are used only at the end
 checked = [row["messages"] for row in train_rows[:2]]
@@ -1003,7 +993,7 @@ if DRAFTER:
     drafter, text = DRAFTER["model"], run_prompt(request, **DRAFTER, confirm=True).answer
 else:
     first, second = (row["messages"][1]["content"] for row in two_more)
-    sound = {"input": first, "answer": json.loads(references[24]), "invented_input": False, "doubt": "P3 or P2?"}
+    sound = {"input": first, "answer": json.loads(answer_of(two_more[0])), "invented_input": False, "doubt": "P3 or P2?"}
     other = {"ticket": second, "label": "workshop"}
     lines = ["Sure, here are the examples:", "```json", json.dumps(sound), json.dumps(other), "```"]
     drafter, text = "written by hand", "\n".join(lines)
@@ -1039,7 +1029,7 @@ drafts_report
 # The checks and the label policy see only faults of form. How many of the wrong drafts do they find?
 
 # %%
-truth = {f"draft-{row['id']}": json.loads(reference) for row, reference in zip(held_out, references, strict=True)}
+truth = {f"draft-{row['id']}": json.loads(answer_of(row)) for row in held_out}
 drafts_checked = check_chat(folder / "drafts.jsonl").placed
 objected = {finding.line for finding in drafts_report.findings if finding.severity == "error"}
 objected |= {row.line for row in drafts_checked if not POLICY.is_valid(parse_record(answer(row)))}

@@ -93,17 +93,23 @@ def untrained(folder: Path) -> dict:
     return {"probe": answer_probe(folder, model, tokenizer)}
 
 
-def fine_tune(folder: Path, rows: Sequence[dict], look: Callable | None = None, **training) -> dict:
+def fine_tune(
+    folder: Path, rows: Sequence[dict], look: Callable | None = None, only_test: bool = False, **training
+) -> dict:
     """Train on the rows, answer the tickets and the everyday questions; checkpoints go when all is answered.
 
-    `look(model)` may add what else is to be known of the trained model.
+    `look(model)` may add what else is to be known of the trained model; `only_test`: the test tickets are answered
+    and nothing else.
     """
     recipe, parts = recipe_with(**training), asked_tickets()
+    watched = parts["validation"].rows[:WATCHED]
     model, tokenizer = load_model(recipe)
-    tuned, seen = train_model(recipe, model, tokenizer, rows, parts["validation"].rows[:WATCHED], folder)
+    tuned, seen = train_model(recipe, model, tokenizer, rows, watched, folder)
+    parts = {"test": parts["test"]} if only_test else parts
     results = answer(folder, "fine_tuned", parts, partial(runs.ask, tuned, tokenizer, runs.asking(recipe)),
                      tickets().schema)  # fmt: skip
-    results["probe"] = answer_probe(folder, tuned, tokenizer)
+    if not only_test:
+        results["probe"] = answer_probe(folder, tuned, tokenizer)
     results |= look(tuned) if look else {}
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     told = ("steps", "final_loss", "final_eval_loss", "trainable_parameters", "log")
@@ -147,7 +153,9 @@ def publish(name: str, folders: dict[str, Path], more: dict) -> None:
             continue
         table[point] = found
         if (folder / "done.json").exists():
-            table[point] = found | summary(folder) | {"kept": kept(WORK / "forgetting" / "before", folder)}
+            table[point] = found | summary(folder)
+            if (folder / "predictions" / "probe.jsonl").exists():
+                table[point]["kept"] = kept(WORK / "forgetting" / "before", folder)
             if folder.parent.name == name:
                 shutil.copytree(folder / "predictions", record / "predictions" / folder.name, dirs_exist_ok=True)
     results = old | {
