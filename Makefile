@@ -5,7 +5,7 @@ PORT ?= 8888
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test course check lock clean
+.PHONY: help setup lab test course check lock publish clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s%s\n", $$1, $$2}' Makefile
@@ -41,6 +41,9 @@ check: setup ## lint, notebooks fresh, links, coverage map, data as generated, f
 
 lock: setup ## resolve pyproject.toml into requirements/lock.txt (ARGS=--upgrade: newest)
 	@$(PY) tools/setup.py lock $(ARGS)
+
+publish: setup ## badges and first cells for Colab (REPO=owner/name; none takes them away)
+	@$(PY) tools/publish.py "$(REPO)"
 
 clean: ## remove .venv and caches; runs/ stays
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build *.egg-info

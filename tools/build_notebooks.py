@@ -48,6 +48,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from notebook_freshness import cells_hash, inputs, orphans, stale, stale_by_module
 from notebook_outputs import ANSI, problems, tidy
 from notebook_source import BuildError, Source, read_source, tags, targets, variant
+from publish import stamp, stamped_with
 
 import ftlab
 from ftlab.files import whole_file
@@ -197,6 +198,7 @@ def build(source: Source, path: Path, solved: bool, root: Path) -> Run:
     for cell in notebook.cells:
         cell.metadata.pop("source_line", None)
     notebook.metadata["ftlab"] = {"inputs": before, "cells_sha256": cells_hash(notebook)}
+    stamp(notebook, stamped_with(path), label)
     nbformat.validate(notebook)
     with whole_file(path) as file:
         file.write(nbformat.writes(notebook).rstrip("\n").encode() + b"\n")

@@ -1,8 +1,6 @@
-"""Figures of data sets: who repeats whom, how often each label occurs, what more rows buy."""
+"""Figures of data sets: who repeats whom, how often each label occurs."""
 
-import math
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
@@ -12,7 +10,6 @@ from ftlab.plots import BLUE, COLOURS, GREY, ORANGE, plain_axes, refuse_empty
 if TYPE_CHECKING:
     from ftlab.checks.labels import LabelTable
     from ftlab.data.findings import Row
-    from ftlab.evaluation.statistics import Interval
 
 
 def repeats_figure(groups: "Sequence[Sequence[Row]]") -> Figure:
@@ -87,64 +84,6 @@ def shares_alt(tables: "Mapping[str, LabelTable]", least: float = 0.01) -> str:
         for name, table in tables.items()
     ]
     return f"Shares of the values of {_field(tables)}: {'; '.join(parts)}. {rare} rarer value(s)."
-
-
-def learning_curve_figure(
-    scores: "Mapping[int, Sequence[float]]",
-    line: tuple[float, float] | None = None,
-    prompt: "Interval | None" = None,
-    live: tuple[int, float] | None = None,
-) -> Figure:
-    """A dot for each training over the number of its rows (logarithmic), scores in fractions of 1, means joined.
-
-    `line`: (score at one row, gain for twice as many rows), dashed; `prompt`: a level with its interval;
-    `live`: (rows, score) of one more training.
-    """
-    refuse_empty(scores, "scores", "give the scores of at least one number of rows")
-    sizes = sorted(scores)
-    fig = Figure(figsize=(7, 3.4), layout="constrained")
-    ax = fig.add_subplot()
-    dots = [(size, 100 * score) for size in sizes for score in scores[size]]
-    ax.plot(*zip(*dots, strict=True), "o", color=BLUE, ms=5, alpha=0.55, label="one training")
-    ax.plot(sizes, [100 * fmean(scores[size]) for size in sizes], color=BLUE, lw=2.2, label="mean")
-    if line:
-        ends = [100 * (line[0] + line[1] * math.log2(size)) for size in (sizes[0], sizes[-1])]
-        ax.plot([sizes[0], sizes[-1]], ends, "--", color=GREY, lw=1.6, label="straight line")
-    if prompt:
-        ax.axhline(100 * prompt.value, color=ORANGE, lw=1.8, label="best prompt, no training")
-        ax.axhspan(100 * prompt.low, 100 * prompt.high, color=ORANGE, alpha=0.18, lw=0)
-    if live:
-        ax.plot(live[0], 100 * live[1], "D", color=COLOURS[2], ms=10, mec="black", label="this run")
-    ax.set_xscale("log")
-    ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
-    ax.minorticks_off()
-    ax.set_ylim(0, 100)
-    ax.set_xlabel("training rows (logarithmic)", fontsize=11)
-    ax.set_ylabel("fields right, %", fontsize=11)
-    fig.legend(frameon=False, fontsize=11, loc="outside upper center", ncols=3)
-    plain_axes(ax, grid="y")
-    return fig
-
-
-def learning_curve_alt(
-    scores: "Mapping[int, Sequence[float]]",
-    line: tuple[float, float] | None = None,
-    prompt: "Interval | None" = None,
-    live: tuple[int, float] | None = None,
-) -> str:
-    """The sentence for `learning_curve_figure`, written from the numbers."""
-    refuse_empty(scores, "scores", "give the scores of at least one number of rows")
-    parts = [
-        f"{size:,} rows {fmean(scores[size]):.1%} ({min(scores[size]):.1%} to {max(scores[size]):.1%} in "
-        f"{len(scores[size])} trainings)"
-        for size in sorted(scores)
-    ]
-    text = f"Fields right over training rows: {', '.join(parts)}."
-    if line:
-        text += f" The straight line gains {100 * line[1]:+.1f} points for twice as many rows."
-    if prompt:
-        text += f" The best prompt without training stands at {prompt}."
-    return text + (f" This run: {live[1]:.1%} with {live[0]:,} rows." if live else "")
 
 
 def _field(tables) -> str:
