@@ -93,7 +93,9 @@ def run_arm(arm: str, options) -> dict:
             done = subprocess.run(command, capture_output=True, text=True, timeout=ARM_MINUTES * 60)
         except subprocess.TimeoutExpired:
             return {"error": f"stopped after {ARM_MINUTES} minutes"}
-        return json.loads(part.read_text()) if done.returncode == 0 else {"error": done.stderr[-2000:]}
+        if done.returncode:
+            return {"error": done.stderr.replace(str(ROOT), ".").replace(str(Path.home()), "~")[-2000:]}
+        return json.loads(part.read_text())
 
 
 # --- in the process of one arm
