@@ -34,8 +34,8 @@ from ftlab.run import machine_line  # noqa: E402
 from ftlab.training.recipe import SMALL_MODELS  # noqa: E402
 
 OUT = ROOT / "data" / "recorded" / "benchmark" / "results.json"
-ADAPTER = {"r": 16, "lora_alpha": 32, "lora_dropout": 0.0, "bias": "none"}
-LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+ADAPTER = {"r": 16, "lora_alpha": 32, "lora_dropout": 0.0, "bias": "none", "target_modules": [
+    "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]}  # fmt: skip
 SCHEDULE = {"num_train_epochs": 1, "warmup_steps": 0.05, "lr_scheduler_type": "cosine", "weight_decay": 0.01}
 QUIET = {"logging_steps": 1000, "save_strategy": "no", "report_to": "none", "disable_tqdm": True, "seed": 3407}
 STOCK = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4, "optim": "adamw_8bit"}
@@ -46,7 +46,7 @@ ARMS = {
     "unsloth_stock_16bit": STOCK,
     "trl_defaults": {},
 }
-MAX_LENGTH, VALIDATION = 512, 60
+VALIDATION = 60
 ARM_MINUTES = 40  # longer, and something is wrong
 
 
@@ -94,11 +94,8 @@ def run_arm(arm: str, options) -> dict:
         except subprocess.TimeoutExpired:
             return {"error": f"stopped after {ARM_MINUTES} minutes"}
         if done.returncode:
-            return {"error": done.stderr.replace(str(ROOT), ".").replace(str(Path.home()), "~")[-2000:]}
+            return {"error": done.stderr.replace(str(ROOT), ".").replace(f"{Path.home()}/", "~/")[-2000:]}
         return json.loads(part.read_text())
-
-
-# --- in the process of one arm
 
 
 def train(arm: str, model: str, count: int) -> dict:
@@ -110,23 +107,21 @@ def train(arm: str, model: str, count: int) -> dict:
         shared = SCHEDULE | QUIET | {"output_dir": folder, "learning_rate": SMALL_MODELS[model]}
         make = with_trl if arm == "trl_defaults" else with_unsloth
         trainer, tokenizer = make(arm, model, rows, shared | ARMS[arm])
-        clock = watch(trainer)
+        steps, batches = watch(trainer)
         prepared = time.perf_counter()
         trainer.train()
-        steps, batches = clock
-        later = batches[trainer.args.gradient_accumulation_steps :]  # those after the first step
-        seconds = steps[-1] - steps[0]
         import torch
 
-        on_gpu = torch.cuda.is_available()
-        return {
-            "tokens_per_second": sum(real for real, _ in later) / seconds,
-            "tokens": sum(real for real, _ in batches),
-            "padding": 1 - sum(real for real, _ in batches) / sum(filled for _, filled in batches),
-            "steps": len(steps), "seconds": seconds, "prepare_seconds": prepared - start,
-            "peak_memory_gib": torch.cuda.max_memory_allocated() / 2**30 if on_gpu else None,
-            "validation_loss": answer_loss(trainer.model, tokenizer, validation),
-        }  # fmt: skip
+        peak = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else None
+        loss = answer_loss(trainer.model, tokenizer, validation)
+    batches = [(int(real), int(filled)) for real, filled in batches]  # a GPU had no time for it before
+    seconds, tokens = steps[-1] - steps[0], sum(real for real, _ in batches)
+    later = batches[trainer.args.gradient_accumulation_steps :]  # those after the first step
+    return {
+        "tokens_per_second": sum(real for real, _ in later) / seconds, "validation_loss": loss, "tokens": tokens,
+        "padding": 1 - tokens / sum(filled for _, filled in batches), "steps": len(steps), "seconds": seconds,
+        "prepare_seconds": prepared - start, "peak_memory_gib": peak,
+    }  # fmt: skip
 
 
 def with_unsloth(arm: str, name: str, rows: list[dict], settings: dict):
@@ -139,9 +134,8 @@ def with_unsloth(arm: str, name: str, rows: list[dict], settings: dict):
 
     from ftlab.training.train import as_texts
 
-    ours, dtype = arm == "ours", None
-    checkpointing = False if ours else "unsloth"
-    settings = settings | {"gradient_checkpointing": not ours, "max_length": MAX_LENGTH, "packing": False}
+    ours, dtype, checkpointing = arm == "ours", None, False if arm == "ours" else "unsloth"
+    settings = settings | {"gradient_checkpointing": not ours, "max_length": 512, "dataset_text_field": "text"}
     if ours:
         precision = hardware.precision(name)
         dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
@@ -151,14 +145,10 @@ def with_unsloth(arm: str, name: str, rows: list[dict], settings: dict):
         model_name=resolve(name), max_seq_length=1024, dtype=dtype, load_in_4bit=arm == "unsloth_stock"
     )
     model = FastLanguageModel.get_peft_model(
-        model, **ADAPTER, target_modules=LAYERS, use_gradient_checkpointing=checkpointing, random_state=3407
+        model, **ADAPTER, use_gradient_checkpointing=checkpointing, random_state=3407
     )
-    trainer = SFTTrainer(
-        model=model,
-        processing_class=tokenizer,
-        train_dataset=Dataset.from_dict({"text": as_texts(rows, tokenizer)}),
-        args=SFTConfig(dataset_text_field="text", **settings),
-    )
+    dataset, config = Dataset.from_dict({"text": as_texts(rows, tokenizer)}), SFTConfig(**settings)
+    trainer = SFTTrainer(model=model, processing_class=tokenizer, train_dataset=dataset, args=config)
     return train_on_responses_only(trainer), tokenizer
 
 
@@ -176,22 +166,19 @@ def with_trl(arm: str, name: str, rows: list[dict], settings: dict):
     tokenizer = AutoTokenizer.from_pretrained(resolve(name))
     turns = [row["messages"] for row in rows]
     dataset = Dataset.from_dict({"prompt": [t[:-1] for t in turns], "completion": [t[-1:] for t in turns]})
+    config, lora = SFTConfig(use_cpu=not on_gpu, **settings), LoraConfig(**ADAPTER, task_type="CAUSAL_LM")
     trainer = SFTTrainer(
-        model=resolve(name),
-        processing_class=tokenizer,
-        train_dataset=dataset,
-        args=SFTConfig(use_cpu=not on_gpu, **settings),
-        peft_config=LoraConfig(**ADAPTER, target_modules=LAYERS, task_type="CAUSAL_LM"),
+        model=resolve(name), processing_class=tokenizer, train_dataset=dataset, args=config, peft_config=lora
     )
     return trainer, tokenizer
 
 
 def watch(trainer) -> tuple[list, list]:
-    """Lists that the training fills: the time at the end of each step; (tokens, tokens with padding) of each batch."""
+    """Lists that the training fills: times at the ends of steps; (tokens, tokens with padding) of each batch."""
     import torch
     from transformers import TrainerCallback
 
-    steps, batches, collate = [], [], trainer.data_collator
+    steps, batches, train_on = [], [], trainer.training_step
 
     class Clock(TrainerCallback):
         def on_step_end(self, args, state, control, **kwargs):
@@ -199,14 +186,13 @@ def watch(trainer) -> tuple[list, list]:
                 torch.cuda.synchronize()
             steps.append(time.perf_counter())
 
-    def counted(rows):
-        batch = collate(rows)
-        filled = batch["input_ids"].numel()
-        batches.append((int(batch["attention_mask"].sum()) if "attention_mask" in batch else filled, filled))
-        return batch
+    def counted(model, inputs, *more, **options):
+        filled = torch.tensor(inputs["input_ids"].numel())  # without a mask, nothing is padding
+        batches.append((inputs["attention_mask"].sum() if "attention_mask" in inputs else filled, filled))
+        return train_on(model, inputs, *more, **options)
 
     trainer.add_callback(Clock())
-    trainer.data_collator = counted
+    trainer.training_step = counted
     return steps, batches
 
 
@@ -227,26 +213,17 @@ def answer_loss(model, tokenizer, rows: list[dict]) -> float:
     return total / count
 
 
-# --- of all arms
-
-
 def summarise(runs: list[dict]) -> dict:
     """Each arm's medians, and how many times as fast ours was in the same round: median, lowest, highest."""
-    arms, speeds = {}, {}
-    for run in runs:
-        if "error" not in run:
-            arms.setdefault(run["arm"], []).append(run)
-            speeds[run["arm"], run["round"]] = run["tokens_per_second"]
-    medians = {
-        arm: {key: statistics.median(run[key] for run in done) for key in ("tokens_per_second", "validation_loss")}
-        | {"rounds": len(done)}
-        for arm, done in arms.items()
-    }
-    ratios = {}
-    for arm in arms.keys() - {"ours"}:
-        rounds = [number for name, number in speeds if name == arm and ("ours", number) in speeds]
-        found = [speeds["ours", number] / speeds[arm, number] for number in rounds]
-        if found:
+    done = [run for run in runs if "error" not in run]
+    ours = {run["round"]: run["tokens_per_second"] for run in done if run["arm"] == "ours"}
+    medians, ratios = {}, {}
+    for arm in dict.fromkeys(run["arm"] for run in done):
+        mine = [run for run in done if run["arm"] == arm]
+        keys = ("tokens_per_second", "validation_loss")
+        medians[arm] = {key: statistics.median(run[key] for run in mine) for key in keys} | {"rounds": len(mine)}
+        found = [ours[run["round"]] / run["tokens_per_second"] for run in mine if run["round"] in ours]
+        if arm != "ours" and found:
             ratios[arm] = {"median": statistics.median(found), "low": min(found), "high": max(found)}
     return {"arms": medians, "ours_is_faster": ratios}
 

@@ -13,6 +13,7 @@ record is written after each part. Nothing is downloaded: `smol` must be install
 """
 
 import argparse
+import csv
 import datetime
 import json
 import os
@@ -62,11 +63,18 @@ def main() -> int:
     parser.add_argument("--rehearse", action="store_true", help="tiny sizes, on a CPU")
     parser.add_argument("--only", nargs="+", help="names of parts; a wrong one shows all")
     parser.add_argument("--summary", action="store_true", help="print the record, do nothing")
+    parser.add_argument("--rows", action="store_true", help="print the record's rows for memory_rows.csv, do nothing")
     parser.add_argument("--out", type=Path, help="the JSON file to write")
     options = parser.parse_args()
     out = options.out or (REHEARSAL if options.rehearse else OUT)
     if options.summary:
         print(summary(json.loads(out.read_text())))
+        return 0
+    if options.rows:
+        parts = json.loads(out.read_text())["parts"]
+        rows = [row for name, part in parts.items() if name.startswith("rows_") and part.get("found")
+                for row in part["found"]["rows"]]  # fmt: skip
+        csv.writer(sys.stdout, lineterminator="\n").writerows(row.values() for row in rows)
         return 0
     import torch
 
@@ -102,7 +110,7 @@ def run_parts(parts: list[Part], told: dict, limit_minutes: float, out: Path) ->
         print(f"[{time.strftime('%H:%M:%S')}] {part.name}: at most {max(seconds, 0):.0f} s", flush=True)
         done = run_part(part, seconds) if seconds >= LEAST_SECONDS else {"status": "no time was left"}
         session["parts"][part.name] = done
-        text = json.dumps(session, indent=1).replace(str(ROOT), ".").replace(str(Path.home()), "~")
+        text = json.dumps(session, indent=1).replace(str(ROOT), ".").replace(f"{Path.home()}/", "~/")
         with whole_file(out) as file:
             file.write(f"{text}\n".encode())
         print(f"    {done['status']} {headline(done)}", flush=True)
@@ -140,21 +148,18 @@ def read(path: Path | None):
         return None
 
 
-# --- the parts
-
-
 def all_parts(work: Path, tiny: bool) -> list[Part]:
     """Every part, the worthiest first; `tiny` for a rehearsal."""
     python, small = sys.executable, ("--tiny",) if tiny else ()
     fresh = {OUTPUT: f'__import__("pathlib").Path({str(work / "06")!r})'}  # old checkpoints would be gone on with
     cells = notebook_cells(work / "cells.py", fresh | (TINY_CHOICES if tiny else CHOICES))
-    parts = [Part("notebook_06", 3, (python, str(cells)), None, ROOT / "notebooks")]
+    parts = [Part("notebook_06", 3, (python, str(cells)), folder=ROOT / "notebooks")]
     for model in ARCHITECTURES:
         for method in METHODS:
             record = work / f"rows_{model}_{method}.json"
             command = (python, "tools/measure_memory.py", model, method, "--out", str(record), *small)
             command += ("--lengths", "64", "128") if tiny else ()
-            parts.append(Part(f"rows_{model}_{method}", 1.5, command, record))
+            parts.append(Part(f"rows_{model}_{method}", 2, command, record))
     record = work / "benchmark.json"
     command = (python, "tools/benchmark_recipe.py", "--out", str(record), *small)
     command += () if tiny else ("--rounds", "2", "--rows", "960", "--arms", "ours", "unsloth_stock", "trl_defaults")
@@ -204,9 +209,6 @@ def write_recipe(folder: Path, tiny: bool) -> Path:
     return path
 
 
-# --- to read
-
-
 def summary(session: dict) -> str:
     """The parts in a table."""
     lines = [f"{session['machine']}, {session['created']}"]
@@ -226,9 +228,9 @@ def headline(part: dict) -> str:
         return ", ".join(f"{ratio['median']:.2f} x {arm}" for arm, ratio in found["ours_is_faster"].items())
     if isinstance(found, dict) and "gate" in found:
         return found["gate"]["verdict"]
-    told = [line for line in part.get("said", ()) if line.strip()]
-    losses = [line for line in told if "validation loss" in line]
-    return (losses if losses and part["status"] == "done" else told or [""])[-1][:120]
+    told = [""] + [line for line in part.get("said", ()) if line.strip()]
+    losses = [line for line in told if "validation loss" in line and part["status"] == "done"]
+    return (losses or told)[-1][:120]
 
 
 def of_length(measured: dict) -> str:
