@@ -1,7 +1,7 @@
 """All that is worth doing on a GPU that is at hand for a quarter of an hour, in one command and in order of worth.
 
     python tools/gpu_session.py                 # 12 minutes on a CUDA GPU; writes data/recorded/gpu/session.json
-    python tools/gpu_session.py --rehearse      # the same parts, tiny, on a CPU; writes runs/gpu_rehearsal/session.json
+    python tools/gpu_session.py --rehearse      # the same, tiny, on a CPU: writes runs/gpu_rehearsal/session.json
     python tools/gpu_session.py --only notebook_06 rows_llama-3.1-8b_qlora    # some of them; the others' records stay
     python tools/gpu_session.py --summary       # print a record that is there
 
@@ -135,7 +135,7 @@ def run_part(part: Part, seconds: float) -> dict:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         log.seek(0)
-        said = log.read().splitlines()[-SAID:]
+        said = [line[:300] for line in log.read().splitlines()[-SAID:]]  # a figure is one long line
     return {"status": status, "seconds": round(time.monotonic() - start, 1), "found": read(part.record), "said": said}
 
 
@@ -170,7 +170,7 @@ def all_parts(work: Path, tiny: bool) -> list[Part]:
     nano = work / "nano" if tiny else home() / "gpu_nano"  # another session goes on there
     no_weights = shutil.ignore_patterns("*.safetensors")
     shutil.copytree(ROOT / "data/models/nano", nano / "tokenizer", ignore=no_weights, dirs_exist_ok=True)
-    tokens, size = ("3e4", ("512", "--no-compile")) if tiny else ("300e6", ("65536",))
+    tokens, size = ("2.2e4", ("512", "--no-compile")) if tiny else ("300e6", ("65536",))
     command = (python, "tools/pretrain_nano.py", "--work", str(nano), "--stop-after", "{minutes}", "--tokens", tokens)
     return [*parts, Part("pretrain_nano", 12, (*command, "--tokens-per-step", *size), nano / "curve.jsonl")]
 
