@@ -1,0 +1,48 @@
+"""The benchmark of recipes: its summary over rounds, and every arm once with nano."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+try:
+    import benchmark_recipe as benchmark
+finally:
+    sys.path.remove(str(ROOT / "tools"))
+
+
+def ran(arm, number, speed, loss=1.0):
+    return {"arm": arm, "round": number, "tokens_per_second": speed, "validation_loss": loss}
+
+
+def test_ratios_are_those_of_the_same_round():
+    runs = [ran("ours", 0, 200), ran("unsloth_stock", 0, 100), ran("ours", 1, 90), ran("unsloth_stock", 1, 30)]
+    found = benchmark.summarise(runs)
+    assert found["ours_is_faster"] == {"unsloth_stock": {"median": 2.5, "low": 2.0, "high": 3.0}}
+    assert found["arms"]["ours"]["tokens_per_second"] == 145
+
+
+def test_an_arm_that_failed_leaves_its_error_and_no_ratio():
+    runs = [ran("ours", 0, 200), {"arm": "trl_defaults", "round": 0, "error": "Traceback\nRuntimeError: no"}]
+    found = benchmark.summarise(runs)
+    assert list(found["arms"]) == ["ours"]
+    assert found["ours_is_faster"] == {}
+    assert benchmark.describe(runs[1]) == "failed: RuntimeError: no"
+
+
+@pytest.mark.slow
+def test_every_arm_trains_on_the_same_tokens(tmp_path):
+    out = tmp_path / "results.json"
+    command = [sys.executable, "tools/benchmark_recipe.py", "--tiny", "--out", str(out)]
+    subprocess.run(command, cwd=ROOT, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    runs = json.loads(out.read_text())["runs"]
+    assert [run["arm"] for run in runs] == list(benchmark.ARMS)
+    assert len({run["tokens"] for run in runs}) == 1
+    assert len({run["steps"] for run in runs}) == 1
+    losses = [run["validation_loss"] for run in runs]
+    assert max(losses) / min(losses) < 1.02
