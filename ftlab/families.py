@@ -134,5 +134,5 @@ def _rendered(template, chat, tools=None, **options) -> str:
     """The chat as the template writes it, without a tokenizer."""
     from transformers.utils.chat_template_utils import render_jinja_template
 
-    options |= {"bos_token": "<BOS>", "eos_token": "<EOS>"}
+    options |= {"bos_token": "<bos_token>", "eos_token": "<eos_token>"}
     return render_jinja_template([chat], tools, chat_template=template, **options)[0][0]

@@ -25,7 +25,7 @@ ASK = "{% if add_generation_prompt %}<assistant>{% endif %}"
         ),
         (
             TURN.replace("<end>", "{{ eos_token }}{% if m.role == 'system' %}{{ raise_exception('no') }}{% endif %}"),
-            Habits("refused", "no", "not written", "<EOS>"),
+            Habits("refused", "no", "not written", "<eos_token>"),
         ),
         (
             "{% for m in messages if m.role != 'system' %}{{ m.content }};{% endfor %}",

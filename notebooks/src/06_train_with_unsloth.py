@@ -159,7 +159,7 @@ will_it_fit(MODEL, kept, batch=BATCH, epochs=EPOCHS, rank=16, save_total_limit=2
 # it does at the moment counts. Before you download a model, ask from a shell: `ftlab memory --model qwen3-8b --gpu T4
 # --length 512`, with the tokens of your longest example.
 #
-# And when it does not fit? Here is a LoRA run on an 8B model as somebody might start it on a T4, and one change after the
+# And when it does not fit? Here is a QLoRA run on an 8B model as somebody might start it on a T4, and one change after the
 # other.
 
 # %%
@@ -169,26 +169,26 @@ from ftlab.costs.memory import estimate_memory
 from ftlab.costs.remedies import proposals
 
 asked = estimate_memory(
-    "qwen3-8b", "lora", gpu="T4", batch=8, length=2048, checkpointing="off", optimizer="adamw_torch"
+    "qwen3-8b", "qlora", gpu="T4", batch=8, length=2048, rank=64, checkpointing="off", optimizer="adamw_torch"
 )
 settings, rungs = dict(asked.settings), [("as started", asked, "")]
 for rung in proposals(asked, longest=1024):  # no row of the data is longer than that
     settings[rung.setting] = rung.new
     rungs.append((f"{rung.setting}: {rung.new}", estimate_memory("qwen3-8b", gpu="T4", **settings), rung.loss))
-ladder = pd.DataFrame(
-    [(what, f"{run.device_gib:.1f}", f"{run.evaluation[0][1]:.1f}", loss) for what, run, loss in rungs],
-    columns=["each change keeps those above it", "training, GiB", "evaluation, GiB", "what it costs you"],
-)
 trains = next(place for place, (_, run, _) in enumerate(rungs) if run.fits)
 evaluates = next(place for place, (_, run, _) in enumerate(rungs) if run.evaluation_batch == run.settings["batch"])
 print(f"of the T4's {asked.gpu.usable_gib:.1f} GiB, training fits from line {trains} on, evaluation from line {evaluates} on")
-ladder
+pd.set_option("display.max_colwidth", None)
+pd.DataFrame(
+    [(what, round(run.device_gib, 1), round(run.evaluation[0][1], 1), loss) for what, run, loss in rungs],
+    columns=["each change keeps those above it", "training, GiB", "evaluation, GiB", "what it costs you"],
+)
 
 # %% [markdown]
-# Climb from the top: the cheap changes come first, and you stop at the first line that fits. Shorter rows are free if none
-# of yours is longer; a smaller batch with more accumulation makes the same steps, a little slower. The settings below take
-# the free ones from the start. If evaluation alone fails, lower `per_device_eval_batch_size` and leave the rest. If the last
-# line is still too large, take a smaller model or a larger card. After an out-of-memory error restart the kernel: what the
+# Start at the top: the cheap changes come first, and you stop at the first line that fits. Shorter rows are free if none of
+# yours is longer; a smaller batch with more accumulation makes the same steps, a little slower. The settings below have
+# checkpointing and the 8-bit optimizer from the start. If evaluation alone fails, lower `per_device_eval_batch_size` and leave
+# the rest. If the last line is still too large, take a smaller model or a larger card. After an out-of-memory error restart the kernel: what the
 # broken step held is not given back. Then change one line, and resume from the last [checkpoint](GLOSSARY.md#checkpoint).
 
 # %% [markdown]
@@ -364,13 +364,14 @@ for folder in checkpoints:
 # %%
 import json
 
-history = json.loads((checkpoints[-1] / "trainer_state.json").read_text())["log_history"]
-pd.DataFrame(history).to_csv(OUTPUT / "curve.csv", index=False)
-print((OUTPUT / "curve.csv").read_text()[:200])
+history = pd.DataFrame(json.loads((checkpoints[-1] / "trainer_state.json").read_text())["log_history"])
+history.to_csv(OUTPUT / "curve.csv", index=False)
+history[["step", "learning_rate", "loss", "eval_loss"]].tail(4)
 
 # %% [markdown]
-# With `REPORT_TO = "trackio"` the same numbers are in a small database, run beside run, with the settings of each.
-# `trackio show` opens them in your browser, from this machine and without an account.
+# With `REPORT_TO = "trackio"` the same numbers are in a small database, run beside run, with the settings of each. Nothing
+# left this machine ("uploading", it says, and means its own folder). `trackio show`, with `TRACKIO_DIR` set to that folder, opens
+# them in your browser, without an account.
 
 # %%
 if REPORT_TO == "trackio":
@@ -496,13 +497,12 @@ OTHERS = {"learning_rate": (4e-4, 4e-2), "per_device_train_batch_size": (2, 32),
 
 
 def curve(**setting):
-    """Points (examples read, training loss), and the validation loss at the end."""
+    """Points (examples read, training loss)."""
     with contextlib.redirect_stdout(io.StringIO()):  # Unsloth's notes on each start
         trainer = nano_trainer(64, **setting)
         trainer.train()
-        end = trainer.evaluate()["eval_loss"]
     batch = trainer.args.per_device_train_batch_size
-    return [(row["step"] * batch, float(row["loss"])) for row in trainer.state.log_history if "loss" in row], end
+    return [(row["step"] * batch, float(row["loss"])) for row in trainer.state.log_history if "loss" in row]
 
 
 usual = curve()
@@ -516,11 +516,11 @@ from ftlab.plots import COLOURS, plain_axes
 fig, axes = plt.subplots(1, 3, figsize=(11, 3.2), sharey=True, layout="constrained")
 told = []
 for ax, (name, runs) in zip(axes, curves.items(), strict=True):
-    for colour, (value, (points, end)) in zip(COLOURS, sorted(runs.items()), strict=False):
+    for colour, (value, points) in zip(COLOURS, sorted(runs.items()), strict=False):
         ax.plot(*zip(*points, strict=True), color=colour, lw=1.8, label=f"{value:g}")
-        told.append(f"{name} {value:g} ends at {points[-1][1]:.2f} (validation {end:.2f})")
+        told.append(f"{name} {value:g}: {len(points)} steps, the last loss {points[-1][1]:.2f}")
     ax.set(title=name, xlabel="examples read", ylim=(0, 8))
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, loc="center right")
     plain_axes(ax, grid="y")
 axes[0].set_ylabel("training loss (nats per token)")
 show(fig, "Training loss with three settings changed one at a time: " + "; ".join(told) + ".")
@@ -530,13 +530,10 @@ print("\n".join(told))
 # - **[Learning rate](GLOSSARY.md#learning-rate).** Too small, and the curve falls so slowly that the file is used up first. Too
 #   large, and it leaves the picture: the first steps threw the model off, and the rest is spent on coming back. The good
 #   one is the largest that still falls steadily; try three, a factor of ten apart, on a part of your data.
-# - **Batch.** Smaller batches make more steps of the same examples, so they get further here, along a rougher curve; with 32 at
-#   a time there were four steps. If you change the batch, look at the learning rate again.
-# - **[Seed](GLOSSARY.md#seed).** Other luck, another curve. A difference between two settings that is no larger than the
-#   difference between two seeds says nothing: train with three before you believe it.
-#
-# [Warmup](GLOSSARY.md#warmup) keeps the first steps small, which protects from the left picture's worst; the schedule lets the
-# last ones fade.
+# - **Batch.** Smaller batches make more steps of the same examples, so they get further here, along a rougher curve. At 32
+#   there are hardly any steps. If you change the batch, look at the learning rate again.
+# - **[Seed](GLOSSARY.md#seed).** Three times the same settings, and how far the curves lie apart is luck: another order of the
+#   examples, another start of the adapter. A difference between two settings that is no larger than that says nothing.
 
 # %% [markdown]
 # ## Train too long on too little
@@ -555,6 +552,7 @@ with contextlib.redirect_stdout(io.StringIO()):
         output_dir=str(ftlab.home() / "06_overfit"),
         num_train_epochs=15,
         lr_scheduler_type="constant",
+        logging_steps=5,
         eval_strategy="steps",
         eval_steps=10,
         save_strategy="steps",
@@ -699,7 +697,6 @@ assert ON_GPU or resumed == undisturbed, "on a CPU, a resumed run must come to t
 import time
 
 
-
 def weight_bytes(m):
     return sum(p.numel() * p.element_size() for p in m.parameters() if not p.requires_grad)
 
@@ -775,8 +772,8 @@ templates["unsloth/mistral-7b-v0.3"] = CHAT_TEMPLATES["mistral"][0]  # of its in
 families(templates, listed)
 
 # %% [markdown]
-# Licence and access first: a gated one wants its terms accepted with an account, and the community licences carry conditions
-# of their own; read them before you ship. Then the habits. They were read off what Unsloth's templates write; "?" means that
+# Licence and access first: where the publisher's own copy is gated, its terms bind you here too, and the community licences
+# carry conditions; read them before you ship. Then the habits. They were read off what Unsloth's templates write; "?" means that
 # Unsloth bundles none, and the one that comes with the model counts. A system message in the user's turn works, but a server
 # must put it there too. A model that thinks wants thoughts in your rows, or to be told that there are none, in training and
 # in use. Where tools are not written, rows with tools would teach calls to what the model cannot see: `check_masks` refuses
