@@ -16,6 +16,7 @@ VALIDATION = "00 and 06 watch the validation loss; the others draw the training 
 TEXTS = "00 and 06 hold two parts, training and validation, in dictionaries"
 FUNCTION = "trains more than once: a function with a seed, a point of the record, or a comparison; nothing is drawn"
 EXPLAINED = "06 explains each setting that is worth a thought, and gives names to those that you choose"
+TRACKED = "it shows who may keep the curves"
 RECIPE = "as in recipes/support_triage.yaml and in 06"
 
 BATCH = {"config.per_device_train_batch_size": "nano is small enough for 16; 00 trains smol"}
@@ -67,6 +68,9 @@ ON_PURPOSE = {
         "config.save_steps": "it practises resuming from a checkpoint",
         "config.save_total_limit": "it practises resuming from a checkpoint",
         "config.num_train_epochs": EXPLAINED,
+        "config.report_to": TRACKED,
+        "config.project": TRACKED,
+        "config.run_name": TRACKED,
     },
     "07": WITHOUT_VALIDATION
     | BATCH

@@ -150,6 +150,13 @@ def test_two_turns_with_new_lines_between_them(monkeypatch):
     assert check_masks([row], [LONG], tokenizer).trained.count(tokenizer.eos_token + "\n") == 2
 
 
+def test_a_template_that_cuts_the_end_of_an_answer_is_told_from_one_that_opens_no_turn(monkeypatch):
+    cutting = NEWLINES.replace("{{ message['content'] }}", "{{ message['content'][:30] }}")
+    monkeypatch.setattr(tokenizer, "chat_template", cutting)
+    with pytest.raises(DataError, match="^example 0: the loss is on .*but the answer is .*a cut answer"):
+        check_masks([tokenise(CHAT, cutting)], [CHAT], tokenizer)
+
+
 class Columns(list):
     """Rows with the columns that a data set has besides its tokens."""
 

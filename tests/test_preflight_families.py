@@ -7,14 +7,18 @@ own: this file, run as a script.
 
 import json
 import os
+import runpy
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from test_generation import load_tokenizer
 
 from ftlab.errors import DataError
-from ftlab.models import resolve
+from ftlab.families import families as table
+from ftlab.families import newer, template_habits
+from ftlab.models import CATALOGUE, resolve
 from ftlab.smol import is_here
 from ftlab.training.preflight import IGNORED, check_masks
 
@@ -72,7 +76,21 @@ def by_unsloth() -> dict:
             rows[name] = {"input_ids": ids, "labels": list(map(int, mask({"input_ids": [ids]})["labels"][0]))}
         found[family] = {"template": template, "rows": rows}
     found["qwen-3"]["thinking"] = CHAT_TEMPLATES["qwen3-thinking"][0]
+    found["catalogue"] = catalogue(CHAT_TEMPLATES)
     return found
+
+
+def catalogue(chat_templates) -> dict:
+    """What notebook 06 reads for its table: templates by hub id, and the models that Unsloth lists."""
+    import unsloth
+    from unsloth.ollama_template_mappers import MODEL_TO_OLLAMA_TEMPLATE_MAPPER as TEMPLATE_OF
+
+    mapper = Path(unsloth.__file__).parent / "models" / "mapper.py"  # the package around it wants a GPU
+    named = {model.hub_id: TEMPLATE_OF.get(model.hub_id) for model in CATALOGUE}
+    return {
+        "templates": {hub_id: chat_templates[name][0] for hub_id, name in named.items() if name in chat_templates},
+        "listed": list(runpy.run_path(str(mapper))["FLOAT_TO_INT_MAPPER"]),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +212,36 @@ def test_a_template_that_opens_a_thought_wants_thoughts(families):
     made = tokenizer_of("qwen-3", families["qwen-3"]["thinking"])
     with pytest.raises(DataError, match="at inference .*<think>.*A template that opens a thought wants thoughts"):
         check_masks([families["qwen-3"]["rows"]["plain"]], [CHAT], made)
+
+
+def test_unsloth_lists_every_model_of_the_table_but_the_newer_smollm(families):
+    heading, *rows = table(**families["catalogue"]).rows
+    known = heading.index("in Unsloth's list")
+    assert {row[0] for row in rows if row[known] == "no"} == {
+        "HuggingFaceTB/SmolLM2-135M-Instruct",
+        "unsloth/SmolLM3-3B",
+    }
+
+
+def test_the_habits_that_notebook_06_tells(families):
+    heading, *rows = table(**families["catalogue"]).rows
+    first, last = heading.index("system message"), heading.index("end") + 1
+    habits = {row[0].removeprefix("unsloth/"): row[first:last] for row in rows}
+    own = "a turn of its own; without one, its own text"
+    assert habits["Llama-3.1-8B-Instruct"] == (own, "no", "written", "<|eot_id|>")
+    assert habits["Qwen3-8B"] == ("a turn of its own", "can be switched off", "written", "<|im_end|>")
+    assert habits["Qwen3-4B-Instruct-2507"] == ("a turn of its own", "no", "written", "<|im_end|>")
+    assert habits["gemma-3-1b-it"] == ("in the user's turn", "no", "not written", "<end_of_turn>")
+    assert habits["Phi-3.5-mini-instruct"] == ("a turn of its own", "no", "not written", "<|end|>")
+    assert template_habits(families["mistral"]["template"]).system == "in the user's turn"
+
+
+def test_newer_models_are_listed_and_not_ours(families):
+    found = newer(families["catalogue"]["listed"])
+    assert any(name.startswith("Qwen3.8") for name in found["qwen"])
+    assert any(name.startswith("gemma-4") for name in found["gemma"])
+    ours = {str(model.hub_id).removeprefix("unsloth/") for model in CATALOGUE}
+    assert not ours & {name for names in found.values() for name in names}
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def test_the_lock_leaves_out_torch_and_what_is_excluded():
 
 
 def test_environment_yml_is_in_step_with_the_lock():
-    """Unsloth is missing there on purpose: conda's pip would pull in what it asks for."""
+    """Unsloth and trackio are missing there on purpose: conda's pip would want what they ask for."""
     dependencies = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     constraint, *lines = next(entry["pip"] for entry in dependencies if isinstance(entry, dict))
     assert constraint == "--constraint requirements/lock.txt"
@@ -62,7 +62,7 @@ def test_environment_yml_is_in_step_with_the_lock():
     expected = {
         canonicalize_name(r.name): pinned(r) for r in [*ON_OLDEST, Requirement(setup.torch_requirement())]
     }
-    names = {canonicalize_name(r.name) for r in DIRECT} - {"unsloth", "unsloth-zoo"}
+    names = {canonicalize_name(r.name) for r in DIRECT} - {"unsloth", "unsloth-zoo", "trackio"}
     assert there == {name: expected[name] for name in names}
 
 

@@ -16,6 +16,7 @@ COLLATED = (  # what a collator reads of a row; the trainer drops other columns 
     "assistant_masks",
 )  # fmt: skip
 SHOWN = 160  # characters of a text in a message
+BEGINNING = 20  # characters that tell whether an answer begins here; a template that cuts its end has another fault
 
 
 @dataclass(frozen=True, repr=False)
@@ -174,7 +175,7 @@ def _asked_otherwise(data, code, tokenizer) -> str:
             "in the rows, or to be told that there are none (chat_template_kwargs); else mend the template."
         )
     answer = (chat[turn].get("content") or "").strip()
-    if answer and "<think>" not in trained and not trained[len(asked) :].lstrip().startswith(answer):
+    if answer and "<think>" not in trained and not trained[len(asked) :].lstrip().startswith(answer[:BEGINNING]):
         return (
             f"at inference the prompt ends {asked[-40:]!r}, but in training {trained[len(asked) :][:40]!r} follows: "
             "the model would have to begin its turn itself. Take a chat template that knows add_generation_prompt."

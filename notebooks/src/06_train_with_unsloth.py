@@ -1,6 +1,6 @@
 # ---
 # ftlab:
-#   reads: [data/support_triage/train.jsonl, data/support_triage/validation.jsonl, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
+#   reads: [data/support_triage/train.jsonl, data/support_triage/validation.jsonl, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors, data/hardware/*.csv]
 #   headline: validation loss, first and last
 # ---
 
@@ -33,6 +33,8 @@ MAX_LENGTH = 512  # tokens; what is longer is cut
 BATCH, ACCUMULATION = {"nano": (16, 1), "smol": (8, 2)}.get(MODEL, (2, 8))  # each makes 16 examples a step
 LEAST_STEPS = 100  # so many times the weights move at least: a small file is read more often, up to ten times
 LEARNING_RATE = {"nano": 4e-3, "smol": 2e-3}.get(MODEL, 2e-4)  # the smaller the model, the larger its steps
+REPORT_TO = "trackio"  # keeps the curves on this machine; "wandb" is a service, "none" leaves them to the checkpoints
+CARD = "T4"  # where this machine has no GPU: the one to ask about before you rent it
 
 # %% [markdown]
 # Your own data is two [JSONL](GLOSSARY.md#jsonl) files, each line `{"messages": [{"role": "user", "content": ...},
@@ -135,18 +137,82 @@ print(f"{span}: MAX_LENGTH = {MAX_LENGTH} cuts {too_long} of {len(lengths)} exam
 # out of your file: `ftlab check FILE --model MODEL --max-length 512` names their lines.
 
 # %% [markdown]
-# ## The trainer
+# ## Does it fit?
+#
+# Four things can stop a run after you have gone to lunch: memory in training, memory in evaluation, the end of a rented
+# hour, a full disk. Ask first.
 
 # %%
 import math
 
+from ftlab.training.fit import will_it_fit
+
+AN_EPOCH = math.ceil(len(dataset["train"]) / (BATCH * ACCUMULATION))  # steps
+EPOCHS = min(10, max(2, math.ceil(LEAST_STEPS / AN_EPOCH)))
+kept = [min(length, MAX_LENGTH) for length in lengths]
+will_it_fit(MODEL, kept, batch=BATCH, epochs=EPOCHS, rank=16, save_total_limit=2, folder=ftlab.home(), gpu=CARD)
+
+# %% [markdown]
+# These are estimates, made before a weight has moved; [10](10_count_the_cost.ipynb) says how far they are off. Evaluation has
+# a line of its own because it can fail where training fits: it holds the [logits](GLOSSARY.md#logits) of its whole batch
+# at once, and nothing about the first hour warns you. The minutes on a CPU follow from a second of measuring it: what else
+# it does at the moment counts. Before you download a model, ask from a shell: `ftlab memory --model qwen3-8b --gpu T4
+# --length 512`, with the tokens of your longest example.
+#
+# And when it does not fit? Here is a QLoRA run on an 8B model as somebody might start it on a T4, and one change after the
+# other.
+
+# %%
+import pandas as pd
+
+from ftlab.costs.memory import estimate_memory
+from ftlab.costs.remedies import proposals
+
+asked = estimate_memory(
+    "qwen3-8b", "qlora", gpu="T4", batch=8, length=2048, rank=64, checkpointing="off", optimizer="adamw_torch"
+)
+settings, rungs = dict(asked.settings), [("as started", asked, "")]
+for rung in proposals(asked, longest=1024):  # no row of the data is longer than that
+    settings[rung.setting] = rung.new
+    rungs.append((f"{rung.setting}: {rung.new}", estimate_memory("qwen3-8b", gpu="T4", **settings), rung.loss))
+trains = next(place for place, (_, run, _) in enumerate(rungs) if run.fits)
+evaluates = next(place for place, (_, run, _) in enumerate(rungs) if run.evaluation_batch == run.settings["batch"])
+print(f"of the T4's {asked.gpu.usable_gib:.1f} GiB, training fits from line {trains} on, evaluation from line {evaluates} on")
+pd.set_option("display.max_colwidth", None)
+pd.DataFrame(
+    [(what, round(run.device_gib, 1), round(run.evaluation[0][1], 1), loss) for what, run, loss in rungs],
+    columns=["each change keeps those above it", "training, GiB", "evaluation, GiB", "what it costs you"],
+)
+
+# %% [markdown]
+# Start at the top: the cheap changes come first, and you stop at the first line that fits. Shorter rows are free if none of
+# yours is longer; a smaller batch with more accumulation makes the same steps, a little slower. The settings below have
+# checkpointing and the 8-bit optimizer from the start. If evaluation alone fails, lower `per_device_eval_batch_size` and leave
+# the rest. If the last line is still too large, take a smaller model or a larger card. After an out-of-memory error restart the kernel: what the
+# broken step held is not given back. Then change one line, and resume from the last [checkpoint](GLOSSARY.md#checkpoint).
+
+# %% [markdown]
+# ## The trainer
+#
+# Who keeps the curves? `REPORT_TO` says it, and one cell prepares for either tracker.
+
+# %%
+import functools
+import os
+
+os.environ.setdefault("TRACKIO_DIR", str(ftlab.home() / "trackio"))  # else a folder in the hub's cache
+os.environ.setdefault("WANDB_MODE", "offline")  # "online" sends what is logged to the service
+if REPORT_TO == "trackio":
+    import trackio
+
+    trackio.init = functools.partial(trackio.init, embed=False)  # else it starts a web server inside this page
+
+# %%
 from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from ftlab.training.runlog import LivePlot
 
-AN_EPOCH = math.ceil(len(dataset["train"]) / (BATCH * ACCUMULATION))  # steps
-EPOCHS = min(10, max(2, math.ceil(LEAST_STEPS / AN_EPOCH)))
 TWICE_AN_EPOCH = max(1, AN_EPOCH // 2)
 
 config = SFTConfig(
@@ -172,8 +238,10 @@ config = SFTConfig(
     save_strategy="steps",
     save_steps=TWICE_AN_EPOCH,  # a checkpoint
     save_total_limit=2,  # keep the two newest
-    seed=3407,  # the order of the examples
-    report_to="none",  # or "trackio" (on this machine), "wandb" (a service): curves that last
+    seed=3407,  # the order of the examples; the adapter has its own, random_state
+    report_to=REPORT_TO,  # curves that last
+    project="fine-tuning",  # under which the tracker files this run
+    run_name=OUTPUT.name,  # a resumed run goes on under its name
     disable_tqdm=True,  # the live plot shows how far it is
 )
 trainer = SFTTrainer(
@@ -252,53 +320,10 @@ from ftlab.exercises.train import check_response_mask
 check_response_mask(labels)
 
 # %% [markdown]
-# ## Train, and pull the plug
-#
-# A borrowed machine, such as a Colab session, ends when it likes. Practise that: this callback stops the run in the
-# middle, as a lost machine would.
-# (Without it, `trainer.train()` is all there is to training.)
-
-# %%
-from transformers import TrainerCallback
-
-
-class PullThePlug(TrainerCallback):
-    def on_step_end(self, args, state, control, **kwargs):
-        control.should_training_stop = state.global_step >= 0.6 * state.max_steps
-
-
-trainer.add_callback(PullThePlug())
-try:
-    stopped = trainer.train()
-finally:  # also when you interrupt this cell yourself
-    trainer.remove_callback(PullThePlug)
-print(f"stopped after {stopped.global_step} of {trainer.state.max_steps} steps")
-
-# %% [markdown]
-# What is left of the run? Only what lies on disk.
-
-# %%
-checkpoints = sorted(OUTPUT.glob("checkpoint-*"), key=lambda folder: int(folder.name.split("-")[1]))
-for folder in checkpoints:
-    size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
-    print(f"{folder.name}: {size:.1f} MB, {len(list(folder.iterdir()))} files")
-saved = int(checkpoints[-1].name.split("-")[1])
-print(f"steps done after the newest checkpoint, and therefore lost: {stopped.global_step - saved}")
-
-# %% [markdown]
-# A [checkpoint](GLOSSARY.md#checkpoint) holds the adapter, the optimizer, the learning-rate
-# [schedule](GLOSSARY.md#schedule), the random state and the step. Save often enough that you would not mind losing what
-# comes between two of them.
-
-# %% [markdown]
-# ## Resume
-#
-# In a new session, run the cells from the top down to the mask, skip the plug, and run this one. Do skip it: `train()`
-# without `resume_from_checkpoint` starts at step 0 and soon replaces the checkpoints in `OUTPUT` by its own. On Colab,
-# `OUTPUT` must be on a mounted drive: the session's own disk goes with it.
+# ## Train
 
 # %% tags=["headline"]
-result = trainer.train(resume_from_checkpoint=True)  # from the highest number in output_dir
+result = trainer.train()
 log = [row for row in trainer.state.log_history if "eval_loss" in row]
 evals = [(row["step"], float(row["eval_loss"])) for row in log]
 (first_step, first_loss), (last_step, last_loss) = evals[0], evals[-1]
@@ -308,17 +333,55 @@ middle = next(loss for step, loss in evals if step >= last_step / 2)
 print(f"in the second half of the run it changed by {last_loss / middle - 1:+.0%}")
 
 # %% [markdown]
-# One curve: the second run went on where the checkpoint was made, in the [learning
-# rate's](GLOSSARY.md#learning-rate) schedule as well as in the order of examples. Thick is validation loss; while it
-# falls, the model still learns something that holds outside the training set. If the last line says that it fell by
-# more than a few per cent, the run was short: raise `LEAST_STEPS`, or take more examples, and look again. If it says
-# that the loss rose, train for less long.
+# Thick is validation loss; while it falls, the model still learns something that holds outside the training set. If the last
+# line says that it fell by more than a few per cent, the run was short: raise `LEAST_STEPS`, or take more examples, and
+# look again. If it says that the loss rose, train for less long.
 
 # %%
-print(f"this second part: {result.metrics['train_runtime'] / 60:.1f} minutes")
+print(f"{result.metrics['train_runtime'] / 60:.1f} minutes")
 if ON_GPU:
     peak = torch.cuda.max_memory_allocated() / 2**30
     print(f"at most {peak:.1f} GiB of GPU memory since the start")
+
+# %% [markdown]
+# Compare both with what was foretold. What is left of the run? Only what lies on disk.
+
+# %%
+checkpoints = sorted(OUTPUT.glob("checkpoint-*"), key=lambda folder: int(folder.name.split("-")[1]))
+for folder in checkpoints:
+    size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
+    print(f"{folder.name}: {size:.1f} MB, {len(list(folder.iterdir()))} files")
+
+# %% [markdown]
+# A checkpoint holds the adapter, the optimizer, the learning-rate [schedule](GLOSSARY.md#schedule), the random state and the
+# step. If your session dies, run the cells from the top down to the mask in a new one, and then
+# `trainer.train(resume_from_checkpoint=True)`: it goes on from the highest number in `OUTPUT`. Without that argument,
+# `train()` starts at step 0 and soon replaces the checkpoints by its own. On Colab, `OUTPUT` must be on a mounted drive:
+# the session's own disk goes with it. [Below](#Pull-the-plug) a run is killed and resumed, to see what it loses.
+#
+# The curve lies there too, whoever else keeps it:
+
+# %%
+import json
+
+history = pd.DataFrame(json.loads((checkpoints[-1] / "trainer_state.json").read_text())["log_history"])
+history.to_csv(OUTPUT / "curve.csv", index=False)
+history[["step", "learning_rate", "loss", "eval_loss"]].tail(4)
+
+# %% [markdown]
+# With `REPORT_TO = "trackio"` the same numbers are in a small database, run beside run, with the settings of each. Nothing
+# left this machine ("uploading", it says, and means its own folder). `trackio show`, with `TRACKIO_DIR` set to that folder, opens
+# them in your browser, without an account.
+
+# %%
+if REPORT_TO == "trackio":
+    for run in trackio.Api().runs("fine-tuning"):
+        print(run.name, {name: run.config[name] for name in ("learning_rate", "num_train_epochs", "seed")})
+
+# %% [markdown]
+# With `"wandb"` (`pip install wandb`) they wait in a folder `wandb`, and `wandb sync` sends them; with `WANDB_MODE=online` they
+# are sent at once, and others can watch. The settings go along, and so may lines of your data if you log answers: ask who
+# may see them. With `"none"` you have the file above.
 
 # %% [markdown]
 # ## Save, load back, and check that nothing changed
@@ -364,62 +427,141 @@ torch.cuda.empty_cache()
 # does not say that it is right.
 
 # %% [markdown]
-# ## Train too long on too little
+# ## The whole of it in one function
 #
-# The rest of this notebook is about the method, not about your model: two experiments with `nano`, which show a mechanism
-# on any machine. First, 40 tickets for 15 epochs.
+# The rest of this notebook is about the method, not about your model: experiments with `nano`, which show a mechanism on any
+# machine. Here are the cells above as one function, so that each experiment is one call.
 
 # %%
-nano, nano_tokenizer = FastLanguageModel.from_pretrained(
-    model_name=resolve("nano"), max_seq_length=1024, dtype=DTYPE, load_in_4bit=False
-)
-nano = FastLanguageModel.get_peft_model(
-    nano,
-    r=16,
-    lora_alpha=32,
-    lora_dropout=0.0,
-    target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
-    bias="none",
-    use_gradient_checkpointing=False,
-    random_state=3407,
-)
+def nano_trainer(rows, seed=3407, callbacks=(), printed=False, **settings):
+    """A trainer of nano on so many tickets; `settings` are SFTConfig's, what is not said is as here."""
+    model, tokenizer = FastLanguageModel.from_pretrained(
+        model_name=resolve("nano"), max_seq_length=1024, dtype=DTYPE, load_in_4bit=False
+    )
+    model = FastLanguageModel.get_peft_model(
+        model,
+        r=16,
+        lora_alpha=32,
+        target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+        use_gradient_checkpointing=False,
+        random_state=seed,
+    )
+    data = {}
+    for part, count in {"train": rows, "validation": 60}.items():
+        chosen = [row["messages"] for row in read_chat(f"../data/support_triage/{part}.jsonl")[:count]]
+        texts = [tokenizer.apply_chat_template(chat, tokenize=False).rstrip() for chat in chosen]
+        data[part] = Dataset.from_dict({"text": texts})
+    usual = {
+        "output_dir": str(ftlab.home() / "06_nano"),
+        "dataset_text_field": "text",
+        "max_length": 512,
+        "num_train_epochs": 2,
+        "per_device_train_batch_size": 8,
+        "per_device_eval_batch_size": 16,
+        "learning_rate": 4e-3,
+        "warmup_steps": 0.05,
+        "lr_scheduler_type": "cosine",
+        "gradient_checkpointing": False,
+        "bf16": PRECISION == "bf16",
+        "fp16": PRECISION == "fp16",
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "seed": seed,
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+    trainer = SFTTrainer(
+        model=model,
+        processing_class=tokenizer,
+        train_dataset=data["train"],
+        eval_dataset=data["validation"],
+        args=SFTConfig(**usual | settings),
+        callbacks=[*callbacks],
+    )
+    if not printed:
+        trainer.remove_callback(PrinterCallback)
+    return train_on_responses_only(trainer)
 
 
-def tickets(part, rows):
-    chosen = [r["messages"] for r in read_chat(f"../data/support_triage/{part}.jsonl")[:rows]]
-    texts = [nano_tokenizer.apply_chat_template(chat, tokenize=False).rstrip() for chat in chosen]
-    return Dataset.from_dict({"text": texts})
+# %% [markdown]
+# ## What a setting does to the curve
+#
+# The same 64 tickets, read twice, with one setting changed at a time.
+
+# %%
+import contextlib
+import io
+
+USUAL = {"learning_rate": 4e-3, "per_device_train_batch_size": 8, "seed": 3407}
+OTHERS = {"learning_rate": (4e-4, 4e-2), "per_device_train_batch_size": (2, 32), "seed": (1, 2)}
 
 
-overfit = SFTTrainer(
-    model=nano,
-    processing_class=nano_tokenizer,
-    train_dataset=tickets("train", 40),
-    eval_dataset=tickets("validation", 60),
-    args=SFTConfig(
+def curve(**setting):
+    """Points (examples read, training loss)."""
+    with contextlib.redirect_stdout(io.StringIO()):  # Unsloth's notes on each start
+        trainer = nano_trainer(64, **setting)
+        trainer.train()
+    batch = trainer.args.per_device_train_batch_size
+    return [(row["step"] * batch, float(row["loss"])) for row in trainer.state.log_history if "loss" in row]
+
+
+usual = curve()
+curves = {
+    name: {USUAL[name]: usual} | {value: curve(**{name: value}) for value in values} for name, values in OTHERS.items()
+}
+
+# %%
+from ftlab.plots import COLOURS, plain_axes
+
+fig, axes = plt.subplots(1, 3, figsize=(11, 3.2), sharey=True, layout="constrained")
+told = []
+for ax, (name, runs) in zip(axes, curves.items(), strict=True):
+    for colour, (value, points) in zip(COLOURS, sorted(runs.items()), strict=False):
+        ax.plot(*zip(*points, strict=True), color=colour, lw=1.8, label=f"{value:g}")
+        told.append(f"{name} {value:g}: {len(points)} steps, the last loss {points[-1][1]:.2f}")
+    ax.set(title=name, xlabel="examples read", ylim=(0, 8))
+    ax.legend(frameon=False, loc="center right")
+    plain_axes(ax, grid="y")
+axes[0].set_ylabel("training loss (nats per token)")
+show(fig, "Training loss with three settings changed one at a time: " + "; ".join(told) + ".")
+print("\n".join(told))
+
+# %% [markdown]
+# - **[Learning rate](GLOSSARY.md#learning-rate).** Too small, and the curve falls so slowly that the file is used up first. Too
+#   large, and it leaves the picture: the first steps threw the model off, and the rest is spent on coming back. The good
+#   one is the largest that still falls steadily; try three, a factor of ten apart, on a part of your data.
+# - **Batch.** Smaller batches make more steps of the same examples, so they get further here, along a rougher curve. At 32
+#   there are hardly any steps. If you change the batch, look at the learning rate again.
+# - **[Seed](GLOSSARY.md#seed).** Three times the same settings, and how far the curves lie apart is luck: another order of the
+#   examples, another start of the adapter. A difference between two settings that is no larger than that says nothing.
+
+# %% [markdown]
+# ## Train too long on too little
+#
+# Forty tickets for up to 15 epochs. Two guards are set: `EarlyStoppingCallback`
+# ([early stopping](GLOSSARY.md#early-stopping)) ends the run when the validation loss has not
+# fallen for two evaluations in a row, and `load_best_model_at_end` puts back the weights of the lowest one.
+
+# %%
+from transformers import EarlyStoppingCallback
+
+with contextlib.redirect_stdout(io.StringIO()):
+    overfit = nano_trainer(
+        40,
+        callbacks=[LivePlot(), EarlyStoppingCallback(early_stopping_patience=2)],
         output_dir=str(ftlab.home() / "06_overfit"),
-        dataset_text_field="text",
-        max_length=512,
-        per_device_train_batch_size=8,
-        per_device_eval_batch_size=16,
         num_train_epochs=15,
-        learning_rate=4e-3,
         lr_scheduler_type="constant",
-        gradient_checkpointing=False,
-        bf16=PRECISION == "bf16",
-        fp16=PRECISION == "fp16",
         logging_steps=5,
         eval_strategy="steps",
         eval_steps=10,
-        save_strategy="no",
-        seed=3407,
-        report_to="none",
-        disable_tqdm=True,
-    ),
-    callbacks=[LivePlot()],
-)
-overfit.remove_callback(PrinterCallback)
-overfit = train_on_responses_only(overfit)
+        save_strategy="steps",
+        save_steps=10,  # it can only put back what it has saved: save as often as you evaluate
+        save_total_limit=2,  # the best is always one of them
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_loss",
+        greater_is_better=False,  # a loss is better when it is smaller; of an accuracy, say True
+    )
 overfit_result = overfit.train()
 
 # %%
@@ -427,18 +569,123 @@ history = overfit.state.log_history
 trained = [float(row["loss"]) for row in history if "loss" in row]
 unseen = {row["step"]: float(row["eval_loss"]) for row in history if "eval_loss" in row}
 best, end = min(unseen, key=unseen.get), max(unseen)
+print(f"stopped at step {end} of {overfit.state.max_steps}")
 print(f"the forty tickets: loss {trained[0]:.2f} at first, {trained[-1]:.2f} at the end")
-print(f"unseen tickets: lowest {unseen[best]:.2f} at step {best}, {unseen[end]:.2f} at step {end}")
-rise = unseen[end] / unseen[best] - 1
-rose = f"rose by {rise:.0%}" if rise >= 0.005 else "did not rise again"
-print(f"after its lowest point, the loss on unseen tickets {rose}")
+print(f"unseen tickets: lowest {unseen[best]:.3f} at step {best}, {unseen[end]:.3f} at step {end}")
+kept = overfit.evaluate()["eval_loss"]
+print(f"the weights that are kept, measured again: {kept:.3f}")
+assert abs(kept - unseen[best]) < 1e-4, "the best checkpoint was not put back"
 
 # %% [markdown]
 # From where the thin curve falls and the thick one does not, the model learns the forty by heart. On other tickets it
 # grows surer of its mistakes, and the loss counts a sure mistake heavily. The answers themselves may stay as good for a
-# while, so judge by both: [07](07_evaluate.ipynb) counts answers. The remedies, best first: more examples, and more varied
-# ones; fewer epochs; keeping the checkpoint with the lowest validation loss (`load_best_model_at_end=True`, which works in
-# the first trainer because it saves as often as it evaluates).
+# while, so judge by both: [07](07_evaluate.ipynb) counts answers. What is kept is the best that was measured, not the last.
+# The remedies, best first: more examples, and more varied ones; fewer epochs; these two guards, which work in the first
+# trainer as well, because it saves as often as it evaluates.
+
+# %% [markdown]
+# ## Pull the plug
+#
+# A borrowed machine ends when it likes, in the middle of a step, without a last word. Practise that before you need it: a
+# process of its own trains, and is killed from outside. First, the run that nobody disturbs, here.
+
+# %%
+from pathlib import Path
+
+from ftlab.evaluation.generation import generate
+
+
+def train_nano(folder, resume=False, printed=False):
+    """Sixteen steps with a checkpoint every four; leaves the losses and eight answers in `folder`."""
+    trainer = nano_trainer(64, output_dir=str(folder), save_strategy="steps", save_steps=4, printed=printed)
+    trainer.train(resume_from_checkpoint=resume)
+    losses = {row["step"]: float(row["loss"]) for row in trainer.state.log_history if "loss" in row}
+    asked = [row["messages"][:-1] for row in read_chat("../data/support_triage/validation.jsonl")[:8]]
+    answers = generate(trainer.model, trainer.processing_class, asked, max_new_tokens=96).texts
+    Path(folder, "result.json").write_text(json.dumps({"losses": losses, "answers": answers}))
+
+
+DRILL = ftlab.home() / "06_drill"
+with contextlib.redirect_stdout(io.StringIO()):
+    train_nano(DRILL / "undisturbed")
+undisturbed = json.loads((DRILL / "undisturbed" / "result.json").read_text())
+print("last loss:", undisturbed["losses"]["16"])
+
+# %% [markdown]
+# The same as a script, made of the two functions. So any run of this notebook becomes one that goes on when you close it.
+
+# %%
+import inspect
+
+script = f"""
+import json
+import sys
+from pathlib import Path
+
+import ftlab
+import torch
+from datasets import Dataset
+from unsloth import FastLanguageModel
+from unsloth.chat_templates import train_on_responses_only
+from transformers.trainer_callback import PrinterCallback
+from trl import SFTConfig, SFTTrainer
+
+from ftlab.data.schema import read_chat
+from ftlab.evaluation.generation import generate
+from ftlab.models import resolve
+
+DTYPE, PRECISION = {DTYPE}, {PRECISION!r}
+
+{inspect.getsource(nano_trainer)}
+{inspect.getsource(train_nano)}
+train_nano(sys.argv[1], resume="--resume" in sys.argv, printed=True)
+"""
+(DRILL / "train_nano.py").write_text(script)
+print(len(script.splitlines()), "lines")
+
+# %% [markdown]
+# Now start it, and kill it when it has printed the loss of step 11.
+
+# %%
+import subprocess
+import sys
+
+command = [sys.executable, "-u", str(DRILL / "train_nano.py"), str(DRILL / "killed")]
+seen = 0
+with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    for line in process.stdout:
+        seen += line.startswith("{'loss'")
+        if seen == 11:
+            process.kill()  # SIGKILL: it cannot tidy up
+print(f"killed in step {seen + 1}; exit status {process.returncode}")
+left = sorted(path.name for path in (DRILL / "killed").iterdir())
+print("left on disk:", ", ".join(left))
+
+# %% [markdown]
+# No answers, no final weights; what was done after the newest checkpoint is lost. Save often enough that you would not mind
+# losing what comes between two of them.
+#
+# ## Resume
+#
+# A new process, which knows nothing but the folder, goes on from there.
+
+# %%
+subprocess.run([*command, "--resume"], check=True, capture_output=True)
+resumed = json.loads((DRILL / "killed" / "result.json").read_text())
+for name, run in {"undisturbed": undisturbed, "killed and resumed": resumed}.items():
+    print(f"{name}: loss {run['losses']['12']:.6f} at step 12, {run['losses']['16']:.6f} at step 16")
+same = sum(a == b for a, b in zip(undisturbed["answers"], resumed["answers"], strict=True))
+apart = max(abs(undisturbed["losses"][step] - loss) for step, loss in resumed["losses"].items())
+print(f"largest difference in any step: {apart:.1g}")
+print(f"same answers: {same} of {len(resumed['answers'])}")
+assert ON_GPU or resumed == undisturbed, "on a CPU, a resumed run must come to the same end"
+
+# %% [markdown]
+# The second process had the weights, the optimizer's averages, the place in the learning-rate schedule, the state of the random
+# numbers and the place in the order of examples, all from the checkpoint. So it did the lost steps again and came to the
+# same numbers, to the last digit on a CPU; a GPU may add up in another order. One fault is left to you: a machine that dies
+# *while* it writes a checkpoint leaves half of one. If the resume complains about the newest folder, delete that folder, and
+# the one before is taken.
 
 # %% [markdown]
 # ## QLoRA: the base in four bits
@@ -448,8 +695,6 @@ print(f"after its lowest point, the loss on unseen tickets {rose}")
 
 # %%
 import time
-
-batch = nano_tokenizer(list(tickets("train", 16)["text"]), return_tensors="pt", padding=True)
 
 
 def weight_bytes(m):
@@ -472,7 +717,7 @@ def seconds_per_step(m):
 modules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 loaded = {}
 for name, four_bit in {"16/32-bit": False, "4-bit (NF4)": True}.items():
-    base, _ = FastLanguageModel.from_pretrained(
+    base, nano_tokenizer = FastLanguageModel.from_pretrained(
         model_name=resolve("nano"), max_seq_length=1024, dtype=DTYPE, load_in_4bit=four_bit
     )
     loaded[name] = FastLanguageModel.get_peft_model(
@@ -483,6 +728,9 @@ for name, four_bit in {"16/32-bit": False, "4-bit (NF4)": True}.items():
         use_gradient_checkpointing=False,
         random_state=3407,
     )
+chats = [row["messages"] for row in read_chat("../data/support_triage/train.jsonl")[:16]]
+texts = [nano_tokenizer.apply_chat_template(chat, tokenize=False).rstrip() for chat in chats]
+batch = nano_tokenizer(texts, return_tensors="pt", padding=True)
 seconds = {name: seconds_per_step(m) for name, m in loaded.items()}
 for name, m in loaded.items():
     print(f"{name}: {weight_bytes(m) / 1e6:.1f} MB of frozen weights, {seconds[name]:.2f} s a step")
@@ -498,19 +746,65 @@ print(f"a step takes {seconds['4-bit (NF4)'] / seconds['16/32-bit']:.1f} times a
 # 6, and only so does it fit a 16 GB card together with its training.
 
 # %% [markdown]
+# ## Which model, which card?
+#
+# The cells take any model that Unsloth loads. The families differ in what you may do with them, in what their
+# chat template makes of your messages, and in the card that they need.
+
+# %%
+import runpy
+
+import unsloth
+from unsloth.chat_templates import CHAT_TEMPLATES
+from unsloth.ollama_template_mappers import MODEL_TO_OLLAMA_TEMPLATE_MAPPER as TEMPLATE_OF
+
+from ftlab.families import families, newer
+from ftlab.models import CATALOGUE
+
+mapper = Path(unsloth.__file__).parent / "models" / "mapper.py"
+listed = runpy.run_path(str(mapper))["FLOAT_TO_INT_MAPPER"]  # every model that this Unsloth has a 4-bit copy of
+templates = {
+    entry.hub_id: CHAT_TEMPLATES[TEMPLATE_OF[entry.hub_id]][0]
+    for entry in CATALOGUE
+    if TEMPLATE_OF.get(entry.hub_id) in CHAT_TEMPLATES
+}
+templates["unsloth/mistral-7b-v0.3"] = CHAT_TEMPLATES["mistral"][0]  # of its instruct version; this one is a base model
+families(templates, listed)
+
+# %% [markdown]
+# Licence and access first: where the publisher's own copy is gated, its terms bind you here too, and the community licences
+# carry conditions; read them before you ship. Then the habits. They were read off what Unsloth's templates write; "?" means that
+# Unsloth bundles none, and the one that comes with the model counts. A system message in the user's turn works, but a server
+# must put it there too. A model that thinks wants thoughts in your rows, or to be told that there are none, in training and
+# in use. Where tools are not written, rows with tools would teach calls to what the model cannot see: `check_masks` refuses
+# them. The cards are estimates for a batch of two rows of 2,048 tokens, evaluation included; `gemma-3` needs more on a T4
+# because it does not stand fp16. Your own model's template you ask the same way:
+
+# %%
+from ftlab.families import template_habits
+
+print(template_habits(tokenizer.chat_template))
+for family_name, names in newer(listed).items():
+    print(f"{family_name}: {', '.join(names) or 'none'}")
+
+# %% [markdown]
+# Below the habits stand the models of later generations than the table's that this version of Unsloth lists. Take one if
+# your card holds it, by changing `MODEL`; its habits are the two things to look at before you train.
+
+# %% [markdown]
 # ## On a GPU
 #
 # The cells above are the GPU cells. What changes follows from `MODEL` and the hardware: 4-bit loading, fp16 or bf16, an
 # 8-bit optimizer, [gradient checkpointing](GLOSSARY.md#gradient-checkpointing), a batch of 2 with 8 accumulation steps,
-# a learning rate of 2e-4. Before you rent one, `ftlab memory --model YOUR_MODEL --gpu T4 --length 512` estimates whether
-# it fits; give it the tokens of your longest example. If it does not: `BATCH` 1 and `ACCUMULATION` 16, then leave out the
-# longest examples, then take a smaller model. `MAX_LENGTH` alone saves nothing unless it cuts examples.
+# a learning rate of 2e-4.
 #
 # ## What you have seen
 #
 # - Model, adapter, text, trainer, mask: five steps, each with one thing to look at before you train.
+# - Ask first whether it fits, evaluation included; if not, climb the ladder from the top.
 # - Prove the mask and the end token on every example; both faults are silent.
-# - Save checkpoints, and practise the resume before you need it.
-# - Validation loss tells when to stop, and whether you stopped too early. Whether the model is *good* is another question.
+# - Save checkpoints, and practise the resume before you need it: a killed run loses the steps since the last one.
+# - Validation loss tells when to stop, and whether you stopped too early; keep the best checkpoint, not the last. Whether
+#   the model is *good* is another question.
 #
 # **Read next:** [07 Evaluate](07_evaluate.ipynb).

@@ -140,6 +140,12 @@ def kept(before: Path, after: Path) -> dict:
     return compare(was, now).to_dict() | {"skills": {skill: [right[skill], n] for skill, n in skills.items()}}
 
 
+def copy_answers(made: Path, published: Path) -> None:
+    published.mkdir(parents=True, exist_ok=True)
+    for path in made.glob("*.jsonl"):
+        shutil.copy(path, published)
+
+
 def publish(name: str, folders: dict[str, Path], more: dict) -> None:
     """Write data/recorded/NAME: results.json from the points that are done, by name and folder, and their predictions.
 
@@ -157,7 +163,7 @@ def publish(name: str, folders: dict[str, Path], more: dict) -> None:
             if (folder / "predictions" / "probe.jsonl").exists():
                 table[point]["kept"] = kept(WORK / "forgetting" / "before", folder)
             if folder.parent.name == name:
-                shutil.copytree(folder / "predictions", record / "predictions" / folder.name, dirs_exist_ok=True)
+                copy_answers(folder / "predictions", record / "predictions" / folder.name)
     results = old | {
         "command": f"python tools/record.py {name}", "minutes_by_machine": minutes_by_machine(table.values()),
         "not_done": [point for point in folders if point not in table],

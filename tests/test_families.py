@@ -1,0 +1,80 @@
+"""The families' table: what a template does is read off its text; a card holds what the memory model says."""
+
+import pytest
+
+from ftlab.costs.memory import estimate_memory
+from ftlab.families import CARDS, Habits, _generation, families, family, newer, smallest_card, template_habits
+from ftlab.models import CATALOGUE
+
+TURN = "{% for m in messages %}<{{ m.role }}>{{ m.content }}<end>{% endfor %}"
+ASK = "{% if add_generation_prompt %}<assistant>{% endif %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        (TURN + ASK, Habits("a turn of its own", "no", "not written", "<end>")),
+        ("{{ tools | tojson if tools else '' }}" + TURN, Habits("a turn of its own", "no", "written", "<end>")),
+        (
+            TURN + ASK.replace("<assistant>", "<assistant>{{ '' if enable_thinking else '<think></think>' }}"),
+            Habits("a turn of its own", "can be switched off", "not written", "<end>"),
+        ),
+        (
+            TURN + ASK.replace("<assistant>", "<assistant><think>"),
+            Habits("a turn of its own", "always", "not written", "<end>"),
+        ),
+        (
+            TURN.replace("<end>", "{{ eos_token }}{% if m.role == 'system' %}{{ raise_exception('no') }}{% endif %}"),
+            Habits("refused", "no", "not written", "<eos_token>"),
+        ),
+        (
+            "{% for m in messages if m.role != 'system' %}{{ m.content }};{% endfor %}",
+            Habits("dropped", "no", "not written", ";"),
+        ),
+        (
+            "{% for m in messages %}{{ m.content }}{{ '\n' if m.role == 'system' else '<end>' }}{% endfor %}",
+            Habits("in the user's turn", "no", "not written", "<end>"),
+        ),
+        (
+            "{% if messages[0].role != 'system' %}<system>Be kind.<end>{% endif %}" + TURN,
+            Habits("a turn of its own; without one, its own text", "no", "not written", "<end>"),
+        ),
+    ],
+    ids=["plain", "tools", "a choice", "thoughts", "refused", "dropped", "the user's", "own text"],
+)
+def test_habits_are_read_off_what_a_template_writes(template, expected):
+    assert template_habits(template) == expected
+
+
+@pytest.mark.parametrize("method", ["lora", "qlora"])
+@pytest.mark.parametrize("model", ["qwen3-0.6b", "llama-3.1-8b", "qwen3-14b", "gemma-3-4b"])
+def test_the_smallest_card_holds_training_and_evaluation_and_the_one_below_does_not(model, method):
+    place = CARDS.index(smallest_card(model, method))
+    for card, holds in zip(CARDS[max(0, place - 1) : place + 1], (False, True)[-min(place + 1, 2) :], strict=True):
+        memory = estimate_memory(model, method, batch=2, length=2048, gpu=card)
+        assert (memory.fits and memory.evaluation_batch == 2) is holds
+    assert smallest_card("qwen3-14b", "lora", batch=64, length=32768) == "none of these"
+
+
+def test_every_model_but_nano_stands_in_the_table_once():
+    heading, *rows = families({}).rows
+    assert sorted(row[0] for row in rows) == sorted(model.hub_id for model in CATALOGUE if model.hub_id)
+    assert all(len(row) == len(heading) for row in rows)
+    assert {family(model.name) for model in CATALOGUE} == {"nano", "smol", "qwen", "llama", "phi", "gemma", "mistral"}
+    assert {row[heading.index("gated upstream")] for row in rows if "lama" in row[0] or "gemma" in row[0]} == {"yes"}
+
+
+@pytest.mark.parametrize(
+    ("name", "generation"),
+    [("unsloth/Qwen3-4B-Instruct-2507", 3), ("unsloth/mistral-7b-v0.3", 0.3), ("unsloth/Llama-3.2-1B-Instruct", 3.2),
+     ("unsloth/gemma-3-270m-it", 3), ("unsloth/Phi-3.5-mini-instruct", 3.5), ("unsloth/Qwen3.8-27B", 3.8),
+     ("unsloth/Mistral-Large-Instruct-2407", 0), ("x/none", 0)],
+)  # fmt: skip
+def test_a_generation_is_neither_a_size_nor_a_date(name, generation):
+    assert _generation(name) == generation
+
+
+def test_newer_models_are_of_a_later_generation_and_named_once():
+    listed = ["unsloth/Qwen4-4B", "unsloth/qwen4-4b", "unsloth/Qwen4-4B-bnb-4bit", "unsloth/Qwen2-7B", "Qwen/Qwen4-4B",
+              "unsloth/Unheard-9"]  # fmt: skip
+    assert newer(listed) == {"gemma": [], "llama": [], "mistral": [], "phi": [], "qwen": ["Qwen4-4B"], "smol": []}

@@ -1,0 +1,101 @@
+"""Before a run: its numbers are those of the memory and time models, and every verdict follows from two of them."""
+
+import shutil
+from collections import namedtuple
+
+import pytest
+
+from ftlab import hardware
+from ftlab.costs.architecture import GIB, find_architecture
+from ftlab.costs.cards import find_gpu
+from ftlab.costs.memory import estimate_memory
+from ftlab.errors import ModelError, RecipeError
+from ftlab.training.fit import card_here, will_it_fit
+
+LENGTHS = [100, 150, 206]
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    """A machine without a GPU, whose speed is known."""
+    monkeypatch.setattr(hardware, "gpu_here", lambda: (None, None))
+    monkeypatch.setattr(hardware, "smol_tokens_per_second", lambda precision: 100.0)
+
+
+@pytest.fixture
+def a_gpu(monkeypatch):
+    """A machine with a T4, as its driver spells it."""
+    monkeypatch.setattr(hardware, "gpu_here", lambda: ("Tesla T4", 14.6))
+
+
+def rows_of(preflight) -> dict[str, tuple]:
+    return {what: rest for what, *rest in preflight.rows}
+
+
+def test_a_cpu_is_asked_for_memory_and_minutes_and_a_card_by_name(no_gpu):
+    found = will_it_fit("nano", LENGTHS, batch=16, epochs=2, gpu="T4")
+    rows = rows_of(found)
+    assert [what.split(":")[0] for what in rows] == [
+        "training", "evaluation, same batch", "training", "training", "evaluation, same batch", "checkpoints",
+    ]  # fmt: skip
+    assert found.fits
+    assert rows["training: time on this computer"][0].count(" to ") == 1
+    assert found.memory == estimate_memory("nano", "qlora", batch=16, length=206, gpu="T4")
+    assert rows["training: memory of the T4"] == [f"{found.memory.device_gib:.2f} GiB", "14.7 GiB", "fits"]
+    assert "training: memory of this computer" in repr(found)
+    assert "evaluation, same batch: memory of the T4" in found._repr_html_()
+
+
+def test_twice_the_rows_or_half_the_speed_take_twice_as_long(no_gpu, monkeypatch):
+    def hours(rows, epochs):
+        from ftlab.training import fit
+
+        times = []
+        monkeypatch.setattr(fit, "_between", lambda time: times.append(time.hours) or "")
+        will_it_fit("nano", LENGTHS * rows, batch=3, epochs=epochs)
+        return times[0]
+
+    once = hours(10, 1)
+    assert hours(20, 1) == pytest.approx(2 * once, rel=0.05)
+    assert hours(10, 3) == pytest.approx(3 * once, rel=0.05)
+    monkeypatch.setattr(hardware, "smol_tokens_per_second", lambda precision: 50.0)
+    assert hours(10, 1) == pytest.approx(2 * once, rel=1e-6)
+
+
+def test_evaluation_that_does_not_fit_is_told_with_the_batch_that_does(a_gpu):
+    found = will_it_fit("qwen3-8b", [*LENGTHS, 4096], batch=2, epochs=1)
+    rows = rows_of(found)
+    assert rows["training: memory of the T4"][2] == "fits"
+    assert rows["evaluation, same batch: memory of the T4"][2] == "does not fit; per_device_eval_batch_size=1 does"
+    assert not found.fits
+    assert not any("this computer" in what for what in rows)
+    assert rows["training: memory of the T4"][1] == "14.6 GiB"  # what this one reports, not the table's
+
+
+def test_no_minutes_for_a_model_that_keeps_no_card_busy(a_gpu):
+    assert not any("time" in what for what in rows_of(will_it_fit("nano", LENGTHS, batch=16, epochs=2)))
+    assert any("time" in what for what in rows_of(will_it_fit("qwen3-4b", LENGTHS, batch=2, epochs=2)))
+
+
+def test_a_card_that_the_table_lacks_is_counted_with_its_own_memory(monkeypatch):
+    monkeypatch.setattr(hardware, "gpu_here", lambda: ("Quadro Unheard-of", 5.0))
+    assert card_here().usable_gib == 5
+    rows = rows_of(will_it_fit("llama-3.1-8b", LENGTHS, batch=2, epochs=2))
+    assert rows["training: memory of the Quadro Unheard-of"][2] == "does not fit"
+    assert not any("time" in what for what in rows)
+
+
+def test_a_full_disk_is_seen(no_gpu, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    needed = 4 * find_architecture("nano").lora_parameters(16) * 10
+    for free, fits in ((needed + 1, True), (needed - 1, False)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder, free=free: usage(GIB, 0, free))
+        assert will_it_fit("nano", LENGTHS, batch=2, epochs=1, save_total_limit=2).fits is fits
+
+
+def test_what_cannot_be_counted_is_refused(no_gpu):
+    with pytest.raises(ModelError, match="not in the catalogue"):
+        will_it_fit("no-such-model", LENGTHS, batch=2, epochs=1)
+    with pytest.raises(RecipeError, match="Known: "):
+        will_it_fit("nano", LENGTHS, batch=2, epochs=1, gpu="abacus")
+    assert find_gpu("T4").usable_gib == pytest.approx(14.74)
