@@ -50,15 +50,16 @@ def needed() -> list[str]:
 def compiled(wanted: list[str], constraints: dict[str, str], preferred: dict[str, str]) -> dict[str, str]:
     """What uv resolves; a version that is preferred stays unless it cannot."""
     with tempfile.TemporaryDirectory() as folder:
-        names = ("in.txt", "constraints.txt", "excludes.txt", "out.txt")
-        given, fixed, excludes, out = (Path(folder) / name for name in names)
+        names = ("in.txt", "constraints.txt", "excludes.txt", "overrides.txt", "out.txt")
+        given, fixed, excludes, overrides, out = (Path(folder) / name for name in names)
         given.write_text("\n".join(wanted))
         fixed.write_text(lines(constraints))
         out.write_text(lines(preferred))
-        left_out = (REQUIREMENTS / "excludes.txt").read_text().splitlines(keepends=True)
-        excludes.write_text("".join(line for line in left_out if not line.startswith("torchao")))
+        for ours, name in ((excludes, "torchao"), (overrides, "pillow")):  # these two are as they come on Colab
+            kept = (REQUIREMENTS / ours.name).read_text().splitlines(keepends=True)
+            ours.write_text("".join(line for line in kept if not line.startswith(name)))
         options = ["--python-version", PYTHON, "--python-platform", PLATFORM, "--no-annotate", "--no-header", "--quiet"]
-        options += ["--excludes", excludes, "--overrides", REQUIREMENTS / "overrides.txt"]
+        options += ["--excludes", excludes, "--overrides", overrides]
         command = [sys.executable, "-m", "uv", "pip", "compile", given, "--constraint", fixed, "-o", out, *options]
         subprocess.run(list(map(str, command)), check=True)
         return pins(out.read_text())
