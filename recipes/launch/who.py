@@ -1,4 +1,4 @@
-"""Each process says who it is, and they agree on a mean: torchrun --nproc_per_node 2 who.py"""
+"""Each process says who it is, and they agree on a mean: torchrun --standalone --nproc_per_node 2 who.py"""
 
 import torch
 from accelerate import PartialState
