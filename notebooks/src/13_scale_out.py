@@ -229,7 +229,7 @@ check_loss_of_all(loss_of_all)
 # %%
 from transformers import LlamaConfig
 
-from ftlab.costs.architecture import GIB, find_architecture
+from ftlab.costs.architecture import find_architecture
 from ftlab.costs.cards import find_gpu
 from ftlab.costs.memory import estimate_memory
 

@@ -1,9 +1,9 @@
 """Fine-tune on tickets and everyday chats, in one process or in many. Each SETTING is one training.
 
-    python train.py 16x1                           # one process: 16 rows a batch, 1 batch a step
-    torchrun --standalone --nproc_per_node 2 train.py 8x1       # two processes: each a batch of 8
-    UNSLOTH_FSDP2=1 torchrun --standalone --nproc_per_node 2 train.py 8x1       # the same, the weights divided among them
+    python train.py 16x1        # one process: 16 rows a batch, 1 batch a step
+    torchrun --standalone --nproc_per_node 2 train.py 8x1        # two processes: each a batch of 8
 
+With UNSLOTH_FSDP2=1 before the second line, the two divide the weights between them.
 `8x1:own-mean` lets each process divide its loss by its own count of tokens.
 """
 
