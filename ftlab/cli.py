@@ -172,7 +172,7 @@ def cmd_export(options: Namespace) -> int:
     from ftlab.data.export import export
 
     if options.file.suffix.lower() in (".yaml", ".yml"):
-        return export_recipe(options)
+        return export_from_recipe(options)
     settings = None
     if options.recipe is not None:
         from ftlab.training.recipe import load_recipe
@@ -195,7 +195,7 @@ def cmd_export(options: Namespace) -> int:
     return NEGATIVE if report.dropped else DONE
 
 
-def export_recipe(options: Namespace) -> int:
+def export_from_recipe(options: Namespace) -> int:
     """`ftlab export RECIPE.yaml`: the recipe names rows and settings itself."""
     from ftlab.training import elsewhere
 
