@@ -192,7 +192,7 @@ pd.DataFrame(
 )
 
 # %% [markdown]
-# The last line differs from the first step on, by thousands of times as much as rounding does. It is no error that you
+# The last line differs from the first step on, by far more than rounding does. It is no error that you
 # would see in a curve: the training works, and weighs a token in a short answer higher than one in a long answer. What
 # prevents it is `average_tokens_across_devices=True`, by which the trainer adds up the counts of all processes and divides
 # by that. It is the default today; older versions had it off, and for gradient accumulation the same fault stood in the
