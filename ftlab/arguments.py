@@ -111,13 +111,14 @@ def add_data_commands(commands) -> None:
         commands, "export", "the files that a service or a trainer takes, checked by its own rules",
         "ftlab export clean.jsonl --to openai --out upload",
     )  # fmt: skip
-    export.add_argument("file", type=Path, metavar="FILE")
+    export.add_argument("file", type=Path, metavar="FILE", help="rows, or a recipe (RECIPE.yaml) for axolotl, "
+                        "llama_factory or trl: its rows, replay mixed in, and its settings")  # fmt: skip
     export.add_argument("--to", required=True, metavar="TARGET", help=KNOWN_TARGETS)
     export.add_argument("--format", metavar="F", help=A_FORMAT)
     export.add_argument("--out", type=Path, required=True, metavar="DIR")
     export.add_argument("--validation", type=Path, metavar="FILE", help="exported beside it")
     export.add_argument("--model", metavar="M", help="estimate tokens with this model's tokenizer")
-    export.add_argument("--recipe", type=Path, metavar="RECIPE.yaml", help="settings for axolotl and llama_factory")
+    export.add_argument("--recipe", type=Path, metavar="RECIPE.yaml", help="settings for the YAML of a trainer")
     export.add_argument("--drop", action="store_true", help="leave out unreadable and unfit rows, and list them")
     export.add_argument("--bom", action="store_true", help="start with a byte order mark (older Azure)")
     export.add_argument("--force", action="store_true", help="replace the files in DIR")

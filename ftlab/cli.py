@@ -171,6 +171,8 @@ def cmd_export(options: Namespace) -> int:
     """`ftlab export`: 1 when rows were left out."""
     from ftlab.data.export import export
 
+    if options.file.suffix.lower() in (".yaml", ".yml"):
+        return export_from_recipe(options)
     settings = None
     if options.recipe is not None:
         from ftlab.training.recipe import load_recipe
@@ -191,6 +193,17 @@ def cmd_export(options: Namespace) -> int:
     report = dataclasses.replace(report, dropped=unread + unread_too + report.dropped)
     print_result(report, report.to_dict(), options.json)
     return NEGATIVE if report.dropped else DONE
+
+
+def export_from_recipe(options: Namespace) -> int:
+    """`ftlab export RECIPE.yaml`: the recipe names rows and settings itself."""
+    from ftlab.training import elsewhere
+
+    if given := [name for name in ("recipe", "validation", "format", "model", "drop", "bom") if getattr(options, name)]:
+        raise FtlabError(f"--{given[0]} is for a file of rows, and {options.file} is a recipe: leave it out")
+    report = elsewhere.export_recipe(options.file, options.to, options.out, force=options.force)
+    print_result(report, report.to_dict(), options.json)
+    return DONE
 
 
 def read_rows(path: Path, format: str | None = None, drop: bool = False) -> tuple[list, list]:

@@ -83,7 +83,7 @@ def test_preferences_and_methods_reach_the_yaml(to, tmp_path):
 def test_settings_are_read_strictly(given, message, tmp_path):
     with pytest.raises(DataError, match=message):
         export(rows_of(chat(USER, ANSWER)), "axolotl", tmp_path, settings=given)
-    with pytest.raises(DataError, match="settings are for axolotl and llama_factory"):
+    with pytest.raises(DataError, match="settings are for axolotl, llama_factory"):
         export(rows_of(chat(USER, ANSWER)), "trl", tmp_path, settings={"r": 8})
 
 

@@ -13,6 +13,7 @@ from ftlab.exercises.engine import STRICT, ExerciseFailed
 from ftlab.exercises.evaluate import check_wilson
 from ftlab.exercises.lora import check_adapter_numbers, check_merged, check_quantise
 from ftlab.exercises.prepare_data import check_is_leak, check_luhn, check_rows_needed
+from ftlab.exercises.scale import check_loss_of_all, check_rows_a_step
 from ftlab.exercises.train import check_response_mask, check_steps
 from ftlab.exercises.what_changes import check_dpo_loss, check_relative_change
 
@@ -107,6 +108,14 @@ def quantise(block, levels):
     return absmax, np.abs(np.array(levels) - (np.array(block) / absmax)[:, None]).argmin(1)
 
 
+def rows_a_step(batch, accumulation, processes):
+    return processes * (accumulation * batch)
+
+
+def loss_of_all(sums, counts):
+    return np.sum(sums) / np.sum(counts)
+
+
 SOLUTIONS = {
     check_relative_change: relative_change, check_dpo_loss: dpo_loss, check_break_even: break_even,
     check_field_accuracy: field_accuracy, check_recall_at_k: recall, check_hallucination_rate: hallucination_rate,
@@ -114,6 +123,7 @@ SOLUTIONS = {
     check_rows_needed: rows_needed, check_response_mask: response_mask, check_steps: steps, check_wilson: wilson,
     check_adapter_numbers: adapter_numbers, check_merged: merged, check_quantise: quantise,
     check_training_gib: training_gib, check_payback_months: payback_months,
+    check_rows_a_step: rows_a_step, check_loss_of_all: loss_of_all,
 }  # fmt: skip
 SOLVED = pytest.mark.parametrize(("check", "solution"), SOLUTIONS.items(), ids=lambda each: getattr(each, "name", ""))
 def blank(*args):

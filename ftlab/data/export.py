@@ -105,13 +105,13 @@ def export(
     """Write the training files of one target into the folder `out`, all or nothing; DataError lists broken rules.
 
     `drop` leaves broken rows out and lists them; `bom` starts each JSONL file with a byte order mark (older Azure);
-    `settings` (keys of SETTINGS) go into the YAML of axolotl and llama_factory.
+    `settings` (keys of SETTINGS) go into the YAML of a trainer.
     """
     known, target = limits(to, folder), find_target(to)
     if bom and to not in ("azure", "azure_dpo"):
         raise DataError(f"bom=True is for azure and azure_dpo (--bom): {to} may refuse a byte order mark")
     if settings and to not in TRAINER_FILES:
-        raise DataError(f"settings are for {' and '.join(TRAINER_FILES)} (--recipe); {to} gets data files only")
+        raise DataError(f"settings are for {', '.join(TRAINER_FILES)} (--recipe); {to} gets data files only")
     complete = complete_settings(settings)
     if to in TRAINER_FILES:
         known = known | {"tokens_per_example_max": own_limit(to, complete["max_length"])}

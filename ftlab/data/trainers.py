@@ -1,4 +1,4 @@
-"""The YAML that a trainer needs besides the data: Axolotl and LLaMA-Factory, from settings named as PEFT and TRL do."""
+"""The YAML that Axolotl, LLaMA-Factory and TRL need besides the data, from settings named as PEFT and TRL do."""
 
 import json
 import math
@@ -128,6 +128,30 @@ def llama_factory_files(settings: dict, kind: str, sizes: dict[str, int]) -> dic
     return {"dataset_info.json": encoded, "llama_factory.yaml": _yaml(config, head)}
 
 
+def trl_files(settings: dict, kind: str, sizes: dict[str, int]) -> dict[str, bytes]:
+    """trl.yaml, keys of TRL 1.15: those of its SFTConfig, ModelConfig and DatasetMixtureConfig."""
+    train = {"path": "json", "data_files": "train.jsonl", "split": "train"}
+    config = {"model_name_or_path": settings["base_model"], "datasets": [train], "completion_only_loss": True}
+    if settings["method"] != "full":
+        config |= {
+            "use_peft": True,
+            "load_in_4bit": settings["method"] == "qlora",
+            "lora_r": settings["r"],
+            "lora_alpha": settings["lora_alpha"],
+            "lora_dropout": settings["lora_dropout"],
+            "lora_target_modules": settings["target_modules"],
+        }
+        config |= {"use_bnb_nested_quant": True} if settings["method"] == "qlora" else {}
+    same = ("max_length", "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs",
+            "learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "seed")  # fmt: skip
+    config |= {key: settings[key] for key in same} | {"packing": False, "output_dir": "output", "report_to": "none"}
+    head = (
+        "Run in this folder: trl sft --config trl.yaml\n"
+        "This command takes no second file: validation.jsonl is for a script of yours. Rows over max_length are cut."
+    )
+    return {"trl.yaml": _yaml(config, head)}
+
+
 def _warmup_steps(settings, rows) -> int:
     """A whole number of steps on one GPU; below 1 the setting is a fraction of all steps."""
     warmup = settings["warmup_steps"]
@@ -141,8 +165,9 @@ def _yaml(config, head) -> bytes:
     import yaml
 
     comment = "".join(f"# {line}\n" for line in head.splitlines())
+    config = json.loads(json.dumps(config))  # a list that stands twice is written twice, not as an alias
     return (comment + yaml.safe_dump(config, sort_keys=False, allow_unicode=True)).encode()
 
 
 # each: (settings, chat or preference, rows by file) -> {name of a file: its content}
-TRAINER_FILES = {"axolotl": axolotl_files, "llama_factory": llama_factory_files}
+TRAINER_FILES = {"axolotl": axolotl_files, "llama_factory": llama_factory_files, "trl_prompt_completion": trl_files}
