@@ -85,6 +85,6 @@ def test_the_drill_of_notebook_06(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert "exit status -9" in done.stdout
-    assert "left on disk: checkpoint-4, checkpoint-8\n" in done.stdout
+    assert re.search(r"left on disk: .*checkpoint-4, checkpoint-8\n", done.stdout)
     assert "same answers: 8 of 8" in done.stdout
     assert re.search(r"largest difference in any step: 0\n", done.stdout)
