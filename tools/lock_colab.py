@@ -15,24 +15,17 @@ import tempfile
 import tomllib
 from pathlib import Path
 
+from on_colab import PINS as OUT
+from on_colab import canonical, pins
+
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "requirements"
-LOCK, OUT, RUNTIME = (REQUIREMENTS / name for name in ("lock.txt", "colab.txt", "colab_runtime.txt"))
+LOCK, RUNTIME = REQUIREMENTS / "lock.txt", REQUIREMENTS / "colab_runtime.txt"
 PYTHON, PLATFORM = "3.13", "x86_64-manylinux_2_28"
 FIXED = ("torch", "torchvision", "torchaudio", "triton", "numpy", "pandas", "protobuf")  # they stay as Colab has them
 NOT_THERE = ("torch", "jupyterlab", "ipywidgets", "jupytext", "nbclient", "nbconvert")  # Colab's own take their place
 ALSO = ("torchao>=0.16",)  # Colab brings an older one, and PEFT adds no adapter beside that
 TOGETHER = ("transformers", "trl", "peft", "datasets", "accelerate")  # one version everywhere
-
-
-def canonical(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def pins(text: str) -> dict[str, str]:
-    """{name: version} of the lines name==version, without local versions such as +cu128."""
-    found = re.findall(r"^([\w.-]+)==([^\s;+]+)", text, re.MULTILINE)
-    return {canonical(name): version for name, version in found}
 
 
 def needed() -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
-from notebook_source import BuildError, Source, sha, tags, targets
+from notebook_source import STAMP, BuildError, Source, sha, tags, targets
 
 FORMAT = "1"  # raise it when a change of the builder should rebuild every notebook
 
@@ -78,7 +78,7 @@ def inputs(source: Source, root: Path) -> dict[str, str]:
 
 def cells_hash(notebook) -> str:
     """Of all cells but those with which `make publish` stamps a notebook."""
-    built = [cell for cell in notebook.cells if "colab" not in tags(cell)]
+    built = [cell for cell in notebook.cells if STAMP not in tags(cell)]
     return sha(json.dumps(built, sort_keys=True).encode())
 
 

@@ -9,6 +9,8 @@ import jupytext
 import nbformat
 import yaml
 
+STAMP = "colab"  # the tag of the cells that `make publish` adds to a built notebook
+
 
 class BuildError(Exception):
     """A source or an output that must be corrected; says where and how."""

@@ -44,8 +44,17 @@ def prepare(drive: bool = False) -> None:
 
 def wanting(requirements: Path) -> list[str]:
     """The names of those pins that are not installed in just that version."""
-    pins = re.findall(r"^([\w.-]+)==([^\s;]+)", requirements.read_text(encoding="utf-8"), re.MULTILINE)
-    return [name for name, pinned in pins if version(name) != pinned]
+    return [name for name, pinned in pins(requirements.read_text(encoding="utf-8")).items() if version(name) != pinned]
+
+
+def pins(text: str) -> dict[str, str]:
+    """{name: version} of the lines name==version, without local versions such as +cu128."""
+    found = re.findall(r"^([\w.-]+)==([^\s;+]+)", text, re.MULTILINE)
+    return {canonical(name): version for name, version in found}
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def version(name: str) -> str | None:

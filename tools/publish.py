@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 import nbformat
-from notebook_source import tags
+from notebook_source import STAMP, tags
 
 from ftlab.files import whole_file
 
 ROOT = Path(__file__).resolve().parent.parent
-TAG, BRANCH = "colab", "main"
+BRANCH = "main"
 BADGE = (
     "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
     "(https://colab.research.google.com/github/{repo}/blob/{branch}/{path})"
@@ -35,7 +35,7 @@ if {{"COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE"}} & set(os.environ):
 
 def stamp(notebook, repo: str | None, path: str) -> None:
     """Put badge and cell of a repository below the title, or take them away where `repo` is None."""
-    notebook.cells = [cell for cell in notebook.cells if TAG not in tags(cell)]
+    notebook.cells = [cell for cell in notebook.cells if STAMP not in tags(cell)]
     notebook.metadata["ftlab"].pop("repo", None)
     if repo is None:
         return
@@ -43,8 +43,8 @@ def stamp(notebook, repo: str | None, path: str) -> None:
     given = {"repo": repo, "name": repo.split("/")[1], "branch": BRANCH, "path": path}
     badge, cell = nbformat.v4.new_markdown_cell(BADGE.format(**given)), nbformat.v4.new_code_cell(CELL.format(**given))
     for number, new in enumerate((badge, cell)):
-        new.metadata["tags"] = [TAG]
-        new.id = f"{TAG}-{number}"
+        new.metadata["tags"] = [STAMP]
+        new.id = f"{STAMP}-{number}"
         notebook.cells.insert(1 + number, new)
 
 

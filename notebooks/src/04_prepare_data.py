@@ -602,8 +602,7 @@ from ftlab.evaluation.metrics import score_records
 from ftlab.evaluation.statistics import clustered_mean
 
 RECORD = Path("../data/recorded/data")
-recorded = json.loads((RECORD / "results.json").read_text())
-points, train_rows = recorded["points"], read_chat(TRAIN)
+train_rows = read_chat(TRAIN)
 
 
 def smols_answers(point):
@@ -631,6 +630,8 @@ right = {
 read_once = tickets_right(smols_answers("careful_once"))
 others = json.loads(Path("../data/recorded/triage/points.json").read_text())
 longer = others["seed_1"]["test"]["field_accuracy"]  # of 300 tickets, 190 steps, mixed with everyday chats
+for machine, minutes in json.loads((RECORD / "results.json").read_text())["minutes_by_machine"].items():
+    print(f"recorded in {minutes:.0f} minutes on {machine}")
 pd.DataFrame({who: {rows: f"{np.mean(each):.1%}" for rows, each in by.items()} for who, by in right.items()})
 
 # %% tags=["headline"]
