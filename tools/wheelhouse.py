@@ -3,8 +3,9 @@
     make wheelhouse TO=/media/usb/ftlab            # once, on a machine with a network, like those of the workshop
     make lab WHEELHOUSE=/media/usb/ftlab           # on each of them: nothing is fetched from anywhere else
 
-The folder serves the Python version and the system it was made with; run the first line again with `PYTHON=python3.12` (after
-`make clean`) to add another. Copy the repository beside it. Source distributions are built here, so that nothing is built there.
+The folder serves the Python version and the system it was made with; the first line with `PYTHON=python3.12`, after
+`make clean`, adds another. Copy the repository beside it.
+What has no wheel is built here, so that none is built there.
 """
 
 import subprocess
