@@ -3,12 +3,19 @@ PYTHON ?= python3
 PY = .venv/bin/python
 PORT ?= 8888
 ARGS ?=
+# a folder made by `make wheelhouse`: everything is installed from there, nothing from a network
+WHEELHOUSE ?=
+ifneq ($(WHEELHOUSE),)
+export PIP_NO_INDEX = 1
+export PIP_FIND_LINKS = $(abspath $(WHEELHOUSE))
+export PIP_EXTRA_INDEX_URL =
+endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test course check lock publish clean
+.PHONY: help setup lab test course check lock publish wheelhouse clean
 
 help: ## show this list
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s%s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s%s\n", $$1, $$2}' Makefile
 
 setup: ## create or repair .venv from requirements/lock.txt
 	@$(PYTHON) tools/setup.py
@@ -44,6 +51,9 @@ lock: setup ## resolve pyproject.toml into requirements/lock.txt (ARGS=--upgrade
 
 publish: setup ## badges and first cells for Colab (REPO=owner/name; none takes them away)
 	@$(PY) tools/publish.py "$(REPO)"
+
+wheelhouse: setup ## a folder that installs the course without a network (TO=/media/usb/ftlab)
+	@$(PY) tools/wheelhouse.py "$(TO)"
 
 clean: ## remove .venv and caches; runs/ stays
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build *.egg-info

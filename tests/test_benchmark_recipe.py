@@ -35,6 +35,16 @@ def test_an_arm_that_failed_leaves_its_error_and_no_ratio():
     assert benchmark.describe(runs[1]) == "failed: RuntimeError: no"
 
 
+@pytest.mark.parametrize(("changed", "kept"), [({}, ["ours"]), ({"machine": "another"}, []), ({"rows": 8}, [])])
+def test_a_stopped_benchmark_goes_on_only_where_it_may_be_compared(tmp_path, changed, kept):
+    new = {"model": "smol", "rows": 240, "machine": "this one", "versions": {"torch": "2"}, "minutes": 0.0, "runs": []}
+    runs = [ran("ours", 0, 200), {"arm": "trl_defaults", "round": 0, "error": "no"}]
+    out = tmp_path / "results.json"
+    out.write_text(json.dumps(new | {"runs": runs, "minutes": 3.0} | changed))
+    assert [run["arm"] for run in benchmark.begun(out, new)["runs"]] == kept
+    assert benchmark.begun(tmp_path / "none.json", new) == new
+
+
 @pytest.mark.slow
 def test_every_arm_trains_on_the_same_tokens(tmp_path):
     out = tmp_path / "results.json"

@@ -20,7 +20,7 @@ from ftlab.families import families as table
 from ftlab.families import newer, template_habits
 from ftlab.models import CATALOGUE, resolve
 from ftlab.smol import is_here
-from ftlab.training.preflight import IGNORED, check_masks
+from ftlab.training.preflight import IGNORED, check_masks, tokenize_for_training
 
 FAMILIES = {  # name of the template: tokens that begin and end, other control tokens
     "llama-3.1": ("<|begin_of_text|>", "<|eot_id|>", ("<|start_header_id|>", "<|end_header_id|>")),
@@ -212,6 +212,45 @@ def test_a_template_that_opens_a_thought_wants_thoughts(families):
     made = tokenizer_of("qwen-3", families["qwen-3"]["thinking"])
     with pytest.raises(DataError, match="at inference .*<think>.*A template that opens a thought wants thoughts"):
         check_masks([families["qwen-3"]["rows"]["plain"]], [CHAT], made)
+
+
+THOUGHTFUL = [
+    {"role": "user", "content": "The lamp is broken."},
+    {"role": "assistant", "content": "<think>\nA lamp: the workshop.\n</think>\n\nworkshop"},
+]
+
+
+@pytest.mark.parametrize("template", ["template", "thinking"])
+def test_a_row_with_a_thought_passes(families, template):
+    made = tokenizer_of("qwen-3", families["qwen-3"][template])
+    (row,) = tokenize_for_training([{"messages": THOUGHTFUL}], made)
+    mask = check_masks([row], [THOUGHTFUL], made)
+    assert "A lamp: the workshop." in mask.trained
+    assert mask.trained.endswith("workshop<|im_end|>")
+
+
+@pytest.mark.parametrize("template", ["template", "thinking"])
+def test_a_thought_that_the_template_leaves_out_is_named(families, template):
+    made = tokenizer_of("qwen-3", families["qwen-3"][template])
+    chat = [*THOUGHTFUL, {"role": "user", "content": "Sure?"},
+            {"role": "assistant", "content": "<think>\nI am.\n</think>\n\nyes"}]  # fmt: skip
+    (row,) = tokenize_for_training([{"messages": chat}], made)
+    with pytest.raises(DataError, match="turn 1 has a thought.*leaves it out.*a row for each answer"):
+        check_masks([row], [chat], made)
+
+
+def test_calls_of_tools_are_trained_and_their_results_are_not(families):
+    made = tokenizer_of("qwen-3", families["qwen-3"]["template"])
+    call = {"id": "one", "type": "function", "function": {"name": "find_order", "arguments": '{"number": "195925"}'}}
+    chat = [CHAT[0], {"role": "assistant", "content": "", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "one", "content": "on its way"},
+            {"role": "assistant", "content": "It is on its way to you."}]  # fmt: skip
+    data = {"messages": chat, "tools": [TOOL]}
+    (row,) = tokenize_for_training([data], made)
+    mask = check_masks([row], [data], made)
+    assert '{"name": "find_order", "arguments": {"number": "195925"}}' in mask.trained
+    assert "It is on its way to you." in mask.trained
+    assert "on its way\n</tool_response>" in mask.ignored
 
 
 def test_unsloth_lists_every_model_of_the_table_but_the_newer_smollm(families):

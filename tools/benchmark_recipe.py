@@ -3,7 +3,8 @@
     python tools/benchmark_recipe.py           # smol, 240 tickets, 3 rounds
     python tools/benchmark_recipe.py --tiny    # nano and 16 tickets in two minutes: shows that it works, no more
 
-By estimate the whole takes 75 minutes on one CPU core that multiplies in bf16 (25 a round), with nothing beside it.
+A round takes half an hour on one CPU core that multiplies in bf16. What is stopped goes on where it was, on the same
+machine with the same versions; with others it begins anew.
 
 Each arm trains on the same rows once (so it has seen the same tokens), in a process of its own, since Unsloth changes
 TRL when it is imported; the arms take turns, so that other work on the machine disturbs all alike. Equal in all:
@@ -69,18 +70,33 @@ def main() -> int:
     results = {
         "command": "python tools/benchmark_recipe.py" + " --tiny" * options.tiny, "model": model, "rows": options.rows,
         "machine": machine_line(), "versions": hardware.versions(), "created": datetime.date.today().isoformat(),
-        "runs": [],
+        "minutes": 0.0, "runs": [],
     }  # fmt: skip
-    start = time.monotonic()
+    results = begun(out, results)
+    made = {(run["arm"], run["round"]) for run in results["runs"]}
     for number in range(options.rounds):
         for arm in options.arms:
+            if (arm, number) in made:
+                continue
+            start = time.monotonic()
             results["runs"].append({"arm": arm, "round": number} | run_arm(arm, options))
-            results |= summarise(results["runs"]) | {"minutes": round((time.monotonic() - start) / 60, 1)}
+            results["minutes"] = round(results["minutes"] + (time.monotonic() - start) / 60, 1)
+            results |= summarise(results["runs"])
             with whole_file(out) as file:
                 file.write((json.dumps(results, indent=1) + "\n").encode())
             print(f"round {number}, {arm}: {describe(results['runs'][-1])}", flush=True)
     print(table(results))
     return 1 if any("error" in run for run in results["runs"]) else 0
+
+
+def begun(out: Path, results: dict) -> dict:
+    """What `out` has of these results, failed runs left out, where model, rows, machine and versions are the same."""
+    if not out.exists():
+        return results
+    found = json.loads(out.read_text())
+    if any(found[key] != results[key] for key in ("model", "rows", "machine", "versions")):
+        return results
+    return found | {"runs": [run for run in found["runs"] if "error" not in run]}
 
 
 def run_arm(arm: str, options) -> dict:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from tools.figures import figures  # noqa: E402
 
-PAGES = ("README.md", "DECISIONS.md", "COVERAGE.md", "notebooks/GLOSSARY.md", "data/**/README.md")
+PAGES = ("*.md", "notebooks/GLOSSARY.md", "data/**/README.md")
 COVERAGE = "COVERAGE.md"
 OPEN = "open"
 ITEMS = [

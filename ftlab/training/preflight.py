@@ -10,6 +10,8 @@ from ftlab.data.rendering import IGNORED, encode_chats, renderer, runs
 from ftlab.errors import DataError, shown
 
 EMPTY_THOUGHT = re.compile(r"<think>\s*</think>")  # Qwen3 templates put one before the last answer
+THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
+OPENED = "<think>"  # what some templates end the prompt with
 BATCH_ROWS = 8  # collated together
 COLLATED = (  # what a collator reads of a row; the trainer drops other columns too
     "input_ids", "labels", "attention_mask", "token_type_ids", "position_ids", "seq_lengths", "completion_mask",
@@ -143,8 +145,11 @@ def _what_is_wrong(row, data, code, tokenizer) -> str:
             f"turn {turn} calls a tool, and the chat template writes {_both_ends(text)} in its place. Take a template "
             "that renders tool calls, or leave out such chats."
         )
-    wanted = [_wanted(chat[answer.turn], code.ids[answer.start : answer.end], tokenizer) for answer in code.trained]
-    if [_bare(tokenizer.decode(run)) for run in _trained_runs(row)] != [_bare(text) for text in wanted]:
+    wanted = [_wanted(chat[answer.turn], code, answer, tokenizer) for answer in code.trained]
+    found = [_bare(tokenizer.decode(run)) for run in _trained_runs(row)]
+    if found != [_bare(text) for text in wanted]:
+        if without := _lost_thought(found, wanted, code):
+            return without
         return (
             f"the loss is on {_both_ends(mask.trained)}, but the answer is {_both_ends(''.join(wanted))}. A missing "
             "end token teaches endless answers (where pad_token is the end token, some collators take it from the "
@@ -189,9 +194,26 @@ def _around(asked: str, trained: str) -> str:
     return trained[max(0, place - 20) : place + 20]
 
 
-def _wanted(turn, ids, tokenizer) -> str:
+def _wanted(turn, code, answer, tokenizer) -> str:
     """What must be trained of an answer: its text and end token; of one with tool calls what the template writes."""
-    return tokenizer.decode(ids) if turn.get("tool_calls") else (turn.get("content") or "") + tokenizer.eos_token
+    if turn.get("tool_calls"):
+        return tokenizer.decode(code.ids[answer.start : answer.end])
+    text = (turn.get("content") or "").lstrip() + tokenizer.eos_token
+    opened = tokenizer.decode(code.ids[: answer.start]).rstrip().endswith(OPENED)
+    return text.removeprefix(OPENED) if opened else text
+
+
+def _lost_thought(found, wanted, code) -> str:
+    """What is wrong where the template leaves out thoughts of the row; empty where that is not it."""
+    lost = [answer.turn for answer, seen, text in zip(code.trained, found, wanted, strict=False)
+            if seen != _bare(text) and seen == _bare(THOUGHT.sub("", text, count=1))]  # fmt: skip
+    if not lost or len(found) != len(wanted):
+        return ""
+    return (
+        f"turn {lost[0]} has a thought, and the chat template leaves it out (many keep only that of the last answer): "
+        "the model would learn to answer there without one. Make a row for each answer that has a thought, or take the "
+        "thoughts out of the others."
+    )
 
 
 def _trained_runs(row) -> list[list[int]]:

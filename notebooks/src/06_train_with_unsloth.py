@@ -746,6 +746,91 @@ print(f"a step takes {seconds['4-bit (NF4)'] / seconds['16/32-bit']:.1f} times a
 # 6, and only so does it fit a 16 GB card together with its training.
 
 # %% [markdown]
+# ## Tools and thoughts
+#
+# Some rows hold more than text: [tools](GLOSSARY.md#tool-call) that the model may call, its calls, their results, or a thought
+# before the answer. What becomes of them is up to the chat template. Here is such a row, with the
+# template that Unsloth has for Qwen3 (its words on the tokenizer of `nano`, since Qwen3 is not on this machine):
+
+# %%
+import copy
+
+from unsloth.chat_templates import CHAT_TEMPLATES
+
+from ftlab.training.preflight import tokenize_for_training
+
+find_order = {
+    "type": "function",
+    "function": {
+        "name": "find_order",
+        "description": "Find an order.",
+        "parameters": {"type": "object", "properties": {"number": {"type": "string"}}, "required": ["number"]},
+    },
+}
+call = {"id": "1", "type": "function", "function": {"name": "find_order", "arguments": '{"number": "195925"}'}}
+agent = {
+    "tools": [find_order],
+    "messages": [
+        {"role": "user", "content": "Where is order 195925?"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "1", "content": "on its way"},
+        {"role": "assistant", "content": "It is on its way to you."},
+    ],
+}
+qwen = copy.deepcopy(nano_tokenizer)
+qwen.add_special_tokens(
+    {"eos_token": "<|im_end|>", "extra_special_tokens": ["<|im_start|>", "<think>", "</think>"]}
+)
+qwen.bos_token = None
+qwen.chat_template = CHAT_TEMPLATES["qwen-3"][0]
+check_masks(tokenize_for_training([agent], qwen), [agent], qwen)
+
+# %% [markdown]
+# The call is trained and the last answer is; the tool's description and its result are only read. The same row on the template
+# of `nano`, which knows no tools (nor does that of `smol`), and a row with two thoughts on Qwen3's:
+
+# %%
+from ftlab.errors import DataError
+
+thoughtful = {
+    "messages": [
+        {"role": "user", "content": "The lamp is broken."},
+        {"role": "assistant", "content": "<think>\nRepairs are for the workshop.\n</think>\n\nworkshop"},
+        {"role": "user", "content": "And the invoice?"},
+        {"role": "assistant", "content": "<think>\nMoney is for billing.\n</think>\n\nbilling"},
+    ]
+}
+for name, row, its_tokenizer in [("tools", agent, nano_tokenizer), ("thoughts", thoughtful, qwen)]:
+    try:
+        check_masks(tokenize_for_training([row], its_tokenizer), [row], its_tokenizer)
+    except DataError as error:
+        print(f"{name}: {error}\n")
+
+# %% [markdown]
+# Both would have trained without a word, and taught calls to what the model cannot see, or answers without the thought that you
+# wrote. Make a row for each answer that has a thought. And rows *without* thoughts, on a model that thinks?
+
+# %%
+plain = {"messages": [thoughtful["messages"][0], {"role": "assistant", "content": "workshop"}]}
+for name in ("qwen-3", "qwen3-thinking", "qwen3-instruct"):
+    qwen.chat_template = CHAT_TEMPLATES[name][0]
+    for option in ({}, {"enable_thinking": False}):
+        asked = qwen.apply_chat_template(plain["messages"][:1], tokenize=False, add_generation_prompt=True, **option)
+        print(f"{name:15} {option or 'as it comes'}: asked with {asked[-28:]!r}")
+    try:
+        check_masks(tokenize_for_training([plain], qwen), [plain], qwen)
+        print(f"{'':15} the mask is right\n")
+    except DataError as error:
+        print(f"{'':15} refused: {str(error)[:150]} ...\n")
+
+# %% [markdown]
+# `qwen-3` writes an empty thought before an answer that has none, and trains it; with `enable_thinking=False` the prompt holds
+# it already. Choose one of the two ways of asking, and evaluate and serve with that one. `qwen3-thinking` opens a thought by
+# itself and cannot be told not to: rows without thoughts do not fit it. `qwen3-instruct` never thinks.
+# [04](04_prepare_data.ipynb) checks that each call has its result and
+# [exports](04_prepare_data.ipynb#Export-for-a-service) such rows for the services that take them.
+
+# %% [markdown]
 # ## Which model, which card?
 #
 # The cells take any model that Unsloth loads. The families differ in what you may do with them, in what their
