@@ -166,8 +166,8 @@ FIRST_STEPS = (  # when (case, recommendation), what
      ("paste the right passage into twenty questions that failed: what stays wrong is no lack of facts, and takes a "
      "stronger model or tools")),
     (lambda c, best: c.fails and c.taught,
-     ("so little right is mostly a wrong form, not a missing ability: hold the answers to the values or the form that are "
-     "allowed (notebook 03) and measure again; what they reach then is the bar, and may be enough")),
+     ("so little right is mostly a wrong form, not a missing ability: hold the answers to the values or the form that "
+     "are allowed (notebook 03) and measure again; what they reach then is the bar, and may be enough")),
     (lambda c, best: c.fails and not c.knowledge and not c.taught,
      ("read twenty failures: if only the form is wrong, write it into the prompt; else try a stronger model, give it "
      "tools (search, code), or cut the task into smaller ones")),

@@ -219,7 +219,7 @@ def test_bom_crlf_and_blank_lines_keep_their_line_numbers(tmp_path):
     check = check_chat(path)
     places = [(finding.code, finding.line) for finding in check.findings]
     assert places == [("bom", None), ("crlf", None), ("blank_line", 2), ("broken_json", 5), ("blank_line", 6)]
-    assert check.findings[1].message.startswith("2 line(s), the first is 1, end")
+    assert check.findings[1].message.startswith("2 line(s), first 1, end")
     assert check.rows == [GOOD, GOOD]
     assert check.rows_in == 3
 

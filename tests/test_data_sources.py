@@ -176,7 +176,7 @@ def test_nulls_that_a_table_adds(tmp_path):
     assert as_in_source(result) == rows
     (found,) = result.findings
     assert (found.code, found.severity, found.line) == ("null_arguments", "warning", None)
-    assert found.message.startswith("2 null(s) left out, the first in row 1,")
+    assert found.message.startswith("2 null(s), first in row 1, left out")
 
 
 def test_values_of_a_table_that_json_lacks(tmp_path):

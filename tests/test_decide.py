@@ -77,7 +77,7 @@ def test_it_says_dont(change):
         *(({"wants": ("knowledge",), "facts_change": often}, "rag") for often in CHOICES["facts_change"]),
         ({"prompt_accuracy": 0.95}, "prompt"),  # good enough, unless its calls are too dear
         ({"prompt_accuracy": 0.95, "wants": ("format", "cost"), "calls_per_day": 500_000}, "fine_tune"),
-        ({"prompt_accuracy": 0.02, "task": "solve sums", "target_accuracy": 0.5}, "prompt"),  # a low target does not help
+        ({"prompt_accuracy": 0.02, "task": "solve sums", "target_accuracy": 0.5}, "prompt"),  # a low target is no help
         ({"prompt_accuracy": 0.0}, "fine_tune"),  # a choice among labels, as in data/recorded/triage
         ({"prompt_accuracy": 0.0, "examples": 300, "example_quality": "excellent"}, "fine_tune"),  # so many as there
         ({"prompt_accuracy": 0.02, "task": "write", "wants": ("style",)}, "fine_tune"),  # a manner is taught

@@ -4,8 +4,8 @@ FOLDER gets env/, made with Colab's Python and its versions (requirements/colab_
 there and of what its libraries change their ways for; and home/ftlab, a clone of the last commit, stamped as
 `make publish` does. Then what the first cell of a notebook does: tools/on_colab.py installs what the course adds. The
 notebooks that are named (00, 06, 07) are run there as a learner's would be, and the signatures of all calls in the
-notebooks are recorded (requirements/colab_signatures.json; tools/signatures.py compares with them). It takes minutes and
-7 GB; what is there is used again. Exit: 0 all ran, 1 one did not.
+notebooks are recorded (requirements/colab_signatures.json; tools/signatures.py compares with them). It takes minutes
+and 7 GB; what is there is used again. Exit: 0 all ran, 1 one did not.
 
 What is not as on Colab: pip's torch of that version, whose CUDA is another than in Colab's build; no GPU; the packages
 that neither the course nor its libraries look at; Ubuntu's own libraries.

@@ -2,9 +2,9 @@
 
 Every call of a library in notebooks/src (or in the sources that are named), found by its imports, is compared with the
 signature of what is installed here, and with the signatures recorded in an environment like Colab's
-(requirements/colab_signatures.json; tools/colab_like.py makes both). An argument that vanished is told with its place and
-the nearest name there is. What takes **kwargs takes anything; methods of objects are looked at where a cell makes the
-object by its class. TRL's classes are taken before Unsloth is imported, which replaces them by some that take anything.
+(requirements/colab_signatures.json; tools/colab_like.py makes both). An argument that vanished is told with its place
+and the nearest name there is. What takes **kwargs takes anything; methods of objects are looked at where a cell makes
+the object by its class. TRL's classes are taken before Unsloth is imported, which replaces them by its own.
 --record writes the signatures of this environment. Exit: 0 all fit, 1 some do not.
 """
 
@@ -24,8 +24,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT / "requirements" / "colab_signatures.json"
-PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "unsloth", "pandas", "numpy", "matplotlib",
-            "scikit-learn", "ipywidgets")  # fmt: skip
+PACKAGES = (
+    "torch", "transformers", "trl", "peft", "accelerate", "datasets", "unsloth", "pandas", "numpy", "matplotlib",
+    "scikit-learn", "ipywidgets",
+)  # fmt: skip
 OURS = {"ftlab", "google", *sys.stdlib_module_names}
 ANYTHING = "**"
 
@@ -51,7 +53,7 @@ def calls(path: Path) -> list[Call]:
         key=lambda node: (node.lineno, node.col_offset),
     )
     names = dict(pair for node in nodes for pair in _imported(node))
-    for node in nodes:  # x = Class(...): x.method is Class.method
+    for node in nodes:  # x = Class(...): x is Class(), and x.method is Class().method
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
             made = _target(node.value, names)
             names |= {name.id: made for name in node.targets if isinstance(name, ast.Name) and made}
@@ -61,9 +63,9 @@ def calls(path: Path) -> list[Call]:
             target = _target(node.func, names)
             if target == "functools.partial" and node.args:  # the arguments are those of what it is partial to
                 target = _target(node.args[0], names)
-            if target and target.split(".")[0] not in OURS:
+            if target and not target.endswith("()") and target.split(".")[0] not in OURS:
                 given = tuple(keyword.arg for keyword in node.keywords if keyword.arg)
-                found.append(Call(path.name, node.lineno, target, given))
+                found.append(Call(path.name, node.lineno, target.replace("()", ""), given))
     return found
 
 
@@ -76,13 +78,13 @@ def _imported(node) -> Iterator[tuple[str, str]]:
 
 
 def _target(node, names: dict[str, str]) -> str | None:
-    """The full name of a.b.c, or of what Class(...) is; None where that cannot be read off."""
+    """The full name of a.b.c, with () behind the class of an object; None where that cannot be read off."""
     if isinstance(node, ast.Name):
         return names.get(node.id)
-    if isinstance(node, ast.Attribute) and (of := _target(node.value, names)):
+    if isinstance(node, ast.Attribute) and (of := _target(node.value, names)) and "()." not in of:
         return f"{of}.{node.attr}"
-    if isinstance(node, ast.Call) and not isinstance(node.func, ast.Call) and (made := _target(node.func, names)):
-        return made if made.rpartition(".")[2][:1].isupper() else None
+    if isinstance(node, ast.Call) and (made := _target(node.func, names)) and "()" not in made:
+        return f"{made}()" if made.rpartition(".")[2][:1].isupper() else None
     return None
 
 
@@ -116,16 +118,20 @@ def _object(target: str):
     raise AttributeError(target)
 
 
-def misfits(found: Iterable[Call], known: dict[str, list[str] | None], where: str) -> list[str]:
-    """One line for each call that is gone and each argument that it does not take; unknown targets are left out."""
+def misfits(found: Iterable[Call], known: dict, where: str, elsewhere: dict | None = None) -> list[str]:
+    """One line for each call that is gone and each argument that it does not take; unknown targets are left out.
+
+    What is taken by **kwargs is told only where it has a name of its own `elsewhere`: there it vanished.
+    """
     lines = []
     for call in found:
         place, names = f"{call.source}:{call.line} {call.target}", known.get(call.target, [ANYTHING])
         if names is None:
             lines.append(f"{place} is not there ({where})")
             continue
-        for argument in call.arguments if ANYTHING not in names else ():
-            if argument not in names:
+        named = (elsewhere or {}).get(call.target) or ()
+        for argument in call.arguments:
+            if argument not in names and (ANYTHING not in names or argument in named):
                 near = difflib.get_close_matches(argument, names, 1, cutoff=0.4)
                 nearest = f"the nearest is {near[0]}" if near else f"it takes {', '.join(names) or 'none'}"
                 lines.append(f"{place}({argument}=...): no such argument ({where}); {nearest}")
@@ -153,8 +159,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     record = json.loads(RECORD.read_text(encoding="utf-8"))
     recorded = record["signatures"]
-    wrong = misfits(found, here, "installed here")
-    wrong += misfits(found, recorded, f"recorded {record['date']} in an environment like Colab's")
+    wrong = misfits(found, here, "installed here", recorded)
+    wrong += misfits(found, recorded, f"recorded {record['date']} in an environment like Colab's", here)
     print("\n".join([*wrong, f"{len(found)} calls of {len(here)} callables, {len(wrong)} do not fit"]))
     if new := sorted(set(here) - set(recorded)):
         print(f"not recorded in the environment like Colab's: {', '.join(new)}")

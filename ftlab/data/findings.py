@@ -48,9 +48,10 @@ class Finding:
 class Row:
     """One row in our form, `messages` with `rejected` or `label` beside it where it has them, and where it stands.
 
-    `line` counts from 1 in the file as it lies on disk, None stands for the whole file (`file_of`); `at` is the place in
-    that line where several rows share one, such as data[2]; `turns` says for `messages` and `rejected` where each turn stands in the source: (path, {our key:
-    its key}), None instead of the keys for plain text. Without it the source has our own names.
+    `line` counts from 1 in the file as it lies on disk, None stands for the whole file (`file_of`); `at` is the place
+    in that line where several rows share one, such as data[2]; `turns` says for `messages` and `rejected` where each
+    turn stands in the source: (path, {our key: its key}), None instead of the keys for plain text. Without it the
+    source has our own names.
     """
 
     data: dict

@@ -29,7 +29,7 @@ _LINE_ENDS = {ord(char): f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}
 CODES = {
     # the file
     "bom": ("warning", "a byte order mark, which many readers refuse; save the file without one"),
-    "crlf": ("info", "{} line(s), the first is {}, end in CRLF (Windows); read all the same, but hashes differ from LF"),
+    "crlf": ("info", "{} line(s), first {}, end in CRLF (Windows); read all the same, but hashes differ from LF"),
     "blank_line": ("warning", "{} blank line(s) from here; some readers stop or fail at one: delete them"),
     # the line
     "long_line": ("warning", "this line has {:,} bytes; trainers cut at max_length tokens: is it one row?"),

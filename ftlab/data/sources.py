@@ -46,8 +46,7 @@ CODES = {
     "not_utf8": ("error", "holds bytes that are not UTF-8; save the file again as UTF-8"),
     "cell_not_json": ("error", "must hold a list as JSON text: {}; write the cell with json.dumps"),
     "outside_data": ("warning", "stands beside data and is no row; it is not carried over: keep it in another file"),
-    "null_arguments": ("warning", "{} null(s) left out, the first in row {}, where a table adds them; write arguments as "
-                       "JSON text"),
+    "null_arguments": ("warning", "{} null(s), first in row {}, left out: tables add them; write them as JSON text"),
     "not_json_value": ("error", "is of type {}, which JSON cannot hold; turn it into text or a number"),
 }
 _ALL_CODES = jsonl.CODES | CODES
