@@ -30,6 +30,8 @@ BESIDE = (
     "torch", "ipykernel", "ipython", "ipywidgets", "jupyter-client", "jupytext", "nbclient", "nbconvert", "tornado",
     "traitlets", "torchao", "torchvision", "torchaudio", "torchcodec", "triton", "diffusers", "sentence-transformers",
     "timm", "tensorboard", "wandb", "gradio", "einops",
+    # and what the packages that the course adds ask for, where Colab has it (`pip check` says what is missing)
+    "sentencepiece", "wheel", "lxml", "tabulate", "docstring-parser", "typeguard", "truststore",
 )  # fmt: skip
 
 
