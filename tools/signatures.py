@@ -96,12 +96,15 @@ def signatures(targets: Iterable[str]) -> dict[str, list[str] | None]:
 
 def _arguments(target: str) -> list[str] | None:
     try:
-        parameters = inspect.signature(_object(target)).parameters.values()
+        found = _object(target)
+        parameters = inspect.signature(found).parameters.values()
     except AttributeError:
         return None
     except (TypeError, ValueError):  # not written in Python: nothing is known of its arguments
         return [ANYTHING]
-    return [ANYTHING if each.kind == each.VAR_KEYWORD else each.name for each in parameters]
+    names = [ANYTHING if each.kind == each.VAR_KEYWORD else each.name for each in parameters]
+    keeps_all = "PreTrainedConfig" in [base.__name__ for base in getattr(found, "__mro__", ())]  # whatever it is given
+    return [*names, ANYTHING] if keeps_all and ANYTHING not in names else names
 
 
 def _object(target: str):
@@ -121,13 +124,14 @@ def _object(target: str):
 def misfits(found: Iterable[Call], known: dict, where: str, elsewhere: dict | None = None) -> list[str]:
     """One line for each call that is gone and each argument that it does not take; unknown targets are left out.
 
-    What is taken by **kwargs is told only where it has a name of its own `elsewhere`: there it vanished.
+    What is taken by **kwargs is told only where it has a name of its own `elsewhere`, and what is not there only where
+    it is `elsewhere`: an attribute of an object may not be one of its class.
     """
     lines = []
     for call in found:
         place, names = f"{call.source}:{call.line} {call.target}", known.get(call.target, [ANYTHING])
         if names is None:
-            lines.append(f"{place} is not there ({where})")
+            lines += [f"{place} is not there ({where})"] if elsewhere is None or elsewhere.get(call.target) else []
             continue
         named = (elsewhere or {}).get(call.target) or ()
         for argument in call.arguments:
