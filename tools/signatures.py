@@ -131,7 +131,8 @@ def misfits(found: Iterable[Call], known: dict, where: str, elsewhere: dict | No
     for call in found:
         place, names = f"{call.source}:{call.line} {call.target}", known.get(call.target, [ANYTHING])
         if names is None:
-            lines += [f"{place} is not there ({where})"] if elsewhere is None or elsewhere.get(call.target) is not None else []
+            if elsewhere is None or elsewhere.get(call.target) is not None:
+                lines.append(f"{place} is not there ({where})")
             continue
         named = (elsewhere or {}).get(call.target) or ()
         for argument in call.arguments:
