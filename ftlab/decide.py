@@ -107,10 +107,15 @@ class Case(Settings):
         return "accuracy" in self.wants and not self.knowledge and not self.behaviour
 
     @property
+    def choice(self) -> bool:
+        """The task names a choice among labels."""
+        named = re.search(r"\b(label|classif|categor|sort|rout|tag|moderat|detect|grade)", self.task.lower())
+        return bool(named) and not self.knowledge and "style" not in self.wants
+
+    @property
     def labels(self) -> bool:
         """The answer may be one of a list of labels, which a linear classifier can learn too."""
-        named = re.search(r"\b(label|classif|categor|sort|rout|tag|moderat|detect|grade)", self.task.lower())
-        return not self.knowledge and "style" not in self.wants and ("accuracy" in self.wants or bool(named))
+        return self.choice or ("accuracy" in self.wants and "style" not in self.wants and not self.knowledge)
 
     @property
     def thrift(self) -> bool:
@@ -130,8 +135,13 @@ class Case(Settings):
         return round(self.target_accuracy - self.prompt_accuracy, 6)
 
     @property
+    def taught(self) -> bool:
+        """Examples can teach it from nothing: a choice among labels, or a manner alone."""
+        return self.choice or (self.behaviour and not self.knowledge and "accuracy" not in self.wants)
+
+    @property
     def fails(self) -> float:
-        """How surely the model cannot do the task: 1 where the best prompt gets at most 10 % right, 0 from 30 % on."""
+        """How surely next to nothing is right: 1 where the best prompt gets at most 10 % right, 0 from 30 % on."""
         if self.prompt_accuracy is None or (self.gap is not None and self.gap <= 0):
             return 0.0
         return min(1.0, max(0.0, round((0.3 - self.prompt_accuracy) / 0.2, 6)))

@@ -66,12 +66,16 @@ RULES = (
          "Zhou et al. 2023 (LIMA); OpenAI's fine-tuning guide"),
     Rule("a narrow decision", lambda c: c.decision, {"few_shot": {"quality": 0.8}, "fine_tune": {"quality": 1.3}},
          "labelled examples teach a narrow decision that needs no facts", "OpenAI's fine-tuning guide; notebook 03"),
-    Rule("it cannot do the task", lambda c: 0.0 if c.knowledge else c.fails,
+    Rule("it cannot do the task", lambda c: 0.0 if c.knowledge or c.taught else c.fails,
          {"prompt": {"quality": 2}, "few_shot": {"quality": -2}} | _for(TUNED, quality=-6),
          "the model fails at this task: training rarely gives an ability that is missing altogether, so a stronger "
          "model behind the same prompt, tools, or another task come first",
          "Gudibande et al. 2023 (2305.15717): imitation closes little of a gap in ability; 10 to 30 %: judgement",
          rules_out=TUNED),
+    Rule("only the form may be missing", lambda c: c.fails if c.taught and not c.few else 0.0,
+         {"prompt": {"quality": -0.5}, "fine_tune": {"quality": 0.3}},
+         "next to nothing is right, but examples teach a choice among labels, or a manner, even to a model that begins "
+         "with nothing", "data/recorded/triage: untrained, best prompt, linear classifier and fine-tuned side by side"),
     Rule("too little right with facts wanted", lambda c: c.fails if c.knowledge else 0.0, _for(TUNED, quality=-6),
          "nearly nothing is right yet: retrieval shows first whether facts were missing or the ability",
          "judgement; measure it", rules_out=TUNED),
@@ -161,7 +165,10 @@ FIRST_STEPS = (  # when (case, recommendation), what
     (lambda c, best: c.fails and c.knowledge,
      ("paste the right passage into twenty questions that failed: what stays wrong is no lack of facts, and takes a "
      "stronger model or tools")),
-    (lambda c, best: c.fails and not c.knowledge,
+    (lambda c, best: c.fails and c.taught,
+     ("so little right is mostly a wrong form, not a missing ability: hold the answers to the values or the form that "
+     "are allowed (notebook 03) and measure again; what they reach then is the bar, and may be enough")),
+    (lambda c, best: c.fails and not c.knowledge and not c.taught,
      ("read twenty failures: if only the form is wrong, write it into the prompt; else try a stronger model, give it "
      "tools (search, code), or cut the task into smaller ones")),
     (lambda c, best: c.prompt_accuracy is None,

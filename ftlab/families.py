@@ -16,6 +16,7 @@ from ftlab.tables import html_table
 CARDS = ("T4", "L4", "A100-40GB", "A100-80GB", "H200")  # to rent, the smallest first
 QUANTISED = re.compile("bnb|fp8|gguf", re.IGNORECASE)  # copies of a model that is listed too
 UNKNOWN = "?"
+OWN_TEXT = "; without one, a text of its own"
 TOOL = {"type": "function", "function": {"name": "find_order", "description": "Find an order.", "parameters": {
     "type": "object", "properties": {"number": {"type": "string"}}, "required": ["number"]}}}  # fmt: skip
 SYSTEM, USER, ANSWER = ({"role": role, "content": f"THE-{role}-TEXT"} for role in ("system", "user", "assistant"))
@@ -23,7 +24,10 @@ SYSTEM, USER, ANSWER = ({"role": role, "content": f"THE-{role}-TEXT"} for role i
 
 @dataclass(frozen=True)
 class Habits:
-    """What a chat template makes of a system message, of thoughts and of tools, and what it writes after an answer."""
+    """What a chat template makes of a system message, of thoughts and of tools, and what it writes after an answer.
+
+    An end of `eos_token` is whatever the tokenizer calls so.
+    """
 
     system: str = UNKNOWN
     thinking: str = UNKNOWN
@@ -33,35 +37,38 @@ class Habits:
 
 @dataclass(frozen=True, repr=False)
 class FamilyTable:
-    """A heading and one row for each model; the cards hold training and evaluation with `batch` rows of `length`."""
+    """A heading, one row for each model, and notes to them."""
 
-    title: str
     rows: list[tuple[str, ...]]
+    notes: list[str]
 
     def __repr__(self):
-        return "\n".join([self.title, *(" | ".join(row) for row in self.rows)])
+        widths = [max(map(len, column)) for column in zip(*self.rows, strict=True)]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in self.rows]
+        return "\n".join([*lines, *self.notes])
 
     def _repr_html_(self):
-        return html_table(self.rows, self.title)
+        return html_table(self.rows, after=self.notes)
 
 
 def families(templates: Mapping[str, str], listed=(), *, batch: int = 2, length: int = 2048) -> FamilyTable:
     """The table; `templates` are chat templates by hub id, `listed` the hub ids that the installed Unsloth lists."""
     counted = {architecture.name for architecture in known_models()}
-    heading = ("model", "billions", "licence", "gated upstream", "system message", "thoughts", "tools", "end",
-               "card for LoRA", "card for QLoRA", "in Unsloth's list")  # fmt: skip
-    rows = []
+    rows = [("model", "billions", "licence", "system", "thoughts", "tools", "end", "LoRA / QLoRA fits")]
     for model in sorted(CATALOGUE, key=lambda model: (family(model.name), model.params_b)):
         if model.name not in counted:
             continue
         template = templates.get(model.hub_id)
         habits = template_habits(template) if template else Habits()
         cards = [smallest_card(model.name, method, batch, length) for method in ("lora", "qlora")]
-        known = "yes" if model.hub_id in listed else "no"
-        rows.append((model.hub_id, f"{model.params_b:g}", model.licence, "yes" if model.gated else "no",
-                     habits.system, habits.thinking, habits.tools, habits.end, *cards, known))  # fmt: skip
-    title = f"the cards are the smallest that hold training and evaluation with {batch} x {length:,} tokens"
-    return FamilyTable(title, [heading, *rows])
+        licence = model.licence + (", gated" if model.gated else "")
+        rows.append((model.hub_id, f"{model.params_b:g}", licence, habits.system.replace(OWN_TEXT, " *"),
+                     habits.thinking, habits.tools, habits.end, " / ".join(cards)))  # fmt: skip
+    notes = [f"fits: the smallest card that holds training and evaluation with {batch} x {length:,} tokens"]
+    notes += ["*: " + OWN_TEXT.removeprefix("; ")] if any("*" in row[3] for row in rows) else []
+    unlisted = ", ".join(row[0] for row in rows[1:] if row[0] not in listed)
+    notes += [f"not in Unsloth's list: {unlisted}"] if listed and unlisted else []
+    return FamilyTable(rows, notes)
 
 
 def family(name: str) -> str:
@@ -104,8 +111,8 @@ def template_habits(template: str) -> Habits:
     return Habits(
         system=_system(template, before),
         thinking=_thinking(template),
-        tools="written" if "find_order" in _rendered(template, [USER, ANSWER], tools=[TOOL]) else "not written",
-        end=next(iter(re.findall(r"<[^<>]+>", after)), after.strip() or "none"),
+        tools="yes" if "find_order" in _rendered(template, [USER, ANSWER], tools=[TOOL]) else "no",
+        end=next(iter(re.findall(r"eos_token|<[^<>]+>", after)), after.strip() or "none"),
     )
 
 
@@ -115,18 +122,18 @@ def _system(template, before) -> str:
         text = _rendered(template, [SYSTEM, USER])
     except Exception:  # a template refuses with an error of its own kind
         return "refused"
-    own = "; without one, its own text" if "system" in before else ""
+    own = OWN_TEXT if "system" in before else ""
     if SYSTEM["content"] not in text:
         return "dropped" + own
     between = text.split(SYSTEM["content"])[1].split(USER["content"])[0]
-    return ("a turn of its own" if between.strip() else "in the user's turn") + own
+    return ("own turn" if between.strip() else "user's turn") + own
 
 
 def _thinking(template) -> str:
     """Whether the prompt of an answer opens or closes a thought, and whether that can be chosen."""
     asked = {on: _rendered(template, [USER], add_generation_prompt=True, enable_thinking=on) for on in (True, False)}
     if asked[True] != asked[False]:
-        return "can be switched off"
+        return "optional"
     return "always" if "<think>" in asked[True] else "no"
 
 
@@ -134,5 +141,5 @@ def _rendered(template, chat, tools=None, **options) -> str:
     """The chat as the template writes it, without a tokenizer."""
     from transformers.utils.chat_template_utils import render_jinja_template
 
-    options |= {"bos_token": "<bos_token>", "eos_token": "<eos_token>"}
+    options |= {"bos_token": "bos_token", "eos_token": "eos_token"}
     return render_jinja_template([chat], tools, chat_template=template, **options)[0][0]

@@ -109,6 +109,13 @@ def precision(model: str = "nano") -> str:
     return "bf16" if major >= 8 or torch.version.hip else "fp16"
 
 
+def torch_dtype(precision: str):
+    """The torch.dtype of "fp32", "fp16" or "bf16"."""
+    import torch
+
+    return {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
+
+
 @cache
 def bf16_gain() -> float:
     """How many times as fast as fp32 this CPU multiplies matrices in bf16; measured in less than a second.
@@ -142,8 +149,7 @@ def smol_tokens_per_second(dtype: str) -> float:
     rows, length = 4, 120  # tickets are about as long
     batch = torch.randn(rows, length, 576, requires_grad=True)
     shapes = [(576, 576), (192, 576), (192, 576), (576, 576), (1536, 576), (1536, 576), (576, 1536)]
-    kind = {"fp32": torch.float32, "bf16": torch.bfloat16}[dtype]
-    frozen = [torch.full(shape, 0.02, dtype=kind) for shape in [*shapes, (49152, 576)]]
+    frozen = [torch.full(shape, 0.02, dtype=torch_dtype(dtype)) for shape in [*shapes, (49152, 576)]]
     adapters = [[torch.full((16, inputs), 0.02, requires_grad=True), torch.zeros(outputs, 16, requires_grad=True)]
                 for outputs, inputs in shapes]  # fmt: skip
     seconds = {}

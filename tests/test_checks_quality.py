@@ -172,15 +172,15 @@ def test_few_rows(rows):
 def test_many_system_prompts_are_one_finding():
     rows = [turns(user_text(n), json.dumps(record(n)), f"You are helper {n}.") for n in range(50)]
     found = find_quality_problems(placed(rows))
-    assert [(finding.code, finding.severity) for finding in found] == [("many_systems", "info")]
+    assert [(each.code, each.severity, each.line) for each in found] == [("many_systems", "info", None)]
     assert "50 different" in found[0].message
 
 
 def test_what_many_rows_do_is_named_once():
     rows = [turns(user_text(n), f"<p>I am sorry about the {THINGS[n % 7]}.</p>") for n in range(50)]
     found = [finding for finding in find_quality_problems(placed(rows)) if finding.code == "html_residue"]
-    assert [(finding.line, finding.severity) for finding in found] == [(1, "info")]
-    assert "in 50 places" in found[0].message
+    assert [(finding.line, finding.severity) for finding in found] == [(None, "info")]
+    assert "in 50 places, the first is line 1:" in found[0].message
 
 
 def test_a_frequent_none_is_a_label():
@@ -279,7 +279,7 @@ def test_any_text_gives_findings_that_point_to_it(conversations):
     rows = placed([turns(user, answer, system) for user, answer, system in conversations])
     for finding in find_quality_problems(rows):
         assert finding.code in CODES
-        assert 1 <= finding.line <= len(rows)
+        assert finding.line is None or 1 <= finding.line <= len(rows)
     for _, _, before, after in label_repairs(rows):
         assert before != after
 

@@ -183,7 +183,7 @@ def test_trl_trains_turns_of_weight_0_and_we_do_not(nano, tmp_path):
     assert trained_text(trl_rows(rows, nano, tmp_path)[0], nano) == ["Here.<|end|>", "There.<|end|>"]
     assert trained_text(prepared(rows, nano)[0], nano) == ["There.<|end|>"]
     warning = found([Row(rows[0], "rows.jsonl", 7)], nano)["weight_ignored"]
-    assert (warning.severity, warning.line) == ("warning", 7)
+    assert (warning.severity, warning.line, "line 7" in warning.message) == ("warning", None, True)
 
 
 def test_trl_stops_where_we_say_so(nano, tmp_path):

@@ -218,8 +218,8 @@ def test_bom_crlf_and_blank_lines_keep_their_line_numbers(tmp_path):
     path = put(tmp_path, b"\xef\xbb\xbf" + row_bytes() + b"\r\n\r\n \t\n" + row_bytes() + b"\n{\n\n\n")
     check = check_chat(path)
     places = [(finding.code, finding.line) for finding in check.findings]
-    assert places == [("bom", 1), ("crlf", 1), ("blank_line", 2), ("broken_json", 5), ("blank_line", 6)]
-    assert check.findings[1].message.startswith("2 line(s)")
+    assert places == [("bom", None), ("crlf", None), ("blank_line", 2), ("broken_json", 5), ("blank_line", 6)]
+    assert check.findings[1].message.startswith("2 line(s), first 1, end")
     assert check.rows == [GOOD, GOOD]
     assert check.rows_in == 3
 

@@ -174,8 +174,9 @@ def test_nulls_that_a_table_adds(tmp_path):
     rows = [{"messages": [USER, CALL | {"tool_calls": [call]}, RESULT, ANSWER], "note": None} for call in calls]
     result = read(write_parquet(tmp_path / "a.parquet", rows))
     assert as_in_source(result) == rows
-    assert [(finding.code, finding.severity) for finding in result.findings] == [("null_arguments", "warning")]
-    assert result.findings[0].message.startswith("2 null")
+    (found,) = result.findings
+    assert (found.code, found.severity, found.line) == ("null_arguments", "warning", None)
+    assert found.message.startswith("2 null(s), first in row 1, left out")
 
 
 def test_values_of_a_table_that_json_lacks(tmp_path):

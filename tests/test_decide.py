@@ -1,5 +1,6 @@
 """Advice for a case: the worked cases, the rules one by one, and what is not accepted."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from ftlab.decide import APPROACHES, CHOICES, CRITERIA, NUMBERS, RULES, Case, de
 from ftlab.decide_rules import TUNED
 from ftlab.errors import RecipeError
 
-CASES = Path(__file__).resolve().parent.parent / "recipes/cases"
+ROOT = Path(__file__).resolve().parent.parent
+CASES = ROOT / "recipes/cases"
 EXPECTED = {  # what a practitioner would say; the ratings were weighed until these came out (DECISIONS.md)
     "ad_moderation": {"few_shot", "prompt"},  # the policy changes every week
     "bank_chat": {"fine_tune"},  # refusals in a fixed tone, at volume, with 1,500 excellent examples
@@ -75,7 +77,10 @@ def test_it_says_dont(change):
         *(({"wants": ("knowledge",), "facts_change": often}, "rag") for often in CHOICES["facts_change"]),
         ({"prompt_accuracy": 0.95}, "prompt"),  # good enough, unless its calls are too dear
         ({"prompt_accuracy": 0.95, "wants": ("format", "cost"), "calls_per_day": 500_000}, "fine_tune"),
-        ({"prompt_accuracy": 0.02, "target_accuracy": 0.5}, "prompt"),  # a low target does not make it trainable
+        ({"prompt_accuracy": 0.02, "task": "solve sums", "target_accuracy": 0.5}, "prompt"),  # a low target is no help
+        ({"prompt_accuracy": 0.0}, "fine_tune"),  # a choice among labels, as in data/recorded/triage
+        ({"prompt_accuracy": 0.0, "examples": 300, "example_quality": "excellent"}, "fine_tune"),  # so many as there
+        ({"prompt_accuracy": 0.02, "task": "write", "wants": ("style",)}, "fine_tune"),  # a manner is taught
         ({"wants": ("accuracy",)}, "fine_tune"),  # a decision without facts
     ],
     ids=str,
@@ -98,9 +103,10 @@ def test_the_first_step_is_a_test_set_and_a_measured_prompt():
 
 
 @pytest.mark.parametrize("right", [0.0, 0.02, 0.1])
-@pytest.mark.parametrize("wants", [("accuracy",), ("format", "accuracy"), ("style",), ("accuracy", "cost", "latency")])
+@pytest.mark.parametrize("wants", [("accuracy",), ("format", "accuracy"), ("accuracy", "style"), ("cost", "latency")])
 def test_what_the_model_cannot_do_at_all_is_not_trained(right, wants):
-    decision = decide(changed(STRONG, wants=wants, prompt_accuracy=right, target_accuracy=0.8, private_data=True))
+    hard = changed(STRONG, task="solve sums", wants=wants, target_accuracy=0.8, private_data=True)
+    decision = decide(changed(hard, prompt_accuracy=right))
     assert decision.recommendation == "prompt"
     assert "a stronger model" in decision.ranking[0].reason_for
     assert "stronger model" in decision.do_first[0]
@@ -110,8 +116,28 @@ def test_what_the_model_cannot_do_at_all_is_not_trained(right, wants):
         assert "training rarely gives an ability that is missing" in against.reason_against
 
 
+@pytest.mark.parametrize("change", [{}, {"task": "write", "wants": ("style",)}], ids=["labels", "a manner"])
+@pytest.mark.parametrize("right", [0.0, 0.02, 0.1])
+def test_next_to_nothing_right_in_what_examples_teach_is_first_measured_in_the_right_form(right, change):
+    """The record's untrained model breaks the form: data/recorded/triage has what the form and what training bring."""
+    decision = decide(changed(STRONG, prompt_accuracy=right, **change))
+    assert "hold the answers to the values or the form" in decision.do_first[0]
+    assert not any("stronger model" in step for step in decision.do_first)
+    assert advice_on("fine_tune", changed(STRONG, prompt_accuracy=right, **change)).fit
+    for without in ({"examples": 20}, {"example_quality": "poor"}, {"maintainer": False}):
+        assert decide(changed(STRONG, prompt_accuracy=right, **change, **without)).recommendation not in TUNED
+
+
+def test_the_record_of_the_tickets_gets_the_advice_that_it_earned():
+    systems = json.loads((ROOT / "data/recorded/triage/report.json").read_text())["systems"]
+    rate = {name: each["field_accuracy"]["value"] for name, each in systems.items()}
+    assert rate["fine_tuned"] > rate["constrained"] > rate["base"]
+    assert recommend(task="route tickets", prompt_accuracy=rate["base"], examples=300) == "fine_tune"
+
+
 def test_little_right_speaks_the_less_against_training_the_more_it_is():
-    quality = [advice_on("fine_tune", changed(STRONG, prompt_accuracy=p / 100)).total for p in range(0, 40)]
+    hard = changed(STRONG, task="solve sums")
+    quality = [advice_on("fine_tune", changed(hard, prompt_accuracy=p / 100)).total for p in range(0, 40)]
     assert quality == sorted(quality)
     assert quality[0] < quality[20] < quality[35]
 
@@ -244,7 +270,7 @@ def test_a_flip_changes_the_advice_and_one_step_less_does_not(case):
 
 def test_flips_stop_at_the_nearest_border_and_say_what_is_now():
     texts = {flip.field: str(flip) for flip in decide(changed(STRONG, private_data=False)).flips}
-    assert texts["prompt_accuracy"].endswith("(now 75 %): prompt")
+    assert texts["prompt_accuracy"].endswith("(now 75 %): few_shot")
     assert texts["budget_usd"] == "budget_usd were at most 199 (now 20,000): few_shot"
     assert texts["maintainer"] == "maintainer were no (now yes): few_shot"
     unknown = [str(flip) for flip in decide(changed(STRONG, latency_ms=None, examples=None)).flips]

@@ -13,31 +13,31 @@ ASK = "{% if add_generation_prompt %}<assistant>{% endif %}"
 @pytest.mark.parametrize(
     ("template", "expected"),
     [
-        (TURN + ASK, Habits("a turn of its own", "no", "not written", "<end>")),
-        ("{{ tools | tojson if tools else '' }}" + TURN, Habits("a turn of its own", "no", "written", "<end>")),
+        (TURN + ASK, Habits("own turn", "no", "no", "<end>")),
+        ("{{ tools | tojson if tools else '' }}" + TURN, Habits("own turn", "no", "yes", "<end>")),
         (
             TURN + ASK.replace("<assistant>", "<assistant>{{ '' if enable_thinking else '<think></think>' }}"),
-            Habits("a turn of its own", "can be switched off", "not written", "<end>"),
+            Habits("own turn", "optional", "no", "<end>"),
         ),
         (
             TURN + ASK.replace("<assistant>", "<assistant><think>"),
-            Habits("a turn of its own", "always", "not written", "<end>"),
+            Habits("own turn", "always", "no", "<end>"),
         ),
         (
             TURN.replace("<end>", "{{ eos_token }}{% if m.role == 'system' %}{{ raise_exception('no') }}{% endif %}"),
-            Habits("refused", "no", "not written", "<eos_token>"),
+            Habits("refused", "no", "no", "eos_token"),
         ),
         (
             "{% for m in messages if m.role != 'system' %}{{ m.content }};{% endfor %}",
-            Habits("dropped", "no", "not written", ";"),
+            Habits("dropped", "no", "no", ";"),
         ),
         (
             "{% for m in messages %}{{ m.content }}{{ '\n' if m.role == 'system' else '<end>' }}{% endfor %}",
-            Habits("in the user's turn", "no", "not written", "<end>"),
+            Habits("user's turn", "no", "no", "<end>"),
         ),
         (
             "{% if messages[0].role != 'system' %}<system>Be kind.<end>{% endif %}" + TURN,
-            Habits("a turn of its own; without one, its own text", "no", "not written", "<end>"),
+            Habits("own turn; without one, a text of its own", "no", "no", "<end>"),
         ),
     ],
     ids=["plain", "tools", "a choice", "thoughts", "refused", "dropped", "the user's", "own text"],
@@ -61,7 +61,23 @@ def test_every_model_but_nano_stands_in_the_table_once():
     assert sorted(row[0] for row in rows) == sorted(model.hub_id for model in CATALOGUE if model.hub_id)
     assert all(len(row) == len(heading) for row in rows)
     assert {family(model.name) for model in CATALOGUE} == {"nano", "smol", "qwen", "llama", "phi", "gemma", "mistral"}
-    assert {row[heading.index("gated upstream")] for row in rows if "lama" in row[0] or "gemma" in row[0]} == {"yes"}
+    assert {"gated" in row[2] for row in rows if "lama" in row[0] or "gemma" in row[0]} == {True}
+
+
+def test_the_table_can_be_read_on_a_page_and_shows_no_placeholder():
+    own_text = "{% if messages[0].role != 'system' %}<system>Be kind.<end>{% endif %}" + TURN
+    ends = "{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}"
+    table = families({"unsloth/Qwen3-8B": own_text, "unsloth/mistral-7b-v0.3": ends}, listed=["unsloth/Qwen3-8B"])
+    told = repr(table)
+    assert len(table.rows[0]) <= 8
+    assert max(map(len, told.splitlines()[: len(table.rows)])) <= 140
+    cells = {row[0]: row[3:7] for row in table.rows}
+    assert cells["unsloth/Qwen3-8B"] == ("own turn *", "no", "no", "<end>")
+    assert cells["unsloth/mistral-7b-v0.3"][3] == "eos_token"
+    assert "<eos_token>" not in told
+    assert "*: without one, a text of its own" in told
+    assert "not in Unsloth's list: " in told
+    assert "unsloth/Qwen3-8B" not in table.notes[-1]
 
 
 @pytest.mark.parametrize(

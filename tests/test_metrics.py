@@ -151,6 +151,7 @@ def test_unusable_scoring(predictions, references, message):
         ("It costs 12 euros.", {"accept": ["12"], "check": "contains"}, 1),
         ("It costs 120 euros.", {"accept": ["12", "twelve"], "check": "contains"}, 0),
         ("a C++ program", {"accept": ["c++"], "check": "contains"}, 1),
+        ("a C program", {"accept": ["c++"], "check": "contains"}, 0),
     ],
 )
 def test_probe_scores(prediction, row, right):
@@ -170,7 +171,8 @@ def test_exact_text():
         ("The answer is Wednesday.", "Wednesday", 1),
         ("wednesday", "Wednesday", 1),
         ("It costs 120 pounds.", "12", 0),
-        ("At the town hall, I think", "town hall", 1),
+        ("At the town\nhall, I think", "town hall", 1),
+        ("it is 3.5", "3,5", 0),
         ("I do not know whether it is Wednesday.", "Wednesday", 0),
         ("I don't know.", "I do not know.", 1),
         ("The context does not mention it.", "I do not know.", 1),

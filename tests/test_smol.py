@@ -1,5 +1,6 @@
 """`smol`: found, made once, repaired, and really the model that the tests know by its tokens and answers."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from ftlab import models, smol
 from ftlab.errors import ModelError
 
+ROOT = Path(__file__).resolve().parents[1]
 needs_smol = pytest.mark.skipif(not smol.is_here(), reason=f"needs the model smol: {smol.INSTALL}")
 SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"  # what its template writes by itself
 
@@ -80,6 +82,28 @@ def test_where_no_model_is_named_the_real_one_counts_if_it_is_here(monkeypatch):
     monkeypatch.delenv("FTLAB_SMOL")
     monkeypatch.setattr(smol, "gguf_file", lambda: None)
     assert models.counting_model() == "nano"
+
+
+def test_where_it_is_missing_a_notebook_goes_on_with_nano_and_says_so_in_one_sentence(monkeypatch, capsys):
+    monkeypatch.setattr(smol, "gguf_file", lambda: Path("a file"))
+    monkeypatch.delenv("FTLAB_SMOL", raising=False)
+    assert (models.smol_or_nano(), capsys.readouterr().out) == ("smol", "")
+    monkeypatch.setenv("FTLAB_SMOL", "0")
+    assert models.smol_or_nano() == "nano"
+    switched_off = capsys.readouterr().out
+    monkeypatch.delenv("FTLAB_SMOL")
+    monkeypatch.setattr(smol, "gguf_file", lambda: None)
+    assert models.smol_or_nano() == "nano"
+    assert switched_off == capsys.readouterr().out
+    assert all(words in switched_off for words in ("nano stands in", "unset FTLAB_SMOL", smol.INSTALL))
+    assert len(switched_off.splitlines()) == 1
+
+
+@pytest.mark.parametrize("source", sorted(ROOT.glob("notebooks/src/*.py")), ids=lambda path: path.stem)
+def test_no_notebook_takes_it_for_granted(source):
+    """What loads a model takes `smol_or_nano()` or nano, or what the learner writes there."""
+    loads = re.findall(r'^\s*[A-Z_]+ = "smol"|(?:resolve|load_tokenizer)\("smol"\)', source.read_text(), re.MULTILINE)
+    assert loads == []
 
 
 @needs_smol

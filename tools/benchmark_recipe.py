@@ -154,7 +154,7 @@ def with_unsloth(arm: str, name: str, rows: list[dict], settings: dict):
     settings = settings | {"gradient_checkpointing": not ours, "max_length": 512, "dataset_text_field": "text"}
     if ours:
         precision = hardware.precision(name)
-        dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
+        dtype = hardware.torch_dtype(precision)
         settings |= {"bf16": precision == "bf16", "fp16": precision == "fp16"}
         settings["optim"] = "adamw_8bit" if torch.cuda.is_available() else "adamw_torch"
     model, tokenizer = FastLanguageModel.from_pretrained(

@@ -67,14 +67,13 @@ def ask_smol(prompts: list[str]) -> dict[str, str]:
     """What smol answers to each question, greedily."""
     if not prompts:
         return {}
-    import torch
     from transformers import AutoModelForCausalLM
 
     from ftlab import hardware
     from ftlab.evaluation.generation import generate
     from ftlab.models import load_tokenizer, resolve
 
-    dtype = torch.bfloat16 if hardware.precision("smol") == "bf16" else torch.float32
+    dtype = hardware.torch_dtype(hardware.precision("smol"))
     model, tokenizer = AutoModelForCausalLM.from_pretrained(resolve("smol"), dtype=dtype), load_tokenizer("smol")
     chats = [[{"role": "user", "content": prompt}] for prompt in prompts]
     texts = generate(model, tokenizer, chats, max_new_tokens=LONGEST, batch_size=BATCH, progress=True).texts

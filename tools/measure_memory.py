@@ -100,7 +100,7 @@ def load(folder: Path, method: str, length: int):
     from unsloth import FastLanguageModel
 
     on_gpu = torch.cuda.is_available()
-    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[hardware.precision("smol")]
+    dtype = hardware.torch_dtype(hardware.precision("smol"))
     model, tokenizer = FastLanguageModel.from_pretrained(
         model_name=str(folder), max_seq_length=length, dtype=dtype, load_in_4bit=method == "qlora"
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ftlab import hardware
 from ftlab.baselines.choice import LabelChoices, label_candidates
 from ftlab.baselines.prompting import Asked, input_and_answer
 from ftlab.evaluation.generation import padded, prompt_ids, reading
@@ -61,7 +62,7 @@ def train_head(model: str, tokenizer, rows: Sequence[dict], settings, seed: int,
     number, ids = {label: i for i, label in enumerate(labels)}, _prompts(tokenizer, [asked for asked, _ in pairs])
     data = [{"input_ids": x, "labels": number[y.strip()]} for x, (_, y) in zip(ids, pairs, strict=True)]
     torch.manual_seed(seed)
-    precision = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
+    precision = hardware.torch_dtype(dtype)
     level = logging.get_verbosity()
     logging.set_verbosity_error()  # it would warn of a layer that is to be trained, and is
     network = AutoModelForSequenceClassification.from_pretrained(

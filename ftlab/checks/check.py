@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ftlab.checks import duplicates, privacy, quality
 from ftlab.data import formats
-from ftlab.data.findings import Finding, Row, errors_of, findings_dict, place_of
+from ftlab.data.findings import Finding, Row, errors_of, findings_dict, in_order, place_of
 from ftlab.errors import DataError
 from ftlab.models import load_tokenizer
 from ftlab.tables import html_table
@@ -106,7 +106,7 @@ def check(
             findings += duplicates.find_leaks(rows, other.rows)
     bad = {place_of(finding) for finding in errors_of(findings)}
     kept = [row for row in rows if row.place not in bad]
-    findings.sort(key=lambda finding: (finding.file != source.path, finding.line))
+    findings = sorted(in_order(findings), key=lambda finding: finding.file != source.path)
     counts = dict(Counter(finding.code for finding in findings))
     return CheckReport(source.path, source.format, source.rows_in, len(kept), kept, findings, counts, trained)
 
@@ -120,6 +120,6 @@ def _token_problems(rows, tokenizer, max_length):
 
 
 def _lines(findings, show=5):
-    lines = list(dict.fromkeys(finding.line for finding in findings))
+    lines = [str(line) for line in dict.fromkeys(finding.line for finding in findings) if line is not None]
     more = ", ..." if len(lines) > show else ""
-    return f"line {', '.join(map(str, lines[:show]))}{more}"
+    return f"line {', '.join(lines[:show])}{more}" if lines else "the file"

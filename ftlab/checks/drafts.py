@@ -9,7 +9,7 @@ from datetime import date
 from typing import NamedTuple
 
 from ftlab.data import formats, jsonl, schema
-from ftlab.data.findings import Finding, Row, as_findings, errors_of, finding, report_table, report_text
+from ftlab.data.findings import Finding, Row, as_findings, errors_of, finding, in_order, report_table, report_text
 from ftlab.data.similar import split_words
 from ftlab.errors import DataError, shown
 
@@ -88,8 +88,8 @@ def parse_drafts(
         stated = chat.get("provenance", {})
         rows.append(chat | {"provenance": (stated if isinstance(stated, dict) else {"stated": stated}) | provenance})
     if not rows and not any(found.code == "question" for found in findings):
-        findings.append(finding(CODES, "no_row", Row({}, FILE, 1), ""))
-    return Drafts(rows, sorted(findings, key=lambda found: found.line))
+        findings.append(finding(CODES, "no_row", Row({}, FILE, None), ""))
+    return Drafts(rows, in_order(findings))
 
 
 def _examples(text: str) -> Iterator[tuple[dict | None, int, list[tuple]]]:

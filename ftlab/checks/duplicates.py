@@ -12,7 +12,7 @@ from sys import intern
 from typing import NamedTuple
 
 from ftlab.checks.texts import is_typo
-from ftlab.data.findings import Finding, Row, finding, walk
+from ftlab.data.findings import Finding, Row, file_of, finding, walk
 from ftlab.data.jsonl import json_container
 from ftlab.data.similar import HAN_KANA, UNSPACED, Exchange, as_json, exchange, find_similar, normalise, split_words
 from ftlab.errors import shown
@@ -76,12 +76,10 @@ def find_duplicates(rows: Sequence[Row], threshold: float = 0.8) -> list[Finding
     chats = [exchange(row.data) for row in rows]
     kept, found = _exact_and_contradicting(rows, chats)
     crowd = _find_near_duplicates(chats, kept, found, threshold)
-    if crowd:
-        found[crowd[0]] = ("crowded", None, len(crowd))
     return [
-        _finding(rows[index], chats[index], code, partner if partner is None else rows[partner], *values)
+        _finding(rows[index], chats[index], code, rows[partner], *values)
         for index, (code, partner, *values) in sorted(found.items())
-    ]
+    ] + _crowded(rows, crowd)
 
 
 def contradictions(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
@@ -123,11 +121,14 @@ def _key(data):
 
 
 def _finding(row, chat, code, partner, *values):
-    place = [] if partner is None else [f"line {partner.line}"]
-    if partner is not None and (partner.file != row.file or code.startswith("leak")):
-        place = [f"{partner.file}:{partner.line}"]
+    other_file = partner.file != row.file or code.startswith("leak")
+    place = f"{partner.file}:{partner.line}" if other_file else f"line {partner.line}"
     field = FIELDS.get(code, chat.answer_field if "contradiction" in code else chat.text_field)
-    return finding(CODES, code, row, field, *place, *values)
+    return finding(CODES, code, row, field, place, *values)
+
+
+def _crowded(rows, crowd) -> list[Finding]:
+    return [finding(CODES, "crowded", file_of(rows[crowd[0]]), "", len(crowd))] if crowd else []
 
 
 # contradictions
@@ -339,7 +340,7 @@ def find_leaks(rows: Sequence[Row], against: Sequence[Row], threshold: float = 0
         _finding(rows[index], chats[index], code, against[other], *values)
         for index, (code, other, *values) in sorted(found.items())
     ]
-    return leaks + [_finding(against[other], others[other], "crowded", None, len(crowd)) for other in crowd[:1]]
+    return leaks + _crowded(against, crowd)
 
 
 def _contained(texts, others: Sequence[str]) -> dict[int, tuple[int, float, int]]:

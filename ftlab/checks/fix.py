@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ftlab.checks import damage, duplicates, labels, privacy, quality
 from ftlab.data import formats, jsonl, schema
-from ftlab.data.findings import Finding, Row, errors_of, finding, listing, raise_findings, walk
+from ftlab.data.findings import Finding, Row, errors_of, finding, in_order, listing, raise_findings, walk
 from ftlab.data.rendering import row_kind
 from ftlab.errors import DataError, shown
 from ftlab.files import jsonl_path, refuse_existing, whole_file
@@ -29,17 +29,20 @@ REPAIRS = {
 OF_THE_FILE = {"bom": "none", "crlf": "LF", "blank_line": "removed"}  # what reading and writing repair
 @dataclass(frozen=True)
 class Change:
-    """One repair: what stood in `field` of a line and what stands there now, shortened, private pieces masked."""
+    """One repair: what stood in `field` of a line and what stands there now, shortened, private pieces masked.
 
-    line: int
+    `line` is None for one of the whole file.
+    """
+
+    line: int | None
     field: str
     code: str
     before: str
     after: str
 
     def __str__(self):
-        place = f"line {self.line}{' ' + self.field if self.field else ''}"
-        return f"{place} [{self.code}] {self.before} -> {self.after}"
+        place = "the file" if self.line is None else f"line {self.line}"
+        return f"{place}{' ' + self.field if self.field else ''} [{self.code}] {self.before} -> {self.after}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -116,9 +119,8 @@ def fix(
         raise_findings(dropped)
     _write(records, out)
     changes += [change for record in records for change in record.changes]
-    changes.sort(key=lambda change: change.line)
-    dropped.sort(key=lambda finding: finding.line)
-    return FixReport(source.path, str(out), source.format, source.rows_in, len(records), changes, dropped)
+    counts = source.rows_in, len(records)
+    return FixReport(source.path, str(out), source.format, *counts, in_order(changes), in_order(dropped))
 
 
 @dataclass(eq=False, slots=True)

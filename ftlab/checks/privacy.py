@@ -14,7 +14,7 @@ from typing import NamedTuple
 from stdnum import iban, luhn
 
 from ftlab.checks.lists import one_of, word_list
-from ftlab.data.findings import Finding, Row, finding, walk
+from ftlab.data.findings import Finding, Row, file_of, finding, walk
 from ftlab.data.jsonl import json_container
 
 _REST = "names and addresses are not looked for"
@@ -91,7 +91,7 @@ def find_private(rows: Sequence[Row]) -> list[Finding]:
                 findings.append(finding(CODES, code, row, field, count, shown))
     named = {"email": "mail addresses", "phone": "phone numbers"}
     return findings + [
-        finding(GROUP_CODES, "private_group", rows[0], field, len(rows), named[code])
+        finding(GROUP_CODES, "private_group", file_of(rows[0]), field, len(rows), named[code])
         for (field, code), rows in grouped.items()
     ]
 

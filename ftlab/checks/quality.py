@@ -18,7 +18,7 @@ from ftlab.checks import damage, labels
 from ftlab.checks.damage import CODE
 from ftlab.checks.lists import one_of, word_list
 from ftlab.checks.texts import FEW, MEANT, excerpt, leaves, once_if_meant, texts, trained_answers
-from ftlab.data.findings import Finding, Row, finding, kind_of
+from ftlab.data.findings import Finding, Row, file_of, finding, kind_of
 from ftlab.data.jsonl import json_container
 from ftlab.data.schema import answer_start
 from ftlab.data.similar import normalise, turn_text
@@ -73,8 +73,7 @@ def find_system_problems(rows: Sequence[Row]) -> list[Finding]:
     missing = [finding(CODES, "missing_system", row, "messages[0]", given, len(rows)) for row in without]
     found = once_if_meant(missing, rows)
     if often < given * (1 - MEANT):
-        first = next(row for row, system in zip(rows, systems, strict=True) if system is not None)
-        return [*found, finding(CODES, "many_systems", first, "messages[0].content", len(counts), given)]
+        return [*found, finding(CODES, "many_systems", file_of(rows[0]), "messages[0].content", len(counts), given)]
     differences = {system: _difference(main, system) for system in counts if system != main}
     for row, system in zip(rows, systems, strict=True):
         if system in differences:

@@ -64,11 +64,12 @@ def leaves(value) -> Iterator[tuple[str, object]]:
 
 
 def once_if_meant(findings: list[Finding], rows: Sequence[Row]) -> list[Finding]:
-    """The findings, or only the first one with the number of the others where so many may be meant."""
+    """The findings; or one of the whole file, with the first place and the number, where so many may be meant."""
     if len(findings) <= max(3, MEANT * len(rows)):
         return findings
-    more = f" (so in {len(findings)} places: only the first is listed, so many may be meant)"
-    return [replace(findings[0], severity="info", message=findings[0].message + more)]
+    first = findings[0]
+    more = f" (so in {len(findings)} places, the first is line {first.line}: so many may be meant)"
+    return [replace(first, severity="info", line=None, message=first.message + more)]
 
 
 def excerpt(text: str, length: int = 40) -> str:

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from ftlab.checks.damage import control_tokens
-from ftlab.data.findings import Finding, Row, content_field, finding
+from ftlab.data.findings import Finding, Row, content_field, file_of, finding
 from ftlab.data.rendering import (
     Encoded,
     answer_start,
@@ -122,10 +122,10 @@ def _problems(rows, codes, tokenizer, max_length, chat_template) -> list[Finding
             for problem in sorted(set(problems)):
                 of_template.setdefault(problem, {})[id(row)] = row
     if first and not has_markers(tokenizer, chat_template):
-        found.append(finding(CODES, "no_generation_markers", first, ""))
+        found.append(finding(CODES, "no_generation_markers", file_of(first), ""))
     for (name, *values), hits in of_template.items():
         hits = list(hits.values())
-        found.append(finding(CODES, name, hits[0], "", *values, _lines(hits)))
+        found.append(finding(CODES, name, file_of(hits[0]), "", *values, _lines(hits)))
     return found
 
 

@@ -104,8 +104,7 @@ class FitTable:
         for fit in self.models:
             told = ("does not fit", "", "")
             if fit.fits:
-                time = f"{duration(fit.low_hours)} to {duration(fit.high_hours)}"
-                told = (fit.method, f"{fit.batch} x {fit.accumulation}", time)
+                told = (fit.method, f"{fit.batch} x {fit.accumulation}", duration(fit.low_hours, fit.high_hours))
             rows.append((fit.model, told[0], told[1], f"{fit.needed_gib:.1f}", told[2]))
         return rows
 
@@ -263,8 +262,10 @@ def padded_tokens(lengths: Sequence[int], batch: int) -> float:
     return count * longest
 
 
-def duration(hours: float) -> str:
-    """Hours in words that fit their size: 40 s, 12 min, 3.4 h."""
+def duration(hours: float, at_most: float | None = None) -> str:
+    """Hours in words that fit their size: 40 s, 12 min, 3.4 h; with `at_most`, 12 min to 3.4 h."""
+    if at_most is not None:
+        return f"{duration(hours)} to {duration(at_most)}"
     if hours < 1 / 60:
         return f"{hours * 3600:.2g} s"
     if hours < 1:

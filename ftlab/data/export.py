@@ -185,7 +185,7 @@ def _prepare(rows, to, known, tokenizer, drop, part="train") -> _Part:
         result.inputs.setdefault(input_of(clean), f"{row.file}:{row.line}")
         result.records.append(getattr(target, result.kind)(clean))
     count, size = len(result.records) if drop else len(rows), len(_encode(result.records, target, False))
-    result.findings += file_findings(rows[-1], to, known, count, size, part)
+    result.findings += file_findings(rows[0], to, known, count, size, part)
     return result
 
 

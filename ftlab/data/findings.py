@@ -1,7 +1,8 @@
 """A row and its place, and what can be wrong with it: the words in which every reader, check and export speaks.
 
 Severities: an `error` is a row that cannot be used, a `warning` a row that some tools read differently,
-an `info` something to know. Lines count from 1 as the file lies on disk.
+an `info` something to know. Lines count from 1 as the file lies on disk; what is about the whole file has none, so that
+who leaves out the lines with findings loses no sound row by it.
 """
 
 import re
@@ -21,31 +22,41 @@ _TURN = re.compile(r"(messages|rejected)(?:\[(\d+)\](?:\.(\w+))?(.*))?", re.DOTA
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One problem: `field` is a path such as `messages[1].content`, empty when the whole line is meant."""
+    """One problem: `field` is a path such as `messages[1].content`, empty when the whole line is meant.
+
+    `line` is None for what is about the whole file.
+    """
 
     code: str
     severity: str
     file: str
-    line: int
+    line: int | None
     field: str
     message: str
 
+    @property
+    def place(self) -> str:
+        """Where it stands, without the file."""
+        return "the file" if self.line is None else f"line {self.line}"
+
     def __str__(self):
-        return f"{self.file}:{self.line} {self.field + ': ' if self.field else ''}{self.message}"
+        place = f"{self.file}:{'' if self.line is None else self.line}"
+        return f"{place} {self.field + ': ' if self.field else ''}{self.message}"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One row in our form, `messages` with `rejected` or `label` beside it where it has them, and where it stands.
 
-    `line` counts from 1 in the file as it lies on disk; `at` is the place in that line where several rows share one,
-    such as data[2]; `turns` says for `messages` and `rejected` where each turn stands in the source: (path, {our key:
-    its key}), None instead of the keys for plain text. Without it the source has our own names.
+    `line` counts from 1 in the file as it lies on disk, None stands for the whole file (`file_of`); `at` is the place
+    in that line where several rows share one, such as data[2]; `turns` says for `messages` and `rejected` where each
+    turn stands in the source: (path, {our key: its key}), None instead of the keys for plain text. Without it the
+    source has our own names.
     """
 
     data: dict
     file: str
-    line: int
+    line: int | None
     at: str = ""
     turns: dict[str, list[tuple]] | None = None
 
@@ -67,6 +78,11 @@ class Row:
             return place
         key = f".{names.get(match[3], match[3])}" if match[3] else ""
         return f"{place}{key}{match[4]}"
+
+
+def file_of(row: Row) -> Row:
+    """The place of a finding about the whole file in which a row stands."""
+    return Row({}, row.file, None)
 
 
 def finding(codes: dict, code: str, row: Row, field: str, *values) -> Finding:
@@ -95,6 +111,11 @@ def place_of(found: Finding) -> tuple:
     """The `Row.place` that a finding belongs to."""
     shared = _ELEMENT.match(found.field)
     return found.file, found.line, shared[0] if shared else ""
+
+
+def in_order(found: Iterable) -> list:
+    """Findings, or changes, by line; those about the whole file come first."""
+    return sorted(found, key=lambda each: each.line or 0)
 
 
 def errors_of(findings: Iterable[Finding]) -> list[Finding]:
@@ -130,7 +151,7 @@ def report_text(head: str, findings: Sequence[Finding]) -> str:
 def report_table(counts: Sequence[tuple], findings: Sequence[Finding]) -> str:
     """The HTML of a result: (what, value) pairs and then the first findings."""
     rows = [("what", "value", "detail"), *((what, value, "") for what, value in counts)]
-    rows += [(finding.code, f"line {finding.line}", str(finding)) for finding in findings[:50]]
+    rows += [(finding.code, finding.place, str(finding)) for finding in findings[:50]]
     return html_table(rows)
 
 

@@ -15,6 +15,7 @@ from ftlab.data.findings import (
     as_findings,
     errors_of,
     findings_dict,
+    in_order,
     raise_findings,
     report_text,
 )
@@ -88,8 +89,7 @@ def read(path, format: str | None = None, rename: dict[str, str] | None = None) 
         rows_in += line.is_row
         if line.is_row and not errors_of(found):
             rows.append(row)
-    findings.sort(key=lambda finding: finding.line)
-    return Rows(name, rows, format, rows_in, rows_in - len(rows), findings, lines)
+    return Rows(name, rows, format, rows_in, rows_in - len(rows), in_order(findings), lines)
 
 
 def convert(
@@ -127,7 +127,7 @@ def convert(
         raise DataError(f"{out} is the file that is read, and {failed:,} row(s) do not convert and would "
                         "be lost: write under another name")  # fmt: skip
     jsonl.write_rows(written, out, force=force)
-    findings.sort(key=lambda finding: finding.line)
+    findings = in_order(findings)
     return Conversion(source.path, str(out), source.format, to, source.rows_in, len(written), failed, findings)
 
 

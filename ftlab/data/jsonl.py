@@ -29,7 +29,7 @@ _LINE_ENDS = {ord(char): f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}
 CODES = {
     # the file
     "bom": ("warning", "a byte order mark, which many readers refuse; save the file without one"),
-    "crlf": ("info", "{} line(s) end in CRLF (Windows); read all the same, but hashes differ from LF"),
+    "crlf": ("info", "{} line(s), first {}, end in CRLF (Windows); read all the same, but hashes differ from LF"),
     "blank_line": ("warning", "{} blank line(s) from here; some readers stop or fail at one: delete them"),
     # the line
     "long_line": ("warning", "this line has {:,} bytes; trainers cut at max_length tokens: is it one row?"),
@@ -52,10 +52,12 @@ CODES = {
 class Line:
     """One line of a file: `row` is its JSON value, None where it has none; blank lines are no row.
 
+    What is about the whole file comes as one without a number.
+
     `at` is the place of the row in its line where several share one, such as data[2]; `raw` the bytes of a JSONL line.
     """
 
-    number: int
+    number: int | None
     row: object
     findings: list[Finding]
     is_row: bool = True
@@ -82,7 +84,7 @@ def scan_jsonl(path: str | Path) -> Iterator[Line]:
         if number == 1 and raw.startswith(codecs.BOM_UTF8):
             start += len(codecs.BOM_UTF8)
             raw = raw.removeprefix(codecs.BOM_UTF8)
-            yield _note(path, 1, "bom")
+            yield _note(path, None, "bom")
         if size <= MAX_LINE_BYTES and not raw.strip(b" \t\r\n"):
             blank += 1
             first_blank = first_blank or number
@@ -100,7 +102,7 @@ def scan_jsonl(path: str | Path) -> Iterator[Line]:
     if blank:
         yield _note(path, first_blank, "blank_line", blank)
     if crlf:
-        yield _note(path, first_crlf, "crlf", crlf)
+        yield _note(path, None, "crlf", crlf, first_crlf)
     if not rows:
         raise DataError(f"{path} is empty: it needs one JSON object a line")
 

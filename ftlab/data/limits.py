@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from ftlab.data.findings import Finding, Row, finding
+from ftlab.data.findings import Finding, Row, file_of, finding
 from ftlab.data.targets import TARGETS, find_target
 from ftlab.errors import DataError
 from ftlab.models import REPOSITORY
@@ -65,8 +65,8 @@ def own_limit(to: str, max_length: int) -> Limit:
     return Limit(to, "tokens_per_example_max", str(max_length), "settings", date.today().isoformat(), "H", "max_length")
 
 
-def file_findings(last: Row, to: str, known: dict[str, Limit], count: int, size: int, part: str) -> list[Finding]:
-    """What is wrong with a file of `count` rows and `size` bytes as a whole, placed at its last row."""
+def file_findings(row: Row, to: str, known: dict[str, Limit], count: int, size: int, part: str) -> list[Finding]:
+    """What is wrong with a file of `count` rows and `size` bytes as a whole, that of a row."""
     train = part == "train"
     most = limit_number(known, "examples_max" if train else "validation_examples_max")
     least, advised = (limit_number(known, name) if train else None for name in ("examples_min", "examples_advised"))
@@ -80,7 +80,7 @@ def file_findings(last: Row, to: str, known: dict[str, Limit], count: int, size:
         problems.append(("too_many_rows", to, most, count))
     if bytes_max and size > bytes_max:
         problems.append(("file_too_large", to, bytes_max, size))
-    return [finding(CODES, code, last, "", *values) for code, *values in problems]
+    return [finding(CODES, code, file_of(row), "", *values) for code, *values in problems]
 
 
 def limit_number(known: dict[str, Limit], name: str) -> int | None:

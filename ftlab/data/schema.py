@@ -12,6 +12,7 @@ from ftlab.data.findings import (
     Row,
     as_findings,
     errors_of,
+    in_order,
     kind_of,
     raise_findings,
     report_text,
@@ -97,8 +98,7 @@ def check_chat(path: str | Path) -> ChatCheck:
         if line.is_row and not errors_of(found):
             rows.append(line.row)
             lines.append(line.number)
-    findings.sort(key=lambda found: found.line)
-    return ChatCheck(str(path), rows, rows_in, len(rows), findings, lines)
+    return ChatCheck(str(path), rows, rows_in, len(rows), in_order(findings), lines)
 
 
 def read_chat(path: str | Path) -> list[dict]:

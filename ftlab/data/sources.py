@@ -46,7 +46,7 @@ CODES = {
     "not_utf8": ("error", "holds bytes that are not UTF-8; save the file again as UTF-8"),
     "cell_not_json": ("error", "must hold a list as JSON text: {}; write the cell with json.dumps"),
     "outside_data": ("warning", "stands beside data and is no row; it is not carried over: keep it in another file"),
-    "null_arguments": ("warning", "{} null(s) left out, which a table adds by itself; write arguments as JSON text"),
+    "null_arguments": ("warning", "{} null(s), first in row {}, left out: tables add them; write them as JSON text"),
     "not_json_value": ("error", "is of type {}, which JSON cannot hold; turn it into text or a number"),
 }
 _ALL_CODES = jsonl.CODES | CODES
@@ -155,7 +155,7 @@ def _scan_json(path, name, is_one_row):
         line = text.count("\n", 0, number.start()) + 1 if number else 1
         raise DataError(f"{path}:{line} {jsonl.long_integer()}; write the number as a string") from error
     if raw.startswith(codecs.BOM_UTF8):
-        yield _line(name, 1, None, [("bom", "")])
+        yield _line(name, None, None, [("bom", "")])
     start, at = re.match(r"\s*", text).end(), ""
     if isinstance(whole, dict) and not isinstance(whole.get("data"), list) and is_one_row(whole):
         text = f"[{text}]"  # one row
@@ -215,7 +215,7 @@ def _scan_csv(path, name):
     """
     with path.open("rb") as file:
         if file.read(3) == codecs.BOM_UTF8:
-            yield _line(name, 1, None, [("bom", "")])
+            yield _line(name, None, None, [("bom", "")])
     csv.field_size_limit(max(csv.field_size_limit(), jsonl.MAX_LINE_BYTES))
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         first = file.readline()

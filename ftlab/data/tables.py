@@ -75,7 +75,7 @@ def _table_rows(rows, name):
         ]
         yield number, row, problems or list(jsonl.value_problems(row)), "", True
     if nulls:
-        yield first_null, None, [("null_arguments", "tool_calls", nulls)], "", False
+        yield None, None, [("null_arguments", "tool_calls", nulls, first_null)], "", False
     if not number:
         raise DataError(f"{name} is empty: it has no rows")
 

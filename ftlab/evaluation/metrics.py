@@ -174,7 +174,7 @@ def _is_right(text, row) -> bool:
     text = plain_answer(text)
     accepted = map(plain_answer, row.get("accept") or [row["messages"][-1]["content"]])
     if row.get("check") == "contains":
-        return any(re.search(rf"(?<!\w){re.escape(each)}(?!\w)", text) for each in accepted)
+        return any(holds(text, each) for each in accepted)
     return text in accepted
 
 
@@ -190,13 +190,15 @@ SILENT = ("do not know", "don t know", "does not know", "not tell", "does not sa
 
 
 def holds(text: str, value: str) -> bool:
-    """Whether a text contains a value as whole words, case and punctuation aside."""
-    return f" {_plain(value)} " in f" {_plain(text)} "
+    """Whether a text contains a value as whole words; case, spacing and a full stop behind the value do not count."""
+    text, value = (" ".join(plain_answer(each).split()) for each in (text, value))
+    return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text) is not None
 
 
 def says_unknown(text: str) -> bool:
     """Whether an answer says in one of the usual ways that it does not know."""
-    return any(silent in _plain(text) for silent in SILENT)
+    said = " ".join(words(text))
+    return any(silent in said for silent in SILENT)
 
 
 def short_answers(predictions: Sequence[str], references: Sequence[str]) -> np.ndarray:
@@ -213,10 +215,6 @@ def short_answers(predictions: Sequence[str], references: Sequence[str]) -> np.n
 def words(text: str) -> list[str]:
     """The words of a text, in small letters and without punctuation."""
     return re.findall(r"\w+", text.casefold())
-
-
-def _plain(text: str) -> str:
-    return " ".join(words(text))
 
 
 def row_id(row: dict, index: int) -> str | int:

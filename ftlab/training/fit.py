@@ -72,7 +72,7 @@ def will_it_fit(
             rows[-1] = (*rows[-1][:3], f"does not fit; per_device_eval_batch_size={memory.evaluation_batch} does")
         if card.tflops and architecture.parameters > COUNTED:
             time = estimate_time(architecture, "qlora", gpu=card, **passes)
-            rows.append((f"training: time on the {card.name}", _between(time), "", ""))
+            rows.append((f"training: time on the {card.name}", duration(time.low_hours, time.high_hours), "", ""))
     saved = 4 * architecture.lora_parameters(rank) * (3 * (save_total_limit + 1) + 1)  # weights, two moments; one more
     rows.append(_room("checkpoints: disk", saved / GIB, shutil.disk_usage(folder).free / GIB))
     title = f"{model}: {len(lengths)} rows of at most {longest} tokens, {batch} at a time, {epochs:g} epochs; estimated"
@@ -105,13 +105,9 @@ def _on_the_cpu(architecture, model, longest, run, passes):
     low, high = CPU_BAND
     speed = replace(calibrate(seconds, SMOL, batch=4, length=120, checkpointing="off"), low=low, high=high)
     time = estimate_time(architecture, "lora", calibration=speed, checkpointing="off", **passes)
-    yield "training: time on this computer", _between(time), "", ""
+    yield "training: time on this computer", duration(time.low_hours, time.high_hours), "", ""
 
 
 def _room(what, needed, there_is):
     verdict = "fits" if needed <= there_is else "does not fit"
     return what, f"{needed:.2f} GiB", f"{there_is:.1f} GiB", verdict
-
-
-def _between(time) -> str:
-    return f"{duration(time.low_hours)} to {duration(time.high_hours)}"

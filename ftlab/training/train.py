@@ -26,12 +26,11 @@ def load_model(recipe: Recipe, weights: Path | None = None):
     precision = hardware.precision(recipe.model)
     if full and not torch.cuda.is_available():
         precision = "fp32"  # bf16 would round most steps of 2e-5 away; the trainer still multiplies in bf16
-    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
     try:
         model, tokenizer = FastLanguageModel.from_pretrained(
             model_name=str(weights) if weights and full else resolve(recipe.model),
             max_seq_length=max(2048, recipe.training.max_length),
-            dtype=dtype,
+            dtype=hardware.torch_dtype(precision),
             load_in_4bit=recipe.training.method == "qlora",
             full_finetuning=full,
         )

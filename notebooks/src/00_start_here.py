@@ -66,9 +66,9 @@ print(json.dumps(json.loads(row["messages"][2]["content"]), indent=2))
 import torch
 from unsloth import FastLanguageModel
 
-from ftlab.models import resolve
+from ftlab.models import resolve, smol_or_nano
 
-MODEL = "smol"  # "nano" where smol is not installed; "unsloth/Qwen3-4B-Instruct-2507" on a GPU
+MODEL = smol_or_nano()  # or "unsloth/Qwen3-4B-Instruct-2507" on a GPU
 
 ON_GPU, PRECISION = torch.cuda.is_available(), hardware.precision(MODEL)
 DTYPE = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[PRECISION]

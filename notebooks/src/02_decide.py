@@ -274,7 +274,10 @@ different = {
     "the prompt was never measured": {"prompt_accuracy": None},
     "the prompt is good enough": {"prompt_accuracy": case.target_accuracy + 0.01},
     "what is wanted are facts": {"wants": ("knowledge",), "facts_change": "daily"},
-    "the model cannot do it at all": {"prompt_accuracy": 0.02},
+    "next to nothing is right": {"prompt_accuracy": 0.02},
+    "so too where it must work something out": {
+        "task": "work out what a customer gets back", "wants": ("accuracy",), "prompt_accuracy": 0.02
+    },
 }
 table = {}
 for what, change in different.items():
@@ -289,10 +292,10 @@ pd.DataFrame(table).T
 #
 # Where the model gets next to nothing right, look first at what fails. It may be only the form: hold the answers to the
 # values that are allowed ([03](03_measure_baselines.ipynb)) and measure again, because a form is quickly taught. If the
-# ability is missing, training is a poor bet for anything that the model must write or work out. Try the prompt on a
-# stronger model, give this one tools, or make the task smaller. A choice among a few labels is another matter: a
-# [linear classifier](GLOSSARY.md#linear-classifier), which begins with nothing, learns one from enough examples, and so
-# does a very small language model ([07](07_evaluate.ipynb)).
+# ability is missing, as in the last row, training is a poor bet for anything that the model must work out. Try the prompt
+# on a stronger model, give this one tools, or make the task smaller. A choice among a few labels is another matter, so the
+# row above it does not speak against training: a [linear classifier](GLOSSARY.md#linear-classifier), which begins with
+# nothing, learns one from enough examples, and so does a very small language model ([07](07_evaluate.ipynb)).
 
 # %% [markdown]
 # ## Fourteen cases from as many trades

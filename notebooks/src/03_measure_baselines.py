@@ -537,8 +537,9 @@ check_recall_at_k(recall)
 
 # %%
 from ftlab.baselines.prompting import rag_messages
+from ftlab.models import smol_or_nano
 
-READER = "smol"  # "nano" where smol is not installed; or the model of your project
+READER = smol_or_nano()  # or the model of your project
 PRECISION = hardware.precision(READER)
 reader, reader_tokenizer = FastLanguageModel.from_pretrained(
     model_name=resolve(READER),

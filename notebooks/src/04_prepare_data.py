@@ -362,7 +362,7 @@ KEEP = {"other_language", "rare_label", "length_outlier", "system_drift", "missi
 POLICY = Draft202012Validator(json.loads(TEST.with_name("schema.json").read_text()))
 
 fixed_rows = check_chat(fixed.out).placed
-drop = {finding.line for finding in left.findings if finding.code not in KEEP}
+drop = {finding.line for finding in left.findings if finding.code not in KEEP} - {None}  # None: of the whole file
 for group in clusters(fixed_rows):
     if len({answer(row) for row in group}) > 1:  # a contradiction: all rows of the group go
         drop |= {row.line for row in group}
@@ -407,11 +407,11 @@ for finding in report.findings:
 
 def score(code, items):
     found = lines_found[code]
-    hits = [item for item in items if found & {item["line"], item["partner"]}]
-    if code in ("crlf", "double_eos", "rare_label"):  # reported once
+    hits = [item for item in items if found & {item["line"], item["partner"], None}]  # None: of the whole file
+    if code == "rare_label":  # reported once for a label
         hits = [item for item in items if item["note"] in {hit["note"] for hit in hits}]
     planted = [item for item in items if not item["follows_from"]]  # the others come with another fault of the row
-    right = found & {line for item in items for line in (item["line"], item["partner"])}
+    right = found & {None, *(line for item in items for line in (item["line"], item["partner"]))}
     recall = sum(item in hits for item in planted) / len(planted)
     return {"code": code, "planted": len(planted), "found": len(found), "recall": recall,
             "precision": len(right) / len(found) if found else None}  # fmt: skip

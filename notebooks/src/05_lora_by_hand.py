@@ -24,13 +24,11 @@
 # [token](GLOSSARY.md#token) looks for in the tokens before it, in the sixteenth of thirty layers.
 
 # %%
-import os
-
 import torch
-from ftlab.models import resolve  # before transformers: ftlab quiets the libraries
+from ftlab.models import resolve, smol_or_nano  # before transformers: ftlab quiets the libraries
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-MODEL = "nano" if os.environ.get("FTLAB_SMOL") == "0" else "smol"
+MODEL = smol_or_nano()
 model = AutoModelForCausalLM.from_pretrained(resolve(MODEL), dtype=torch.float32)
 tokenizer = AutoTokenizer.from_pretrained(resolve(MODEL))
 
@@ -357,7 +355,6 @@ import bitsandbytes.functional as bnb
 
 NF4 = bnb.get_4bit_type("nf4", device="cpu")
 weight = matrix.weight.detach()
-block = weight.flatten()[:64]
 fig, ax = plt.subplots(figsize=(7, 2.4))
 ax.hist((weight.reshape(-1, 64) / weight.reshape(-1, 64).abs().amax(1, keepdim=True)).flatten(), bins=120, color=BLUE)
 for level in NF4:

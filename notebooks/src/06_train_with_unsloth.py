@@ -861,9 +861,9 @@ families(templates, listed)
 # carry conditions; read them before you ship. Then the habits. They were read off what Unsloth's templates write; "?" means that
 # Unsloth bundles none, and the one that comes with the model counts. A system message in the user's turn works, but a server
 # must put it there too. A model that thinks wants thoughts in your rows, or to be told that there are none, in training and
-# in use. Where tools are not written, rows with tools would teach calls to what the model cannot see: `check_masks` refuses
-# them. The cards are estimates for a batch of two rows of 2,048 tokens, evaluation included; `gemma-3` needs more on a T4
-# because it does not stand fp16. Your own model's template you ask the same way:
+# in use. Where tools are not written ("no"), rows with tools would teach calls to what the model cannot see: `check_masks`
+# refuses them. An end of `eos_token` is whatever the tokenizer calls so. The cards are estimates, evaluation included;
+# `gemma-3` needs more on a T4 because it does not stand fp16. Your own model's template you ask the same way:
 
 # %%
 from ftlab.families import template_habits

@@ -81,7 +81,6 @@ def from_export() -> dict[str, list[dict]]:
         fixed = fix(EXPORT / "dirty.jsonl", Path(folder) / "fixed.jsonl")
         left = check(fixed.out, against=tickets().validation.path, model="smol", max_length=512)
         placed = check_chat(fixed.out).placed
-    # no_generation_markers, about the template of `smol`, stands on line 1: the record has that sound row dropped too
     dropped = {finding.line for finding in left.findings if finding.code not in KEPT}
     for group in clusters(placed):
         if len({answer(row.data) for row in group}) > 1:
