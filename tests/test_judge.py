@@ -11,7 +11,7 @@ from ftlab.baselines.endpoint import Endpoint
 from ftlab.errors import DataError, RecipeError
 from ftlab.evaluation.judge import agreement, ask_judge, measure_judge, read_vote
 
-PEOPLE = ["b", "a", "b", "a", "tie"] * 40
+PEOPLE = ["b", "a", "b", "a", "tie"] * 16
 PAIRS = [
     {"request": f"Say {{hello}} number {i}.", "a": f"{'good' if want == 'a' else 'poor'} {i} from a",
      "b": f"{'good' if want == 'b' else 'poor'} {i} from b"}
@@ -43,8 +43,8 @@ def test_a_perfect_judge_is_believed_as_far_as_the_pairs_reach(tmp_path):
     report = measure_judge(votes, PEOPLE)
     assert report.usable
     assert (report.agreement.kappa.value, report.slope.value, report.bias.value, report.pairs) == (1, 1, 0, 1)
-    assert report.agreement.kappa.low < 1  # 200 pairs prove no perfection
-    assert 0.01 < report.margin < 0.05
+    assert report.agreement.kappa.low < 1  # 80 pairs prove no perfection
+    assert 0.02 < report.margin < 0.12
     assert report.by_place.value == 0
     assert "May be used where its win rate lies more than" in repr(report)
 
@@ -75,14 +75,14 @@ def test_a_judge_that_favours_one_system_has_a_bias_that_is_named(tmp_path):
         return ("1" if first.endswith("b") else "2") if number % 4 < 2 else better(first, second)
 
     report = measure_judge(votes_of(judge, tmp_path), PEOPLE)
-    assert report.bias.low > 0.1
-    assert report.margin > 0.2
+    assert report.bias.low > 0.05
+    assert report.margin > 0.15
     assert ("Do not use it" in report.verdict) == (not report.usable)
 
 
 def test_words_that_are_no_verdict_count_against_the_judge(tmp_path):
     report = measure_judge(votes_of(lambda first, second: "Both are fine answers.", tmp_path), PEOPLE)
-    assert (report.usable, report.unreadable) == (False, 200)
+    assert (report.usable, report.unreadable) == (False, 80)
     assert report.agreement.share.value == 0
 
 
@@ -105,7 +105,7 @@ def test_kappa_is_that_of_scikit_learn():
 
 def test_nothing_is_sent_without_consent_and_pairs_must_be_whole(tmp_path):
     endpoint = Endpoint("http://localhost:9", "m", usd_per_mtok_in=0, usd_per_mtok_out=0, max_usd=0, cache=tmp_path)
-    with pytest.raises(RecipeError, match="400 requests would be sent"):
+    with pytest.raises(RecipeError, match="160 requests would be sent"):
         ask_judge(endpoint, PAIRS)
     with pytest.raises(DataError, match="pair 1: request, a and b"):
         ask_judge(endpoint, [{"request": "x", "a": "y"}])
@@ -116,6 +116,6 @@ def test_nothing_is_sent_without_consent_and_pairs_must_be_whole(tmp_path):
 def test_people_must_have_seen_both_sides(tmp_path):
     votes = votes_of(better, tmp_path)
     with pytest.raises(DataError, match="'A' is no verdict"):
-        measure_judge(votes, ["A"] * 200)
+        measure_judge(votes, ["A"] * 80)
     with pytest.raises(DataError, match="prefer only one side"):
-        measure_judge(votes, ["b"] * 200)
+        measure_judge(votes, ["b"] * 80)
