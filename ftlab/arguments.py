@@ -55,13 +55,18 @@ def build_parser() -> argparse.ArgumentParser:
         commands, "compare", "is system B better than system A on the same cases?",
         "ftlab compare prompt.jsonl fine_tuned.jsonl --references test.jsonl --json",
     )  # fmt: skip
-    compare.add_argument("a", type=Path, metavar="A.jsonl", help='lines {"id", "prediction"} of the baseline')
-    compare.add_argument("b", type=Path, metavar="B.jsonl", help='lines {"id", "prediction"} of the candidate')
-    compare.add_argument("--references", type=Path, required=True, metavar="R.jsonl",
-                         help='lines {"id", "reference"}, or chat rows')  # fmt: skip
+    compare.add_argument("a", type=Path, metavar="A.jsonl", help='lines {"id", "prediction"} of the baseline, '
+                         "or a log of inspect-ai (.eval, .json) or lm-eval (samples_*.jsonl)")  # fmt: skip
+    compare.add_argument("b", type=Path, metavar="B.jsonl", help="those of the candidate, or its log")
+    compare.add_argument("more", type=Path, nargs="*", metavar="C.jsonl",
+                         help="more candidates; Holm's correction keeps down the false alarms of all")  # fmt: skip
+    compare.add_argument("--references", type=Path, metavar="R.jsonl",
+                         help='lines {"id", "reference"}, or chat rows (default: targets of the log A)')  # fmt: skip
+    compare.add_argument("--group", metavar="KEY", help="cases with the same value of this key belong together")
+    compare.add_argument("--group-part", metavar="REGEX", help="the part of that value that counts")
     compare.add_argument("--metric", default="exact_match", help="score of a case (default: %(default)s; of records "
                          "also field_accuracy, valid_json; of labels macro_f1, known_label; of texts chrf, rouge_l, "
-                         "length_ratio)")  # fmt: skip
+                         "length_ratio; of logs harness, their own score, or harness:NAME)")  # fmt: skip
     return parser
 
 
@@ -113,7 +118,9 @@ def add_data_commands(commands) -> None:
     )  # fmt: skip
     export.add_argument("file", type=Path, metavar="FILE", help="rows, or a recipe (RECIPE.yaml) for axolotl, "
                         "llama_factory or trl: its rows, replay mixed in, and its settings")  # fmt: skip
-    export.add_argument("--to", required=True, metavar="TARGET", help=KNOWN_TARGETS)
+    export.add_argument("--to", required=True, metavar="TARGET", help=f"{KNOWN_TARGETS}; inspect or lm_eval: a test "
+                        "set as a task of that harness, whose logs ftlab compare reads")  # fmt: skip
+    export.add_argument("--prompt", type=Path, metavar="TEXT", help="with a harness: the system turn of every row")
     export.add_argument("--format", metavar="F", help=A_FORMAT)
     export.add_argument("--out", type=Path, required=True, metavar="DIR")
     export.add_argument("--validation", type=Path, metavar="FILE", help="exported beside it")

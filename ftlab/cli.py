@@ -16,6 +16,7 @@ from ftlab.errors import FtlabError
 from ftlab.models import counting_model, load_tokenizer
 
 DONE, NEGATIVE, UNUSABLE = 0, 1, 2
+HARNESSES = ("inspect", "lm_eval")  # of `ftlab export`
 COUNTED_AS = {  # by `ftlab fit`
     "chat": [],
     "preference": ["preference pairs, for DPO: prompt + chosen and prompt + rejected of each row go through the model"],
@@ -53,12 +54,19 @@ def cmd_doctor(options: Namespace) -> int:
 
 
 def cmd_compare(options: Namespace) -> int:
-    """`ftlab compare`: 0 only when B is better."""
-    from ftlab.evaluation.predictions import compare_files
+    """`ftlab compare`: 0 only when B, or one of several candidates, is better."""
+    from ftlab.evaluation.predictions import compare_all, compare_files
 
-    result = compare_files(options.a, options.b, options.references, metric=options.metric)
-    print_result(result, dataclasses.asdict(result), options.json)
-    return DONE if result.verdict == "better" else NEGATIVE
+    settings = {"metric": options.metric, "group": options.group, "group_part": options.group_part}
+    if not options.more:
+        result = compare_files(options.a, options.b, options.references, **settings)
+        print_result(result, dataclasses.asdict(result), options.json)
+        return DONE if result.verdict == "better" else NEGATIVE
+    results = compare_all(options.a, [options.b, *options.more], options.references, **settings)
+    text = "\n\n".join(f"{name}\n{result!r}" for name, result in results.items())
+    as_list = [{"candidate": name} | dataclasses.asdict(result) for name, result in results.items()]
+    print_result(text, {"baseline": str(options.a), "comparisons": as_list}, options.json)
+    return DONE if any(result.verdict == "better" for result in results.values()) else NEGATIVE
 
 
 def cmd_plan(options: Namespace) -> int:
@@ -173,6 +181,8 @@ def cmd_export(options: Namespace) -> int:
 
     if options.file.suffix.lower() in (".yaml", ".yml"):
         return export_from_recipe(options)
+    if options.to in HARNESSES:
+        return export_to_harness(options)
     settings = None
     if options.recipe is not None:
         from ftlab.training.recipe import load_recipe
@@ -193,6 +203,22 @@ def cmd_export(options: Namespace) -> int:
     report = dataclasses.replace(report, dropped=unread + unread_too + report.dropped)
     print_result(report, report.to_dict(), options.json)
     return NEGATIVE if report.dropped else DONE
+
+
+def export_to_harness(options: Namespace) -> int:
+    """`ftlab export TEST --to inspect`, or lm_eval: a test set as a task."""
+    from ftlab.evaluation.harness import RUN, export_eval
+
+    if given := [name for name in ("recipe", "validation", "model", "bom") if getattr(options, name)]:
+        raise FtlabError(f"--{given[0]} is for training files, and {options.to} gets a test set: leave it out")
+    rows, _ = read_rows(options.file, options.format)
+    name = re.sub(r"\W", "_", options.file.stem)
+    prompt = None if options.prompt is None else options.prompt.read_text(encoding="utf-8").strip()
+    refuse_input(options.file, [options.out / f"{name}.jsonl"])
+    files = export_eval(rows, options.to, options.out, name, prompt=prompt, force=options.force)
+    told = f"{len(rows):,} samples in {', '.join(map(str, files))}\nrun it there: {RUN[options.to].format(name=name)}"
+    print_result(told, {"to": options.to, "files": list(map(str, files)), "rows": len(rows)}, options.json)
+    return DONE
 
 
 def export_from_recipe(options: Namespace) -> int:

@@ -8,12 +8,12 @@ from functools import partial
 import numpy as np
 
 from ftlab.baselines.prompting import Candidate, Prompt, input_and_answer, text_of
-from ftlab.evaluation.answers import KINDS, Scores, score, within_one
+from ftlab.evaluation.answers import KINDS, Scores, score
 from ftlab.evaluation.gate import Gate, agree_on, decide_gate
 from ftlab.evaluation.generation import Generations
 from ftlab.evaluation.metrics import probe_scores, row_id
 from ftlab.evaluation.report import Report, SystemResult, pick_examples
-from ftlab.evaluation.statistics import Comparison, Interval, clustered_mean, compare, interval_of, wilson
+from ftlab.evaluation.statistics import Comparison, Interval, compare, score_interval
 from ftlab.training.data import Data, answers_of
 from ftlab.training.recipe import Recipe
 
@@ -113,18 +113,6 @@ def mean_values(trainings: Sequence[dict[str, Scores]], part: str, metric: str) 
     return np.mean([scores[part].values(metric) for scores in trainings], axis=0)
 
 
-def interval(values: np.ndarray, groups: list[str] | None) -> Interval:
-    """The mean's interval; by groups, where the examples have some.
-
-    Where all are right or all are wrong, it is Wilson's for as many examples as there are groups: a clustered interval
-    would have no width.
-    """
-    if groups and float(np.ptp(values)) == 0 and values[0] in (0, 1):
-        n = len(set(groups))
-        return replace(wilson(int(values[0]) * n, n), n=len(values))
-    return within_one(clustered_mean(values, groups) if groups else interval_of(values))
-
-
 def probe_comparisons(recipe: Recipe, data: Data, before: list[str], after: list[list[str]]) -> dict[str, Comparison]:
     """Before and after training on the probe, if there is one; the mean of the trainings after."""
     if not data.probe.rows:
@@ -148,7 +136,7 @@ def system_result(
     first = scores[0]["test"]
 
     def seen(part: str, name: str) -> Interval:
-        return interval(mean_values(scores, part, name), groups.get(part))
+        return score_interval(mean_values(scores, part, name), groups.get(part))
 
     return SystemResult(
         metrics={name: seen("test", name) for name in first.metrics},
@@ -167,7 +155,7 @@ def field_interval(trainings: Sequence[np.ndarray], groups: list[str] | None) ->
     values = np.mean(trainings, axis=0)
     has = ~np.isnan(values)
     own = [group for group, here in zip(groups, has, strict=True) if here] if groups else []
-    return interval(values[has], own if len(set(own)) > 1 else None)
+    return score_interval(values[has], own if len(set(own)) > 1 else None)
 
 
 def searched(kind: str, candidate: Candidate, metrics: Sequence[str]) -> dict:

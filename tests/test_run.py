@@ -22,6 +22,7 @@ from ftlab.evaluation.answers import KINDS as ANSWER_KINDS
 from ftlab.evaluation.generation import Generations
 from ftlab.evaluation.metrics import score_records
 from ftlab.evaluation.predictions import compare_files
+from ftlab.evaluation.statistics import score_interval
 from ftlab.models import REPOSITORY
 from ftlab.training import data as data_module
 from ftlab.training.preflight import IGNORED
@@ -975,6 +976,6 @@ def test_a_whole_run_keeps_the_contract_and_repeats_itself(recipe, tmp_path):
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_groups_that_are_all_right_or_all_wrong_leave_doubt(value):
-    found = judging.interval(np.full(40, value), ["a", "b", "c", "d"] * 10)
+    found = score_interval(np.full(40, value), ["a", "b", "c", "d"] * 10)
     assert (found.value, found.n) == (value, 40)
     assert found.high - found.low > 0.4  # four groups tell little

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from ftlab.errors import DataError, FtlabError
 from ftlab.evaluation.statistics import (
-    bootstrap_mean,
     clustered_mean,
     compare,
+    holm,
     interval_of,
     mcnemar_midp,
-    paired_bootstrap,
     paired_permutation,
     paired_wald,
     sample_size,
+    score_interval,
     smallest_detectable_gain,
     wilson,
 )  # fmt: skip
@@ -53,49 +53,62 @@ def test_wilson_bounds_and_symmetry(n, data):
 
 def test_interval_of_chooses_by_the_values():
     assert interval_of([0, 1, 1]) == wilson(2, 3)
-    assert interval_of([0, 0.5, 1]).method == "bootstrap"
+    assert interval_of([0, 0.5, 1]).method == "Wilson, effective size"
+    assert interval_of([0, 0.5, -1]).method == "adjusted paired Wald"  # differences
     assert interval_of([True, False]).method == "Wilson"
 
 
-def test_bootstrap_agrees_with_the_normal_interval_for_many_values():
+def test_the_interval_of_many_graded_scores_is_the_normal_one():
     values = np.random.default_rng(1).uniform(size=2000)
     half = 1.96 * values.std(ddof=1) / math.sqrt(len(values))
-    interval = bootstrap_mean(values)
+    interval = score_interval(values)
     assert interval.low == pytest.approx(values.mean() - half, abs=0.001)
     assert interval.high == pytest.approx(values.mean() + half, abs=0.001)
 
 
-def test_bootstrap_is_seeded_and_does_not_depend_on_the_chunk(monkeypatch):
-    values = [0.1, 0.5, 0.7, 1.0]
-    whole = bootstrap_mean(values)
-    monkeypatch.setattr("ftlab.evaluation.statistics.CHUNK", 2800)
-    assert bootstrap_mean(values) == whole
-
-
-@settings(max_examples=40, deadline=None)
 @given(GRADED)
-def test_bootstrap_bounds_and_symmetry(scores):
+def test_graded_bounds_and_symmetry(scores):
     a, b = map(np.array, zip(*scores, strict=True))
-    forth, back = paired_bootstrap(a, b), paired_bootstrap(b, a)
+    forth, back = paired_wald(a, b), paired_wald(b, a)
     assert -1 <= forth.low <= forth.value <= forth.high <= 1
     mirrored = (-back.value, -back.high, -back.low)
     assert (forth.value, forth.low, forth.high) == pytest.approx(mirrored, abs=1e-9)
-    one = bootstrap_mean(a)
-    assert a.min() - 1e-12 <= one.low <= one.value <= one.high <= a.max() + 1e-12
+    one, mirror = score_interval(a), score_interval(1 - a)
+    assert 0 <= one.low <= one.value <= one.high <= 1
+    assert one.low == pytest.approx(1 - mirror.high, abs=1e-6)
 
 
-def test_clustered_mean_by_hand():
-    # clusters (1, 1) and (0, 0): mean 1/2, deviations ±1/2, squares 1
-    # se_CLT² = 1/3/4, pairs within clusters: 4 ordered pairs of 1/4 each, over 16
-    se = math.sqrt(1 / 12 + 1 / 16)
+@pytest.mark.parametrize("groups", [None, range(40), ["a", "b", "c", "d"] * 10])
+@pytest.mark.parametrize("value", [0, 0.7, 1])
+def test_equal_scores_leave_doubt(groups, value):
+    interval = score_interval([value] * 40, groups)
+    units = 40 if groups is None else len(set(groups))
+    assert interval.high - interval.low > 1.5 / units
+    assert interval.low <= value <= interval.high
+
+
+def test_clusters_by_hand():
+    # clusters (1, 1) and (0, 0): each left out once leaves a mean of 0 or 1, so se² = 1/2 · (1/4 + 1/4) = 1/4, which is
+    # what one example of p = 1/2 would tell; t with one degree of freedom
     interval = clustered_mean([1, 1, 0, 0], ["x", "x", "y", "y"])
-    assert interval.high - interval.value == pytest.approx(12.7062 * se, rel=1e-5)  # t with one degree of freedom
+    z2 = 12.7062**2
+    assert interval.high - interval.value == pytest.approx(math.sqrt(z2 / 4 + z2**2 / 4) / (1 + z2), rel=1e-5)
+
+
+def test_groups_by_hand():
+    # two groups of two, one gains on both; imagined groups: 2 · sqrt(1²) either way; sums 2, 0, 2, -2, each of 2
+    interval = paired_wald([0, 0, 1, 0], [1, 1, 1, 0], groups=["x", "x", "y", "y"])
+    sums = np.array([2.0, 0, 2, -2])
+    left_out = (sums.sum() - sums) / 6
+    se = math.sqrt(3 / 4 * np.sum((left_out - sums.sum() / 8) ** 2))
+    assert interval.low == pytest.approx(max(-1, 0.25 - 12.7062 * se))
+    assert clustered_mean([1, 1, 0, -1], [1, 1, 2, 2]).method == "adjusted paired Wald, 2 groups"
 
 
 def test_clusters_of_one_give_the_plain_interval_and_copies_widen_it():
     values = np.random.default_rng(0).uniform(size=40)
     plain = clustered_mean(values, range(40))
-    assert plain.high - plain.value == pytest.approx(2.022691 * values.std(ddof=1) / math.sqrt(40), rel=1e-6)
+    assert (plain.low, plain.high) == pytest.approx((score_interval(values).low, score_interval(values).high))
     copied = clustered_mean(np.repeat(values, 5), np.repeat(np.arange(40), 5))
     naive = clustered_mean(np.repeat(values, 5), range(200))
     assert copied.high - copied.low == pytest.approx(plain.high - plain.low, rel=0.03)
@@ -168,7 +181,6 @@ def test_paired_wald_published():
 
 def test_paired_wald_has_width_where_nothing_differs():
     same = [1, 0] * 10
-    assert paired_bootstrap(same, same).high == 0
     assert paired_wald(same, same).high > 0.1
 
 
@@ -234,7 +246,7 @@ def test_compare_graded():
     a = rng.integers(0, 6, 200) / 6
     b = np.clip(a + rng.choice([0, 0, 1 / 6], 200), 0, 1)
     seen = compare(a, b)
-    assert (seen.verdict, seen.method) == ("better", "paired bootstrap")
+    assert (seen.verdict, seen.method) == ("better", "adjusted paired Wald")
     assert compare(b, a).verdict == "worse"
     assert seen.smallest_detectable_gain == pytest.approx(
         smallest_detectable_gain(200, float(np.mean((b - a) ** 2)))
@@ -259,6 +271,32 @@ def test_compare_is_antisymmetric_and_bounded(scores):
     assert -1 <= forth.low <= forth.delta <= forth.high <= 1
     mirror = {"better": "worse", "worse": "better"}
     assert mirror.get(forth.verdict, forth.verdict) == back.verdict
+
+
+def test_holm_by_hand():
+    rng = np.random.default_rng(0)
+    a = rng.random(200) < 0.5
+    candidates = {name: a | (rng.random(200) < gain) for name, gain in {"x": 0.0, "y": 0.06, "z": 0.3}.items()}
+    alone = {name: compare(a, b) for name, b in candidates.items()}
+    p = {name: each.p_value for name, each in alone.items()}
+    together = holm(alone)
+    ordered = sorted(p, key=p.get)
+    assert ordered[0] == "z"
+    wanted = np.maximum.accumulate([min(1, p[name] * (3 - i)) for i, name in enumerate(ordered)])
+    assert [together[name].p_holm for name in ordered] == pytest.approx(list(wanted))
+    assert together["z"].verdict == "better"
+    assert alone["x"].p_holm is None
+    assert f"(Holm {together['y'].p_holm:.2g})" in repr(together["y"])
+    with pytest.raises(DataError, match="several alphas"):
+        holm(alone | {"w": compare(a, a, alpha=0.1)})
+
+
+def test_holm_takes_back_a_verdict_that_is_one_of_many():
+    a, b = pairs(both=60, b_gains=16, a_only=6, neither=18)  # p = 0.035
+    rest = {f"same_{i}": compare(a, a) for i in range(4)}
+    assert compare(a, b).verdict == "better"
+    assert holm({"b": compare(a, b)} | rest)["b"].verdict == "no detectable difference"
+    assert holm({"b": compare(a, b)})["b"].verdict == "better"
 
 
 def simulate(n, disagreement, gain, runs, seed):
@@ -289,7 +327,7 @@ def test_planned_power_false_alarms_and_coverage():
     [
         (lambda: wilson(3, 0), "n >= 1"),
         (lambda: wilson(3, 2), "successes"),
-        (lambda: bootstrap_mean([]), "at least one"),
+        (lambda: score_interval([]), "at least one"),
         (lambda: interval_of([0.5, math.nan]), "score number 2 is not finite"),
         (lambda: compare([1], [1, 0]), "1 scores against 2"),
         (lambda: compare([1], [80]), "between 0 and 1"),

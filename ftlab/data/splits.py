@@ -1,6 +1,7 @@
 """Splits that keep every group on one side, and the check that they did."""
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
@@ -181,6 +182,15 @@ def _label(row, stratify, plain):
         raise DataError(f"{stratify!r} is neither a key of the row ({_some(list(row), 20)}) nor a field of its JSON "
                         f"answer; {remedy}")  # fmt: skip
     return str(record[stratify])
+
+
+def group_of(row: dict, key: str, part: str | None) -> str | None:
+    """What the row has under the key, or the part that a regular expression finds; None where there is nothing."""
+    value = row.get(key)
+    if value is None or isinstance(value, dict | list):
+        return None
+    found = re.search(part, str(value)) if part else None
+    return str(value) if part is None else found and found[0]
 
 
 def assert_no_leak(

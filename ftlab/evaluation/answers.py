@@ -16,7 +16,7 @@ import numpy as np
 
 from ftlab.errors import DataError, shown
 from ftlab.evaluation.metrics import RecordScores, as_record, check_texts, exact_text, score_records, words
-from ftlab.evaluation.statistics import Interval, interval_of
+from ftlab.evaluation.statistics import Interval, interval_of, score_interval
 from ftlab.tables import html_table
 
 KINDS = {
@@ -83,7 +83,7 @@ class _Scores:
 
     def summary(self) -> dict[str, Interval]:
         """Each metric's mean with its 95 % interval."""
-        return {name: within_one(interval_of(values)) for name, values in self.scores.items()}
+        return {name: score_interval(values) for name, values in self.scores.items()}
 
     def field_table(self) -> dict[str, Interval]:
         """For each label, the share of its examples that was answered with it (recall); empty for texts."""
@@ -250,11 +250,6 @@ def length_ratio(prediction: str, reference: str) -> float:
     """Words of the shorter text over words of the longer one."""
     sizes = sorted((len(words(prediction)), len(words(reference))))
     return sizes[0] / sizes[1] if sizes[1] else 1.0
-
-
-def within_one(interval: Interval) -> Interval:
-    """The same interval, no wider than a score can be."""
-    return Interval(interval.value, max(0.0, interval.low), min(1.0, interval.high), interval.n, interval.method)
 
 
 Scores = RecordScores | LabelScores | TextScores

@@ -13,7 +13,7 @@ from ftlab.tables import html_table
 
 TINY = 1e-9  # rounding of a difference of two means
 FRACTION = "as a fraction of 1 (0.05 is five points)"
-FEW = 30  # on fewer examples, or groups of them, a bootstrap's interval is too narrow to rule anything out
+FEW = 30  # on fewer examples, or groups of them, an interval is too rough to rule anything out
 
 
 class Bars(Settings):
@@ -69,7 +69,7 @@ def decide_gate(
     | delta < g, else, test does not see g       | not enough data | g is neither shown nor ruled out       |
     | delta < g, else, test sees g               | do not ship     | a fair test, and the bar was missed    |
 
-    On few examples the bootstrap's interval is too narrow, for one example a single point: so "ship" asks for the
+    On few examples the interval is rough: so "ship" asks for the
     p-value too, which is exact there, and "ruled out" for 30 examples or a test that sees g.
     The last row is a choice: a test large enough for the bar has had its say; adding examples until a
     near miss passes would be testing until lucky. Probes and rivals count by their point estimates; a probe too

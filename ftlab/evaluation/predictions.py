@@ -1,21 +1,25 @@
-"""Two files of predictions, compared on one file of references."""
+"""Files of predictions, or logs of other harnesses, compared on one file of references."""
 
 import json
 import re
-from collections import namedtuple
+from collections import defaultdict, namedtuple
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ftlab.data.findings import Finding, kind_of, raise_findings
 from ftlab.data.jsonl import scan_jsonl
+from ftlab.data.splits import group_of
 from ftlab.errors import DataError
 from ftlab.evaluation.answers import KINDS, METRICS, answer_kind, score
+from ftlab.evaluation.harness import pick_score, read_log
 from ftlab.evaluation.metrics import as_record, exact_text, row_id, same_value, score_fields
-from ftlab.evaluation.statistics import Comparison, compare
+from ftlab.evaluation.statistics import Comparison, compare, holm
 
+OWN = "harness"  # the metric that is a log's own score
 # in front of an answer; some templates write <think> into the prompt, so that the answer holds only its end (not one
 # that is quoted)
 THOUGHT = re.compile(
@@ -24,7 +28,14 @@ THOUGHT = re.compile(
 )
 
 
-def compare_files(a: str | Path, b: str | Path, references: str | Path, metric: str = "exact_match") -> Comparison:
+def compare_files(
+    a: str | Path,
+    b: str | Path,
+    references: str | Path | None = None,
+    metric: str = "exact_match",
+    group: str | None = None,
+    group_part: str | None = None,
+) -> Comparison:
     """Compare two files of {"id", "prediction"} lines on {"id", "reference"} lines; b is the candidate.
 
     A chat row is a reference too: its last turn, when that is an answer. Predictions and references are text or JSON
@@ -34,24 +45,53 @@ def compare_files(a: str | Path, b: str | Path, references: str | Path, metric: 
     is not judged. Ids match as texts: 7 is "7"; a reference without an id has the number of its row, from 0, as in the
     predictions of `ftlab run`. Every reference needs exactly one prediction in each file, and no other may stand
     there; DataError names file, line and field.
+
+    A log of inspect-ai or lm-eval is predictions too (`harness.read_log`); without `references` its targets are taken.
+    Repeats of a sample count by their mean. The metric "harness", or "harness:NAME", is the log's own score. `group` is
+    a key of the references, or of the log's samples: rows with the same value, or the same part of it that the regular
+    expression `group_part` finds, belong together, and are compared as `statistics.compare` does it with groups.
     """
-    if metric not in METRICS:
-        raise DataError(f"metric {metric!r} is unknown: choose one of {', '.join(METRICS)}")
-    truth = _read_by_id(references, "reference")
+    if metric not in METRICS and metric.partition(":")[0] != OWN:
+        raise DataError(f"metric {metric!r} is unknown: choose one of {', '.join(METRICS)}, or {OWN} of a log")
+    source = a if references is None else references
+    truth = _read_by_id(source, "reference") if references is not None else _targets(a)
     right = [after_thought(each.value) for each in truth.values()]
-    kind = answer_kind(right) if right else None
-    _check_metric(metric, kind, references, truth)
+    kind = answer_kind(right) if right and metric in METRICS else None
+    _check_metric(metric, kind, source, truth)
+    groups = _groups(truth, source, group, group_part) if group else None
     scores, exact, notes = [], [], []
     for path in (a, b):
-        predictions = _read_by_id(path, "prediction")
-        _check_ids(predictions, truth, path, references)
-        given = [after_thought(predictions[key].value) for key in truth]
-        scores.append(_values(metric, kind, given, right))
-        exact.append(scores[-1] if metric != "macro_f1" else _values("exact_match", kind, given, right))
-        notes += _notes(path, references, [(predictions[key], each) for key, each in truth.items()])
-        notes += _forgiven(path, given, right) if kind == "label" and metric in KINDS[kind] else []
-    found = compare(*scores, metric=metric)
+        predictions = _read_predictions(path)
+        _check_ids(predictions, truth, path, source)
+        pairs = [(given, each) for key, each in truth.items() for given in predictions[key]]
+        repeats = [len(predictions[key]) for key in truth]
+        score_by = partial(_judged, kind, path, pairs, repeats)
+        scores.append(score_by(metric))
+        exact.append(scores[-1] if metric != "macro_f1" else score_by("exact_match"))
+        notes += _notes(path, source, pairs, len(truth))
+        notes += _forgiven(path, pairs) if kind == "label" and metric in KINDS[kind] else []
+    found = compare(*scores, metric=metric, groups=groups)
     return replace(found, disagreement=float(np.mean(exact[0] != exact[1])), notes=tuple(notes))
+
+
+def compare_all(baseline: str | Path, candidates: Sequence[str | Path], *arguments, **settings) -> dict:
+    """Each candidate against one baseline by `compare_files`, with Holm's verdicts over all of them; by path."""
+    names = [str(path) for path in candidates]
+    if len(set(names)) < len(names):
+        raise DataError("a file is named twice: name each candidate once")
+    return holm({name: compare_files(baseline, name, *arguments, **settings) for name in names})
+
+
+def _judged(kind, path, pairs, repeats, metric) -> np.ndarray:
+    """The score of each reference: the mean over the repeats of its prediction; shape (references,)."""
+    if metric not in METRICS:
+        values = pick_score(metric.partition(":")[2], [given for given, _ in pairs], path)
+    elif lacking := [given for given, _ in pairs if given.value is None]:
+        what = "has no single text to judge, since choices were compared or several filters stand there"
+        raise DataError(f"{path}:{lacking[0].line} {what}; take --metric {OWN} (or {OWN}:NAME)")
+    else:
+        values = _values(metric, kind, *_texts(pairs))
+    return np.add.reduceat(values, np.cumsum([0, *repeats[:-1]])) / repeats
 
 
 def after_thought(answer):
@@ -61,6 +101,8 @@ def after_thought(answer):
 
 def _check_metric(metric: str, kind: str | None, path, truth) -> None:
     """Raise DataError where the references cannot be judged by the metric."""
+    if metric in METRICS and (without := [each for each in truth.values() if each.value is None]):
+        raise DataError(f"{path}:{without[0].line} has no single target: take --metric {OWN}, or give --references")
     if metric == "field_accuracy":
         message = "is no JSON object, which field_accuracy needs; correct it or use exact_match"
         wrong = [right for right in truth.values() if not as_record(after_thought(right.value))]
@@ -91,20 +133,27 @@ def _same(prediction, reference) -> bool:
     return record is not None and truth is not None and same_value(record, truth)
 
 
+def _texts(pairs) -> list[list]:
+    """What was given, and what is right, without thoughts."""
+    return [[after_thought(each.value) for each in side] for side in zip(*pairs, strict=True)]
+
+
 def _as_text(value) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _forgiven(path, given, right):
+def _forgiven(path, pairs):
     """That labels were right only apart from what does not count."""
-    texts = list(map(_as_text, given)), list(map(_as_text, right))
+    texts = [list(map(_as_text, side)) for side in _texts(pairs)]
     forgiven = int(np.sum(score("label", *texts).values("exact_match") - exact_text(*texts)))
     if forgiven:
         yield f"{path}: {forgiven} labels are right apart from capitals, quotes or a full stop, which do not count"
 
 
-def _notes(path, references, pairs):
+def _notes(path, references, pairs, count):
     """What a reader has to know of the pairs (prediction, reference) that were compared."""
+    if len(pairs) > count:
+        yield f"{path}: {len(pairs)} answers to {count} samples; the mean of the repeats of each was compared"
     thoughts = sum(after_thought(given.value) != given.value for given, _ in pairs)
     if thoughts:
         yield f"{path}: {thoughts} of {len(pairs)} predictions begin with a thought; what follows it was judged"
@@ -116,7 +165,34 @@ def _finding(path, line, field, message):
     return Finding("compare", "error", str(path), line, field, message)
 
 
-_Entry = namedtuple("_Entry", "id line value")  # one line of a file that is compared
+# one line of a file that is compared; `scores` are those of a log, `row` what else stands there
+_Entry = namedtuple("_Entry", "id line value row scores", defaults=({}, {}))
+
+
+def _read_predictions(path) -> dict[str, list[_Entry]]:
+    """Map the text of each id to its predictions: one, or in a log one a repeat."""
+    if (log := read_log(path)) is None:
+        return {key: [each] for key, each in _read_by_id(path, "prediction").items()}
+    result = defaultdict(list)
+    for each in log:
+        result[str(each.id)].append(_Entry(each.id, each.line, each.answer, each.row, each.scores))
+    return result
+
+
+def _targets(path) -> dict[str, _Entry]:
+    """The references that a log holds itself."""
+    if (log := read_log(path)) is None:
+        raise DataError(f"{path} is no log of inspect-ai or lm-eval, which hold their targets: name --references")
+    return {str(each.id): _Entry(each.id, each.line, each.target, each.row) for each in log}
+
+
+def _groups(truth, path, key, part) -> list[str]:
+    """The group of each reference."""
+    found = [(each, group_of(each.row, key, part)) for each in truth.values()]
+    what = f"no part that {part} finds" if part else "no text or number"
+    raise_findings([_finding(path, each.line, key, f"has {what}: name another key as group")
+                    for each, group in found if group is None])  # fmt: skip
+    return [group for _, group in found]
 
 
 def _read_by_id(path, field) -> dict[str, _Entry]:
@@ -139,7 +215,7 @@ def _read_by_id(path, field) -> dict[str, _Entry]:
             message = f"{key!r} stands already on line {result[str(key)].line}; keep one of the two"
             findings.append(_finding(path, line.number, "id", message))
         else:
-            result[str(key)] = _Entry(key, line.number, value)
+            result[str(key)] = _Entry(key, line.number, value, line.row)
         if not isinstance(value, str | dict):
             message = "is missing" if value is None else f"is {kind_of(value)}"
             findings.append(_finding(path, line.number, field, f"{message}; write a text or an object"))
@@ -157,7 +233,7 @@ def _value(row, field):
 
 def _check_ids(predictions, truth, path, references):
     unknown, missing = f"is not in {references}; delete the line or add the reference", f"has no prediction in {path}"
-    wrong = [_finding(path, each.line, "id", f"{each.id!r} {unknown}")
+    wrong = [_finding(path, each[0].line, "id", f"{each[0].id!r} {unknown}")
              for key, each in predictions.items() if key not in truth]  # fmt: skip
     wrong += [_finding(references, each.line, "id", f"{each.id!r} {missing}; add it")
               for key, each in truth.items() if key not in predictions]  # fmt: skip

@@ -1,8 +1,9 @@
 """How sure a score is, and whether two systems differ on the same examples.
 
-Two kinds of scores, each with its own tools: 0/1 scores (right or wrong) take Wilson, the adjusted paired
-Wald interval and McNemar's mid-p; graded scores (a share of fields) take bootstraps and sign flips.
-Everything is seeded; all intervals are at level 1 - alpha.
+One interval for the mean of a system's scores (Wilson's) and one for the difference of two systems on the same examples
+(adjusted paired Wald); each has a form for graded scores and for examples that belong together in groups. Tests:
+McNemar's mid-p for 0/1 scores, sign flips for the others. Everything is seeded; all intervals are at level 1 - alpha.
+How often they are right, `tools/simulate_statistics.py` counts; its table, with the limits, is in DECISIONS.md.
 """
 
 import math
@@ -15,8 +16,9 @@ from statsmodels.stats.proportion import proportion_confint
 
 from ftlab.errors import DataError, FtlabError
 
-CHUNK = 4_000_000  # numbers drawn at a time by a bootstrap: 64 MB
+CHUNK = 4_000_000  # numbers drawn at a time by a permutation: 64 MB
 RESAMPLES = 10_000
+ROUNDING = 1e-18  # a variance below it is that of equal scores
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,6 +58,7 @@ class Comparison:
     metric: str | None = None
     groups: int | None = None  # of examples that belong together, where they were counted; else each stands for itself
     notes: tuple[str, ...] = ()  # what else a reader has to know
+    p_holm: float | None = None  # p_value, corrected for the other candidates compared with the same baseline
 
     def to_dict(self) -> dict:
         """The fields as plain JSON values."""
@@ -66,50 +69,54 @@ class Comparison:
         scores = f"{100 * self.a:.1f} % -> {100 * self.b:.1f} %"
         seen = f"disagreement {100 * self.disagreement:.1f} %"
         power = f"detectable from {100 * self.smallest_detectable_gain:.1f} points"
-        text = f"{self.verdict}: {scores}, {points}, p = {self.p_value:.2g}, n = {self.n}, {seen}, {power}"
+        holm = "" if self.p_holm is None else f" (Holm {self.p_holm:.2g})"
+        text = f"{self.verdict}: {scores}, {points}, p = {self.p_value:.2g}{holm}, n = {self.n}, {seen}, {power}"
         return "\n".join([f"Comparison({text})", *self.notes])
 
 
-def wilson(successes: int, n: int) -> Interval:
+def wilson(successes: int, n: int, alpha: float = 0.05) -> Interval:
     """Wilson's score interval of a rate (1927); unlike p ± 1.96 se it holds near 0 and 1 and for small n."""
     if n < 1 or not 0 <= successes <= n:
         raise DataError(f"{successes} successes of {n}: give 0 <= successes <= n and n >= 1")
-    low, high = proportion_confint(successes, n, method="wilson")
+    low, high = proportion_confint(successes, n, alpha, method="wilson")
     value = successes / n
     return Interval(value, min(float(low), value), max(float(high), value), int(n), "Wilson")
 
 
-def bootstrap_mean(values: Sequence[float], alpha: float = 0.05) -> Interval:
-    """Percentile bootstrap of a mean; equal values give width 0, which is too sure for small n."""
+def score_interval(values: Sequence[float], groups: Sequence | None = None, alpha: float = 0.05) -> Interval:
+    """The interval of a mean of scores from 0 to 1: Wilson's, for as many right or wrong examples as tell as much.
+
+    That many is p (1 - p) over the squared standard error of the mean: the effective sample size of surveys (Kish 1965;
+    Wilson's form of it in Franco, Little, Louis and Slud 2019, J. Survey Statistics and Methodology 7:334), with
+    Student's t for units less one. Unlike a bootstrap it has a width where nearly all scores are 1.
+    With `groups` (one name an example: those that belong together have the same) the units are the groups.
+    """
     values = _scores(values)
-    rng = np.random.default_rng(0)
-    means, chunk = [], max(1, CHUNK // len(values))
-    for start in range(0, RESAMPLES, chunk):
-        size = (min(chunk, RESAMPLES - start), len(values))
-        means.append(values[rng.integers(0, len(values), size=size)].mean(axis=1))
-    low, high = np.quantile(np.concatenate(means), [alpha / 2, 1 - alpha / 2])
+    if groups is None and _is_binary(values):
+        return wilson(int(values.sum()), len(values), alpha)
+    variance, units = _variance_of_mean(values, groups)
     value = float(values.mean())
-    return Interval(value, min(float(low), value), max(float(high), value), len(values), "bootstrap")
+    inside = min(max(value, 0.0), 1.0) * min(max(1 - value, 0.0), 1.0)
+    size = inside / variance if inside > 0 and variance > ROUNDING else float(units)
+    z2 = float(t.ppf(1 - alpha / 2, max(1, units - 1))) ** 2
+    centre, half = (value + z2 / size / 2) / (1 + z2 / size), math.sqrt(z2 / size * (inside + z2 / size / 4))
+    low, high = centre - half / (1 + z2 / size), centre + half / (1 + z2 / size)
+    method = "Wilson, effective size" + (f", {units} groups" if groups is not None else "")
+    return Interval(value, max(0.0, min(low, value)), min(1.0, max(high, value)), len(values), method)
 
 
 def interval_of(values: Sequence[float]) -> Interval:
-    """The interval of a mean: Wilson when every value is 0 or 1, else the bootstrap."""
-    values = _scores(values)
-    return wilson(int(values.sum()), len(values)) if _is_binary(values) else bootstrap_mean(values)
+    """The interval of a mean: `score_interval`; values outside 0 to 1 are taken for differences (`paired_wald`)."""
+    return score_interval(values) if _are_scores(values) else _difference_interval(values, None, 0.05)
 
 
 def clustered_mean(values: Sequence[float], clusters: Sequence, alpha: float = 0.05) -> Interval:
-    """The mean's interval when examples come in clusters (tickets of one customer, texts of one pattern).
+    """`interval_of` where examples come in clusters (tickets of one customer, texts of one pattern); at least two.
 
-    The clustered standard error of Miller 2024, "Adding Error Bars to Evals", arXiv:2411.00640: se² = se_CLT² +
-    1/n² · the sum, over ordered pairs of different examples of one cluster, of the product of their deviations; times
-    Student's t for clusters less one, as a few clusters tell little of how much they differ. Needs at least two.
+    That a mean over clusters is less sure: Miller 2024, "Adding Error Bars to Evals", arXiv:2411.00640.
     """
-    values = _scores(values)
-    index, count = _clusters(clusters, len(values))
-    half = float(t.ppf(1 - alpha / 2, count - 1)) * math.sqrt(_clustered_variance(values, index))
-    value = float(values.mean())
-    return Interval(value, value - half, value + half, len(values), f"clustered ({count} clusters)")
+    of = score_interval if _are_scores(values) else _difference_interval
+    return of(values, clusters, alpha)
 
 
 def _clusters(clusters, n: int) -> tuple[np.ndarray, int]:
@@ -122,33 +129,53 @@ def _clusters(clusters, n: int) -> tuple[np.ndarray, int]:
     return index, len(names)
 
 
-def _clustered_variance(values, index) -> float:
-    """Squared standard error of the mean."""
-    n, deviations = len(values), values - values.mean()
-    squares = np.sum(deviations**2)
-    within = np.sum(np.bincount(index, weights=deviations) ** 2) - squares
-    return float(max(0.0, squares / (n - 1) / n + within / n**2))
+def _variance_of_mean(values, groups) -> tuple[float, int]:
+    """(squared standard error of the mean, units): never smaller than if every example stood for itself."""
+    n = len(values)
+    alone = float(values.var(ddof=1)) / n if n > 1 else 0.0
+    if groups is None:
+        return alone, n
+    index, count = _clusters(groups, n)
+    return max(alone, _jackknife(np.bincount(index, weights=values), np.bincount(index))), count
 
 
-def paired_bootstrap(a: Sequence[float], b: Sequence[float], alpha: float = 0.05) -> Interval:
-    """Interval of mean(b) - mean(a) on the same examples: examples are drawn, both scores go along."""
-    a, b = _pair(a, b)
-    return replace(bootstrap_mean(b - a, alpha), method="paired bootstrap")
+def _jackknife(sums, sizes) -> float:
+    """Squared standard error of the mean over clusters, each left out once (CR3): of all such estimates the one that
+    is least too small with few clusters of unlike size (MacKinnon, Nielsen and Webb 2023, J. Econometrics 232:272)."""
+    count, total, n = len(sums), sums.sum(), sizes.sum()
+    without = (total - sums) / (n - sizes)
+    return float((count - 1) / count * np.sum((without - total / n) ** 2))
 
 
-def paired_wald(a: Sequence[float], b: Sequence[float], alpha: float = 0.05) -> Interval:
-    """Interval of mean(b) - mean(a) for 0/1 scores, adjusted Wald (Bonett and Price 2012).
+def paired_wald(
+    a: Sequence[float], b: Sequence[float], alpha: float = 0.05, groups: Sequence | None = None
+) -> Interval:
+    """Interval of mean(b) - mean(a) on the same examples, adjusted Wald (Bonett and Price 2012, for 0/1 scores).
 
-    One imagined example is added to each kind of disagreement, so that it stays honest where a bootstrap has
-    width 0: when few examples, or none, differ.
+    One imagined example is added to each kind of disagreement, so that it stays honest where a bootstrap has width 0:
+    when few examples, or none, differ. Graded scores: the two differ by the root mean square of those that do. With
+    `groups` the examples are groups, with the jackknife and Student's t for groups less one.
     """
     a, b = _pair(a, b)
-    n = len(a) + 2
-    gained, lost = (np.sum(b > a) + 1) / n, (np.sum(a > b) + 1) / n
-    half = _z(1 - alpha / 2) * math.sqrt((gained + lost - (gained - lost) ** 2) / n)
-    value, centre = float(np.mean(b - a)), gained - lost
-    low, high = max(-1.0, float(centre - half)), min(1.0, float(centre + half))
-    return Interval(value, min(low, value), max(high, value), len(a), "adjusted paired Wald")
+    return _difference_interval(b - a, groups, alpha)
+
+
+def _difference_interval(differences, groups, alpha: float) -> Interval:
+    values = _scores(differences)
+    sums, sizes, method = values, np.ones(len(values)), "adjusted paired Wald"
+    z = _z(1 - alpha / 2)
+    if groups is not None:
+        index, count = _clusters(groups, len(values))
+        sums, sizes = np.bincount(index, weights=values), np.bincount(index)
+        z, method = float(t.ppf(1 - alpha / 2, count - 1)), f"{method}, {count} groups"
+    means = sums[sums != 0] / sizes[sums != 0]
+    imagined = sizes.mean() * (math.sqrt(float(np.mean(means**2))) if len(means) else 1.0)
+    sums, sizes = np.append(sums, [imagined, -imagined]), np.append(sizes, [sizes.mean()] * 2)
+    centre = float(sums.sum() / sizes.sum())
+    variance = _jackknife(sums, sizes) if groups is not None else float(sums.var()) / len(sums)
+    half, value, most = z * math.sqrt(variance), float(values.mean()), max(1.0, float(np.abs(values).max()))
+    low, high = max(-most, centre - half), min(most, centre + half)
+    return Interval(value, min(low, value), max(high, value), len(values), method)
 
 
 def mcnemar_midp(b_only: int, c_only: int) -> float:
@@ -221,33 +248,27 @@ def compare(
 ) -> Comparison:
     """Compare candidate b with baseline a, scored on the same examples in the same order, from 0 to 1.
 
-    0/1 scores: adjusted paired Wald interval and McNemar's mid-p. Graded scores: paired bootstrap and
-    sign-flip permutation. With `groups` (one name an example: those that belong together have the same), the clustered
-    interval of the difference, and sign flips of whole groups. The verdict is "better" or "worse" when p < alpha, else
-    "no detectable difference". The smallest detectable gain takes the mean squared difference as p, which for 0/1
-    scores is the disagreement, and never less than one wholly different example: nobody differing is no proof for
-    small n. Examples in groups count as the number that would tell as much if they were independent.
+    The interval is `paired_wald`. The p-value of 0/1 scores is McNemar's mid-p, of graded scores a sign-flip
+    permutation; with `groups` (one name an example: those that belong together have the same) whole groups change their
+    sign. The verdict is "better" or "worse" when p < alpha, else "no detectable difference". The smallest detectable
+    gain takes the mean squared difference as p, which for 0/1 scores is the disagreement, and never less than one
+    wholly different example: nobody differing is no proof for small n. Examples in groups count as the number that
+    would tell as much if they were independent.
     """
     a, b = _pair(a, b)
     if not 0 <= min(a.mean(), b.mean()) <= max(a.mean(), b.mean()) <= 1:  # single parts of a macro F1 may lie outside
         raise DataError("scores must lie between 0 and 1: divide them by their maximum")
     n = alone = len(a)
-    count = None
+    count, interval = None, paired_wald(a, b, alpha, groups)
     if groups is not None:
         index, count = _clusters(groups, n)
-        interval = clustered_mean(b - a, groups, alpha)
-        gains = np.bincount(index, weights=b - a)
-        p_value = paired_permutation(np.zeros(count), gains)
-        alone = _effective_size(b - a, index, count)
+        p_value = paired_permutation(np.zeros(count), np.bincount(index, weights=b - a))
+        alone = _effective_size(b - a, groups, count)
     elif _is_binary(a) and _is_binary(b):
-        interval = paired_wald(a, b, alpha)
         p_value = mcnemar_midp(int(np.sum(a > b)), int(np.sum(b > a)))
     else:
-        interval = paired_bootstrap(a, b, alpha)
         p_value = paired_permutation(a, b)
-    verdict = "no detectable difference"
-    if p_value < alpha and interval.value:
-        verdict = "better" if interval.value > 0 else "worse"
+    verdict = _verdict(interval.value, p_value, alpha)
     spread = min(1.0, max(float(np.mean((b - a) ** 2)), 1 / alone))
     detectable = smallest_detectable_gain(alone, spread, alpha=alpha)
     means, change = (float(a.mean()), float(b.mean())), (interval.value, interval.low, interval.high)
@@ -255,11 +276,34 @@ def compare(
                       method=interval.method, metric=metric, groups=count)  # fmt: skip
 
 
-def _effective_size(values, index, count: int) -> float:
-    """How many independent examples would tell the mean as well as these clusters do: at least one, at most all."""
-    n, clustered = len(values), _clustered_variance(values, index)
-    alone = float(np.sum((values - values.mean()) ** 2)) / (n - 1) / n
-    return float(count) if not alone else max(1.0, n * min(1.0, alone / clustered) if clustered else float(n))
+def holm(comparisons: dict[str, Comparison]) -> dict[str, Comparison]:
+    """The same comparisons of several candidates with one baseline, each with Holm's p-value and the verdict by it.
+
+    Holm 1979: with probability 1 - alpha none of the verdicts is a false alarm, whatever the candidates have in common.
+    The intervals stay those of each comparison alone.
+    """
+    from statsmodels.stats.multitest import multipletests
+
+    if len({each.alpha for each in comparisons.values()}) > 1:
+        raise DataError("comparisons of several alphas: give them one")
+    corrected = multipletests([each.p_value for each in comparisons.values()], method="holm")[1]
+    return {
+        name: replace(each, p_holm=float(p), verdict=_verdict(each.delta, float(p), each.alpha))
+        for (name, each), p in zip(comparisons.items(), corrected, strict=True)
+    }
+
+
+def _verdict(delta: float, p_value: float, alpha: float) -> str:
+    if p_value >= alpha or not delta:
+        return "no detectable difference"
+    return "better" if delta > 0 else "worse"
+
+
+def _effective_size(values, groups, count: int) -> float:
+    """How many independent examples would tell the mean as well as these groups do: at least one, at most all."""
+    variance = float(values.var(ddof=1))
+    mean = _variance_of_mean(values, groups)[0]
+    return max(1.0, min(len(values), variance / mean)) if variance > ROUNDING else float(count)
 
 
 def _scores(values) -> np.ndarray:
@@ -277,6 +321,11 @@ def _pair(a, b):
     if len(a) != len(b):
         raise DataError(f"{len(a)} scores against {len(b)}: score both systems on the same examples")
     return a, b
+
+
+def _are_scores(values) -> bool:
+    values = _scores(values)
+    return bool(values.min() >= 0 and values.max() <= 1)
 
 
 def _is_binary(values):

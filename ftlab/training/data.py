@@ -1,6 +1,5 @@
 """The rows that a run reads, looked at before anything takes time: what cannot serve is named with file and line."""
 
-import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from pathlib import Path
 
 from ftlab.data.findings import Finding, content_field, raise_findings
 from ftlab.data.schema import check_chat
-from ftlab.data.splits import assert_no_leak
+from ftlab.data.splits import assert_no_leak, group_of
 from ftlab.errors import DataError, shown
 from ftlab.evaluation.answers import answer_kind
 from ftlab.evaluation.generation import positions, prompt_ids
@@ -109,15 +108,6 @@ def unlike(kind: str, rows: Sequence[dict]) -> Iterator[tuple[int, str, str]]:
             yield index, field, "the answer is no JSON object with fields; correct it"
         elif kind == "label" and "\n" in answer.strip():
             yield index, field, "the answer has several lines and is no label; correct it, or write `answer: text`"
-
-
-def group_of(row: dict, key: str, part: str | None) -> str | None:
-    """What the row has under the key, or the part that a regular expression finds; None where there is nothing."""
-    value = row.get(key)
-    if value is None or isinstance(value, dict | list):
-        return None
-    found = re.search(part, str(value)) if part else None
-    return str(value) if part is None else found and found[0]
 
 
 def group_problems(groups: Sequence[str | None], recipe: Recipe) -> Iterator[tuple[int, str, str]]:

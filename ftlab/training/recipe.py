@@ -135,7 +135,7 @@ class Recipe(Settings):
     answer: Literal["record", "label", "text"] | None = Field(
         None, description="one of record, label, text, or leave the key out"
     )
-    # of shuffling, adapter and bootstraps; any number will do
+    # of shuffling and adapter; any number will do
     seed: Whole = Field(3407, description="the seed of all that is random, a whole number")
     # each trains once, and the report is on their mean; one training may be luck
     seeds: tuple[Whole, ...] | None = Field(

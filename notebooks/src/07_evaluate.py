@@ -149,8 +149,9 @@ comparison = compare(a.field_accuracy, b.field_accuracy, metric="field_accuracy"
 comparison
 
 # %% [markdown]
-# Here the interval comes from [resampling](GLOSSARY.md#bootstrap) the tickets ten thousand times, always both answers of
-# a ticket together, and *p* from swapping the two answers of tickets at random, as often; it cannot fall below 0.0002.
+# Here *p* comes from swapping the two answers of tickets at random, ten thousand times; it cannot fall below 0.0002. The
+# interval is a formula of the same family as for right and wrong. [Resampling](GLOSSARY.md#bootstrap) the tickets is
+# another way, and far too sure of itself where only a few of them differ.
 
 # %% [markdown]
 # ## Another training
