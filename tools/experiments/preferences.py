@@ -1,11 +1,12 @@
 """Preferences on `smol`: a brand voice by SFT, then DPO on its own answers, judged by a style guide in code.
 
-`sft` reads the team's mail, of which few replies keep the guide. `samples` are SAMPLES answers of that model to each of
-MESSAGES messages; the guide's best against its worst is a pair. All arms start from that model and read about as many tokens:
-`dpo_*` the pairs (learning rate and beta are chosen on validation), `more_sft` the chosen answers alone, `longer` and
-`level` other pairs of the same answers with the same points (the longest of the best against the shortest of the
-worst; those of like length), `kto` the same answers one by one with thumbs up or down. Answers to test messages and
-everyday questions are greedy. 50 minutes on one core that multiplies in bf16 and has nothing else to do.
+`sft` reads the team's mail, of which few replies keep the guide. `samples` are SAMPLES answers of that model to each
+of MESSAGES messages; the guide's best against its worst is a pair. All arms start from that model and read about as
+many tokens: `dpo_*` the pairs (learning rate and beta are chosen on validation), `more_sft` the chosen answers alone,
+`longer` and `level` other pairs of the same answers with the same points (the longest of the best against the
+shortest of the worst; those of like length), `kto` the same answers one by one with thumbs up or down. Answers to
+test messages and everyday questions are greedy. 50 minutes on one core that multiplies in bf16 and has nothing else
+to do.
 """
 
 import gc
