@@ -54,7 +54,7 @@ check_advantages = Exercise("advantages of a group", advantages, trials=[
     (centred, "you did not divide by the standard deviation."),
     (lambda rewards: list(rewards), "those are the rewards. Subtract the mean of the group."),
     (by_population, "you divided by the root of the mean square. The deviation of a sample divides by n - 1."),
-    (lambda rewards: [-value for value in advantages(rewards)], "the sign is turned: the better ones must be positive."),
+    (lambda rewards: [-value for value in advantages(rewards)], "the sign is turned: better ones are positive."),
     (lambda rewards: [reward / (sum(rewards) or 1) for reward in rewards],
      "you took shares of the sum. Then a bad answer is still pushed up, only less."),
 ], tolerance=1e-3)  # fmt: skip

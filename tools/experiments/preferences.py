@@ -31,7 +31,7 @@ VOICE = ROOT / "data" / "brand_voice"
 EPOCHS, RATE, SEED = 3, 1e-3, 1  # of the SFT
 MESSAGES, SAMPLES, TEMPERATURE = 96, 6, 1.0
 NEW_TOKENS = 64
-TRIED = {"dpo_1e-4": (1e-4, 0.1), "dpo_4e-4": (4e-4, 0.1), "dpo_4e-4_tight": (4e-4, 0.5)}  # learning rate, beta
+TRIED = {"dpo_4e-4": (4e-4, 0.1), "dpo_1e-4": (1e-4, 0.1)}  # learning rate, beta
 PREFERENCE_EPOCHS, PAIRS_A_STEP = 1, 4
 PROBED = 190  # everyday questions: every second one
 
@@ -237,9 +237,9 @@ def points() -> list[Point]:
     return [
         Point("sft", sft),
         Point("samples", samples, ("sft",)),
-        *search[:2],
+        *search[:1],
         Point("more_sft", more_sft, ("samples",)),
-        *search[2:],
+        *search[1:],
         Point("dpo", dpo, tuple(TRIED)),
         *(Point(name, partial(other, make=make, rows=rows), ("dpo",)) for name, (make, rows) in others.items()),
     ]

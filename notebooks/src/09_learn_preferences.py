@@ -1,0 +1,391 @@
+# ---
+# ftlab:
+#   reads: [data/brand_voice/*, data/recorded/preferences/*, data/recorded/preferences/predictions/*/*.jsonl, data/recorded/rewards/*, data/recorded/rewards/predictions/*/*.jsonl, data/support_triage/*.jsonl, data/support_triage/schema.json, data/probes/everyday.jsonl, recipes/support_triage_smol.yaml, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
+#   headline: win rate against SFT alone, recorded on smol
+# ---
+
+# %% [markdown]
+# # Learn preferences
+#
+# **Question:** how does DPO change the answer, and where do rewards (GRPO) come in?
+# **Minutes:** 3. **Hardware:** any; two CPU cores are enough.
+#
+# A shop wants every reply in its own voice. Its sent mail is a mixture: some replies have the voice, most have half of it.
+# Nobody has the time to write hundreds of good ones. But anybody can say which of two replies is better. You go the whole
+# way here with `nano`, in two minutes: [SFT](GLOSSARY.md#sft) on the mail, several answers to each message, a judge, pairs,
+# [DPO](GLOSSARY.md#dpo), a [win rate](GLOSSARY.md#win-rate). Then you read the same way recorded on `smol`, a real chat
+# model: what each step was worth, what it did to the length of replies, what it cost elsewhere, and whether more SFT would
+# have been enough. The last section lets a program give rewards.
+#
+# ([01](01_what_fine_tuning_changes.ipynb#Learning-from-preferences) has the first look at DPO.)
+
+# %% [markdown]
+# ## Your choices
+
+# %%
+import ftlab  # first: it quiets the libraries below
+
+MODEL = "nano"  # or "smol", or a hub id such as "unsloth/Qwen3-4B-Instruct-2507" (on a GPU), or a folder
+VOICE = "../data/brand_voice"
+DATA = {
+    "train": f"{VOICE}/archive.jsonl",  # chats, for SFT
+    "messages": f"{VOICE}/messages.jsonl",  # what answers are sampled for
+    "pairs": None,  # a JSONL of your own: {"prompt": [...], "chosen": [...], "rejected": [...]} a line; None: made below
+    "test": f"{VOICE}/test.jsonl",
+}
+BETA = 0.1  # how tightly DPO holds the model to where it started; larger is tighter
+DPO_RATE = {"nano": 4e-4, "smol": 4e-4}.get(MODEL, 5e-6)  # far below SFT's: large models want very small steps
+OUTPUT = ftlab.home() / "09_learn_preferences"
+
+# %% [markdown]
+# ## What is a good reply?
+#
+# Somebody has to say it. Here it is a written style guide, in a form that code can check: five points.
+
+# %%
+from ftlab.data.schema import read_chat
+from ftlab.evaluation.guide import points_kept, points_of, read_guide
+
+guide = read_guide(f"{VOICE}/guide.yaml")
+rows = {part: read_chat(DATA[part]) for part in ("train", "messages", "test")}
+for point, text in guide.items():
+    print(f"{point:16} {text}")
+
+# %%
+import pandas as pd
+
+shown = rows["train"][:4]
+for row in shown:
+    print(f"{row['messages'][1]['content']}\n  {row['messages'][2]['content']}")
+    print(f"  {points_of(guide, row['messages'][2]['content'], row['facts'])} of {len(guide)} points\n")
+kept = pd.DataFrame([points_kept(guide, row["messages"][2]["content"], row["facts"]) for row in rows["train"]])
+kept.mean().map("{:.0%}".format).to_frame(f"of {len(kept)} replies that the team has sent").T
+
+# %% [markdown]
+# No point is kept by most replies but the last one or two, and a reply that keeps all five is rare. A model that learns to
+# write like this mail will write like this mail.
+#
+# The guide is a rule, not people. It is never in doubt, never tired, and blind for all that it does not name: whether what
+# a reply promises fits the matter, and how long it is. We measure both beside it.
+
+# %% [markdown]
+# ## SFT first
+#
+# The cells of [06](06_train_with_unsloth.ipynb), on the mail as it is. Preference training needs a model that can already do
+# the task badly and well: what it never writes, it cannot be told to prefer.
+
+# %%
+import torch
+from unsloth import FastLanguageModel
+
+from ftlab import hardware
+from ftlab.models import resolve
+
+ON_GPU, PRECISION = torch.cuda.is_available(), hardware.precision(MODEL)
+DTYPE = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[PRECISION]
+
+model, tokenizer = FastLanguageModel.from_pretrained(
+    model_name=resolve(MODEL),
+    max_seq_length=1024,
+    dtype=DTYPE,
+    load_in_4bit=ON_GPU,
+)
+model = FastLanguageModel.get_peft_model(
+    model,
+    r=16,
+    lora_alpha=32,
+    lora_dropout=0.0,
+    target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+    bias="none",
+    use_gradient_checkpointing="unsloth" if ON_GPU else False,
+    random_state=3407,
+)
+model.print_trainable_parameters()
+
+# %%
+from datasets import Dataset
+from transformers.trainer_callback import PrinterCallback
+from trl import SFTConfig, SFTTrainer
+from unsloth.chat_templates import train_on_responses_only
+
+from ftlab.training.preflight import check_masks
+from ftlab.training.runlog import LivePlot
+
+chats = [row["messages"] for row in rows["train"]]
+# many templates end with a new line; after that, TRL would add a second end token
+texts = [tokenizer.apply_chat_template(chat, tokenize=False).rstrip() for chat in chats]
+trainer = SFTTrainer(
+    model=model,
+    processing_class=tokenizer,
+    train_dataset=Dataset.from_dict({"text": texts}),
+    args=SFTConfig(
+        output_dir=str(OUTPUT / "sft"),
+        dataset_text_field="text",
+        max_length=512,
+        per_device_train_batch_size=8,
+        num_train_epochs=4,
+        learning_rate={"nano": 4e-3, "smol": 2e-3}.get(MODEL, 2e-4),
+        warmup_steps=0.05,
+        lr_scheduler_type="cosine",
+        gradient_checkpointing=ON_GPU,
+        bf16=PRECISION == "bf16",
+        fp16=PRECISION == "fp16",
+        logging_steps=2,
+        save_strategy="no",
+        seed=3407,
+        report_to="none",
+        disable_tqdm=True,
+    ),
+    callbacks=[LivePlot()],
+)
+trainer.remove_callback(PrinterCallback)  # the live plot replaces the printed lines
+trainer = train_on_responses_only(trainer)  # learn the answers, not the messages
+check_masks(trainer.train_dataset, chats, tokenizer, trainer.data_collator)  # stops if it would learn more
+result = trainer.train()
+
+# %%
+from ftlab.evaluation.generation import generate
+
+
+def judged(answers, part):
+    """Points of each answer to the messages of a part."""
+    return [points_of(guide, text, row["facts"]) for text, row in zip(answers, rows[part], strict=True)]
+
+
+def answer_test():
+    """Greedy answers to the test messages."""
+    FastLanguageModel.for_inference(model)
+    asked = [row["messages"][:-1] for row in rows["test"]]
+    return generate(model, tokenizer, asked, max_new_tokens=64).texts
+
+
+sft_answers = answer_test()
+sft_points = judged(sft_answers, "test")
+print(f"{sum(sft_points) / len(sft_points):.1f} of {len(guide)} points on {len(sft_points)} new messages. The first three:")
+for row, text, points in zip(rows["test"][:3], sft_answers, sft_points, strict=False):
+    print(f"\n{row['messages'][1]['content']}\n  {text}\n  {points} points")
+
+# %% [markdown]
+# It writes like the team, habits included. ([Greedy decoding](GLOSSARY.md#greedy-decoding) takes the likeliest word each
+# time, so its habits are the team's most frequent ones.)
+
+# %% [markdown]
+# ## Ask it several times, and judge
+#
+# At [temperature](GLOSSARY.md#temperature) 1 the model shows how its answers scatter. Six answers to each of 96 messages:
+
+# %%
+SAMPLES, ASKED = 6, 96
+torch.manual_seed(3407)
+tokenizer.padding_side = "left"  # so that every answer begins where its prompt ends
+sampled = []
+for at in range(0, ASKED, 24):
+    batch = rows["messages"][at : at + 24]
+    prompts = [tokenizer.apply_chat_template(row["messages"][:-1], tokenize=False, add_generation_prompt=True) for row in batch]
+    inputs = tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False).to(model.device)
+    with torch.inference_mode():
+        out = model.generate(
+            **inputs,
+            do_sample=True,
+            temperature=1.0,
+            top_k=0,
+            top_p=1.0,
+            num_return_sequences=SAMPLES,
+            max_new_tokens=64,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    written = tokenizer.batch_decode(out[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+    sampled += [written[n : n + SAMPLES] for n in range(0, len(written), SAMPLES)]
+scores = [
+    [points_of(guide, text, row["facts"]) for text in answers]
+    for row, answers in zip(rows["messages"], sampled, strict=False)
+]
+print(rows["messages"][0]["messages"][1]["content"])
+for points, text in sorted(zip(scores[0], sampled[0], strict=True), reverse=True):
+    print(f"  {points} points: {text}")
+
+# %% [markdown]
+# The best answer against the worst makes a [preference pair](GLOSSARY.md#preference-pair). Where all six have as many points
+# there is no preference, and the message falls away.
+
+# %%
+from ftlab.data.jsonl import write_rows
+from ftlab.evaluation.guide import best_and_worst
+
+made = []
+for row, answers, points in zip(rows["messages"], sampled, scores, strict=False):
+    if found := best_and_worst(answers, points):
+        chosen, rejected = ([{"role": "assistant", "content": text}] for text in found)
+        made.append({"prompt": row["messages"][:-1], "chosen": chosen, "rejected": rejected})
+OUTPUT.mkdir(parents=True, exist_ok=True)
+pairs_file = DATA["pairs"] or write_rows(made, OUTPUT / "pairs.jsonl", force=True)
+print(f"{len(made)} pairs of {ASKED} messages")
+for side in ("chosen", "rejected"):
+    print(f"{side:9}", made[0][side][0]["content"])
+
+# %% [markdown]
+# Such pairs are *[on-policy](GLOSSARY.md#on-policy)*: both answers are the model's own, so the pair is about choices that
+# this model really makes. Pairs that people wrote, or that another model wrote, are *off-policy*: easy to buy, but DPO then
+# spends its steps on answers that this model would not have given. Tajwar et al. (2024, arXiv 2404.14367) compared both and
+# found that own samples help.
+#
+# ## Read the pairs
+#
+# Whether made here or named in `DATA`, a file of pairs is read as all files are: what is wrong is said with line and field.
+
+# %%
+from ftlab.data.findings import errors_of, raise_findings
+from ftlab.data.formats import from_messages, read
+
+pairs = read(pairs_file, "preference")
+raise_findings(errors_of(pairs.findings))
+dataset = Dataset.from_list([from_messages(row.data, "preference") for row in pairs.rows])
+print(pairs)
+
+# %% [markdown]
+# Look at the length before you train on pairs, in words:
+
+# %%
+words = pd.DataFrame(
+    {side: [len(turns[0]["content"].split()) for turns in dataset[side]] for side in ("chosen", "rejected")}
+)
+longer = (words["chosen"] > words["rejected"]).mean()
+words.mean().map("{:.1f} words".format).to_frame("on average").T.assign(**{"chosen is longer": f"{longer:.0%} of pairs"})
+
+# %% [markdown]
+# Where the chosen answer is mostly the longer one, a model can learn "longer" in place of "better". Keep the two numbers in
+# mind.
+
+# %% [markdown]
+# ## One pair by hand
+#
+# DPO's [loss](GLOSSARY.md#loss) looks at four numbers: the [log-probability](GLOSSARY.md#log-probability) of the chosen and
+# of the rejected answer, each under the model in training ($\pi$) and under the frozen
+# [reference model](GLOSSARY.md#reference-model) from which it started ($\pi_0$). Here is the trainer; before it takes a step, we
+# do its sum ourselves.
+
+# %%
+from trl import DPOConfig, DPOTrainer
+
+FastLanguageModel.for_training(model)
+dpo = DPOTrainer(
+    model=model,  # with the adapter that SFT has trained
+    ref_model=None,  # no second model: the trainer keeps a frozen copy of the adapter, some megabytes
+    processing_class=tokenizer,
+    train_dataset=dataset,
+    args=DPOConfig(
+        output_dir=str(OUTPUT / "dpo"),
+        loss_type=["sigmoid"],  # DPO as published
+        beta=BETA,
+        max_length=512,  # prompt and answer together
+        per_device_train_batch_size=4,  # four pairs are eight answers
+        gradient_accumulation_steps=1,
+        precompute_ref_log_probs=True,  # the frozen model reads each answer once, before the training
+        num_train_epochs=1,
+        learning_rate=DPO_RATE,
+        warmup_steps=0.1,
+        lr_scheduler_type="cosine",
+        gradient_checkpointing=ON_GPU,
+        bf16=PRECISION == "bf16",
+        fp16=PRECISION == "fp16",
+        logging_steps=1,
+        save_strategy="no",
+        seed=3407,
+        report_to="none",
+        disable_tqdm=True,
+    ),
+    callbacks=[LivePlot(unit="nats per pair")],
+)
+dpo.remove_callback(PrinterCallback)
+print(", ".join(name for name in dpo.train_dataset.column_names if name.startswith("ref_")))
+
+
+# %%
+def log_probability(model, prompt_ids, answer_ids):
+    """Log-probability of an answer after its prompt: its tokens' log-probabilities, added up."""
+    ids = torch.tensor([prompt_ids + answer_ids], device=model.device)
+    with torch.no_grad():
+        logits = model(input_ids=ids).logits[0, len(prompt_ids) - 1 : -1].float()
+    return logits.log_softmax(-1).gather(1, ids[0, len(prompt_ids) :, None]).sum().item()
+
+
+def implicit_rewards(pair):
+    """What the model has gained on the reference, times beta: of the chosen and of the rejected answer."""
+    now = [log_probability(model, pair["prompt_ids"], pair[f"{side}_ids"]) for side in ("chosen", "rejected")]
+    return [BETA * (new - pair[f"ref_{side}_logps"]) for new, side in zip(now, ("chosen", "rejected"), strict=True)]
+
+
+def dpo_loss(pair):
+    better, worse = implicit_rewards(pair)
+    return -torch.nn.functional.logsigmoid(torch.tensor(better - worse)).item()
+
+
+def trainers_loss(pair):
+    """The same by TRL, on a batch of this one pair."""
+    with torch.no_grad():
+        return dpo.compute_loss(dpo.model, dpo.data_collator([pair]).to(model.device)).item()
+
+
+pair = dpo.train_dataset[0]
+print(f"before the first step: by hand {dpo_loss(pair):.4f}, TRL {trainers_loss(pair):.4f}; ln 2 = 0.6931")
+assert abs(dpo_loss(pair) - trainers_loss(pair)) < 1e-3
+
+# %% [markdown]
+# Nothing has moved yet, so the loss is that of a coin toss. $\beta \log(\pi / \pi_0)$ is called the *implicit reward*: DPO
+# trains as if this were the judge's mark, and asks that the chosen answer gets more of it than the rejected one. A small
+# $\beta$ makes a nat of change count little, so the model has to move far before the loss is content; a large one holds it
+# near the reference.
+#
+# ## DPO
+
+# %%
+result = dpo.train()
+print(f"{result.global_step} steps in {result.metrics['train_runtime']:.0f} seconds")
+better, worse = implicit_rewards(pair)
+print(f"the pair from above: rewards {better:+.2f} and {worse:+.2f}; by hand {dpo_loss(pair):.4f}, TRL {trainers_loss(pair):.4f}")
+assert abs(dpo_loss(pair) - trainers_loss(pair)) < 1e-2
+
+# %%
+log = pd.DataFrame([row for row in dpo.state.log_history if "rewards/margins" in row])
+log = log.rename(columns=lambda name: name.replace("rewards/", ""))[["accuracies", "margins", "chosen", "rejected"]]
+parts = pd.concat([log.head(4).astype(float).mean(), log.tail(4).astype(float).mean()], axis=1).T
+parts.index = ["first four steps", "last four steps"]
+parts.round(2)
+
+# %% [markdown]
+# This is what to watch: `accuracies` is how often the chosen answer has the larger implicit reward, `margins` by how much.
+# `chosen` and `rejected` say how: often both fall, the rejected one faster. (If `chosen` falls deep, take fewer steps, or a
+# larger beta.) None of it says that the answers are better. That takes answers.
+#
+# ## How often does it win?
+
+# %%
+from ftlab.evaluation.statistics import win_rate
+
+dpo_answers = answer_test()
+dpo_points = judged(dpo_answers, "test")
+frames = [row["frame"] for row in rows["test"]]  # messages of one sentence pattern count together
+print(f"points: SFT {sum(sft_points) / len(sft_points):.2f}, then DPO {sum(dpo_points) / len(dpo_points):.2f} of {len(guide)}")
+print("win rate of DPO against SFT:", win_rate(sft_points, dpo_points, groups=frames))
+for row, before, after in zip(rows["test"][:3], sft_answers, dpo_answers, strict=False):
+    print(f"\n{row['messages'][1]['content']}\n  SFT: {before}\n  DPO: {after}")
+
+# %% [markdown]
+# **Win rate:** the same message, an answer of each, which has more points? One half means no difference. A tie counts
+# half. The interval is over sentence patterns, as messages of one pattern win or lose together. With people, or a model, as
+# judges you would also show each pair in both orders, since judges like the first or the second place; to a rule the order
+# means nothing.
+#
+# **Exercise.** Write `win_rate_of(a, b)` for two lists of points: how often `b` is better, a tie counting half.
+
+# %% tags=["exercise"]
+def win_rate_of(a, b):
+    # solution
+    return sum((y > x) + (y == x) / 2 for x, y in zip(a, b, strict=True)) / len(a)
+    # end solution
+
+
+# %%
+from ftlab.exercises.preferences import check_win_rate
+
+check_win_rate(win_rate_of)
