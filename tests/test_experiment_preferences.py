@@ -32,7 +32,7 @@ def answered(monkeypatch):
     for row, fine in zip(rows, (True, True, False), strict=True):
         answers = ["Hello.", "Hello, it is always good to hear from you."]
         if fine:
-            answers += [good.format(deed="is here", **row["facts"]), good.format(deed="is a long way off", **row["facts"])]
+            answers += [good.format(deed=deed, **row["facts"]) for deed in ("is here", "is a long way off")]
         points = [preferences.points_of(preferences.guide(), text, row["facts"]) for text in answers]
         lines.append({"id": row["id"], "answers": answers, "points": points})
     monkeypatch.setattr(preferences, "sampled", lambda: lines)

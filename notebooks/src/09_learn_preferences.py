@@ -389,3 +389,54 @@ def win_rate_of(a, b):
 from ftlab.exercises.preferences import check_win_rate
 
 check_win_rate(win_rate_of)
+
+# %% [markdown]
+# ## The same way on `smol`, recorded
+#
+# `nano` shows the steps; what they are worth is a question for a model that can write. The record was made by
+# `python tools/record.py preferences`: the same guide, mail and messages, one training each, settings chosen on validation
+# messages.
+
+# %%
+import json
+from pathlib import Path
+
+from ftlab.evaluation.metrics import probe_scores
+from ftlab.evaluation.statistics import bootstrap_mean, compare
+
+RECORD = Path("../data/recorded/preferences")
+record = json.loads((RECORD / "results.json").read_text())
+arms = {name: label for name, label in {
+    "sft": "SFT on the mail", "more_sft": "+ SFT on chosen answers", "dpo": "+ DPO", "level": "+ DPO, pairs level in length",
+    "longer": "+ DPO, chosen ones long", "kto": "+ KTO",
+}.items() if name in record["points"]}  # fmt: skip
+probe = read_chat("../data/probes/everyday.jsonl")[::2]
+
+
+def recorded(arm, part):
+    """The answers of an arm to the test messages or to the everyday questions."""
+    lines = (RECORD / "predictions" / arm / f"{part}.jsonl").read_text().splitlines()
+    return [json.loads(line)["prediction"] for line in lines]
+
+
+answers = {arm: recorded(arm, "test") for arm in arms}
+points = {arm: judged(texts, "test") for arm, texts in answers.items()}
+for machine, minutes in record["minutes_by_machine"].items():
+    print(f"{record['command']}: {minutes:.0f} minutes on {machine}, beside other work")
+for arm in ("sft", "dpo"):
+    print(f"\n{arms[arm]}: {answers[arm][0]}")
+
+# %% tags=["headline"]
+rates = {arm: win_rate(points["sft"], points[arm], groups=frames) for arm in arms if arm != "sft"}
+pd.DataFrame(
+    {
+        arms[arm]: {
+            f"points of {len(guide)}": f"{sum(points[arm]) / len(frames):.2f}",
+            "win rate against SFT alone [95 %]": rates[arm].rate if arm in rates else "",
+            "p": f"{rates[arm].p_value:.2g}" if arm in rates else "",
+            "won, tied, lost": f"{rates[arm].won}, {rates[arm].tied}, {rates[arm].lost}" if arm in rates else "",
+            "words": f"{sum(len(text.split()) for text in answers[arm]) / len(frames):.1f}",
+        }
+        for arm in arms
+    }
+).T
