@@ -402,7 +402,7 @@ import json
 from pathlib import Path
 
 from ftlab.evaluation.metrics import probe_scores
-from ftlab.evaluation.statistics import bootstrap_mean, compare
+from ftlab.evaluation.statistics import compare
 
 RECORD = Path("../data/recorded/preferences")
 record = json.loads((RECORD / "results.json").read_text())
@@ -440,3 +440,289 @@ pd.DataFrame(
         for arm in arms
     }
 ).T
+
+# %% [markdown]
+# TODO read
+
+# %%
+import matplotlib.pyplot as plt
+
+from ftlab.plots import BLUE, ORANGE, plain_axes, show
+
+fig, ax = plt.subplots(figsize=(7, 0.8 + 0.45 * len(rates)))
+for at, found in enumerate(rates.values()):
+    ax.plot([100 * found.rate.low, 100 * found.rate.high], [at, at], "|-", color=BLUE, lw=2.2, ms=11, mew=2.2)
+    ax.plot(100 * found.rate.value, at, "o", color=BLUE, ms=7)
+ax.axvline(50, color=ORANGE, ls="--", lw=1.8)
+ax.set(yticks=range(len(rates)), yticklabels=[arms[arm] for arm in rates], xlim=(0, 101), xlabel="win rate against SFT alone, % [95 %]")
+ax.set_ylim(len(rates) - 0.5, -0.5)
+plain_axes(ax, grid="x")
+told = "; ".join(f"{arms[arm]} {found.rate}" for arm, found in rates.items())
+show(fig, f"Win rates against SFT alone with intervals; a dashed line at one half. {told}.")
+
+# %% [markdown]
+# ## When is SFT enough?
+#
+# TODO
+
+# %%
+print("DPO against more SFT on the chosen answers:", win_rate(points["more_sft"], points["dpo"], groups=frames))
+
+# %% [markdown]
+# ## Did it only learn "longer"?
+
+# %%
+from ftlab.evaluation.guide import words as words_of
+
+lines = [json.loads(line) for line in (RECORD / "samples.jsonl").read_text().splitlines()]
+
+
+def gap(among_equals):
+    """How many words the chosen answers have more than the rejected, on average."""
+    found = [best_and_worst(line["answers"], line["points"], among_equals) for line in lines]
+    gaps = [words_of(pair[0]) - words_of(pair[1]) for pair in found if pair]
+    return sum(gaps) / len(gaps)
+
+
+kinds = {"dpo": "first", "level": "level", "longer": "longer"}
+lengths = {arm: [words_of(text) for text in texts] for arm, texts in answers.items()}
+
+
+def and_likes_length(arm):
+    """Points of a judge who keeps to the guide, and among equals likes the longer answer."""
+    return [kept + count / 1000 for kept, count in zip(points[arm], lengths[arm], strict=True)]
+
+
+def at_equal_length(arm, most=2):
+    """The win rate on those messages whose two answers differ by no more than `most` words."""
+    near = [at for at in range(len(frames)) if abs(lengths[arm][at] - lengths["sft"][at]) <= most]
+    return win_rate([points["sft"][at] for at in near], [points[arm][at] for at in near])
+
+
+pd.DataFrame(
+    {
+        arms[arm]: {
+            "pairs: chosen longer by": f"{gap(kind):+.1f} words",
+            "replies, words": f"{sum(lengths['sft']) / len(frames):.1f} -> {sum(lengths[arm]) / len(frames):.1f}",
+            "win rate by the guide": rates[arm].rate,
+            "where both are as long": at_equal_length(arm).rate,
+            "by one who likes length": win_rate(and_likes_length("sft"), and_likes_length(arm), groups=frames).rate,
+        }
+        for arm, kind in kinds.items()
+        if arm in arms
+    }
+).T
+
+# %% [markdown]
+# TODO
+#
+# ## What did it cost elsewhere?
+#
+# The guide does not look at what a reply promises, and knows nothing of the capital of Nigeria.
+
+# %%
+from ftlab.evaluation.metrics import probe_scores
+from ftlab.evaluation.statistics import compare, interval_of
+
+fits = {arm: probe_scores(answers[arm], rows["test"]) for arm in arms}
+knows = {arm: probe_scores(recorded(arm, "probe"), probe) for arm in arms}
+pd.DataFrame(
+    {
+        arms[arm]: {
+            "does what the matter asks for [95 %]": interval_of(fits[arm]),
+            "everyday questions [95 %]": interval_of(knows[arm]),
+        }
+        for arm in arms
+    }
+).T
+
+# %%
+print("deeds that fit, SFT -> DPO:", compare(fits["sft"], fits["dpo"], groups=frames))
+print("everyday questions, SFT -> DPO:", compare(knows["sft"], knows["dpo"]))
+
+# %% [markdown]
+# TODO
+#
+# ## Which data do you have?
+#
+# | method | one row is | it needs beside the model | source |
+# | --- | --- | --- | --- |
+# | SFT | a message and a good answer | nothing | |
+# | DPO | a message, a better and a worse answer | the reference's log-probabilities: one more reading of each answer | Rafailov et al. 2023, arXiv 2305.18290 |
+# | [KTO](GLOSSARY.md#kto) | a message and an answer, thumb up or down | the same; thumbs need not come in pairs | Ethayarajh et al. 2024, arXiv 2402.01306 |
+# | [ORPO](GLOSSARY.md#orpo) | as DPO | no reference; SFT and preference in one loss, from the start | Hong et al. 2024, arXiv 2403.07691 |
+# | RLHF with PPO | messages; pairs for the reward model | a reward model, a value model, the reference, answers written all the while | Ouyang et al. 2022, arXiv 2203.02155 |
+# | [GRPO](GLOSSARY.md#grpo) | a message | a reward (a program or a model), answers written all the while | Shao et al. 2024, arXiv 2402.03300 |
+#
+# In TRL each is a trainer with a configuration of its own: `KTOTrainer` with the columns `prompt`, `completion`, `label`;
+# ORPO under `trl.experimental.orpo`. [04](04_prepare_data.ipynb#One-row,-five-formats) has the forms of the rows.
+#
+# **What it costs.** A pair is two answers, and the reference reads them once more: DPO takes about three times as long as
+# SFT on as many rows. No second model is in memory, since the reference is the same one with its old adapter; without an
+# adapter it would be a whole copy. `precompute_ref_log_probs=True` reads it before the training and lets even that go.
+
+# %% [markdown]
+# ## Where rewards come in
+#
+# Pairs are needed where only a comparison can be had. Sometimes more is there: a program that says how good an answer is. It
+# compiles or not, the sum is right or not, the record is valid and its fields are right. Then the model can write, be
+# marked, and be moved towards what got better marks than its other attempts. That is reinforcement learning.
+#
+# **[RLHF](GLOSSARY.md#rlhf)** is the same with a *[reward model](GLOSSARY.md#reward-model)* in the place of the program,
+# trained on people's pairs, and PPO as the rule by which the model is moved: a second model (the value model) guesses how
+# much reward to expect, and what came out better than expected is made more probable. **GRPO** leaves the value model out. It asks
+# for several answers to the *same* prompt and compares each with the mean of its group:
+#
+# $$\text{advantage} = \frac{\text{reward} - \text{mean of the group}}{\text{standard deviation of the group}}$$
+#
+# Tokens of answers with a positive advantage become more probable, the others less. Where all answers of a group are
+# equally good there is nothing to learn.
+#
+# **Exercise.** Write `advantages(rewards)` for one group. Take the standard deviation of a sample
+# (`statistics.stdev`) and add 0.0001 to it, as TRL does, so that nothing is divided by zero.
+
+# %% tags=["exercise"]
+import statistics
+
+
+def advantages(rewards):
+    # solution
+    mean, deviation = statistics.mean(rewards), statistics.stdev(rewards)
+    return [(reward - mean) / (deviation + 1e-4) for reward in rewards]
+    # end solution
+
+
+# %%
+from ftlab.exercises.preferences import check_advantages
+
+check_advantages(advantages)
+
+# %% [markdown]
+# ## GRPO, a few steps
+#
+# The style guide is a program, so it can give the reward itself. A reward function gets the prompts, the answers, and every
+# other column of the data, and returns one number an answer:
+
+
+# %%
+def points_reward(prompts, completions, facts, **_):
+    return [points_of(guide, completion[0]["content"], fact) / len(guide)
+            for completion, fact in zip(completions, facts, strict=True)]  # fmt: skip
+
+
+asked = [{"prompt": row["messages"][:-1], "facts": row["facts"]} for row in rows["messages"]]
+print(points_reward([asked[0]["prompt"]] * 2, [[{"content": text}] for text in sampled[0][:2]], [asked[0]["facts"]] * 2))
+
+# %%
+from trl import GRPOConfig, GRPOTrainer
+
+FastLanguageModel.for_training(model)
+grpo = GRPOTrainer(
+    model=model,  # goes on from DPO
+    reward_funcs=[points_reward],  # several are added up
+    processing_class=tokenizer,
+    train_dataset=Dataset.from_list(asked),
+    args=GRPOConfig(
+        output_dir=str(OUTPUT / "grpo"),
+        num_generations=8,  # answers to each prompt
+        per_device_train_batch_size=32,  # answers a step: four prompts
+        max_completion_length=64,
+        temperature=1.0,
+        beta=0.0,  # no penalty for leaving the start; above 0 a reference is read, too
+        max_steps=10,
+        learning_rate={"nano": 1e-3, "smol": 2e-4}.get(MODEL, 1e-5),
+        lr_scheduler_type="constant",
+        gradient_checkpointing=ON_GPU,
+        bf16=PRECISION == "bf16",
+        fp16=PRECISION == "fp16",
+        logging_steps=1,
+        save_strategy="no",
+        seed=3407,
+        report_to="none",
+        disable_tqdm=True,
+    ),
+)
+grpo.remove_callback(PrinterCallback)
+result = grpo.train()
+steps = [row for row in grpo.state.log_history if "reward" in row]
+written = sum(float(row["completions/mean_length"]) for row in steps) * 32
+print(f"{result.global_step} steps in {result.metrics['train_runtime']:.0f} seconds, {written:,.0f} tokens written")
+print("mean reward of each step:", ", ".join(f"{float(row['reward']):.2f}" for row in steps))
+
+# %% [markdown]
+# Most of the time goes into writing, and each answer is used once. The reward in the log is that of sampled answers to
+# training messages: it is what the model is pushed up by, no proof. The test messages are:
+
+# %%
+grpo_points = judged(answer_test(), "test")
+print(f"points: after DPO {sum(dpo_points) / len(dpo_points):.2f}, after GRPO {sum(grpo_points) / len(grpo_points):.2f}")
+print("win rate of GRPO against DPO:", win_rate(dpo_points, grpo_points, groups=frames))
+
+# %% [markdown]
+# ## GRPO on the tickets, recorded on `smol`
+#
+# The course's main task has an answer that can be checked: a JSON record, valid and with the right fields. `smol` was taught
+# it a little (SFT on 100 tickets), then went on with GRPO; two functions gave the reward, the share of right fields and
+# whether the record is valid. The honest rival has the same start and as many minutes of the processor, and reads the
+# right answers to the same tickets.
+
+# %%
+from ftlab.evaluation.metrics import score_records
+from ftlab.training.data import group_of
+from ftlab.training.recipe import load_recipe
+
+REWARDS = Path("../data/recorded/rewards")
+rewards = json.loads((REWARDS / "results.json").read_text())
+ways = {"start": "start: a short SFT", "grpo": "+ GRPO", "more_sft": "+ SFT for the same time"}
+ways = {way: label for way, label in ways.items() if way in rewards["points"]}
+curve = [row for row in rewards["points"]["grpo"]["log"] if "reward" in row]
+told = rewards["points"]["grpo"]
+print(f"{rewards['command']}: {rewards['minutes_by_machine']} minutes")
+print(f"GRPO: {told['steps']} steps, {told['rows']} tickets, {told['tokens_written']:,.0f} tokens written", end=", ")
+print(f"{told['training_cpu_minutes']:.1f} minutes of the processor")
+
+# %%
+fig, ax = plt.subplots(figsize=(7, 2.6))
+ax.plot([row["step"] for row in curve], [row["reward"] for row in curve], color=BLUE, lw=1.8)
+ax.set(xlabel="step", ylabel="mean reward\n(at most 2)", ylim=(0, 2))
+plain_axes(ax, grid="y")
+first, last = (sum(row["reward"] for row in part) / len(part) for part in (curve[:5], curve[-5:]))
+show(fig, f"Mean reward of the sampled answers by step of GRPO: {first:.2f} in the first five steps, {last:.2f} in the last five.")
+print(f"first five steps {first:.2f}, last five {last:.2f}")
+
+# %%
+recipe = load_recipe("../recipes/support_triage_smol.yaml")
+tickets = read_chat("../data/support_triage/test.jsonl")
+
+
+def read_record(way, part):
+    return [json.loads(line)["prediction"] for line in (REWARDS / "predictions" / way / f"{part}.jsonl").read_text().splitlines()]
+
+
+texts = {way: read_record(way, "test") for way in ways}
+tickets = tickets[: len(texts["start"])]
+right = [json.loads(row["messages"][-1]["content"]) for row in tickets]
+schema = json.loads(Path("../data/support_triage/schema.json").read_text())
+groups = [group_of(row, recipe.group, recipe.group_part) for row in tickets]
+scored = {way: score_records(texts[way], right, schema=schema) for way in ways}
+pd.DataFrame(
+    {
+        label: {
+            "fields right [95 %]": interval_of(scored[way].field_accuracy),
+            "valid records [95 %]": interval_of(scored[way].valid_schema),
+            "everyday questions [95 %]": interval_of(probe_scores(read_record(way, "probe"), probe)),
+            "minutes of the processor": f"{rewards['points'][way]['training_cpu_minutes']:.1f}",
+        }
+        for way, label in ways.items()
+    }
+).T
+
+# %%
+for way in ways:
+    if way != "start":
+        print(f"fields, {ways['start']} -> {ways[way]}:", compare(scored["start"].field_accuracy, scored[way].field_accuracy, groups=groups))
+if "more_sft" in ways:
+    print("fields, GRPO -> SFT for the same time:", compare(scored["grpo"].field_accuracy, scored["more_sft"].field_accuracy, groups=groups))
+
+# %% [markdown]
+# TODO

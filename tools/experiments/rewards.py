@@ -24,9 +24,9 @@ from ftlab.training.train import add_adapter, load_model, train_model
 
 FOLDER, RECORD = WORK / "rewards", ROOT / "data" / "recorded" / "rewards"
 TAUGHT, EPOCHS, RATE, SEED = 100, 2, 1e-3, 1  # of the start
-STEPS, PROMPTS, GENERATIONS = 24, 4, 4  # a step: so many tickets, so many answers to each
-GRPO_RATE, NEW_TOKENS = 2e-4, 72
-TEST, PROBED = 150, 190
+STEPS, PROMPTS, GENERATIONS = 10, 4, 8  # a step: so many tickets, so many answers to each
+GRPO_RATE, NEW_TOKENS = 4e-4, 72
+TEST, PROBED = 120, 190
 
 
 def new_tickets() -> list[dict]:
