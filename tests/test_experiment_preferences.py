@@ -53,11 +53,11 @@ def test_a_pair_is_the_best_against_the_worst_and_equals_make_none(answered):
 
 
 def test_the_other_pairs_have_the_same_points_and_other_lengths(answered):
-    def gaps(among_equals):
+    def gaps(longer):
         return [len(text(pair, "chosen").split()) - len(text(pair, "rejected").split())
-                for pair in preferences.pairs(among_equals)]  # fmt: skip
+                for pair in preferences.pairs(longer)]  # fmt: skip
 
-    assert min(gaps("longer")) > max(gaps("level"))
+    assert min(gaps(True)) > max(gaps(False))
 
 
 def test_rated_answers_are_those_of_the_pairs_one_by_one(answered):

@@ -110,15 +110,10 @@ ANSWERS = ["a", "b b b", "c", "d d", "e e e e"]
 SCORES = [5, 5, 2, 2, 3]
 
 
-@pytest.mark.parametrize(
-    ("among_equals", "pair"), [("first", ("a", "c")), ("longer", ("b b b", "c")), ("level", ("a", "c"))]
-)
-def test_the_best_against_the_worst(among_equals, pair):
-    assert best_and_worst(ANSWERS, SCORES, among_equals) == pair
-
-
-def test_level_pairs_are_as_near_in_length_as_they_can_be():
-    assert best_and_worst(["a a a", "b", "c c c", "d d d d d d"], [5, 5, 1, 1], "level") == ("a a a", "c c c")
+def test_the_best_against_the_worst():
+    assert best_and_worst(ANSWERS, SCORES) == ("a", "c")
+    assert best_and_worst(ANSWERS, SCORES, longer=True) == ("b b b", "c")
+    assert best_and_worst(["a", "b b", "c c", "d"], [5, 5, 1, 1], longer=True) == ("b b", "d")
 
 
 def test_equal_answers_make_no_pair():
@@ -126,5 +121,3 @@ def test_equal_answers_make_no_pair():
     assert best_and_worst([], []) is None
     with pytest.raises(DataError, match="one score an answer"):
         best_and_worst(["a"], [1, 2])
-    with pytest.raises(DataError, match="choose first, longer or level"):
-        best_and_worst(["a", "b"], [1, 2], "shorter")

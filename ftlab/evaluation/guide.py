@@ -6,7 +6,6 @@ open or close with or hold, with the row's facts in braces; `never says` is a li
 
 import re
 from collections.abc import Mapping, Sequence
-from itertools import product
 from pathlib import Path
 
 import yaml
@@ -61,25 +60,19 @@ def points_of(guide: Mapping, answer: str, facts: Mapping[str, str]) -> int:
     return sum(points_kept(guide, answer, facts).values())
 
 
-def best_and_worst(answers: Sequence[str], scores: Sequence[float], among_equals: str = "first") -> tuple | None:
+def best_and_worst(answers: Sequence[str], scores: Sequence[float], longer: bool = False) -> tuple[str, str] | None:
     """(chosen, rejected) of several answers to one message: the highest score against the lowest; None if equal.
 
-    `among_equals`: "first" takes the first of each; "longer" the longest of the best and the shortest of the worst, as
-    judges do who like length; "level" those two whose lengths in words are nearest to each other.
+    Among equals the first is taken; with `longer` the longest of the best and the shortest of the worst, as judges do
+    who like length.
     """
     if len(answers) != len(scores):
         raise DataError(f"{len(answers)} answers and {len(scores)} scores: give one score an answer")
-    if among_equals not in ("first", "longer", "level"):
-        raise DataError(f"among_equals {among_equals!r} is unknown: choose first, longer or level")
     if not len(answers) or min(scores) == max(scores):
         return None
     best = [answer for answer, score in zip(answers, scores, strict=True) if score == max(scores)]
     worst = [answer for answer, score in zip(answers, scores, strict=True) if score == min(scores)]
-    if among_equals == "longer":
-        return max(best, key=words), min(worst, key=words)
-    if among_equals == "level":
-        return min(product(best, worst), key=lambda pair: abs(words(pair[0]) - words(pair[1])))
-    return best[0], worst[0]
+    return (max(best, key=words), min(worst, key=words)) if longer else (best[0], worst[0])
 
 
 def words(text: str) -> int:

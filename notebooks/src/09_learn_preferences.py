@@ -407,8 +407,8 @@ from ftlab.evaluation.statistics import compare
 RECORD = Path("../data/recorded/preferences")
 record = json.loads((RECORD / "results.json").read_text())
 arms = {name: label for name, label in {
-    "sft": "SFT on the mail", "more_sft": "+ SFT on chosen answers", "dpo": "+ DPO", "level": "+ DPO, pairs level in length",
-    "longer": "+ DPO, chosen ones long", "kto": "+ KTO",
+    "sft": "SFT on the mail", "more_sft": "+ SFT on chosen answers", "dpo": "+ DPO",
+    "longer": "+ DPO, long ones chosen", "kto": "+ KTO",
 }.items() if name in record["points"]}  # fmt: skip
 probe = read_chat("../data/probes/everyday.jsonl")[::2]
 
@@ -477,14 +477,13 @@ from ftlab.evaluation.guide import words as words_of
 lines = [json.loads(line) for line in (RECORD / "samples.jsonl").read_text().splitlines()]
 
 
-def gap(among_equals):
+def gap(longer):
     """How many words the chosen answers have more than the rejected, on average."""
-    found = [best_and_worst(line["answers"], line["points"], among_equals) for line in lines]
+    found = [best_and_worst(line["answers"], line["points"], longer) for line in lines]
     gaps = [words_of(pair[0]) - words_of(pair[1]) for pair in found if pair]
     return sum(gaps) / len(gaps)
 
 
-kinds = {"dpo": "first", "level": "level", "longer": "longer"}
 lengths = {arm: [words_of(text) for text in texts] for arm, texts in answers.items()}
 
 
@@ -502,13 +501,13 @@ def at_equal_length(arm, most=2):
 pd.DataFrame(
     {
         arms[arm]: {
-            "pairs: chosen longer by": f"{gap(kind):+.1f} words",
+            "pairs: chosen longer by": f"{gap(arm == 'longer'):+.1f} words",
             "replies, words": f"{sum(lengths['sft']) / len(frames):.1f} -> {sum(lengths[arm]) / len(frames):.1f}",
             "win rate by the guide": rates[arm].rate,
             "where both are as long": at_equal_length(arm).rate,
             "by one who likes length": win_rate(and_likes_length("sft"), and_likes_length(arm), groups=frames).rate,
         }
-        for arm, kind in kinds.items()
+        for arm in ("dpo", "longer")
         if arm in arms
     }
 ).T

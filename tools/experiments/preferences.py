@@ -3,10 +3,9 @@
 `sft` reads the team's mail, of which few replies keep the guide. `samples` are SAMPLES answers of that model to each
 of MESSAGES messages; the guide's best against its worst is a pair. All arms start from that model and read about as
 many tokens: `dpo_*` the pairs (learning rate and beta are chosen on validation), `more_sft` the chosen answers alone,
-`longer` and `level` other pairs of the same answers with the same points (the longest of the best against the
-shortest of the worst; those of like length), `kto` the same answers one by one with thumbs up or down. Answers to
-test messages and everyday questions are greedy. 50 minutes on one core that multiplies in bf16 and has nothing else
-to do.
+`longer` other pairs of the same answers with the same points (the longest of the best against the shortest of the
+worst), `kto` the same answers one by one with thumbs up or down. Answers to test messages and everyday questions are
+greedy. About 30 minutes on one core that has nothing else to do.
 """
 
 import gc
@@ -56,12 +55,12 @@ def sampled() -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def pairs(among_equals: str = "first") -> list[dict]:
+def pairs(longer: bool = False) -> list[dict]:
     """A preference pair for each message whose answers differ in points."""
     rows = {row["id"]: row for row in rows_of("messages")}
     made = []
     for each in sampled():
-        if found := best_and_worst(each["answers"], each["points"], among_equals):
+        if found := best_and_worst(each["answers"], each["points"], longer):
             sides = [[{"role": "assistant", "content": text}] for text in found]
             made.append({"prompt": rows[each["id"]]["messages"][:-1], "chosen": sides[0], "rejected": sides[1]})
     return made
@@ -232,8 +231,7 @@ def more_sft(folder: Path) -> dict:
 def points() -> list[Point]:
     search = [Point(name, partial(tried, learning_rate=rate, beta=beta), ("samples",))
               for name, (rate, beta) in TRIED.items()]  # fmt: skip
-    others = {"longer": ("dpo", partial(pairs, "longer")), "level": ("dpo", partial(pairs, "level")),
-              "kto": ("kto", rated)}  # fmt: skip
+    others = {"longer": ("dpo", partial(pairs, longer=True)), "kto": ("kto", rated)}
     return [
         Point("sft", sft),
         Point("samples", samples, ("sft",)),

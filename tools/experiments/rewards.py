@@ -3,8 +3,8 @@
 `start` is a short SFT on TAUGHT tickets. `grpo` goes on from there with STEPS steps: to each of PROMPTS new tickets
 it writes GENERATIONS answers and is moved to those whose reward is above their mean. `more_sft` goes on from the same
 start, with the right answers to the same tickets, for as many minutes of processor time as GRPO has trained. All
-answer TEST test tickets greedily, and everyday questions. Nothing was searched. 35 minutes on one core that
-multiplies in bf16 and has nothing else to do.
+answer TEST test tickets greedily, and everyday questions. Nothing was searched. About 25 minutes on one core that
+has nothing else to do.
 """
 
 import json
