@@ -66,11 +66,23 @@ def test_rated_answers_are_those_of_the_pairs_one_by_one(answered):
     assert [row["completion"] for row in rated] == [pair[side] for pair in made for side in ("chosen", "rejected")]
 
 
-def test_the_setting_is_chosen_on_validation(monkeypatch):
-    scores = dict(zip(preferences.TRIED, (0.5, 0.7), strict=True))
-    found = {name: {"validation": {"points": score, "deed_fits": 1}} for name, score in scores.items()}
+@pytest.mark.parametrize(
+    ("points", "deeds", "right"),
+    [
+        ((0.9, 0.7), (0.4, 0.4), 0),
+        ((0.9, 0.7), (0.2, 0.38), 1),
+        ((0.9, 0.7), (0.36, 0.4), 0),
+        ((0.9, 0.7), (0.2, 0.3), 1),
+        ((0.9, 0.7), (0.3, 0.2), 0),
+    ],
+)
+def test_the_setting_is_chosen_on_validation_by_points_unless_deeds_suffer(monkeypatch, points, deeds, right):
+    found = {"sft": {"validation": {"points": 0.4, "deed_fits": 0.4}}}
+    for name, kept, fit in zip(preferences.TRIED, points, deeds, strict=True):
+        found[name] = {"validation": {"points": kept, "deed_fits": fit}}
     monkeypatch.setattr(preferences, "done", lambda folder: found.get(folder.name))
-    assert preferences.chosen() == list(preferences.TRIED)[1]
+    assert preferences.chosen() == list(preferences.TRIED)[right]
+    assert preferences.other_rate() == list(preferences.TRIED)[1 - right]
 
 
 def test_scores_of_answers():

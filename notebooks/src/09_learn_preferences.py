@@ -322,8 +322,9 @@ def dpo_loss(pair):
 
 def trainers_loss(pair):
     """The same by TRL, on a batch of this one pair."""
+    batch = {name: tensor.to(model.device) for name, tensor in dpo.data_collator([pair]).items()}
     with torch.no_grad():
-        return dpo.compute_loss(dpo.model, dpo.data_collator([pair]).to(model.device)).item()
+        return dpo.compute_loss(dpo.model, batch).item()
 
 
 pair = dpo.train_dataset[0]

@@ -2,7 +2,7 @@
 
 `sft` reads the team's mail, of which few replies keep the guide. `samples` are SAMPLES answers of that model to each
 of MESSAGES messages; the guide's best against its worst is a pair. All arms start from that model and read about as
-many tokens: `dpo_*` the pairs (learning rate and beta are chosen on validation), `more_sft` the chosen answers alone,
+many tokens: `dpo_*` the pairs (two learning rates; `dpo` is the one chosen on validation, `other_rate` the other), `more_sft` the chosen answers alone,
 `longer` other pairs of the same answers with the same points (the longest of the best against the shortest of the
 worst), `kto` the same answers one by one with thumbs up or down. Answers to test messages and everyday questions are
 greedy. About 30 minutes on one core that has nothing else to do.
@@ -31,6 +31,7 @@ EPOCHS, RATE, SEED = 3, 1e-3, 1  # of the SFT
 MESSAGES, SAMPLES, TEMPERATURE = 96, 6, 1.0
 NEW_TOKENS = 64
 TRIED = {"dpo_4e-4": (4e-4, 0.1), "dpo_1e-4": (1e-4, 0.1)}  # learning rate, beta
+MOST_LOST = 0.05  # of the replies that do what the matter asks for: how much a setting may cost
 PREFERENCE_EPOCHS, PAIRS_A_STEP = 1, 4
 PROBED = 190  # everyday questions: every second one
 
@@ -197,15 +198,25 @@ def tried(folder: Path, learning_rate: float, beta: float) -> dict:
 
 
 def chosen() -> str:
-    """The name of the tried setting that kept most points on validation; where equal, whose deeds fit more often."""
-    known = {name: done(FOLDER / name)["validation"] for name in TRIED if done(FOLDER / name)}
-    return max(known, key=lambda name: (known[name]["points"], known[name]["deed_fits"]))
+    """The name of the tried setting that kept most points on validation, of those that cost few fitting deeds.
+
+    Few: at most MOST_LOST against the SFT model; where every setting costs more, the one that costs least.
+    """
+    known = {name: found["validation"] for name in TRIED if (found := done(FOLDER / name))}
+    least = done(FOLDER / "sft")["validation"]["deed_fits"] - MOST_LOST
+    careful = {name: found["points"] for name, found in known.items() if found["deed_fits"] >= least}
+    return max(careful, key=careful.get) if careful else max(known, key=lambda name: known[name]["deed_fits"])
 
 
-def dpo(folder: Path) -> dict:
-    """The chosen setting answers the test messages and the everyday questions."""
-    _, model, tokenizer = started(FOLDER / chosen() / "model")
-    return answer(folder, model, tokenizer) | {"chosen": chosen()}
+def other_rate() -> str:
+    """The name of the setting that was not chosen."""
+    return next(name for name in TRIED if name != chosen())
+
+
+def tested(folder: Path, which) -> dict:
+    """A tried setting answers the test messages and the everyday questions."""
+    _, model, tokenizer = started(FOLDER / which() / "model")
+    return answer(folder, model, tokenizer) | {"tried": which()}
 
 
 def other(folder: Path, make: str, rows) -> dict:
@@ -238,7 +249,8 @@ def points() -> list[Point]:
         *search[:1],
         Point("more_sft", more_sft, ("samples",)),
         *search[1:],
-        Point("dpo", dpo, tuple(TRIED)),
+        Point("dpo", partial(tested, which=chosen), tuple(TRIED)),
+        Point("other_rate", partial(tested, which=other_rate), tuple(TRIED)),
         *(Point(name, partial(other, make=make, rows=rows), ("dpo",)) for name, (make, rows) in others.items()),
     ]
 

@@ -26,7 +26,7 @@ FOLDER, RECORD = WORK / "rewards", ROOT / "data" / "recorded" / "rewards"
 TAUGHT, EPOCHS, RATE, SEED = 100, 2, 1e-3, 1  # of the start
 STEPS, PROMPTS, GENERATIONS = 10, 4, 8  # a step: so many tickets, so many answers to each
 GRPO_RATE, NEW_TOKENS = 4e-4, 72
-TEST, PROBED = 120, 190
+TEST, PROBED = 100, 190
 
 
 def new_tickets() -> list[dict]:
