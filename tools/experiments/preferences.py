@@ -2,10 +2,10 @@
 
 `sft` reads the team's mail, of which few replies keep the guide. `samples` are SAMPLES answers of that model to each
 of MESSAGES messages; the guide's best against its worst is a pair. All arms start from that model and read about as
-many tokens: `dpo_*` the pairs (two learning rates; `dpo` is the one chosen on validation, `other_rate` the other), `more_sft` the chosen answers alone,
-`longer` other pairs of the same answers with the same points (the longest of the best against the shortest of the
-worst), `kto` the same answers one by one with thumbs up or down. Answers to test messages and everyday questions are
-greedy. About 30 minutes on one core that has nothing else to do.
+many tokens: `dpo_*` the pairs (two learning rates; `dpo` is the one chosen on validation, `other_rate` the other),
+`more_sft` the chosen answers alone, `longer` other pairs of the same answers with the same points (the longest of the
+best against the shortest of the worst), `kto` the same answers one by one with thumbs up or down. Answers to test
+messages and everyday questions are greedy. About 30 minutes on one core that has nothing else to do.
 """
 
 import gc
