@@ -142,6 +142,7 @@ trainer.remove_callback(PrinterCallback)  # the live plot replaces the printed l
 trainer = train_on_responses_only(trainer)  # learn the answers, not the messages
 check_masks(trainer.train_dataset, chats, tokenizer, trainer.data_collator)  # stops if it would learn more
 result = trainer.train()
+start = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}  # for later
 
 # %%
 from ftlab.evaluation.generation import generate
@@ -377,6 +378,22 @@ for row, before, after in zip(rows["test"][:3], sft_answers, dpo_answers, strict
 # judges you would also show each pair in both orders, since judges like the first or the second place; to a rule the order
 # means nothing.
 #
+# Now read the replies. Each row says by which words a reply does what the matter asks for (`accept`), about which the guide
+# is silent:
+
+# %%
+from ftlab.evaluation.metrics import probe_scores
+from ftlab.evaluation.statistics import compare
+
+sft_fits, dpo_fits = (probe_scores(texts, rows["test"]) for texts in (sft_answers, dpo_answers))
+print("does what the matter asks for, SFT -> DPO:", compare(sft_fits, dpo_fits, groups=frames))
+words_in = {name: sum(len(text.split()) for text in texts) / len(texts) for name, texts in
+            {"SFT": sft_answers, "DPO": dpo_answers}.items()}  # fmt: skip
+print("words in a reply:", ", ".join(f"{name} {count:.1f}" for name, count in words_in.items()))
+
+# %% [markdown]
+# TODO-live
+#
 # **Exercise.** Write `win_rate_of(a, b)` for two lists of points: how often `b` is better, a tie counting half.
 
 # %% tags=["exercise"]
@@ -402,13 +419,10 @@ check_win_rate(win_rate_of)
 import json
 from pathlib import Path
 
-from ftlab.evaluation.metrics import probe_scores
-from ftlab.evaluation.statistics import compare
-
 RECORD = Path("../data/recorded/preferences")
 record = json.loads((RECORD / "results.json").read_text())
 arms = {name: label for name, label in {
-    "sft": "SFT on the mail", "more_sft": "+ SFT on chosen answers", "dpo": "+ DPO",
+    "sft": "SFT on the mail", "more_sft": "+ SFT on chosen answers", "dpo": "+ DPO", "other_rate": "+ DPO, other rate",
     "longer": "+ DPO, long ones chosen", "kto": "+ KTO",
 }.items() if name in record["points"]}  # fmt: skip
 probe = read_chat("../data/probes/everyday.jsonl")[::2]
@@ -521,8 +535,7 @@ pd.DataFrame(
 # The guide does not look at what a reply promises, and knows nothing of the capital of Nigeria.
 
 # %%
-from ftlab.evaluation.metrics import probe_scores
-from ftlab.evaluation.statistics import compare, interval_of
+from ftlab.evaluation.statistics import interval_of
 
 fits = {arm: probe_scores(answers[arm], rows["test"]) for arm in arms}
 knows = {arm: probe_scores(recorded(arm, "probe"), probe) for arm in arms}
@@ -616,9 +629,12 @@ print(points_reward([asked[0]["prompt"]] * 2, [[{"content": text}] for text in s
 # %%
 from trl import GRPOConfig, GRPOTrainer
 
+for name, weight in model.named_parameters():  # back to where DPO has started, too
+    if name in start:
+        weight.data.copy_(start[name])
 FastLanguageModel.for_training(model)
 grpo = GRPOTrainer(
-    model=model,  # goes on from DPO
+    model=model,
     reward_funcs=[points_reward],  # several are added up
     processing_class=tokenizer,
     train_dataset=Dataset.from_list(asked),
@@ -629,7 +645,7 @@ grpo = GRPOTrainer(
         max_completion_length=64,
         temperature=1.0,
         beta=0.0,  # no penalty for leaving the start; above 0 a reference is read, too
-        max_steps=10,
+        max_steps=15,
         learning_rate={"nano": 1e-3, "smol": 2e-4}.get(MODEL, 1e-5),
         lr_scheduler_type="constant",
         gradient_checkpointing=ON_GPU,
@@ -654,9 +670,16 @@ print("mean reward of each step:", ", ".join(f"{float(row['reward']):.2f}" for r
 # training messages: it is what the model is pushed up by, no proof. The test messages are:
 
 # %%
-grpo_points = judged(answer_test(), "test")
-print(f"points: after DPO {sum(dpo_points) / len(dpo_points):.2f}, after GRPO {sum(grpo_points) / len(grpo_points):.2f}")
+grpo_answers = answer_test()
+grpo_points = judged(grpo_answers, "test")
+grpo_fits = probe_scores(grpo_answers, rows["test"])
+print("win rate of GRPO against SFT:", win_rate(sft_points, grpo_points, groups=frames))
 print("win rate of GRPO against DPO:", win_rate(dpo_points, grpo_points, groups=frames))
+print("does what the matter asks for, SFT -> GRPO:", compare(sft_fits, grpo_fits, groups=frames))
+print("\nGRPO:", grpo_answers[0])
+
+# %% [markdown]
+# TODO-grpo
 
 # %% [markdown]
 # ## GRPO on the tickets, recorded on `smol`
