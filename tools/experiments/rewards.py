@@ -24,7 +24,7 @@ from ftlab.training.train import add_adapter, load_model, train_model
 
 FOLDER, RECORD = WORK / "rewards", ROOT / "data" / "recorded" / "rewards"
 TAUGHT, EPOCHS, RATE, SEED = 100, 2, 1e-3, 1  # of the start
-STEPS, PROMPTS, GENERATIONS = 10, 4, 8  # a step: so many tickets, so many answers to each
+STEPS, PROMPTS, GENERATIONS = 8, 4, 8  # a step: so many tickets, so many answers to each
 GRPO_RATE, NEW_TOKENS = 4e-4, 72
 TEST, PROBED = 100, 190
 
