@@ -60,6 +60,18 @@ def test_the_other_pairs_have_the_same_points_and_other_lengths(answered):
     assert min(gaps(True)) > max(gaps(False))
 
 
+def test_a_judge_who_sees_prefers_what_fits_and_then_the_guide(monkeypatch):
+    row = next(row for row in preferences.rows_of("messages") if row["matter"] == "cancel")
+    answers = ["Your {item} stays ashore.", "Ahoy {name}! A storm struck your {item} of order {number}.", "Hello."]
+    answers = [text.format(**row["facts"]) for text in answers]
+    points = [preferences.points_of(preferences.guide(), text, row["facts"]) for text in answers]
+    assert points == [2, 4, 1]
+    monkeypatch.setattr(preferences, "sampled", lambda: [{"id": row["id"], "answers": answers, "points": points}])
+    blind, seeing = (preferences.pairs(seeing=seeing)[0] for seeing in (False, True))
+    assert (text(blind, "chosen"), text(seeing, "chosen")) == (answers[1], answers[0])
+    assert text(blind, "rejected") == text(seeing, "rejected") == answers[2]
+
+
 def test_rated_answers_are_those_of_the_pairs_one_by_one(answered):
     made, rated = preferences.pairs(), preferences.rated()
     assert [row["label"] for row in rated] == [True, False] * len(made)

@@ -1,6 +1,6 @@
 # ---
 # ftlab:
-#   reads: [data/brand_voice/*, data/recorded/preferences/*, data/recorded/preferences/predictions/*/*.jsonl, data/recorded/rewards/*, data/recorded/rewards/predictions/*/*.jsonl, data/support_triage/*.jsonl, data/support_triage/schema.json, data/probes/everyday.jsonl, recipes/support_triage_smol.yaml, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
+#   reads: [data/brand_voice/*.jsonl, data/brand_voice/guide.yaml, data/recorded/preferences/*.json*, data/recorded/preferences/predictions/*/*.jsonl, data/recorded/rewards/*.json, data/recorded/rewards/predictions/*/*.jsonl, data/support_triage/test.jsonl, data/support_triage/schema.json, data/probes/everyday.jsonl, recipes/support_triage_smol.yaml, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
 #   headline: win rate against SFT alone, recorded on smol
 # ---
 

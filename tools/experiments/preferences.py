@@ -3,9 +3,10 @@
 `sft` reads the team's mail, of which few replies keep the guide. `samples` are SAMPLES answers of that model to each
 of MESSAGES messages; the guide's best against its worst is a pair. All arms start from that model and read about as
 many tokens: `dpo_*` the pairs (two learning rates; `dpo` is the one chosen on validation, `other_rate` the other),
-`more_sft` the chosen answers alone, `longer` other pairs of the same answers with the same points (the longest of the
-best against the shortest of the worst), `kto` the same answers one by one with thumbs up or down. Answers to test
-messages and everyday questions are greedy. About 30 minutes on one core that has nothing else to do.
+`more_sft` the chosen answers alone, `seeing` pairs of a judge who also looks at what a reply promises, `longer` other
+pairs of the same answers with the same points (the longest of the best against the shortest of the worst), `kto` the
+same answers one by one with thumbs up or down. Answers to test messages and everyday questions are greedy. About 30
+minutes on one core that has nothing else to do.
 """
 
 import gc
@@ -56,14 +57,21 @@ def sampled() -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def pairs(longer: bool = False) -> list[dict]:
-    """A preference pair for each message whose answers differ in points."""
+def pairs(longer: bool = False, seeing: bool = False) -> list[dict]:
+    """A preference pair for each message whose answers differ in points.
+
+    With `seeing`, the judge looks first at whether the reply does what the matter asks for, then at the guide.
+    """
     rows = {row["id"]: row for row in rows_of("messages")}
     made = []
     for each in sampled():
-        if found := best_and_worst(each["answers"], each["points"], longer):
+        row, scores = rows[each["id"]], each["points"]
+        if seeing:
+            fits = probe_scores(each["answers"], [row] * len(scores))
+            scores = [points + (len(guide()) + 1) * fit for points, fit in zip(scores, fits, strict=True)]
+        if found := best_and_worst(each["answers"], scores, longer):
             sides = [[{"role": "assistant", "content": text}] for text in found]
-            made.append({"prompt": rows[each["id"]]["messages"][:-1], "chosen": sides[0], "rejected": sides[1]})
+            made.append({"prompt": row["messages"][:-1], "chosen": sides[0], "rejected": sides[1]})
     return made
 
 
@@ -242,7 +250,8 @@ def more_sft(folder: Path) -> dict:
 def points() -> list[Point]:
     search = [Point(name, partial(tried, learning_rate=rate, beta=beta), ("samples",))
               for name, (rate, beta) in TRIED.items()]  # fmt: skip
-    others = {"longer": ("dpo", partial(pairs, longer=True)), "kto": ("kto", rated)}
+    others = {"seeing": ("dpo", partial(pairs, seeing=True)), "longer": ("dpo", partial(pairs, longer=True)),
+              "kto": ("kto", rated)}  # fmt: skip
     return [
         Point("sft", sft),
         Point("samples", samples, ("sft",)),
