@@ -119,10 +119,12 @@ def test_rewards_are_for_valid_records_and_right_fields():
     assert rewards.right_fields(answers, [right] * 5) == pytest.approx([1, 5 / 6, 5 / 6, 0, 0])
 
 
-def test_grpo_reads_tickets_that_were_not_taught():
-    taught = {row["id"] for row in rewards.tickets().train.rows[: rewards.TAUGHT]}
-    new = [row["id"] for row in rewards.new_tickets()]
-    assert len(set(new)) == len(new) == rewards.STEPS * rewards.PROMPTS
+@pytest.mark.parametrize("model", rewards.SETTINGS)
+def test_grpo_reads_tickets_that_were_not_taught(model):
+    setting = rewards.SETTINGS[model]
+    taught = {row["id"] for row in rewards.tickets().train.rows[: setting["taught"]]}
+    new = [row["id"] for row in rewards.new_tickets(model)]
+    assert len(set(new)) == len(new) == setting["steps"] * setting["prompts"]
     assert not taught & set(new)
 
 
