@@ -460,9 +460,9 @@ pd.DataFrame(
 
 # %% [markdown]
 # Read the table from the left: points first, then how often the arm's reply had more of them than SFT's. "Other rate" is the
-# DPO setting that was not chosen (the learning rates are below). The choice was made on validation messages: most points, of
-# those settings that cost at most five in a hundred of the replies that do what the matter asks for. That second half is
-# needed: points alone would choose what games the guide.
+# DPO setting that was not chosen. The choice was made on validation messages: most points, of those settings that cost at
+# most five in a hundred of the replies that do what the matter asks for; where every setting costs more, the one that costs
+# least. Without that second half, points alone would choose the setting that games the guide best.
 
 # %%
 pd.DataFrame(
