@@ -265,7 +265,7 @@ words.mean().map("{:.1f} words".format).to_frame("on average").T.assign(**{"chos
 # model](GLOSSARY.md#reference-model) from which it started ($\pi_0$). Here is the trainer; before it takes a step, we do
 # its sum ourselves.
 
-# %%
+# %% tags=["allow-stderr"]
 from trl import DPOConfig, DPOTrainer
 
 FastLanguageModel.for_training(model)
