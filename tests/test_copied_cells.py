@@ -82,6 +82,7 @@ ON_PURPOSE = {
         "config.logging_strategy": FUNCTION,
         "config.logging_steps": FUNCTION,
     },
+    "09": WITHOUT_VALIDATION | {"config.output_dir": FOLDER, "config.num_train_epochs": ROWS},
 }
 
 

@@ -12,6 +12,7 @@ from ftlab.exercises.decide import check_break_even
 from ftlab.exercises.engine import STRICT, ExerciseFailed
 from ftlab.exercises.evaluate import check_wilson
 from ftlab.exercises.lora import check_adapter_numbers, check_merged, check_quantise
+from ftlab.exercises.preferences import check_advantages, check_win_rate
 from ftlab.exercises.prepare_data import check_is_leak, check_luhn, check_rows_needed
 from ftlab.exercises.scale import check_loss_of_all, check_rows_a_step
 from ftlab.exercises.train import check_response_mask, check_steps
@@ -116,6 +117,17 @@ def loss_of_all(sums, counts):
     return np.sum(sums) / np.sum(counts)
 
 
+def win_rate(a, b):
+    wins = np.array(b) > np.array(a)
+    ties = np.array(b) == np.array(a)
+    return np.mean(wins + ties / 2)
+
+
+def advantages(rewards):
+    rewards = np.array(rewards)
+    return (rewards - rewards.mean()) / (rewards.std(ddof=1) + 1e-4)
+
+
 SOLUTIONS = {
     check_relative_change: relative_change, check_dpo_loss: dpo_loss, check_break_even: break_even,
     check_field_accuracy: field_accuracy, check_recall_at_k: recall, check_hallucination_rate: hallucination_rate,
@@ -123,6 +135,7 @@ SOLUTIONS = {
     check_rows_needed: rows_needed, check_response_mask: response_mask, check_steps: steps, check_wilson: wilson,
     check_adapter_numbers: adapter_numbers, check_merged: merged, check_quantise: quantise,
     check_training_gib: training_gib, check_payback_months: payback_months,
+    check_win_rate: win_rate, check_advantages: advantages,
     check_rows_a_step: rows_a_step, check_loss_of_all: loss_of_all,
 }  # fmt: skip
 SOLVED = pytest.mark.parametrize(("check", "solution"), SOLUTIONS.items(), ids=lambda each: getattr(each, "name", ""))

@@ -20,6 +20,7 @@ from ftlab.evaluation.statistics import (
     score_interval,
     smallest_detectable_gain,
     wilson,
+    win_rate,
 )  # fmt: skip
 
 RIGHT_OR_WRONG = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=60)
@@ -338,3 +339,31 @@ def test_planned_power_false_alarms_and_coverage():
 def test_unusable_scores(call, message):
     with pytest.raises(DataError, match=message):
         call()
+
+
+def test_win_rate_by_hand():
+    found = win_rate([5, 3, 3, 1], [5, 4, 2, 3])
+    assert (found.won, found.tied, found.lost) == (2, 1, 1)
+    assert found.rate.value == 0.625
+    assert 0 <= found.rate.low <= 0.625 <= found.rate.high <= 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=30))
+@settings(max_examples=30, deadline=None)
+def test_win_rate_turns_round_and_sees_only_the_order(pairs):
+    a, b = map(list, zip(*pairs, strict=True))
+    there, back = win_rate(a, b), win_rate(b, a)
+    assert there.rate.value == pytest.approx(1 - back.rate.value)
+    assert there.p_value == pytest.approx(back.p_value)
+    stretched = win_rate([10 * value + 3 for value in a], [10 * value + 3 for value in b])
+    assert stretched.rate == there.rate
+
+
+def test_win_rate_of_equals_is_one_half_and_groups_widen_it():
+    assert win_rate([1, 2, 3], [1, 2, 3]).rate.value == 0.5
+    assert win_rate([1, 2, 3], [1, 2, 3]).p_value == 1
+    a, b = [0] * 20, [1] * 15 + [0] * 2 + [-1] * 3
+    alone, together = win_rate(a, b), win_rate(a, b, groups=[n // 4 for n in range(20)])
+    assert together.rate.value == alone.rate.value
+    assert together.rate.high - together.rate.low > alone.rate.high - alone.rate.low
+    assert together.p_value > alone.p_value

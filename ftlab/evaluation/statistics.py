@@ -74,6 +74,20 @@ class Comparison:
         return "\n".join([f"Comparison({text})", *self.notes])
 
 
+@dataclass(frozen=True, repr=False)
+class WinRate:
+    """How often b is better than a on the same examples: `rate` counts a tie as half."""
+
+    won: int
+    tied: int
+    lost: int
+    rate: Interval
+    p_value: float  # of no difference: b wins as often as it loses
+
+    def __repr__(self):
+        return f"{self.rate!r}, p = {self.p_value:.2g} (won {self.won}, tied {self.tied}, lost {self.lost})"
+
+
 def wilson(successes: int, n: int, alpha: float = 0.05) -> Interval:
     """Wilson's score interval of a rate (1927); unlike p ± 1.96 se it holds near 0 and 1 and for small n."""
     if n < 1 or not 0 <= successes <= n:
@@ -274,6 +288,18 @@ def compare(
     means, change = (float(a.mean()), float(b.mean())), (interval.value, interval.low, interval.high)
     return Comparison(n, *means, *change, p_value, float(np.mean(a != b)), detectable, verdict, alpha=alpha,
                       method=interval.method, metric=metric, groups=count)  # fmt: skip
+
+
+def win_rate(a: Sequence[float], b: Sequence[float], groups: Sequence | None = None) -> WinRate:
+    """Win rate of b over a by any scores of the same examples, of which only the order counts; a tie is half a win.
+
+    The interval is that of a score, the p-value that of `compare` against one half; with `groups` both count groups.
+    """
+    a, b = _pair(a, b)
+    wins = np.where(b > a, 1.0, np.where(b < a, 0.0, 0.5))
+    tested = compare(np.full(len(a), 0.5), wins, groups=groups)
+    rate = score_interval(wins, groups)
+    return WinRate(int((b > a).sum()), int((b == a).sum()), int((b < a).sum()), rate, tested.p_value)
 
 
 def holm(comparisons: dict[str, Comparison]) -> dict[str, Comparison]:
