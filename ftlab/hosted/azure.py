@@ -44,7 +44,7 @@ def deploy(client, job: Job) -> dict:
         "sku": {"name": "standard", "capacity": 1},
         "properties": {"model": {"format": "OpenAI", "name": job.tuned_model, "version": "1"}},
     }
-    return {"id": job.mark} | _manage("PUT", job.mark, body)
+    return _manage("PUT", job.mark, body) | {"id": job.mark}
 
 
 def undeploy(client, job: Job) -> None:

@@ -147,7 +147,7 @@ def look(job: Job, own=None, client=None) -> Job:
     own, client = own or module(job.service), client or _client(job)
     with talking(f"{job.service}: look at {job.ids['job']}"):
         raw = own.retrieve(client, job)
-        said = own.events(client, job)
+        said = own.events(client, job, raw)
     changes = own.seen(raw)
     new = changes["status"] != job.status
     return job.step(f"status {changes['status']}" if new else "", "status", raw, **changes, events=said or job.events)

@@ -87,7 +87,7 @@ def seen(raw: dict) -> dict:
     }
 
 
-def events(client, job: Job) -> list[str]:
+def events(client, job: Job, raw: dict) -> list[str]:
     """What the service told so far, the oldest first."""
     told = list(client.fine_tuning.jobs.list_events(job.ids["job"], limit=100))
     return [event.message for event in reversed(told)]

@@ -91,7 +91,8 @@ class StandIn:
             "AZURE_SUBSCRIPTION_ID": "stand-in",
             "AZURE_RESOURCE_GROUP": "stand-in",
             "AZURE_OPENAI_RESOURCE": "stand-in",
-            "TOGETHER_BASE_URL": f"{self.url}/together",
+            "TOGETHER_BASE_URL": f"{self.url}/together",  # it has /v1/files as OpenAI has, with another meaning
+            "TOGETHER_PROJECT_ID": "stand-in",
             "FIREWORKS_BASE_URL": self.url,
             "FIREWORKS_ACCOUNT_ID": "stand-in",
             "GOOGLE_CLOUD_PROJECT": "stand-in",

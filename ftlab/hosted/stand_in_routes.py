@@ -3,6 +3,7 @@
 import time
 
 from ftlab.hosted.stand_in_clouds import ROUTES as CLOUDS
+from ftlab.hosted.stand_in_others import ROUTES as OTHERS
 
 MIN_ROWS = 10  # at OpenAI
 
@@ -148,4 +149,4 @@ OPENAI = [
 ]
 AZURE = r"/subscriptions/.*/deployments/([^/]+)"
 ROUTES = [(method, rf"(?:/openai)?/v1{path}", function) for method, path, function in OPENAI]
-ROUTES += [("PUT", AZURE, deploy), ("DELETE", AZURE, undeploy), *CLOUDS]
+ROUTES += [("PUT", AZURE, deploy), ("DELETE", AZURE, undeploy), *OTHERS, *CLOUDS]
