@@ -30,8 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
     add_cost_commands(commands)
 
     hosted = add_command(
-        commands, "hosted", "a fine-tune at a hosted service, from its files to its verdict; asks before it sends or spends",
-        "ftlab hosted prepare train.jsonl --service openai --model gpt-4.1-mini\n  ftlab hosted estimate --service openai",
+        commands, "hosted", "a fine-tune at a hosted service, from files to verdict; asks before it sends or spends",
+        "ftlab hosted prepare train.jsonl --service openai --model gpt-4.1-mini",
     )  # fmt: skip
     add_hosted_arguments(hosted)
 

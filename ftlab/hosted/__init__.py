@@ -1,1 +1,1 @@
-"""Fine-tuning at six hosted services, through each one's own SDK: prepare, estimate, submit, watch, evaluate, clean up."""
+"""Fine-tuning at six hosted services, through each one's own SDK: from the files to the verdict."""

@@ -1,14 +1,16 @@
-"""Azure OpenAI (Microsoft Foundry): OpenAI's jobs at your own resource. A tuned model answers only while it is deployed.
+"""Azure OpenAI (Microsoft Foundry): OpenAI's jobs at your own resource.
 
-The deployment is a call to Azure's management, with a token of its own: `az account get-access-token` gives one.
+A tuned model answers only while it is deployed. The deployment is a call to Azure's management with another token:
+`az account get-access-token` gives one.
 """
 
 import os
+from dataclasses import replace
 
 from ftlab.chat_service import ChatService
 from ftlab.hosted import openai as common
 from ftlab.hosted.job import Job
-from ftlab.hosted.openai import cancel, curve, events, fetch, find, retrieve, seen, upload  # noqa: F401: the same
+from ftlab.hosted.openai import cancel, curve, events, fetch, find, retrieve, seen, upload  # noqa: F401
 from ftlab.hosted.secrets import RefusedError, sdk, secret, setting
 
 PROVIDER, PACKAGE = "azure", "openai"
@@ -19,7 +21,10 @@ VERSION = "2024-10-01"  # of the management's interface
 
 def address() -> str:
     """Where requests go: your resource."""
-    return setting("AZURE_OPENAI_ENDPOINT", "your resource, such as https://NAME.openai.azure.com").rstrip("/") + "/openai/v1"
+    return (
+        setting("AZURE_OPENAI_ENDPOINT", "your resource, such as https://NAME.openai.azure.com").rstrip("/")
+        + "/openai/v1"
+    )
 
 
 def connect():
@@ -33,8 +38,6 @@ def create(client, job: Job) -> dict:
     """As at OpenAI, with Azure's training tier."""
     settings = dict(job.settings)
     tier = settings.pop("training_type", "GlobalStandard")
-    from dataclasses import replace
-
     return common.create(client, replace(job, settings=settings), extra_body={"trainingType": tier})
 
 
@@ -73,7 +76,9 @@ def _manage(method: str, name: str, body: dict | None = None) -> dict:
     )
     headers = {"Authorization": f"Bearer {secret('AZURE_MANAGEMENT_TOKEN')}"}
     url = f"{base}/{at}/deployments/{name}?api-version={VERSION}"
-    answer = httpx.request(method, url, json=body, headers=headers, timeout=common.SECONDS, trust_env="127.0.0.1" not in base)
+    answer = httpx.request(
+        method, url, json=body, headers=headers, timeout=common.SECONDS, trust_env="127.0.0.1" not in base
+    )
     if not answer.is_success:
         raise RefusedError(f"azure: {method} deployment: HTTP {answer.status_code}; see the portal", answer.status_code)
     return answer.json() if answer.content else {}

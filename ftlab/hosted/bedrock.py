@@ -18,8 +18,18 @@ from ftlab.hosted.secrets import sdk, setting
 
 PROVIDER, PACKAGE = "aws", "boto3"
 TARGETS = {"sft": "bedrock_nova"}
-STATES = {"InProgress": "running", "Completed": "succeeded", "Failed": "failed", "Stopping": "running", "Stopped": "cancelled"}
-NAMES = {"n_epochs": "epochCount", "learning_rate": "learningRate", "learning_rate_warmup_steps": "learningRateWarmupSteps"}
+STATES = {
+    "InProgress": "running",
+    "Completed": "succeeded",
+    "Failed": "failed",
+    "Stopping": "running",
+    "Stopped": "cancelled",
+}
+NAMES = {
+    "n_epochs": "epochCount",
+    "learning_rate": "learningRate",
+    "learning_rate_warmup_steps": "learningRateWarmupSteps",
+}
 SETTINGS = tuple(NAMES)
 
 
@@ -40,7 +50,9 @@ def connect():
     )  # fmt: skip
     region = setting("AWS_DEFAULT_REGION", "the region, such as us-east-1")
     names = {"s3": "s3", "bedrock": "bedrock", "runtime": "bedrock-runtime"}
-    return SimpleNamespace(**{own: boto3.client(name, region_name=region, config=config) for own, name in names.items()})
+    return SimpleNamespace(
+        **{own: boto3.client(name, region_name=region, config=config) for own, name in names.items()}
+    )
 
 
 def upload(client, job: Job, part: str) -> dict:
@@ -59,7 +71,9 @@ def find(client, job: Job) -> dict | None:
 
 def create(client, job: Job) -> dict:
     """Create the job; by its token a second request for the same is no second job."""
-    where = {"validationDataConfig": {"validators": [{"s3Uri": job.ids["validation"]}]}} if "validation" in job.ids else {}
+    where = (
+        {"validationDataConfig": {"validators": [{"s3Uri": job.ids["validation"]}]}} if "validation" in job.ids else {}
+    )
     made = client.bedrock.create_model_customization_job(
         jobName=job.mark,
         customModelName=job.mark,
@@ -104,7 +118,9 @@ def curve(client, job: Job) -> list[dict]:
     for key in _outputs(client, job):
         if key.endswith("step_wise_training_metrics.csv"):
             text = client.s3.get_object(Bucket=_bucket(), Key=key)["Body"].read().decode()
-            rows += [{name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(io.StringIO(text))]
+            rows += [
+                {name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(io.StringIO(text))
+            ]
     return rows
 
 
@@ -159,7 +175,9 @@ def _send(client, model: str, messages: list[dict], fields: dict) -> dict:
     """One chat by `converse`."""
     system, turns = split_system(messages)
     more = {"system": [{"text": system}]} if system is not None else {}
-    limits = {"maxTokens": fields["max_tokens"]} | ({"temperature": fields["temperature"]} if "temperature" in fields else {})
+    limits = {"maxTokens": fields["max_tokens"]} | (
+        {"temperature": fields["temperature"]} if "temperature" in fields else {}
+    )
     answer = client.runtime.converse(
         modelId=model,
         messages=[{"role": turn["role"], "content": [{"text": turn["content"]}]} for turn in turns],
@@ -186,4 +204,6 @@ def _bucket() -> str:
 
 def _job(client, arn: str) -> dict:
     raw = client.bedrock.get_model_customization_job(jobIdentifier=arn)
-    return json.loads(json.dumps({name: raw[name] for name in raw if name != "ResponseMetadata"}, default=str)) | {"id": arn}
+    return json.loads(json.dumps({name: raw[name] for name in raw if name != "ResponseMetadata"}, default=str)) | {
+        "id": arn
+    }

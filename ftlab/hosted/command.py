@@ -7,13 +7,27 @@ from pathlib import Path
 from ftlab.errors import RecipeError
 from ftlab.hosted.jobs import SERVICES
 
-ACTIONS = ("prepare", "estimate", "submit", "watch", "evaluate", "deploy", "undeploy", "fetch", "cancel", "delete", "services")
+ACTIONS = (
+    "prepare",
+    "estimate",
+    "submit",
+    "watch",
+    "evaluate",
+    "deploy",
+    "undeploy",
+    "fetch",
+    "cancel",
+    "delete",
+    "services",
+)
 
 
 def add_hosted_arguments(hosted) -> None:
     """The arguments of every action; which of them an action needs is said when one is missing."""
     hosted.add_argument("action", choices=ACTIONS, metavar="ACTION", help=", ".join(ACTIONS))
-    hosted.add_argument("file", type=Path, nargs="?", metavar="FILE", help="prepare: training rows; evaluate: test rows")
+    hosted.add_argument(
+        "file", type=Path, nargs="?", metavar="FILE", help="prepare: training rows; evaluate: test rows"
+    )
     hosted.add_argument("--service", choices=SERVICES, metavar="S", help=", ".join(SERVICES))
     hosted.add_argument("--job", metavar="NAME", help="as prepare printed it (default: the latest of the service)")
     hosted.add_argument("--model", metavar="M", help="prepare: the service's name of the base model")
@@ -25,10 +39,16 @@ def add_hosted_arguments(hosted) -> None:
     hosted.add_argument("--drop", action="store_true", help="prepare: leave out rows that the service would refuse")
     hosted.add_argument("--out", type=Path, metavar="DIR", help="prepare, fetch, evaluate: where files go")
     hosted.add_argument("--prices", type=Path, metavar="FILE", help="your own prices (data/prices/README.md)")
-    hosted.add_argument("--billion", type=float, metavar="B", help="the model's parameters, where the price goes by size")
+    hosted.add_argument(
+        "--billion", type=float, metavar="B", help="the model's parameters, where the price goes by size"
+    )
     hosted.add_argument("--against", type=Path, metavar="FILE", help="evaluate: predictions of the baseline")
-    hosted.add_argument("--seconds", type=float, metavar="N", help="watch: stop watching after so long; the job goes on")
-    hosted.add_argument("--every", type=float, default=5.0, metavar="N", help="watch: seconds to the first look (default: 5)")
+    hosted.add_argument(
+        "--seconds", type=float, metavar="N", help="watch: stop watching after so long; the job goes on"
+    )
+    hosted.add_argument(
+        "--every", type=float, default=5.0, metavar="N", help="watch: seconds to the first look (default: 5)"
+    )
     hosted.add_argument("--yes", action="store_true", help="do not ask; needs --max-usd (delete: needs nothing else)")
     hosted.add_argument("--max-usd", type=float, metavar="N", help="the most that it may cost")
 
@@ -47,7 +67,11 @@ def run_action(options: Namespace) -> tuple[object, dict, bool]:
         raise RecipeError(f"--service is missing: one of {', '.join(SERVICES)}")
     if options.action == "prepare":
         job, report = prepare_file(options)
-        return f"{report!r}\n{job!r}", {"job": asdict(job) | {"name": job.name}, "report": report.to_dict()}, not report.dropped
+        return (
+            f"{report!r}\n{job!r}",
+            {"job": asdict(job) | {"name": job.name}, "report": report.to_dict()},
+            not report.dropped,
+        )
     job, say = chosen_job(options), (lambda text: None) if options.json else print
     prices = load_prices(options.prices)
     if options.action == "estimate":
@@ -114,7 +138,9 @@ def chosen_job(options: Namespace):
         return job
     found = kept_jobs(options.service)
     if not found:
-        raise RecipeError(f"no job at {options.service} yet: ftlab hosted prepare FILE --service {options.service} --model M")
+        raise RecipeError(
+            f"no job at {options.service} yet: ftlab hosted prepare FILE --service {options.service} --model M"
+        )
     return found[0]
 
 

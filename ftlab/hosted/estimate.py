@@ -1,5 +1,6 @@
 """What a job will cost before it is sent, as far as it is known; and the question that stands before every bill."""
 
+import re
 from dataclasses import asdict, dataclass
 from datetime import date
 
@@ -37,7 +38,8 @@ class Estimate:
             return "hosting: unknown (not found): look it up before you deploy"
         if not self.usd_per_hour:
             return "hosting: none beside the tokens of each call"
-        return f"hosting: {self.usd_per_hour:.2f} USD for each hour while it is deployed, {24 * self.usd_per_hour:,.0f} a day"
+        day = 24 * self.usd_per_hour
+        return f"hosting: {self.usd_per_hour:.2f} USD for each hour while it is deployed, {day:,.0f} a day"
 
     def to_dict(self) -> dict:
         """The fields as plain JSON values."""
@@ -69,19 +71,26 @@ def estimate(job, *, today: date | None = None, prices=None, size_b: float | Non
     from ftlab.hosted.jobs import module
 
     today, book = today or date.today(), prices or load_prices()
-    provider = module(job.service).PROVIDER
-    price = book.price(provider, job.model, "training", today, method=job.method, size_b=size_b)
+    provider, name = module(job.service).PROVIDER, priced_name(job.model)
+    price = book.price(provider, name, "training", today, method=job.method, size_b=size_b)
     hosting = next((row for row in book.rows if (row.provider, row.what, row.tier) == (provider, "hosting", "")), None)
     epochs = job.settings.get("n_epochs")
     epochs = epochs if isinstance(epochs, int | float) else None
     tokens = job.tokens.get("train")
     usd = None if None in (tokens, epochs, price.amount) else price.usd(tokens * epochs / 1e6, TOKENS)
-    retires, ends = book.dates(provider, job.model)
-    hourly = None if hosting is None or hosting.usd is None else hosting.usd if hosting.unit == HOUR else hosting.usd / 730
+    retires, ends = book.dates(provider, name)
+    hourly = (
+        None if hosting is None or hosting.usd is None else hosting.usd if hosting.unit == HOUR else hosting.usd / 730
+    )
     return Estimate(
         job.service, job.model, job.rows.get("train", 0), tokens, epochs, price.amount, usd, hourly, ends, retires,
         price.warnings + tuple(job.notes),
     )  # fmt: skip
+
+
+def priced_name(model: str) -> str:
+    """The name of a model in the price tables: Amazon's end with the length of the context, which has no price."""
+    return re.sub(r":\d+k$", "", model)
 
 
 def confirm(what: str, usd: float | None, yes: bool, max_usd: float | None, per: str = "") -> None:
@@ -96,10 +105,12 @@ def confirm(what: str, usd: float | None, yes: bool, max_usd: float | None, per:
         if max_usd is None:
             raise RecipeError("not done: yes=True (--yes) needs the most that it may cost, max_usd= (--max-usd)")
         if usd is None:
-            raise RecipeError("not done: the price is unknown, so no limit can hold; give it in a prices file (--prices), "
-                              "or answer the question yourself (without --yes)")  # fmt: skip
+            raise RecipeError("not done: the price is unknown, so no limit can hold; give it in a prices file "
+                              "(--prices), or answer the question yourself (without --yes)")  # fmt: skip
         return
     if not can_ask():
-        raise RecipeError("not done: nobody can be asked here; yes=True with max_usd= (--yes --max-usd N) says so beforehand")
+        raise RecipeError(
+            "not done: nobody can be asked here; yes=True with max_usd= (--yes --max-usd N) says so beforehand"
+        )
     if input(f"{what}, for {price}? Write yes to go on: ").strip().lower() != "yes":
         raise RecipeError("not done: you did not write yes")

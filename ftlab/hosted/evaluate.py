@@ -1,4 +1,4 @@
-"""A tuned model at a service, asked and judged as every other system of the course is: same answers, metrics and gate."""
+"""A tuned model at a service, asked and judged as every other system of the course is."""
 
 import json
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from ftlab.evaluation.answers import answer_kind
 from ftlab.evaluation.gate import Bars, Gate, decide_gate
 from ftlab.evaluation.predictions import compare_files
 from ftlab.evaluation.statistics import Comparison
-from ftlab.hosted.estimate import confirm
+from ftlab.hosted.estimate import confirm, priced_name
 from ftlab.hosted.job import Job
 from ftlab.hosted.jobs import module
 from ftlab.kept import write_predictions
@@ -37,11 +37,15 @@ def tuned_endpoint(job: Job, *, max_usd: float, prices=None, **options) -> Endpo
     if not job.tuned_model:
         raise RecipeError(f"{job.name} has no tuned model: it is {job.state}")
     if hasattr(own, "deploy") and "deployment" not in job.ids:
-        raise RecipeError(f"{job.name}: at {job.service} a tuned model answers only while it is deployed: deploy it first")
-    price = {what: book.price(own.PROVIDER, job.model, what).amount for what in TUNED if "cached" not in what}
+        raise RecipeError(
+            f"{job.name}: at {job.service} a tuned model answers only while it is deployed: deploy it first"
+        )
+    price = {
+        what: book.price(own.PROVIDER, priced_name(job.model), what).amount for what in TUNED if "cached" not in what
+    }
     if unknown := [name for name, usd in price.items() if usd is None]:
-        raise RecipeError(f"the price of {' and '.join(unknown)} of {job.model} is unknown, so max_usd cannot hold; give it "
-                          "in a prices file: ftlab.costs.prices.load_prices(path) (--prices)")  # fmt: skip
+        raise RecipeError(f"the price of {' and '.join(unknown)} of {job.model} is unknown, so max_usd cannot hold; "
+                          "give it in a prices file: ftlab.costs.prices.load_prices(path) (--prices)")  # fmt: skip
     service = own.chat(job)
     return Endpoint(
         service.base_url, service.model, usd_per_mtok_in=price["tuned_input"], usd_per_mtok_out=price["tuned_output"],

@@ -48,7 +48,9 @@ class Job:
     @property
     def name(self) -> str:
         """Service and a hash of all that identifies the job; also its mark at the service."""
-        parts = [getattr(self, name) for name in ("service", "address", "model", "method", "settings", "data", "attempt")]
+        parts = [
+            getattr(self, name) for name in ("service", "address", "model", "method", "settings", "data", "attempt")
+        ]
         return f"{self.service}-{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]}"
 
     @property
@@ -105,7 +107,9 @@ def load_job(name: str) -> Job:
         content = json.loads(path.read_text(encoding="utf-8"))
         return Job(**{key: content[key] for key in (each.name for each in fields(Job)) if key in content})
     except (ValueError, TypeError) as error:
-        raise DataError(f"{path} cannot be read ({error}): a backup, or the service's own page, knows the job") from error
+        raise DataError(
+            f"{path} cannot be read ({error}): a backup, or the service's own page, knows the job"
+        ) from error
 
 
 def kept_jobs(service: str | None = None) -> list[Job]:

@@ -8,14 +8,14 @@ import importlib
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ftlab import home
 from ftlab.data.export import ExportReport, export
 from ftlab.data.findings import Row
 from ftlab.errors import DataError, RecipeError
-from ftlab.hosted.estimate import Estimate, confirm, estimate
+from ftlab.hosted.estimate import confirm, estimate
 from ftlab.hosted.job import Job, load_job, sha256_of
 from ftlab.hosted.secrets import RefusedError, talking
 
@@ -60,9 +60,10 @@ def prepare(
     report = export(rows, own.TARGETS[method], out, validation=validation, tokenizer=tokenizer, force=True, **options)
     files = {path.stem: str(path.resolve()) for path in report.files}
     counts = {"train": report.rows} | ({"validation": report.validation_rows} if "validation" in files else {})
+    data = {part: sha256_of(path) for part, path in files.items()}
     job = Job(
-        service, own.address(), model, method, settings, {part: sha256_of(path) for part, path in files.items()}, attempt,
-        files, counts, {"train": report.tokens}, report.warnings,
+        service, own.address(), model, method, settings, data, attempt, files, counts,
+        {"train": report.tokens}, report.warnings,
     )  # fmt: skip
     if job.path.exists():
         return load_job(job.name).step("", files=files), report
@@ -82,7 +83,9 @@ def submit(
     """Show what the job costs, ask, upload, create. A second call finds what the first one made, and asks nothing."""
     job = load_job(job.name)
     if "job" in job.ids:
-        say(f"{job.name} is submitted already, as {job.ids['job']}; to train once more, prepare it with another attempt")
+        say(
+            f"{job.name} is submitted already, as {job.ids['job']}; to train once more, prepare it with another attempt"
+        )
         return job
     changed = [path for part, path in job.files.items() if not Path(path).exists() or sha256_of(path) != job.data[part]]
     if changed:
@@ -96,7 +99,9 @@ def submit(
     try:
         job = _create(own, client, job)
     except RefusedError as error:
-        if not (kept and error.status in (400, 404) and re.search(r"file|dataset|object|gs://|s3://", str(error), re.I)):
+        if not (
+            kept and error.status in (400, 404) and re.search(r"file|dataset|object|gs://|s3://", str(error), re.I)
+        ):
             raise
         say(f"an uploaded file is no longer there ({error}); it is uploaded again")
         job = _create(own, client, _upload(own, client, job.step("uploads expired", ids={})))
@@ -105,7 +110,12 @@ def submit(
 
 
 def watch(
-    job: Job, *, every: float = 5.0, most_seconds: float | None = None, say: Callable = print, sleep: Callable = time.sleep
+    job: Job,
+    *,
+    every: float = 5.0,
+    most_seconds: float | None = None,
+    say: Callable = print,
+    sleep: Callable = time.sleep,
 ) -> Job:
     """Look at the job until it has ended, more and more rarely, and say what changed; it may be called again any time.
 
@@ -228,26 +238,29 @@ def _client(job):
 def _upload(own, client, job) -> Job:
     for part in job.data:
         if part not in job.ids:
-            with talking(f"{job.service}: upload {part}"):
-                raw = own.upload(client, job, part)
+            raw = _insist(f"{job.service}: upload {part}", partial(own.upload, client, job, part))
             job = job.step(f"uploaded {part} as {raw['id']}", f"upload {part}", raw, ids=job.ids | {part: raw["id"]})
     return job
 
 
 def _create(own, client, job) -> Job:
-    """Create the job, or take the one that carries our mark; wait where the service says that it is busy."""
-    for attempt in range(TRIES):
+    """Create the job, or take the one that carries our mark."""
+    found = _insist(f"{job.service}: look for the job", lambda: own.find(client, job))
+    raw = found or _insist(f"{job.service}: create", lambda: own.create(client, job))
+    done = f"{'found' if found else 'created'} {raw['id']}"
+    return job.step(done, "create", raw, ids=job.ids | {"job": raw["id"]}, **own.seen(raw))
+
+
+def _insist(what: str, call: Callable) -> dict | None:
+    """What `call` gives; where the service says that it is busy, and has done nothing, wait as long as it asks."""
+    for tried in range(TRIES):
         try:
-            with talking(f"{job.service}: create"):
-                found = own.find(client, job)
-                raw = found or own.create(client, job)
-            break
+            with talking(what):
+                return call()
         except RefusedError as error:
-            if error.status != 429 or attempt + 1 == TRIES:
+            if error.status != 429 or tried + 1 == TRIES:
                 raise
-            time.sleep(min(error.wait_seconds if error.wait_seconds is not None else 2.0**attempt, LONGEST_WAIT))
-    seen = own.seen(raw)
-    return job.step(f"{'found' if found else 'created'} {raw['id']}", "create", raw, ids=job.ids | {"job": raw["id"]}, **seen)
+            time.sleep(min(2.0**tried if error.wait_seconds is None else error.wait_seconds, LONGEST_WAIT))
 
 
 def _need_model(job):

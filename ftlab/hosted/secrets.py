@@ -40,7 +40,9 @@ def secret(name: str) -> str:
     """The key of this name; from a prompt it is kept for this process only. RecipeError says how to give one."""
     value = os.environ.get(name, "").strip() or _from_colab(name) or _from_prompt(name)
     if not value:
-        raise RecipeError(f"{name} is not set: export it, put it into Colab's secrets, or run this where you can type it")
+        raise RecipeError(
+            f"{name} is not set: export it, put it into Colab's secrets, or run this where you can type it"
+        )
     if not re.fullmatch(r"[!-~]+", value):
         raise RecipeError(f"{name} holds a space or a character outside ASCII: copy it once more")
     os.environ[name] = value
@@ -73,7 +75,9 @@ def sdk(name: str, package: str):
         if error.name and not name.startswith(error.name.split(".")[0]):
             raise
         install = f"pip install {package}, or all of them: pip install -e '.[hosted]'"
-        raise ModelError(f"this service is spoken to through its own SDK, {package}, which is missing: {install}") from None
+        raise ModelError(
+            f"this service is spoken to through its own SDK, {package}, which is missing: {install}"
+        ) from None
 
 
 class talking:
@@ -107,6 +111,8 @@ def translated(what: str, error: Exception) -> RefusedError:
 
 def _parts(error) -> tuple[int | None, dict, str]:
     """Status, headers and words of an error of any of the SDKs."""
+    if type(error).__name__ in ("RefreshError", "NoCredentialsError", "DefaultCredentialsError"):  # of Google and AWS
+        return 401, {}, ""
     response = getattr(error, "response", None)
     if isinstance(response, dict):  # botocore
         meta = response.get("ResponseMetadata", {})

@@ -43,17 +43,24 @@ class Services:
         """A line a service, a column a fact; the first line names them."""
         cells = {(fact.service, fact.fact): fact.value or "not found" for fact in self.facts}
         names = dict.fromkeys(fact.service for fact in self.facts)
-        return [("service", *FACTS), *((name, *(cells.get((name, fact), "not found") for fact in FACTS)) for name in names)]
+        return [
+            ("service", *FACTS),
+            *((name, *(cells.get((name, fact), "not found") for fact in FACTS)) for name in names),
+        ]
 
     @property
     def age(self) -> str:
         """How old the facts are."""
-        span = f"{self.newest_days} to {self.oldest_days}" if self.newest_days != self.oldest_days else f"{self.oldest_days}"
+        span = (
+            f"{self.newest_days} to {self.oldest_days}"
+            if self.newest_days != self.oldest_days
+            else f"{self.oldest_days}"
+        )
         return f"facts of {span} days ago; data/services says from where"
 
     def __repr__(self):
         head, *lines = self.table()
-        told = [f"{line[0]}\n" + "\n".join(f"  {name:>10}: {cell}" for name, cell in zip(head[1:], line[1:], strict=True))
+        told = [line[0] + "".join(f"\n  {name:>10}: {cell}" for name, cell in zip(head[1:], line[1:], strict=True))
                 for line in lines]  # fmt: skip
         return "\n".join([*told, self.age, *(f"warning: {text}" for text in self.warnings)])
 
@@ -83,7 +90,9 @@ def _fact(row, place) -> Fact:
         raise DataError(f"{place} has more or fewer than {len(COLUMNS)} columns: quote texts with commas")
     fact = Fact(**row)
     if fact.fact not in FACTS or not fact.source_url or fact.confidence not in ("H", "M", "L", ""):
-        raise DataError(f"{place} needs a fact of {', '.join(FACTS)}, its source_url, and a confidence of H, M, L or none")
+        raise DataError(
+            f"{place} needs a fact of {', '.join(FACTS)}, its source_url, and a confidence of H, M, L or none"
+        )
     try:
         date.fromisoformat(fact.source_date)
     except ValueError as error:

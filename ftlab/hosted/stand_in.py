@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.parser import BytesParser
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -82,8 +83,16 @@ class StandIn:
 
     def environment(self) -> dict[str, str]:
         """The variables that lead each SDK here; the keys are the stand-in's own."""
-        keys = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "AZURE_MANAGEMENT_TOKEN", "TOGETHER_API_KEY", "FIREWORKS_API_KEY",
-                "GOOGLE_ACCESS_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")  # fmt: skip
+        keys = (
+            "OPENAI_API_KEY",
+            "AZURE_OPENAI_API_KEY",
+            "AZURE_MANAGEMENT_TOKEN",
+            "TOGETHER_API_KEY",
+            "FIREWORKS_API_KEY",
+            "GOOGLE_ACCESS_TOKEN",
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+        )
         return dict.fromkeys(keys, self.key) | {
             "OPENAI_BASE_URL": f"{self.url}/v1",
             "AZURE_OPENAI_ENDPOINT": self.url,
@@ -135,8 +144,15 @@ class StandIn:
 
     def start(self, id: str, body: dict, mark: str = "") -> dict:
         """A new job."""
-        self.jobs[id] = {"id": id, "body": body, "mark": mark, "looks": 0, "error": self.invalid, "cancelled": False,
-                         "created": int(time.time())}  # fmt: skip
+        self.jobs[id] = {
+            "id": id,
+            "body": body,
+            "mark": mark,
+            "looks": 0,
+            "error": self.invalid,
+            "cancelled": False,
+            "created": int(time.time()),
+        }
         return self.jobs[id]
 
     def stage(self, job: dict, look: bool = True) -> str:
@@ -161,7 +177,7 @@ def _handler(stand_in: StandIn):
             request = Request(self.command, path, query, self.headers, body)
             for method, pattern, function in ROUTES:
                 if method == self.command and (match := re.fullmatch(pattern, path)):
-                    return self.reply(function.__name__, lambda: function(stand_in, request, *match.groups()))
+                    return self.reply(function.__name__, partial(function, stand_in, request, *match.groups()))
             self.send(*refuse(request, 404, f"the stand-in has no {self.command} {path}"))
 
         def reply(self, name, call):

@@ -6,16 +6,30 @@ NOW = "2026-01-01T00:00:00Z"
 
 
 def _missing(message):
-    return 404, {"x-amzn-ErrorType": "ResourceNotFoundException"}, {"message": message, "error": {"code": 404, "message": message}}
+    return (
+        404,
+        {"x-amzn-ErrorType": "ResourceNotFoundException"},
+        {"message": message, "error": {"code": 404, "message": message}},
+    )
 
 
 def _bad(message):
-    return 400, {"x-amzn-ErrorType": "ValidationException"}, {"message": message, "error": {"code": 400, "message": message}}
+    return (
+        400,
+        {"x-amzn-ErrorType": "ValidationException"},
+        {"message": message, "error": {"code": 400, "message": message}},
+    )
 
 
 # --- Vertex
 
-VERTEX = {"waiting": "PENDING", "running": "RUNNING", "succeeded": "SUCCEEDED", "failed": "FAILED", "cancelled": "CANCELLED"}
+VERTEX = {
+    "waiting": "PENDING",
+    "running": "RUNNING",
+    "succeeded": "SUCCEEDED",
+    "failed": "FAILED",
+    "cancelled": "CANCELLED",
+}
 
 
 def _tuning_job(stand_in, job, look=False):
@@ -73,9 +87,13 @@ def vertex_delete_model(stand_in, request, id):
 
 def vertex_generate(stand_in, request, id):
     body = request.json
-    system = [{"role": "system", "content": part["text"]} for part in body.get("systemInstruction", {}).get("parts", [])]
-    turns = [{"role": "assistant" if turn["role"] == "model" else "user", "content": turn["parts"][0]["text"]}
-             for turn in body["contents"]]  # fmt: skip
+    system = [
+        {"role": "system", "content": part["text"]} for part in body.get("systemInstruction", {}).get("parts", [])
+    ]
+    turns = [
+        {"role": "assistant" if turn["role"] == "model" else "user", "content": turn["parts"][0]["text"]}
+        for turn in body["contents"]
+    ]
     said = stand_in.answer(system + turns, body.get("generationConfig", {}).get("maxOutputTokens", 96))
     reason = "MAX_TOKENS" if said["finish_reason"] == "length" else "STOP"
     content = {"role": "model", "parts": [{"text": said["text"]}]}
@@ -85,17 +103,37 @@ def vertex_generate(stand_in, request, id):
 
 # --- Bedrock and S3
 
-BEDROCK = {"waiting": "InProgress", "running": "InProgress", "succeeded": "Completed", "failed": "Failed", "cancelled": "Stopped"}
+BEDROCK = {
+    "waiting": "InProgress",
+    "running": "InProgress",
+    "succeeded": "Completed",
+    "failed": "Failed",
+    "cancelled": "Stopped",
+}
 ARN = "arn:aws:bedrock:us-east-1:123456789012"
 
 
 def _customization(stand_in, job, look=False):
     stage, body = stand_in.stage(job, look), job["body"]
-    found = {name: body[name] for name in ("jobName", "roleArn", "clientRequestToken", "trainingDataConfig", "outputDataConfig",
-                                           "hyperParameters")}  # fmt: skip
-    found |= {"jobArn": job["id"], "outputModelName": body["customModelName"], "creationTime": NOW, "status": BEDROCK[stage],
-              "baseModelArn": f"arn:aws:bedrock:us-east-1::foundation-model/{body['baseModelIdentifier']}",
-              "validationDataConfig": body.get("validationDataConfig", {"validators": []})}  # fmt: skip
+    found = {
+        name: body[name]
+        for name in (
+            "jobName",
+            "roleArn",
+            "clientRequestToken",
+            "trainingDataConfig",
+            "outputDataConfig",
+            "hyperParameters",
+        )
+    }
+    found |= {
+        "jobArn": job["id"],
+        "outputModelName": body["customModelName"],
+        "creationTime": NOW,
+        "status": BEDROCK[stage],
+        "baseModelArn": f"arn:aws:bedrock:us-east-1::foundation-model/{body['baseModelIdentifier']}",
+        "validationDataConfig": body.get("validationDataConfig", {"validators": []}),
+    }
     if stage == "succeeded":
         found["outputModelArn"] = f"{ARN}:custom-model/{body['customModelName']}"
     if stage == "failed":
@@ -134,7 +172,9 @@ def bedrock_create(stand_in, request):
     if there is None:
         if body["trainingDataConfig"]["s3Uri"] not in stand_in.files:
             return _bad(f"the S3 object {body['trainingDataConfig']['s3Uri']} does not exist")
-        there = stand_in.start(f"{ARN}:model-customization-job/{len(stand_in.jobs) + 1:06d}", body, body["clientRequestToken"])
+        there = stand_in.start(
+            f"{ARN}:model-customization-job/{len(stand_in.jobs) + 1:06d}", body, body["clientRequestToken"]
+        )
         output = body["outputDataConfig"]["s3Uri"]
         for row in stand_in.curve[:1]:
             lines = [",".join(row), *(",".join(map(str, each.values())) for each in stand_in.curve)]
@@ -145,7 +185,9 @@ def bedrock_create(stand_in, request):
 
 def bedrock_jobs(stand_in, request):
     names = ("jobArn", "jobName", "status", "creationTime", "baseModelArn")
-    found = [_customization(stand_in, job) for job in stand_in.jobs.values() if request.query["nameContains"] in job["mark"]]
+    found = [
+        _customization(stand_in, job) for job in stand_in.jobs.values() if request.query["nameContains"] in job["mark"]
+    ]
     return 200, {}, {"modelCustomizationJobSummaries": [{name: each[name] for name in names} for each in found]}
 
 
@@ -179,8 +221,11 @@ def bedrock_converse(stand_in, request, id):
     system = [{"role": "system", "content": part["text"]} for part in body.get("system", [])]
     turns = [{"role": turn["role"], "content": turn["content"][0]["text"]} for turn in body["messages"]]
     said = stand_in.answer(system + turns, body.get("inferenceConfig", {}).get("maxTokens", 96))
-    usage = {"inputTokens": said["prompt_tokens"], "outputTokens": said["new_tokens"],
-             "totalTokens": said["prompt_tokens"] + said["new_tokens"]}  # fmt: skip
+    usage = {
+        "inputTokens": said["prompt_tokens"],
+        "outputTokens": said["new_tokens"],
+        "totalTokens": said["prompt_tokens"] + said["new_tokens"],
+    }
     message = {"role": "assistant", "content": [{"text": said["text"]}]}
     reason = "max_tokens" if said["finish_reason"] == "length" else "end_turn"
     return 200, {}, {"output": {"message": message}, "stopReason": reason, "usage": usage, "metrics": {"latencyMs": 1}}

@@ -9,20 +9,51 @@ def _missing(message):
 
 # --- Together: an upload is an address, a PUT to it and a check
 
-TOGETHER = {"waiting": "queued", "running": "running", "succeeded": "completed", "failed": "error", "cancelled": "cancelled"}
+TOGETHER = {
+    "waiting": "queued",
+    "running": "running",
+    "succeeded": "completed",
+    "failed": "error",
+    "cancelled": "cancelled",
+}
 LIMITS = {
-    "default_gradient_accumulation_steps": 1, "max_learning_rate": 1.0, "min_learning_rate": 0.0, "max_num_checkpoints": 10,
-    "max_num_epochs": 20, "max_num_evals": 100, "max_seq_length_dpo": 8192, "max_seq_length_sft": 8192,
-    "merge_output_lora": True, "min_max_seq_length": 512, "model_name": "m", "supports_full_training": False,
-    "supports_reasoning": False, "supports_tools": True, "supports_vision": False,
-    "lora_training": {"default_rank": 8, "max_batch_size": 64, "max_batch_size_dpo": 64, "max_rank": 64, "min_batch_size": 1,
-                      "target_modules": ["q_proj"]},
-}  # fmt: skip
+    "default_gradient_accumulation_steps": 1,
+    "max_learning_rate": 1.0,
+    "min_learning_rate": 0.0,
+    "max_num_checkpoints": 10,
+    "max_num_epochs": 20,
+    "max_num_evals": 100,
+    "max_seq_length_dpo": 8192,
+    "max_seq_length_sft": 8192,
+    "merge_output_lora": True,
+    "min_max_seq_length": 512,
+    "model_name": "m",
+    "supports_full_training": False,
+    "supports_reasoning": False,
+    "supports_tools": True,
+    "supports_vision": False,
+    "lora_training": {
+        "default_rank": 8,
+        "max_batch_size": 64,
+        "max_batch_size_dpo": 64,
+        "max_rank": 64,
+        "min_batch_size": 1,
+        "target_modules": ["q_proj"],
+    },
+}
 
 
 def _together_file(id, file):
-    return {"id": id, "object": "file", "bytes": len(file["content"]), "created_at": 0, "filename": file["name"],
-            "purpose": "fine-tune", "FileType": "jsonl", "processing_status": "COMPLETED"}  # fmt: skip
+    return {
+        "id": id,
+        "object": "file",
+        "bytes": len(file["content"]),
+        "created_at": 0,
+        "filename": file["name"],
+        "purpose": "fine-tune",
+        "FileType": "jsonl",
+        "processing_status": "COMPLETED",
+    }
 
 
 def _together_job(stand_in, job, look=False):
@@ -32,11 +63,20 @@ def _together_job(stand_in, job, look=False):
     events += [told | {"type": "JOB_START", "message": "Job started"}] if job["looks"] >= 2 else []
     events += [told | {"type": "JOB_ERROR", "message": job["error"]}] if stage == "failed" else []
     return {
-        "id": job["id"], "status": TOGETHER[stage], "user_id": "stand-in", "created_at": NOW, "updated_at": NOW,
-        "model": body["model"], "suffix": body.get("suffix"), "training_file": body["training_file"], "events": events,
-        "model_output_name": f"stand-in/{body['model'].split('/')[-1]}-{body.get('suffix')}", "adapter_output_name": None,
-        "model_object_name": f"projects/stand-in/models/{job['id']}", "token_count": None,
-    }  # fmt: skip
+        "id": job["id"],
+        "status": TOGETHER[stage],
+        "user_id": "stand-in",
+        "created_at": NOW,
+        "updated_at": NOW,
+        "model": body["model"],
+        "suffix": body.get("suffix"),
+        "training_file": body["training_file"],
+        "events": events,
+        "model_output_name": f"stand-in/{body['model'].split('/')[-1]}-{body.get('suffix')}",
+        "adapter_output_name": None,
+        "model_object_name": f"projects/stand-in/models/{job['id']}",
+        "token_count": None,
+    }
 
 
 def upload_address(stand_in, request):
@@ -72,7 +112,11 @@ def together_create(stand_in, request):
     body = request.json
     if body["training_file"] not in stand_in.files:
         return _missing(f"training file {body['training_file']} not found or expired")
-    return 200, {}, _together_job(stand_in, stand_in.start(f"ft-{len(stand_in.jobs) + 1:06d}", body, body.get("suffix") or ""))
+    return (
+        200,
+        {},
+        _together_job(stand_in, stand_in.start(f"ft-{len(stand_in.jobs) + 1:06d}", body, body.get("suffix") or "")),
+    )
 
 
 def together_jobs(stand_in, request):
@@ -106,16 +150,39 @@ def together_download(stand_in, request):
 
 
 def _endpoint(id):
-    return {"id": id, "name": f"stand-in/{id.removeprefix('ep_')}", "createdAt": NOW, "updatedAt": NOW, "deployments": [], "trafficSplit": [],
-            "endpointType": "ENDPOINT_TYPE_DEDICATED", "etag": "1", "projectId": "stand-in",
-            "visibility": "VISIBILITY_PRIVATE"}  # fmt: skip
+    return {
+        "id": id,
+        "name": f"stand-in/{id.removeprefix('ep_')}",
+        "createdAt": NOW,
+        "updatedAt": NOW,
+        "deployments": [],
+        "trafficSplit": [],
+        "endpointType": "ENDPOINT_TYPE_DEDICATED",
+        "etag": "1",
+        "projectId": "stand-in",
+        "visibility": "VISIBILITY_PRIVATE",
+    }
 
 
 def _deployment(id, body):
-    return {"id": id, "autoscaling": body["autoscaling"], "config": "c", "configId": "c", "createdAt": NOW, "endpointId": "e",
-            "etag": "1", "hardware": "h", "model": body["model"], "modelId": "m", "modelRevisionId": "r", "name": body["name"],
-            "projectId": "stand-in", "status": {"state": "DEPLOYMENT_STATE_READY"}, "trafficMode": "TRAFFIC_MODE_LIVE",
-            "updatedAt": NOW}  # fmt: skip
+    return {
+        "id": id,
+        "autoscaling": body["autoscaling"],
+        "config": "c",
+        "configId": "c",
+        "createdAt": NOW,
+        "endpointId": "e",
+        "etag": "1",
+        "hardware": "h",
+        "model": body["model"],
+        "modelId": "m",
+        "modelRevisionId": "r",
+        "name": body["name"],
+        "projectId": "stand-in",
+        "status": {"state": "DEPLOYMENT_STATE_READY"},
+        "trafficMode": "TRAFFIC_MODE_LIVE",
+        "updatedAt": NOW,
+    }
 
 
 def together_endpoints(stand_in, request):
@@ -165,15 +232,27 @@ def together_delete_file(stand_in, request, id):
 
 # --- Fireworks: names are the caller's, so a second of the same name is refused
 
-FIREWORKS = {"waiting": "PENDING", "running": "RUNNING", "succeeded": "COMPLETED", "failed": "FAILED", "cancelled": "CANCELLED"}
+FIREWORKS = {
+    "waiting": "PENDING",
+    "running": "RUNNING",
+    "succeeded": "COMPLETED",
+    "failed": "FAILED",
+    "cancelled": "CANCELLED",
+}
 
 
 def _fireworks_job(stand_in, job, look=False):
     stage = stand_in.stage(job, look)
-    status = {"code": "INVALID_ARGUMENT", "message": job["error"]} if stage == "failed" else {"code": "OK", "message": ""}
+    status = (
+        {"code": "INVALID_ARGUMENT", "message": job["error"]} if stage == "failed" else {"code": "OK", "message": ""}
+    )
     percent = {"waiting": 0, "running": 25 * job["looks"], "succeeded": 100}.get(stage, 0)
-    return job["body"] | {"name": f"accounts/stand-in/jobs/{job['id']}", "state": f"JOB_STATE_{FIREWORKS[stage]}",
-                          "status": status, "jobProgress": {"percent": percent}}  # fmt: skip
+    return job["body"] | {
+        "name": f"accounts/stand-in/jobs/{job['id']}",
+        "state": f"JOB_STATE_{FIREWORKS[stage]}",
+        "status": status,
+        "jobProgress": {"percent": percent},
+    }
 
 
 def fireworks_dataset(stand_in, request):

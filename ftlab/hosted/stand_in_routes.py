@@ -11,20 +11,41 @@ MIN_ROWS = 10  # at OpenAI
 def refuse(request, status: int, message: str) -> tuple[int, dict, dict]:
     """An error in the form of the service that is asked."""
     if "amz" in str(request.headers).lower():
-        kind = {400: "ValidationException", 401: "UnrecognizedClientException", 404: "ResourceNotFoundException",
-                429: "ThrottlingException"}.get(status, "InternalServerException")  # fmt: skip
+        kind = {
+            400: "ValidationException",
+            401: "UnrecognizedClientException",
+            404: "ResourceNotFoundException",
+            429: "ThrottlingException",
+        }.get(status, "InternalServerException")
         return status, {"x-amzn-ErrorType": kind}, {"message": message}
-    return status, {}, {"error": {"message": message, "code": status, "type": "stand_in", "status": "STAND_IN", "param": None}}
+    return (
+        status,
+        {},
+        {"error": {"message": message, "code": status, "type": "stand_in", "status": "STAND_IN", "param": None}},
+    )
 
 
 # --- OpenAI; Azure has the same under /openai/v1
 
-WORDS = {"waiting": "queued", "running": "running", "succeeded": "succeeded", "failed": "failed", "cancelled": "cancelled"}
+WORDS = {
+    "waiting": "queued",
+    "running": "running",
+    "succeeded": "succeeded",
+    "failed": "failed",
+    "cancelled": "cancelled",
+}
 
 
 def _file(id, file):
-    return {"id": id, "object": "file", "bytes": len(file["content"]), "created_at": 0, "filename": file["name"],
-            "purpose": "fine-tune", "status": "processed"}  # fmt: skip
+    return {
+        "id": id,
+        "object": "file",
+        "bytes": len(file["content"]),
+        "created_at": 0,
+        "filename": file["name"],
+        "purpose": "fine-tune",
+        "status": "processed",
+    }
 
 
 def _job(stand_in, job, look=False):
@@ -33,13 +54,24 @@ def _job(stand_in, job, look=False):
     error = {"code": "invalid_training_file", "message": job["error"], "param": "training_file"}
     tuned = f"ft:{body['model']}:stand-in:{body.get('suffix') or ''}:{job['id'][-6:]}"
     return {
-        "id": job["id"], "object": "fine_tuning.job", "created_at": job["created"], "model": body["model"],
-        "organization_id": "org-stand-in", "status": word, "training_file": body["training_file"],
-        "validation_file": body.get("validation_file"), "hyperparameters": {}, "method": body.get("method"), "seed": 0,
+        "id": job["id"],
+        "object": "fine_tuning.job",
+        "created_at": job["created"],
+        "model": body["model"],
+        "organization_id": "org-stand-in",
+        "status": word,
+        "training_file": body["training_file"],
+        "validation_file": body.get("validation_file"),
+        "hyperparameters": {},
+        "method": body.get("method"),
+        "seed": 0,
         "result_files": ["result-metrics"] if stage == "succeeded" and stand_in.curve else [],
-        "metadata": body.get("metadata"), "trained_tokens": None, "finished_at": None,
-        "fine_tuned_model": tuned if stage == "succeeded" else None, "error": error if stage == "failed" else None,
-    }  # fmt: skip
+        "metadata": body.get("metadata"),
+        "trained_tokens": None,
+        "finished_at": None,
+        "fine_tuned_model": tuned if stage == "succeeded" else None,
+        "error": error if stage == "failed" else None,
+    }
 
 
 def upload(stand_in, request):
@@ -101,10 +133,17 @@ def events(stand_in, request, id):
     told += [("message", "Fine-tuning job started", None)] if job["looks"] >= 2 else []
     told += [("metrics", f"Step {row['step']}: training loss={row['train_loss']}", row) for row in stand_in.curve]
     data = [
-        {"id": f"ev-{number}", "object": "fine_tuning.job.event", "created_at": number, "level": "info", "message": message,
-         "type": kind, "data": values}
+        {
+            "id": f"ev-{number}",
+            "object": "fine_tuning.job.event",
+            "created_at": number,
+            "level": "info",
+            "message": message,
+            "type": kind,
+            "data": values,
+        }
         for number, (kind, message, values) in enumerate(told)
-    ]  # fmt: skip
+    ]
     return 200, {}, {"object": "list", "has_more": False, "data": data[::-1]}
 
 
@@ -117,11 +156,28 @@ def chat(stand_in, request):
     body = request.json
     most = body.get("max_tokens") or body.get("max_completion_tokens") or 96
     said = stand_in.answer(body["messages"], most)
-    choice = {"index": 0, "message": {"role": "assistant", "content": said["text"]}, "finish_reason": said["finish_reason"]}
-    usage = {"prompt_tokens": said["prompt_tokens"], "completion_tokens": said["new_tokens"],
-             "total_tokens": said["prompt_tokens"] + said["new_tokens"]}  # fmt: skip
-    return 200, {}, {"id": "chat-1", "object": "chat.completion", "created": int(time.time()), "model": body["model"],
-                     "choices": [choice], "usage": usage}  # fmt: skip
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": said["text"]},
+        "finish_reason": said["finish_reason"],
+    }
+    usage = {
+        "prompt_tokens": said["prompt_tokens"],
+        "completion_tokens": said["new_tokens"],
+        "total_tokens": said["prompt_tokens"] + said["new_tokens"],
+    }
+    return (
+        200,
+        {},
+        {
+            "id": "chat-1",
+            "object": "chat.completion",
+            "created": int(time.time()),
+            "model": body["model"],
+            "choices": [choice],
+            "usage": usage,
+        },
+    )
 
 
 def deploy(stand_in, request, id):

@@ -18,7 +18,17 @@ STATES = {
     "cancel_requested": "running", "cancelled": "cancelled", "error": "failed", "user_error": "failed",
     "completed": "succeeded",
 }  # fmt: skip
-SETTINGS = ("n_epochs", "n_evals", "batch_size", "learning_rate", "lora_r", "lora_alpha", "dpo_beta", "packing", "max_seq_length")
+SETTINGS = (
+    "n_epochs",
+    "n_evals",
+    "batch_size",
+    "learning_rate",
+    "lora_r",
+    "lora_alpha",
+    "dpo_beta",
+    "packing",
+    "max_seq_length",
+)
 
 
 def address() -> str:
@@ -29,7 +39,9 @@ def address() -> str:
 def connect():
     """The SDK's client."""
     together = sdk("together", PACKAGE)
-    return together.Together(api_key=secret("TOGETHER_API_KEY"), base_url=address(), max_retries=RETRIES, timeout=SECONDS)
+    return together.Together(
+        api_key=secret("TOGETHER_API_KEY"), base_url=address(), max_retries=RETRIES, timeout=SECONDS
+    )
 
 
 def upload(client, job: Job, part: str) -> dict:
@@ -107,11 +119,15 @@ def deploy(client, job: Job) -> dict:
     endpoint = next(lying, None) or client.endpoints.create(name=job.mark)
     there = list(client.endpoints.deployments.list(endpoint.id))  # of a process that died
     raw = job.raw["status"]
-    deployment = there[0] if there else client.endpoints.deployments.create(
-        endpoint.id,
-        name="tuned",
-        model=raw.get("api_model_object_name") or raw.get("model_object_name") or job.tuned_model,
-        autoscaling={"min_replicas": 1, "max_replicas": 1},
+    deployment = (
+        there[0]
+        if there
+        else client.endpoints.deployments.create(
+            endpoint.id,
+            name="tuned",
+            model=raw.get("api_model_object_name") or raw.get("model_object_name") or job.tuned_model,
+            autoscaling={"min_replicas": 1, "max_replicas": 1},
+        )
     )
     share = [{"deployment_id": deployment.id, "weight": 1}]
     client.endpoints.update(endpoint.id, traffic_split=share)
@@ -156,4 +172,6 @@ def delete(client, job: Job) -> list[str]:
 
 def _named(raw: dict) -> dict:
     """The SDK has three classes for a job, each with another name for the tuned model's."""
-    return raw | {"output_name": raw.get("output_name") or raw.get("x_model_output_name") or raw.get("model_output_name")}
+    return raw | {
+        "output_name": raw.get("output_name") or raw.get("x_model_output_name") or raw.get("model_output_name")
+    }

@@ -5,6 +5,7 @@ The SDK knows no upload, so the file goes to Cloud Storage by its HTTP interface
 """
 
 import os
+import warnings
 from pathlib import Path
 
 from ftlab.hosted.job import Job
@@ -46,8 +47,16 @@ def connect():
 
 def upload(client, job: Job, part: str) -> dict:
     """Put one file into your bucket, under our mark; the same file again changes nothing."""
-    bucket, name = setting("FTLAB_GCS_BUCKET", "your bucket, in the region of the job"), f"ftlab/{job.mark}/{part}.jsonl"
-    _storage("POST", f"upload/storage/v1/b/{bucket}/o", {"uploadType": "media", "name": name}, Path(job.files[part]).read_bytes())
+    bucket, name = (
+        setting("FTLAB_GCS_BUCKET", "your bucket, in the region of the job"),
+        f"ftlab/{job.mark}/{part}.jsonl",
+    )
+    _storage(
+        "POST",
+        f"upload/storage/v1/b/{bucket}/o",
+        {"uploadType": "media", "name": name},
+        Path(job.files[part]).read_bytes(),
+    )
     return {"id": f"gs://{bucket}/{name}"}
 
 
@@ -63,7 +72,9 @@ def create(client, job: Job) -> dict:
     config |= {"method": METHODS[job.method], "tuned_model_display_name": job.mark}
     if "validation" in job.ids:
         config["validation_dataset"] = {"gcs_uri": job.ids["validation"]}
-    return _raw(client.tunings.tune(base_model=job.model, training_dataset={"gcs_uri": job.ids["train"]}, config=config))
+    with warnings.catch_warnings(action="ignore"):  # the SDK calls its own tuning experimental
+        made = client.tunings.tune(base_model=job.model, training_dataset={"gcs_uri": job.ids["train"]}, config=config)
+    return _raw(made)
 
 
 def retrieve(client, job: Job) -> dict:
@@ -129,8 +140,15 @@ def delete(client, job: Job) -> list[str]:
 def _send(client, model: str, messages: list[dict], fields: dict) -> dict:
     """One chat by `generate_content`."""
     system, turns = split_system(messages)
-    contents = [{"role": "model" if turn["role"] == "assistant" else "user", "parts": [{"text": turn["content"]}]} for turn in turns]
-    config = {"system_instruction": system, "max_output_tokens": fields.get("max_tokens"), "temperature": fields.get("temperature")}
+    contents = [
+        {"role": "model" if turn["role"] == "assistant" else "user", "parts": [{"text": turn["content"]}]}
+        for turn in turns
+    ]
+    config = {
+        "system_instruction": system,
+        "max_output_tokens": fields.get("max_tokens"),
+        "temperature": fields.get("temperature"),
+    }
     answer = client.models.generate_content(model=model, contents=contents, config=config)
     usage, candidate = answer.usage_metadata, (answer.candidates or [None])[0]
     reason = "length" if candidate and str(candidate.finish_reason).endswith("MAX_TOKENS") else "stop"
@@ -151,14 +169,18 @@ def _credentials():
 
 
 def _storage(method: str, path: str, query: dict | None = None, content: bytes | None = None) -> None:
-    """One request to Cloud Storage, or to what stands in for it (STORAGE_EMULATOR_HOST, as Google's own clients have it)."""
+    """One request to Cloud Storage, or to what STORAGE_EMULATOR_HOST names, as for Google's own clients."""
     from google.auth.transport.requests import AuthorizedSession
 
     base = os.environ.get("STORAGE_EMULATOR_HOST", "https://storage.googleapis.com").rstrip("/")
-    answer = AuthorizedSession(_credentials()).request(method, f"{base}/{path}", params=query, data=content, timeout=SECONDS)
+    answer = AuthorizedSession(_credentials()).request(
+        method, f"{base}/{path}", params=query, data=content, timeout=SECONDS
+    )
     if not answer.ok:
         raise RefusedError(f"vertex: {method} in the bucket: HTTP {answer.status_code}", answer.status_code)
 
 
 def _raw(tuning_job) -> dict:
-    return tuning_job.model_dump(mode="json", exclude_none=True, exclude={"sdk_http_response"}) | {"id": tuning_job.name}
+    return tuning_job.model_dump(mode="json", exclude_none=True, exclude={"sdk_http_response"}) | {
+        "id": tuning_job.name
+    }
