@@ -1,0 +1,29 @@
+"""A process that dies: for each line of words on stdin it forks, prints the child's id, waits for "go" and lets the child
+run `ftlab` with these words (after --variables: its environment); then it prints the exit code. The SDKs are imported once, before."""
+
+import json
+import os
+import sys
+
+from ftlab.cli import main
+
+for name in sys.argv[1:]:
+    __import__(name)
+
+for line in sys.stdin:
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.read(read, 1)
+        os.dup2(2, 1)  # stdout belongs to the driver
+        words = json.loads(line)
+        at = words.index("--variables")
+        os.environ.update(variable.split("=", 1) for variable in words[at + 1 :])
+        os._exit(main(words[:at]))
+    print(child, flush=True)
+    sys.stdin.readline()
+    os.write(write, b"g")
+    _, status = os.waitpid(child, 0)
+    print(os.waitstatus_to_exitcode(status), flush=True)
+    os.close(read)
+    os.close(write)
