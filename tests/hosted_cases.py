@@ -20,8 +20,14 @@ MODELS = {
     "together": "Qwen/Qwen3-8B",
     "fireworks": "accounts/fireworks/models/qwen3-8b",
 }
-SDK = {"openai": "openai", "azure": "openai", "vertex": "google.genai", "bedrock": "boto3", "together": "together",
-       "fireworks": "fireworks"}  # fmt: skip
+SDK = {
+    "openai": "openai",
+    "azure": "openai",
+    "vertex": "google.genai",
+    "bedrock": "boto3",
+    "together": "together",
+    "fireworks": "fireworks",
+}
 PAIR = {
     "messages": [{"role": "user", "content": "Hello?"}, {"role": "assistant", "content": "Good day."}],
     "rejected": [{"role": "assistant", "content": "What."}],
@@ -56,8 +62,8 @@ def tickets(count=12, start=0):
 
 
 def pairs(count=12):
-    return [Row({**PAIR, "messages": [{"role": "user", "content": f"Hello {i}?"}, PAIR["messages"][1]]}, "p.jsonl", i + 1)
-            for i in range(count)]  # fmt: skip
+    ask = [{"role": "user", "content": f"Hello {number}?"} for number in range(count)]
+    return [Row({**PAIR, "messages": [turn, PAIR["messages"][1]]}, "p.jsonl", n) for n, turn in enumerate(ask, 1)]
 
 
 def count_words(texts, **_):

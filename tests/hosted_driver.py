@@ -1,5 +1,8 @@
-"""A process that dies: for each line of words on stdin it forks, prints the child's id, waits for "go" and lets the child
-run `ftlab` with these words (after --variables: its environment); then it prints the exit code. The SDKs are imported once, before."""
+"""A process that dies: for each line of words on stdin it forks, prints the child's id and waits for "go".
+
+The child runs `ftlab` with these words (after --variables: its environment), and the driver prints its exit code. The
+SDKs are imported once, before.
+"""
 
 import json
 import os

@@ -18,12 +18,30 @@ from ftlab.kept import write_predictions
 
 ALL = each_service()
 CURVE = [{"step": 1, "train_loss": 2.5}, {"step": 2, "train_loss": 1.25}]
-UPLOAD = {"openai": "upload", "azure": "upload", "vertex": "gcs_upload", "bedrock": "s3_put", "together": "upload_address",
-          "fireworks": "fireworks_upload"}  # fmt: skip
-CREATE = {"openai": "create", "azure": "create", "vertex": "vertex_create", "bedrock": "bedrock_create",
-          "together": "together_create", "fireworks": "fireworks_create"}  # fmt: skip
-LOOK = {"openai": "look", "azure": "look", "vertex": "vertex_look", "bedrock": "bedrock_look", "together": "together_look",
-        "fireworks": "fireworks_look"}  # fmt: skip
+UPLOAD = {
+    "openai": "upload",
+    "azure": "upload",
+    "vertex": "gcs_upload",
+    "bedrock": "s3_put",
+    "together": "upload_address",
+    "fireworks": "fireworks_upload",
+}
+CREATE = {
+    "openai": "create",
+    "azure": "create",
+    "vertex": "vertex_create",
+    "bedrock": "bedrock_create",
+    "together": "together_create",
+    "fireworks": "fireworks_create",
+}
+LOOK = {
+    "openai": "look",
+    "azure": "look",
+    "vertex": "vertex_look",
+    "bedrock": "bedrock_look",
+    "together": "together_look",
+    "fireworks": "fireworks_look",
+}
 DEPLOYED = ("azure", "bedrock", "together", "fireworks")
 
 
@@ -48,13 +66,21 @@ def free(tmp_path):
     from ftlab.costs.prices import load_prices
 
     lines = ["prices:"]
-    for provider, model in {"openai": "gpt-4.1-mini", "azure": "gpt-4.1-mini", "google": "gemini-3.1-flash-lite",
-                            "aws": "amazon.nova-micro-v1:0", "together": "*", "fireworks": "*"}.items():  # fmt: skip
+    for provider, model in {
+        "openai": "gpt-4.1-mini",
+        "azure": "gpt-4.1-mini",
+        "google": "gemini-3.1-flash-lite",
+        "aws": "amazon.nova-micro-v1:0",
+        "together": "*",
+        "fireworks": "*",
+    }.items():
         for what in ("training", "tuned_input", "tuned_output", "hosting"):
             unit, method = ("hour", "") if what == "hosting" else ("1M tokens", "sft" if what == "training" else "")
             name = "'*'" if "*" in (model if what != "hosting" else "*") else model
-            lines.append(f"  - {{provider: {provider}, model: {name}, what: {what}, method: '{method}', unit: {unit}, "
-                         "usd: 1, source: ours, source_date: 2026-11-01}")  # fmt: skip
+            lines.append(
+                f"  - {{provider: {provider}, model: {name}, what: {what}, method: '{method}', unit: {unit}, "
+                "usd: 1, source: ours, source_date: 2026-11-01}"
+            )
     path = tmp_path / "prices.yaml"
     path.write_text("\n".join(lines))
     return load_prices(path)
@@ -124,8 +150,14 @@ def test_bedrock_offers_no_dpo(stand_in):
 def test_a_service_gets_the_epochs_under_its_own_name(stand_in, service):
     submitted(service, settings={"n_epochs": 2})
     body = json.dumps(next(iter(stand_in.jobs.values()))["body"])
-    names = {"openai": '"n_epochs": 2', "azure": '"n_epochs": 2', "vertex": '"epochCount": 2', "bedrock": '"epochCount": "2"',
-             "together": '"n_epochs": 2', "fireworks": '"epochs": 2'}  # fmt: skip
+    names = {
+        "openai": '"n_epochs": 2',
+        "azure": '"n_epochs": 2',
+        "vertex": '"epochCount": 2',
+        "bedrock": '"epochCount": "2"',
+        "together": '"n_epochs": 2',
+        "fireworks": '"epochs": 2',
+    }
     assert names[service] in body
 
 
@@ -358,3 +390,27 @@ def test_a_missing_sdk_is_one_friendly_message(stand_in, monkeypatch):
     with pytest.raises(ModelError, match=r"its own SDK, together, which is missing: pip install together"):
         jobs.submit(job, say=quiet)
     assert MODELS["together"] == job.model
+
+
+def test_bedrock_speaks_to_moto_too(monkeypatch):
+    """Another stand-in than ours, for S3 and for what it has of Bedrock; its jobs never end."""
+    moto = pytest.importorskip("moto", reason="moto is missing (make setup)")
+    from ftlab.hosted import bedrock
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("FTLAB_S3_BUCKET", "tickets")
+    monkeypatch.setenv("FTLAB_BEDROCK_ROLE", "arn:aws:iam::123456789012:role/tuning")
+    with moto.mock_aws():
+        client = bedrock.connect()
+        client.s3.create_bucket(Bucket="tickets")
+        job = prepared("bedrock", validation=None)
+        file = bedrock.upload(client, job, "train")
+        key = file["id"].removeprefix("s3://tickets/")
+        assert client.s3.get_object(Bucket="tickets", Key=key)["Body"].read().count(b"\n") == 12
+        job = job.step("uploaded", ids={"train": file["id"]})
+        assert bedrock.find(client, job) is None
+        made = bedrock.create(client, job)
+        assert bedrock.find(client, job)["id"] == made["id"]
+        assert bedrock.seen(bedrock.retrieve(client, job.step("", ids={"job": made["id"]})))["state"] == "running"

@@ -15,7 +15,7 @@ from ftlab.hosted.stand_in import StandIn
 
 CREATED = ("create", "vertex_create", "bedrock_create", "together_create", "fireworks_create")
 PRICES = """prices:
-  - {provider: azure, model: gpt-4.1-mini, what: training, method: sft, unit: 1M tokens, usd: 1, source_date: 2026-11-01}
+  - {provider: azure, model: gpt-4.1-mini, what: training, method: sft, unit: 1M tokens, usd: 1}
   - {provider: google, model: gemini-3.1-flash-lite, what: training, method: sft, unit: 1M tokens, usd: 1}
   - {provider: aws, model: "amazon.nova-micro-v1:0", what: training, method: sft, unit: 1M tokens, usd: 1}
 """
@@ -43,7 +43,7 @@ def driver():
 
 
 def run(driver, stand_in, home, words, kill_at=None):
-    """Run `ftlab` in a child of the driver; `kill_at` (number, when) kills it before or after that request is served."""
+    """Run `ftlab` in a child of the driver; `kill_at` (number, when) kills it around that request."""
     count = 0
 
     def kill(when):

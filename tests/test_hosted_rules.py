@@ -1,4 +1,4 @@
-"""Each service's rules as a table: what is taken, and what is refused before anything is sent, with the words for it."""
+"""Each service's rules as a table: what is taken, and what is refused before anything is sent, with its words."""
 
 import pytest
 from hosted_cases import MODELS, PAIR, count_words, pairs, tickets
@@ -40,15 +40,24 @@ ROWS = {  # name: (a row, services that take it, {words: services that refuse it
         (),
         {"answers the call 'b'": OPENAI_LIKE, "": CLOUDS},
     ),
-    "a result without a call": (turns(USER, RESULT, ANSWER), (), {"no tool_calls stand before": OPENAI_LIKE, "": CLOUDS}),
+    "a result without a call": (
+        turns(USER, RESULT, ANSWER),
+        (),
+        {"no tool_calls stand before": OPENAI_LIKE, "": CLOUDS},
+    ),
     "a call of what is not described": (
         turns(USER, CALLS, RESULT, ANSWER, tools=[TOOL | {"function": {"name": "other"}}]),
         (),
         {"which is not in the row's tools": OPENAI_LIKE, "carries no tools": CLOUDS},
     ),
     "arguments that are no JSON": (
-        turns(USER, CALLS | {"tool_calls": [CALL | {"function": {"name": "find", "arguments": "parcel 7"}}]}, RESULT, ANSWER,
-              tools=[TOOL]),
+        turns(
+            USER,
+            CALLS | {"tool_calls": [CALL | {"function": {"name": "find", "arguments": "parcel 7"}}]},
+            RESULT,
+            ANSWER,
+            tools=[TOOL],
+        ),
         (),
         {"is not a JSON object": OPENAI_LIKE, "": CLOUDS},
     ),
@@ -71,7 +80,7 @@ ROWS = {  # name: (a row, services that take it, {words: services that refuse it
         {"fails the job for the reserved text 'User:'": ("bedrock",)},
     ),
     "a pair where SFT is asked": (PAIR, (), {"preference pair": tuple(MODELS)}),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +100,12 @@ def preparing(service, row, method="sft"):
 
 
 TAKEN = [(name, service) for name, (_, services, _) in ROWS.items() for service in services]
-REFUSED = [(name, service, words) for name, (_, _, refused) in ROWS.items() for words, services in refused.items()
-           for service in services]  # fmt: skip
+REFUSED = [
+    (name, service, words)
+    for name, (_, _, refused) in ROWS.items()
+    for words, services in refused.items()
+    for service in services
+]
 
 
 @pytest.mark.parametrize(("name", "service"), TAKEN)
