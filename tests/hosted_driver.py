@@ -9,9 +9,12 @@ import os
 import sys
 
 from ftlab.cli import main
+from ftlab.models import counting_model, load_tokenizer
 
 for name in sys.argv[1:]:
     __import__(name)
+
+load_tokenizer(counting_model())
 
 for line in sys.stdin:
     read, write = os.pipe()

@@ -41,8 +41,9 @@ def test_from_prepare_to_delete(stand_in, rows, tmp_path, capsys):
         hosted("prepare", rows, *openai, "--model", "gpt-4.1-mini", "--set", "n_epochs=2", "--out", tmp_path / "up")
         == 0
     )
+    capsys.readouterr()
     assert hosted("estimate", *openai, "--json") == 0
-    estimate = json.loads(capsys.readouterr().out.split("\n{", 1)[-1].join(["{", ""]))
+    estimate = json.loads(capsys.readouterr().out)
     assert (estimate["epochs"], estimate["retires"]) == (2, "2027-01-14")
     assert estimate["usd"] == pytest.approx(estimate["tokens"] * 2 * 5 / 1e6)
     assert hosted("submit", *openai) == 2  # nobody can be asked

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,6 @@ from hosted_cases import MODELS, ROOT, SDK, each_service, has_sdk
 from ftlab.hosted.job import kept_jobs
 from ftlab.hosted.stand_in import StandIn
 
-CREATED = ("create", "vertex_create", "bedrock_create", "together_create", "fireworks_create")
 PRICES = """prices:
   - {provider: azure, model: gpt-4.1-mini, what: training, method: sft, unit: 1M tokens, usd: 1}
   - {provider: google, model: gemini-3.1-flash-lite, what: training, method: sft, unit: 1M tokens, usd: 1}
@@ -49,58 +49,59 @@ def run(driver, stand_in, home, words, kill_at=None):
     def kill(when):
         def hook(name):
             nonlocal count
-            if when == "before":
-                count += 1
+            count += when == "before"
             if kill_at == (count, when):
                 os.kill(child, signal.SIGKILL)
 
         return hook
 
     stand_in.before, stand_in.after = kill("before"), kill("after")
-    variables = [f"{name}={value}" for name, value in (stand_in.environment() | {"FTLAB_HOME": home}).items()]
+    variables = [f"{name}={value}" for name, value in (stand_in.environment() | {"FTLAB_HOME": str(home)}).items()]
     driver.stdin.write(json.dumps([*words, "--variables", *variables]) + "\n")
     driver.stdin.flush()
     child = int(driver.stdout.readline())
     driver.stdin.write("go\n")
     driver.stdin.flush()
-    code = int(driver.stdout.readline())
-    return code, count
+    return int(driver.stdout.readline()), count
+
+
+@pytest.fixture
+def new_home(tmp_path):
+    """Makes a home for one case, with what was prepared in `origin`; models are shared."""
+    models = Path(os.environ["FTLAB_HOME"]) / "models"
+
+    def make(name, origin=None):
+        home = tmp_path / name
+        home.mkdir()
+        (home / "models").symlink_to(models, target_is_directory=True)
+        if origin is not None:
+            shutil.copytree(origin / "hosted", home / "hosted")
+        return home
+
+    return make
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("service", each_service())
-def test_killed_anywhere_a_second_submit_finishes_what_the_first_began(driver, rows, service, tmp_path, monkeypatch):
-    prepare = [
-        "hosted",
-        "prepare",
-        str(rows),
-        "--service",
-        service,
-        "--model",
-        MODELS[service],
-        "--out",
-        str(tmp_path / "up"),
-    ]
-    submit = ["hosted", "submit", "--service", service, "--yes", "--max-usd", "5", "--billion", "8"]
-    submit += ["--prices", str(rows.with_name("prices.yaml"))]
+def test_killed_anywhere_a_second_submit_finishes_what_the_first_began(driver, rows, new_home, service, monkeypatch):
+    prices = ("--prices", str(rows.with_name("prices.yaml")), "--billion", "8")
+    submit = ["hosted", "submit", "--service", service, "--yes", "--max-usd", "5", *prices]
+    origin = new_home("origin")
+    up = ("--out", str(origin / "up"))
     with StandIn() as stand_in:
-        home = tmp_path / "0"
-        assert run(driver, stand_in, str(home), prepare)[0] == 0
-        code, requests = run(driver, stand_in, str(home), submit)
+        prepare = ["hosted", "prepare", str(rows), "--service", service, "--model", MODELS[service], *up]
+        assert run(driver, stand_in, origin, prepare)[0] == 0
+        code, requests = run(driver, stand_in, new_home("whole", origin), submit)
         assert (code, len(stand_in.jobs)) == (0, 1)
-    assert requests >= 3
-    for number in range(1, requests + 1):
-        for when in ("before", "after"):
-            home = tmp_path / f"{number}{when}"
-            with StandIn() as stand_in:
-                assert run(driver, stand_in, str(home), prepare)[0] == 0
-                code, _ = run(driver, stand_in, str(home), submit, (number, when))
-                assert code == -signal.SIGKILL
-                code, _ = run(driver, stand_in, str(home), submit)
-                assert (code, len(stand_in.jobs)) == (0, 1), (number, when)
-                assert sum(name in CREATED for name in stand_in.requests) <= 2
-                monkeypatch.setenv("FTLAB_HOME", str(home))
-                (job,) = kept_jobs(service)
-                assert job.ids["job"] == next(iter(stand_in.jobs.values()))["id"]
-                whole = [file for file in stand_in.files.values() if file["content"]]
-                assert len(whole) == 1, (number, when)
+        assert requests >= 3
+        for case in [(number, when) for number in range(1, requests + 1) for when in ("before", "after")]:
+            stand_in.jobs.clear()
+            stand_in.files.clear()
+            home = new_home("{}_{}".format(*case), origin)
+            assert run(driver, stand_in, home, submit, case)[0] == -signal.SIGKILL, case
+            assert run(driver, stand_in, home, submit)[0] == 0, case
+            assert len(stand_in.jobs) == 1, case
+            monkeypatch.setenv("FTLAB_HOME", str(home))
+            (job,) = kept_jobs(service)
+            assert job.ids["job"] == next(iter(stand_in.jobs.values()))["id"], case
+            assert sum(bool(file["content"]) for file in stand_in.files.values()) == 1, case

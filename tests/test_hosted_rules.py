@@ -64,8 +64,8 @@ ROWS = {  # name: (a row, services that take it, {words: services that refuse it
     "a role that is not known": (turns({"role": "human", "content": "Hi"}, ANSWER), (), {"role": tuple(MODELS)}),
     "a developer's turn": (
         turns({"role": "developer", "content": "Be short."}, USER, ANSWER),
-        ("openai", "azure"),
-        {"has no role 'developer'": ("vertex", "bedrock", "together", "fireworks")},
+        (),
+        {"system": tuple(MODELS)},
     ),
     "no answer at the end": (turns(USER, ANSWER, USER), (), {"": tuple(MODELS)}),
     "an empty answer": (turns(USER, {"role": "assistant", "content": ""}), (), {"": tuple(MODELS)}),

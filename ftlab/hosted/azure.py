@@ -74,10 +74,14 @@ def _manage(method: str, name: str, body: dict | None = None) -> dict:
         f"/resourceGroups/{setting('AZURE_RESOURCE_GROUP', 'the group of your resource')}"
         f"/providers/Microsoft.CognitiveServices/accounts/{setting('AZURE_OPENAI_RESOURCE', 'your resource by name')}"
     )
-    headers = {"Authorization": f"Bearer {secret('AZURE_MANAGEMENT_TOKEN')}"}
     url = f"{base}/{at}/deployments/{name}?api-version={VERSION}"
     answer = httpx.request(
-        method, url, json=body, headers=headers, timeout=common.SECONDS, trust_env="127.0.0.1" not in base
+        method,
+        url,
+        json=body,
+        headers={"Authorization": f"Bearer {secret('AZURE_MANAGEMENT_TOKEN')}"},  # no variable of its own holds it
+        timeout=common.SECONDS,
+        trust_env="127.0.0.1" not in base,
     )
     if not answer.is_success:
         raise RefusedError(f"azure: {method} deployment: HTTP {answer.status_code}; see the portal", answer.status_code)

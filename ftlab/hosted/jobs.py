@@ -4,7 +4,9 @@ Each step is done once. What the service holds already, under our mark, is found
 the job's file before the next step begins.
 """
 
+import hashlib
 import importlib
+import json
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -56,8 +58,15 @@ def prepare(
     settings = {"n_epochs": EPOCHS} | (settings or {})
     if unknown := [name for name in settings if name not in own.SETTINGS]:
         raise RecipeError(f"{service} has no setting {', '.join(unknown)}; it has {', '.join(own.SETTINGS)}")
-    out = Path(out or home() / "hosted" / "files" / f"{service}_{method}")
-    report = export(rows, own.TARGETS[method], out, validation=validation, tokenizer=tokenizer, force=True, **options)
+    if out is None:  # a folder of its own, so that no later job writes over these files
+        content = json.dumps(
+            [model, settings, attempt, *(row.data for row in [*rows, *(validation or ())])], default=str
+        )
+        folder = f"{service}_{method}_{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+        out = home() / "hosted" / "files" / folder
+    report = export(
+        rows, own.TARGETS[method], Path(out), validation=validation, tokenizer=tokenizer, force=True, **options
+    )
     files = {path.stem: str(path.resolve()) for path in report.files}
     counts = {"train": report.rows} | ({"validation": report.validation_rows} if "validation" in files else {})
     data = {part: sha256_of(path) for part, path in files.items()}

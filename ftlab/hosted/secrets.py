@@ -44,6 +44,7 @@ def secret(name: str) -> str:
             f"{name} is not set: export it, put it into Colab's secrets, or run this where you can type it"
         )
     if not re.fullmatch(r"[!-~]+", value):
+        del value  # a traceback may show variables
         raise RecipeError(f"{name} holds a space or a character outside ASCII: copy it once more")
     os.environ[name] = value
     return value
@@ -92,7 +93,9 @@ class talking:
     def __exit__(self, kind, error, traceback):
         if kind is None or isinstance(error, ModelError) or kind.__module__.split(".")[0] not in SDKS:
             return
-        raise translated(self.what, error) from None
+        ours = translated(self.what, error)
+        del error, traceback  # a traceback that shows variables would show the SDK's words, and a piece of the key
+        raise ours from None
 
 
 def translated(what: str, error: Exception) -> RefusedError:

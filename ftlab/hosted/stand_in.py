@@ -56,7 +56,7 @@ class StandIn:
     """
 
     answer: Callable[[list[dict], int], dict] = lambda messages, most: ANSWER
-    key: str = KEY
+    key: str = field(default=KEY, repr=False)
     curve: list = field(default_factory=list)
     files: dict = field(default_factory=dict)  # id to {"name", "content"}
     jobs: dict = field(default_factory=dict)  # id to {"body", "looks", "error", "cancelled", "mark"}
@@ -223,7 +223,7 @@ def _handler(stand_in: StandIn):
     return Handler
 
 
-def main() -> None:
+def serve() -> None:
     """Start one, print the variables that lead a shell's commands to it, and serve until it is stopped."""
     with StandIn() as stand_in:
         print("\n".join(f"export {name}={value}" for name, value in stand_in.environment().items()), flush=True)
@@ -234,4 +234,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve()

@@ -55,7 +55,7 @@ pd.DataFrame(lines, columns=head).set_index("service").drop(columns="weights")
 
 # %% [markdown]
 # Read it from the end. Mistral has closed. OpenAI, which most tutorials still begin with, takes no newcomers, and its last
-# day for anybody is written in the table; the models tuned there go with their base models a week later. Three services lend you
+# day for anybody is written in the table; the models tuned there go with their base models a week later. Four services lend you
 # a model that you can never take home; Together and Fireworks tune open models, whose weights you can download, and
 # that is the difference that matters when a service ends.
 #
@@ -129,7 +129,7 @@ def verdict(row, form):
         export([Row(row, "rows.jsonl", 1), *train[:20]], form, ftlab.home() / "11_hosted" / "faulty", force=True)
         return "taken"
     except DataError as error:
-        return str(error).split("\n")[1].strip().split(": ", 1)[-1][:60] + "..."
+        return str(error).split("\n")[0].split(": ", 1)[-1][:60] + "..."
 
 
 pd.DataFrame({fault: {service: verdict(row, form) for service, form in FORMS.items()} for fault, row in FAULTY.items()}).T
@@ -308,6 +308,9 @@ judged = evaluate_tuned(
 )
 judged.answers
 
+# %% [markdown]
+# The dollars are what the service would have counted. These are two of the answers:
+
 # %%
 for row, text in list(zip(test, judged.answers.texts, strict=True))[:2]:
     print("ticket:", row["messages"][1]["content"][:90], "...\nanswer:", text.replace("\n", " "), "\n")
@@ -338,10 +341,11 @@ with open(preferences.files["train"]) as file:
 try:
     prepare("openai", "gpt-4.1", pairs, method="sft")
 except DataError as error:
-    print(str(error).split("\n")[1][:150])
+    print(str(error).split("\n")[0][:150])
 
 # %% [markdown]
-# `submit(preferences)` would start it. What the pairs should be, and what such a training changes, belongs to another notebook.
+# `submit(preferences)` would start it, and ask you: the price of such a job is not in our table, and an unknown price is
+# covered by no limit. What pairs should be, and what such a training changes, belongs to another notebook.
 
 # %% [markdown]
 # ## Deploy, and clean up
@@ -376,8 +380,9 @@ job = delete(job, yes=YES)
 # %%
 if not REAL:
     os.environ["OPENAI_API_KEY"] = "sk-a-wrong-key-0123456789"
+    another, _ = prepare("openai", "gpt-4o-mini", train, tokenizer=tokenizer)
     try:
-        submit(preferences, yes=True, max_usd=2.00, say=lambda text: None)
+        submit(another, yes=True, max_usd=2.00, say=lambda text: None)
     except ModelError as error:
         print(error)
     served.stop()
