@@ -25,7 +25,11 @@ for line in sys.stdin:
         words = json.loads(line)
         at = words.index("--variables")
         os.environ.update(variable.split("=", 1) for variable in words[at + 1 :])
-        os._exit(main(words[:at]))
+        try:
+            code = main(words[:at])
+        except BaseException:
+            code = 99
+        os._exit(code)
     print(child, flush=True)
     sys.stdin.readline()
     os.write(write, b"g")

@@ -52,6 +52,7 @@ def run(driver, stand_in, home, words, kill_at=None):
             count += when == "before"
             if kill_at == (count, when):
                 os.kill(child, signal.SIGKILL)
+            return kill_at == (count, when)  # a request before which the client died never came
 
         return hook
 

@@ -75,7 +75,7 @@ def test_what_a_service_repeats_of_a_key_is_masked(monkeypatch):
 
 
 def test_a_key_comes_from_a_prompt_where_somebody_can_type(monkeypatch):
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "")
     monkeypatch.setattr(secrets, "can_ask", lambda: False)
     with pytest.raises(RecipeError, match="OPENAI_API_KEY is not set: export it"):
         secrets.secret("OPENAI_API_KEY")
@@ -92,7 +92,7 @@ def test_a_key_comes_from_colab(monkeypatch):
     colab.userdata = SimpleNamespace(get=lambda name: PLANTED)
     monkeypatch.setitem(sys.modules, "google.colab", colab)
     monkeypatch.setitem(sys.modules, "google", sys.modules.get("google") or ModuleType("google"))
-    monkeypatch.delenv("TOGETHER_API_KEY", raising=False)
+    monkeypatch.setenv("TOGETHER_API_KEY", "")
     assert secrets.secret("TOGETHER_API_KEY") == PLANTED
 
 

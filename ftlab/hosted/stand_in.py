@@ -64,7 +64,7 @@ class StandIn:
     deleted: list = field(default_factory=list)
     requests: list = field(default_factory=list)  # names of the routes that were asked; no header, so no key
     invalid: str = ""  # the error with which new jobs fail
-    before: Callable = lambda name: None
+    before: Callable = lambda name: None  # called with each request's name; a true answer drops it
     after: Callable = lambda name: None
     _failures: list = field(default_factory=list)
 
@@ -181,7 +181,8 @@ def _handler(stand_in: StandIn):
             self.send(*refuse(request, 404, f"the stand-in has no {self.command} {path}"))
 
         def reply(self, name, call):
-            stand_in.before(name)
+            if stand_in.before(name):
+                return self.hang_up()
             stand_in.requests.append(name)
             failure = stand_in.failure(name)
             request = Request(self.command, self.path, {}, self.headers, b"")
