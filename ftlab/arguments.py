@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ftlab.data.formats import FORMATS
 from ftlab.data.targets import TARGETS
+from ftlab.hosted.command import add_hosted_arguments
 
 KNOWN_FORMATS, KNOWN_TARGETS = (", ".join(names) for names in (FORMATS, TARGETS))
 SOME_GPUS = "such as T4, L4, A100-80GB, H100"  # of data/hardware/gpus.csv
@@ -27,6 +28,12 @@ def build_parser() -> argparse.ArgumentParser:
 
     add_data_commands(commands)
     add_cost_commands(commands)
+
+    hosted = add_command(
+        commands, "hosted", "a fine-tune at a hosted service, from files to verdict; asks before it sends or spends",
+        "ftlab hosted prepare train.jsonl --service openai --model gpt-4.1-mini",
+    )  # fmt: skip
+    add_hosted_arguments(hosted)
 
     decide = add_command(
         commands, "decide", "prompt, retrieve or fine-tune? ranked advice for one case",

@@ -320,6 +320,15 @@ def cmd_decide(options: Namespace) -> int:
     return DONE
 
 
+def cmd_hosted(options: Namespace) -> int:
+    """`ftlab hosted`: 1 when the job failed, rows were left out, or the gate does not say "ship"."""
+    from ftlab.hosted.command import run_action
+
+    text, as_dict, good = run_action(options)
+    print_result(text, as_dict, options.json)
+    return DONE if good else NEGATIVE
+
+
 def cmd_run(options: Namespace) -> int:
     """`ftlab run`: 0 only when the gate says "ship"."""
     from ftlab.run import run_recipe

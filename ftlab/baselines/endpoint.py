@@ -48,7 +48,8 @@ class Endpoint:
     under way at once; use one object from one thread at a time. `cache` is a folder (default:
     endpoint_cache under FTLAB_HOME); it holds prompts and answers in plain text, so treat it like your data.
     `max_tokens_field` and `options` are what services differ in: some want `max_completion_tokens`, or refuse a
-    temperature (`options={}`).
+    temperature (`options={}`). `service` takes the place of address, name and key: one made already, or one that
+    speaks otherwise (`ftlab.hosted`) and has the same attributes.
     """
 
     def __init__(
@@ -66,8 +67,9 @@ class Endpoint:
         timeout: float = 60,
         max_tokens_field: str = "max_tokens",
         options: dict | None = None,
+        service: ChatService | None = None,
     ):
-        self.service = ChatService(base_url, model, api_key_env, retries, timeout)
+        self.service = service or ChatService(base_url, model, api_key_env, retries, timeout)
         self.model, self.url = self.service.model, self.service.url
         self.usd_per_mtok_in = number("usd_per_mtok_in", usd_per_mtok_in, 0)
         self.usd_per_mtok_out = number("usd_per_mtok_out", usd_per_mtok_out, 0)

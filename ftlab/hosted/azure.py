@@ -1,0 +1,88 @@
+"""Azure OpenAI (Microsoft Foundry): OpenAI's jobs at your own resource.
+
+A tuned model answers only while it is deployed. The deployment is a call to Azure's management with another token:
+`az account get-access-token` gives one.
+"""
+
+import os
+from dataclasses import replace
+
+from ftlab.chat_service import ChatService
+from ftlab.hosted import openai as common
+from ftlab.hosted.job import Job
+from ftlab.hosted.openai import cancel, curve, events, fetch, find, retrieve, seen, upload  # noqa: F401
+from ftlab.hosted.secrets import RefusedError, sdk, secret, setting
+
+PROVIDER, PACKAGE = "azure", "openai"
+TARGETS = {"sft": "azure", "dpo": "azure_dpo"}
+SETTINGS = (*common.SETTINGS, "training_type")
+VERSION = "2024-10-01"  # of the management's interface
+
+
+def address() -> str:
+    """Where requests go: your resource."""
+    return (
+        setting("AZURE_OPENAI_ENDPOINT", "your resource, such as https://NAME.openai.azure.com").rstrip("/")
+        + "/openai/v1"
+    )
+
+
+def connect():
+    """The openai SDK's client, at your resource."""
+    openai = sdk("openai", PACKAGE)
+    key = secret("AZURE_OPENAI_API_KEY")
+    return openai.OpenAI(api_key=key, base_url=address(), max_retries=common.RETRIES, timeout=common.SECONDS)
+
+
+def create(client, job: Job) -> dict:
+    """As at OpenAI, with Azure's training tier."""
+    settings = dict(job.settings)
+    tier = settings.pop("training_type", "GlobalStandard")
+    return common.create(client, replace(job, settings=settings), extra_body={"trainingType": tier})
+
+
+def deploy(client, job: Job) -> dict:
+    """Deploy the tuned model under our mark; billed by the hour until `undeploy`."""
+    body = {
+        "sku": {"name": "standard", "capacity": 1},
+        "properties": {"model": {"format": "OpenAI", "name": job.tuned_model, "version": "1"}},
+    }
+    return _manage("PUT", job.mark, body) | {"id": job.mark}
+
+
+def undeploy(client, job: Job) -> None:
+    """End the deployment and its bill."""
+    _manage("DELETE", job.ids["deployment"])
+
+
+def chat(job: Job) -> ChatService:
+    """The deployment, which is called by its own name."""
+    return ChatService(address(), job.ids.get("deployment", ""), "AZURE_OPENAI_API_KEY", common.RETRIES, common.SECONDS)
+
+
+def delete(client, job: Job) -> list[str]:
+    """Delete the tuned model and the files."""
+    return common.delete(client, job)
+
+
+def _manage(method: str, name: str, body: dict | None = None) -> dict:
+    import httpx
+
+    base = os.environ.get("AZURE_MANAGEMENT_URL", "https://management.azure.com").rstrip("/")
+    at = (
+        f"subscriptions/{setting('AZURE_SUBSCRIPTION_ID', 'your subscription')}"
+        f"/resourceGroups/{setting('AZURE_RESOURCE_GROUP', 'the group of your resource')}"
+        f"/providers/Microsoft.CognitiveServices/accounts/{setting('AZURE_OPENAI_RESOURCE', 'your resource by name')}"
+    )
+    url = f"{base}/{at}/deployments/{name}?api-version={VERSION}"
+    answer = httpx.request(
+        method,
+        url,
+        json=body,
+        headers={"Authorization": f"Bearer {secret('AZURE_MANAGEMENT_TOKEN')}"},  # no variable of its own holds it
+        timeout=common.SECONDS,
+        trust_env="127.0.0.1" not in base,
+    )
+    if not answer.is_success:
+        raise RefusedError(f"azure: {method} deployment: HTTP {answer.status_code}; see the portal", answer.status_code)
+    return answer.json() if answer.content else {}

@@ -1,0 +1,209 @@
+"""Amazon Bedrock, through boto3; files lie in your own bucket, and a role of yours lets Bedrock read it.
+
+Identity: as boto3 finds it (environment, profile, role). AWS_DEFAULT_REGION, FTLAB_S3_BUCKET and FTLAB_BEDROCK_ROLE say
+where; AWS_ENDPOINT_URL leads elsewhere, as for every AWS client.
+"""
+
+import csv
+import io
+import json
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+from ftlab.files import whole_file
+from ftlab.hosted.job import Job
+from ftlab.hosted.own_chat import OwnChat, split_system
+from ftlab.hosted.secrets import sdk, setting
+
+PROVIDER, PACKAGE = "aws", "boto3"
+TARGETS = {"sft": "bedrock_nova"}
+STATES = {
+    "InProgress": "running",
+    "Completed": "succeeded",
+    "Failed": "failed",
+    "Stopping": "running",
+    "Stopped": "cancelled",
+}
+NAMES = {
+    "n_epochs": "epochCount",
+    "learning_rate": "learningRate",
+    "learning_rate_warmup_steps": "learningRateWarmupSteps",
+}
+SETTINGS = tuple(NAMES)
+
+
+def address() -> str:
+    """Where requests go: one region of AWS."""
+    region = setting("AWS_DEFAULT_REGION", "the region, such as us-east-1")
+    return os.environ.get("AWS_ENDPOINT_URL", f"https://bedrock.{region}.amazonaws.com").rstrip("/")
+
+
+def connect():
+    """The three clients: s3 (files), bedrock (jobs), runtime (answers)."""
+    boto3 = sdk("boto3", PACKAGE)
+    from botocore.config import Config
+
+    config = Config(
+        retries={"total_max_attempts": 4, "mode": "standard"}, read_timeout=120, s3={"addressing_style": "path"},
+        request_checksum_calculation="when_required", response_checksum_validation="when_required",
+    )  # fmt: skip
+    region = setting("AWS_DEFAULT_REGION", "the region, such as us-east-1")
+    names = {"s3": "s3", "bedrock": "bedrock", "runtime": "bedrock-runtime"}
+    return SimpleNamespace(
+        **{own: boto3.client(name, region_name=region, config=config) for own, name in names.items()}
+    )
+
+
+def upload(client, job: Job, part: str) -> dict:
+    """Put one file into your bucket, under our mark; the same file again changes nothing."""
+    bucket, key = _bucket(), f"ftlab/{job.mark}/{part}.jsonl"
+    client.s3.put_object(Bucket=bucket, Key=key, Body=Path(job.files[part]).read_bytes())
+    return {"id": f"s3://{bucket}/{key}"}
+
+
+def find(client, job: Job) -> dict | None:
+    """The job of our name, if there is one; names are unique in an account."""
+    listed = client.bedrock.list_model_customization_jobs(nameContains=job.mark)["modelCustomizationJobSummaries"]
+    found = next((each for each in listed if each["jobName"] == job.mark), None)
+    return None if found is None else _job(client, found["jobArn"])
+
+
+def create(client, job: Job) -> dict:
+    """Create the job; by its token a second request for the same is no second job."""
+    where = (
+        {"validationDataConfig": {"validators": [{"s3Uri": job.ids["validation"]}]}} if "validation" in job.ids else {}
+    )
+    made = client.bedrock.create_model_customization_job(
+        jobName=job.mark,
+        customModelName=job.mark,
+        clientRequestToken=job.mark,
+        roleArn=setting("FTLAB_BEDROCK_ROLE", "the role that lets Bedrock read your bucket"),
+        baseModelIdentifier=job.model,
+        customizationType="FINE_TUNING",
+        trainingDataConfig={"s3Uri": job.ids["train"]},
+        outputDataConfig={"s3Uri": f"s3://{_bucket()}/ftlab/{job.mark}/output"},
+        hyperParameters={NAMES[name]: str(value) for name, value in job.settings.items()},
+        **where,
+    )
+    return {"id": made["jobArn"], "status": "InProgress"}
+
+
+def retrieve(client, job: Job) -> dict:
+    """The job as the service sees it now."""
+    return _job(client, job.ids["job"])
+
+
+def seen(raw: dict) -> dict:
+    """What an answer of `create`, `find` or `retrieve` says, as fields of `Job`."""
+    return {
+        "state": STATES.get(raw["status"], "running"),
+        "status": raw["status"],
+        "tuned_model": raw.get("outputModelArn") or "",
+        "trained_tokens": None,
+        "error": raw.get("failureMessage") or "",
+    }
+
+
+def events(client, job: Job, raw: dict) -> list[str]:
+    """The stages of the work, where Bedrock tells them."""
+    stages = (raw.get("statusDetails") or {}).items()
+    lines = [f"{name}: {stage['status']}" for name, stage in stages if isinstance(stage, dict) and "status" in stage]
+    return [*job.events, *(line for line in lines if line not in job.events)]
+
+
+def curve(client, job: Job) -> list[dict]:
+    """Step and losses, from the table that Bedrock leaves in your bucket."""
+    rows = []
+    for key in _outputs(client, job):
+        if key.endswith("step_wise_training_metrics.csv"):
+            text = client.s3.get_object(Bucket=_bucket(), Key=key)["Body"].read().decode()
+            rows += [
+                {name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(io.StringIO(text))
+            ]
+    return rows
+
+
+def cancel(client, job: Job) -> dict:
+    """Stop the job; what was trained so far is billed."""
+    client.bedrock.stop_model_customization_job(jobIdentifier=job.ids["job"])
+    return {"id": job.ids["job"]}
+
+
+def deploy(client, job: Job) -> dict:
+    """Make the tuned model callable on demand: billed by the token, and nothing while nobody calls."""
+    made = client.bedrock.create_custom_model_deployment(
+        modelDeploymentName=job.mark, modelArn=job.tuned_model, clientRequestToken=job.mark
+    )
+    return {"id": made["customModelDeploymentArn"]}
+
+
+def undeploy(client, job: Job) -> None:
+    """End the deployment."""
+    client.bedrock.delete_custom_model_deployment(customModelDeploymentIdentifier=job.ids["deployment"])
+
+
+def chat(job: Job) -> OwnChat:
+    """The deployment, asked by `converse`."""
+    return OwnChat(address().replace("bedrock.", "bedrock-runtime."), job.ids.get("deployment", "none"), connect, _send)
+
+
+def fetch(client, job: Job, folder: Path) -> list[Path]:
+    """The tables of metrics from your bucket; the weights stay with Amazon."""
+    paths = []
+    for key in _outputs(client, job):
+        paths.append(folder / key.split("/output/", 1)[1].replace("/", "_"))
+        with whole_file(paths[-1]) as file:
+            file.write(client.s3.get_object(Bucket=_bucket(), Key=key)["Body"].read())
+    return paths
+
+
+def delete(client, job: Job) -> list[str]:
+    """Delete the tuned model and the files in your bucket."""
+    gone = []
+    if job.tuned_model:
+        client.bedrock.delete_custom_model(modelIdentifier=job.tuned_model)
+        gone.append(job.tuned_model)
+    for part in job.data:
+        if part in job.ids:
+            client.s3.delete_object(Bucket=_bucket(), Key=job.ids[part].split("/", 3)[3])
+            gone.append(job.ids[part])
+    return gone
+
+
+def _send(client, model: str, messages: list[dict], fields: dict) -> dict:
+    """One chat by `converse`."""
+    system, turns = split_system(messages)
+    more = {"system": [{"text": system}]} if system is not None else {}
+    limits = {"maxTokens": fields["max_tokens"]} | (
+        {"temperature": fields["temperature"]} if "temperature" in fields else {}
+    )
+    answer = client.runtime.converse(
+        modelId=model,
+        messages=[{"role": turn["role"], "content": [{"text": turn["content"]}]} for turn in turns],
+        inferenceConfig=limits,
+        **more,
+    )
+    parts = answer["output"]["message"]["content"]
+    return {
+        "text": "".join(part.get("text", "") for part in parts),
+        "prompt_tokens": answer["usage"]["inputTokens"],
+        "new_tokens": answer["usage"]["outputTokens"],
+        "finish_reason": "length" if answer["stopReason"] == "max_tokens" else "stop",
+    }
+
+
+def _outputs(client, job) -> list[str]:
+    found = client.s3.list_objects_v2(Bucket=_bucket(), Prefix=f"ftlab/{job.mark}/output/")
+    return [each["Key"] for each in found.get("Contents", [])]
+
+
+def _bucket() -> str:
+    return setting("FTLAB_S3_BUCKET", "your bucket, in the region of the job")
+
+
+def _job(client, arn: str) -> dict:
+    raw = client.bedrock.get_model_customization_job(jobIdentifier=arn)
+    return json.loads(json.dumps({name: raw[name] for name in raw if name != "ResponseMetadata"}, default=str)) | {
+        "id": arn
+    }

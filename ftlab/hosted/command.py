@@ -1,0 +1,153 @@
+"""`ftlab hosted ACTION --service S`: the steps of a job from a shell."""
+
+from argparse import Namespace
+from dataclasses import asdict
+from pathlib import Path
+
+from ftlab.errors import RecipeError
+from ftlab.hosted.jobs import SERVICES
+
+ACTIONS = (
+    "prepare",
+    "estimate",
+    "submit",
+    "watch",
+    "evaluate",
+    "deploy",
+    "undeploy",
+    "fetch",
+    "cancel",
+    "delete",
+    "services",
+)
+
+
+def add_hosted_arguments(hosted) -> None:
+    """The arguments of every action; which of them an action needs is said when one is missing."""
+    hosted.add_argument("action", choices=ACTIONS, metavar="ACTION", help=", ".join(ACTIONS))
+    hosted.add_argument(
+        "file", type=Path, nargs="?", metavar="FILE", help="prepare: training rows; evaluate: test rows"
+    )
+    hosted.add_argument("--service", choices=SERVICES, metavar="S", help=", ".join(SERVICES))
+    hosted.add_argument("--job", metavar="NAME", help="as prepare printed it (default: the latest of the service)")
+    hosted.add_argument("--model", metavar="M", help="prepare: the service's name of the base model")
+    hosted.add_argument("--method", default="sft", choices=("sft", "dpo"), help="prepare (default: sft)")
+    hosted.add_argument("--validation", type=Path, metavar="FILE", help="prepare: rows that are not trained on")
+    hosted.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
+                        help="prepare: a setting of the service, such as n_epochs=2; may be given again")  # fmt: skip
+    hosted.add_argument("--attempt", type=int, default=1, metavar="N", help="prepare: 2 trains the same once more")
+    hosted.add_argument("--drop", action="store_true", help="prepare: leave out rows that the service would refuse")
+    hosted.add_argument("--out", type=Path, metavar="DIR", help="prepare, fetch, evaluate: where files go")
+    hosted.add_argument("--prices", type=Path, metavar="FILE", help="your own prices (data/prices/README.md)")
+    hosted.add_argument(
+        "--billion", type=float, metavar="B", help="the model's parameters, where the price goes by size"
+    )
+    hosted.add_argument("--against", type=Path, metavar="FILE", help="evaluate: predictions of the baseline")
+    hosted.add_argument(
+        "--seconds", type=float, metavar="N", help="watch: stop watching after so long; the job goes on"
+    )
+    hosted.add_argument(
+        "--every", type=float, default=5.0, metavar="N", help="watch: seconds to the first look (default: 5)"
+    )
+    hosted.add_argument("--yes", action="store_true", help="do not ask; needs --max-usd (delete: needs nothing else)")
+    hosted.add_argument("--max-usd", type=float, metavar="N", help="the most that it may cost")
+
+
+def run_action(options: Namespace) -> tuple[object, dict, bool]:
+    """Do it: (what a person reads, the same for a machine, whether the verdict is positive)."""
+    from ftlab.costs.prices import load_prices
+    from ftlab.hosted import jobs
+    from ftlab.hosted.estimate import estimate
+    from ftlab.hosted.services import state_of_services
+
+    if options.action == "services":
+        table = state_of_services()
+        return table, table.to_dict(), True
+    if options.service is None:
+        raise RecipeError(f"--service is missing: one of {', '.join(SERVICES)}")
+    if options.action == "prepare":
+        job, report = prepare_file(options)
+        return (
+            f"{report!r}\n{job!r}",
+            {"job": asdict(job) | {"name": job.name}, "report": report.to_dict()},
+            not report.dropped,
+        )
+    job, say = chosen_job(options), (lambda text: None) if options.json else print
+    prices = load_prices(options.prices)
+    if options.action == "estimate":
+        found = estimate(job, prices=prices, size_b=options.billion)
+        return found, found.to_dict(), True
+    paid = {"yes": options.yes, "max_usd": options.max_usd, "prices": prices}
+    if options.action == "evaluate":
+        judged = evaluate_file(job, options, paid)
+        found = {"n": judged.comparison.n, "comparison": judged.comparison.to_dict(), "gate": judged.gate.to_dict()}
+        return f"{judged.answers!r}\n{judged.gate!r}", found, judged.gate.verdict == "ship"
+    if options.action == "fetch":
+        paths = [str(path) for path in jobs.fetch(job, options.out or Path("runs") / job.name)]
+        return "\n".join(paths) or f"{job.service} gives nothing back for this job", {"files": paths}, True
+    act = {
+        "submit": lambda: jobs.submit(job, **paid, size_b=options.billion, say=say),
+        "watch": lambda: jobs.watch(job, every=options.every, most_seconds=options.seconds, say=say),
+        "deploy": lambda: jobs.deploy(job, **paid, say=say),
+        "undeploy": lambda: jobs.undeploy(job, say=say),
+        "cancel": lambda: jobs.cancel(job),
+        "delete": lambda: jobs.delete(job, yes=options.yes, say=say),
+    }[options.action]
+    job = act()
+    return job, asdict(job) | {"name": job.name}, job.state != "failed"
+
+
+def prepare_file(options: Namespace):
+    """`ftlab hosted prepare`: the job and the report of its files."""
+    from ftlab.cli import read_rows
+    from ftlab.hosted import jobs
+    from ftlab.models import counting_model, load_tokenizer
+
+    if options.file is None or options.model is None:
+        raise RecipeError("prepare needs a file of rows and --model, the service's name of the base model")
+    rows, _ = read_rows(options.file, None, options.drop)
+    validation = None if options.validation is None else read_rows(options.validation, None, options.drop)[0]
+    return jobs.prepare(
+        options.service, options.model, rows, method=options.method, validation=validation, out=options.out,
+        settings=dict(map(read_setting, options.set)), attempt=options.attempt, drop=options.drop,
+        tokenizer=load_tokenizer(counting_model()),
+    )  # fmt: skip
+
+
+def read_setting(text: str) -> tuple[str, object]:
+    """ "n_epochs=2" as a name and a value; a number where it is one."""
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise RecipeError(f"--set {text}: write NAME=VALUE, such as n_epochs=2")
+    for number in (int, float):
+        try:
+            return name, number(value)
+        except ValueError:
+            pass
+    return name, value
+
+
+def chosen_job(options: Namespace):
+    """The job that --job names, else the latest of the service."""
+    from ftlab.hosted.job import kept_jobs, load_job
+
+    if options.job is not None:
+        job = load_job(options.job)
+        if job.service != options.service:
+            raise RecipeError(f"{job.name} is a job at {job.service}, not at {options.service}")
+        return job
+    found = kept_jobs(options.service)
+    if not found:
+        raise RecipeError(
+            f"no job at {options.service} yet: ftlab hosted prepare FILE --service {options.service} --model M"
+        )
+    return found[0]
+
+
+def evaluate_file(job, options: Namespace, paid: dict):
+    """`ftlab hosted evaluate`: the tuned model on test rows, against the predictions of a baseline."""
+    from ftlab.hosted.evaluate import evaluate_tuned
+
+    if options.file is None or options.against is None:
+        raise RecipeError("evaluate needs a file of test rows and --against, the baseline's predictions on them")
+    return evaluate_tuned(job, options.file, options.against, options.out or Path("runs") / job.name, **paid)

@@ -1,0 +1,116 @@
+"""What a job will cost before it is sent, as far as it is known; and the question that stands before every bill."""
+
+import re
+from dataclasses import asdict, dataclass
+from datetime import date
+
+from ftlab.costs.prices import HOUR, TOKENS, load_prices
+from ftlab.errors import RecipeError
+from ftlab.hosted.secrets import can_ask
+from ftlab.tables import html_table
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, repr=False)
+class Estimate:
+    """Tokens and dollars of one job; None is unknown, never free.
+
+    `tokens` are counted with another tokenizer and without the service's own turn markers; `usd` leaves taxes out.
+    """
+
+    service: str
+    model: str
+    rows: int
+    tokens: int | None
+    epochs: float | None
+    usd_per_mtok: float | None
+    usd: float | None
+    usd_per_hour: float | None  # while the tuned model is deployed; 0 where it need not be
+    ends: date | None  # no new jobs after that day
+    retires: date | None  # the model and all that is tuned from it
+    warnings: tuple[str, ...]
+
+    @property
+    def hosting_line(self) -> str:
+        """What an hour of deployment costs."""
+        if self.usd_per_hour is None:
+            return "hosting: unknown (not found): look it up before you deploy"
+        if not self.usd_per_hour:
+            return "hosting: none beside the tokens of each call"
+        day = 24 * self.usd_per_hour
+        return f"hosting: {self.usd_per_hour:.2f} USD for each hour while it is deployed, {day:,.0f} a day"
+
+    def to_dict(self) -> dict:
+        """The fields as plain JSON values."""
+        days = {name: day and day.isoformat() for name, day in (("ends", self.ends), ("retires", self.retires))}
+        return asdict(self) | days | {"warnings": list(self.warnings)}
+
+    def _lines(self) -> list[tuple[str, str]]:
+        tokens = UNKNOWN if self.tokens is None else f"about {self.tokens:,} in {self.rows:,} rows (an estimate)"
+        epochs = "left to the service" if self.epochs is None else f"{self.epochs:g}"
+        price = UNKNOWN if self.usd_per_mtok is None else f"{self.usd_per_mtok:g} USD per million trained tokens"
+        retires = "no day is known" if self.retires is None else f"{self.retires}, with everything tuned from it"
+        lines = [("tokens", tokens), ("epochs", epochs), ("price", price)]
+        lines += [("training", UNKNOWN if self.usd is None else f"about {self.usd:.2f} USD")]
+        lines += [("hosting", self.hosting_line.removeprefix("hosting: "))]
+        lines += [("time", f"{UNKNOWN}: no service promises one; it says more once the job runs"), ("retires", retires)]
+        lines += [("new jobs", f"until {self.ends}")] if self.ends else []
+        return lines + [("warning", text) for text in self.warnings]
+
+    def __repr__(self):
+        head = f"Estimate: {self.model} at {self.service}"
+        return "\n".join([head, *(f"{name:>10}: {text}" for name, text in self._lines())])
+
+    def _repr_html_(self):
+        return html_table([(f"{self.model} at {self.service}", ""), *self._lines()])
+
+
+def estimate(job, *, today: date | None = None, prices=None, size_b: float | None = None) -> Estimate:
+    """The estimate of a prepared job: tokens x epochs x price. `size_b`: billions of parameters, for prices by size."""
+    from ftlab.hosted.jobs import module
+
+    today, book = today or date.today(), prices or load_prices()
+    provider, name = module(job.service).PROVIDER, priced_name(job.model)
+    price = book.price(provider, name, "training", today, method=job.method, size_b=size_b)
+    hosting = next((row for row in book.rows if (row.provider, row.what, row.tier) == (provider, "hosting", "")), None)
+    epochs = job.settings.get("n_epochs")
+    epochs = epochs if isinstance(epochs, int | float) else None
+    tokens = job.tokens.get("train")
+    usd = None if None in (tokens, epochs, price.amount) else price.usd(tokens * epochs / 1e6, TOKENS)
+    retires, ends = book.dates(provider, name)
+    hourly = (
+        None if hosting is None or hosting.usd is None else hosting.usd if hosting.unit == HOUR else hosting.usd / 730
+    )
+    return Estimate(
+        job.service, job.model, job.rows.get("train", 0), tokens, epochs, price.amount, usd, hourly, ends, retires,
+        price.warnings + tuple(job.notes),
+    )  # fmt: skip
+
+
+def priced_name(model: str) -> str:
+    """The name of a model in the price tables: Amazon's end with the length of the context, which has no price."""
+    return re.sub(r":\d+k$", "", model)
+
+
+def confirm(what: str, usd: float | None, yes: bool, max_usd: float | None, per: str = "") -> None:
+    """Ask before something is sent or paid; RecipeError for every answer but "yes", and where nobody can be asked.
+
+    With `yes` nobody is asked, and `max_usd` must cover the price; an unknown price is covered by nothing.
+    """
+    price = "an unknown price" if usd is None else f"about {usd:.2f} USD{f' {per}' if per else ''}"
+    if max_usd is not None and usd is not None and usd > max_usd:
+        raise RecipeError(f"not done: {price} is more than max_usd={max_usd:g} (--max-usd)")
+    if yes:
+        if max_usd is None:
+            raise RecipeError("not done: yes=True (--yes) needs the most that it may cost, max_usd= (--max-usd)")
+        if usd is None:
+            raise RecipeError("not done: the price is unknown, so no limit can hold; give it in a prices file "
+                              "(--prices), or answer the question yourself (without --yes)")  # fmt: skip
+        return
+    if not can_ask():
+        raise RecipeError(
+            "not done: nobody can be asked here; yes=True with max_usd= (--yes --max-usd N) says so beforehand"
+        )
+    if input(f"{what}, for {price}? Write yes to go on: ").strip().lower() != "yes":
+        raise RecipeError("not done: you did not write yes")

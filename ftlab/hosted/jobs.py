@@ -1,0 +1,277 @@
+"""The steps of a job, the same for every service: prepare, submit, watch, deploy, fetch, cancel, delete.
+
+Each step is done once. What the service holds already, under our mark, is found and not made again; what was done is in
+the job's file before the next step begins.
+"""
+
+import hashlib
+import importlib
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from ftlab import home
+from ftlab.data.export import ExportReport, export
+from ftlab.data.findings import Row
+from ftlab.errors import DataError, RecipeError
+from ftlab.hosted.estimate import confirm, estimate
+from ftlab.hosted.job import Job, load_job, sha256_of
+from ftlab.hosted.secrets import RefusedError, talking
+
+SERVICES = ("openai", "azure", "vertex", "bedrock", "together", "fireworks")
+EPOCHS = 3
+TRIES = 6  # of a request that is safe to repeat, beyond those of the SDK
+LONGEST_WAIT = 60.0  # seconds between two looks at a job
+
+
+def module(service: str):
+    """The functions of one service."""
+    if service not in SERVICES:
+        raise RecipeError(f"{service!r} is no service here; choose one of {', '.join(SERVICES)}")
+    return importlib.import_module(f"ftlab.hosted.{service}")
+
+
+def prepare(
+    service: str,
+    model: str,
+    rows: Sequence[Row],
+    *,
+    method: str = "sft",
+    validation: Sequence[Row] | None = None,
+    settings: dict | None = None,
+    out: str | Path | None = None,
+    tokenizer=None,
+    attempt: int = 1,
+    **options,
+) -> tuple[Job, ExportReport]:
+    """Write the service's files, checked by its rules, and the job that would use them. Nothing is sent.
+
+    `settings` are the service's own hyper-parameters; `n_epochs` is 3 where none is given, so that a price can be told.
+    The same data and settings give the same job; one that was submitted is never made anew. `options` go to `export`.
+    """
+    own = module(service)
+    if method not in own.TARGETS:
+        raise RecipeError(f"{service} offers {', '.join(own.TARGETS)}, and not {method} (through this package)")
+    settings = {"n_epochs": EPOCHS} | (settings or {})
+    if unknown := [name for name in settings if name not in own.SETTINGS]:
+        raise RecipeError(f"{service} has no setting {', '.join(unknown)}; it has {', '.join(own.SETTINGS)}")
+    if out is None:  # a folder of its own, so that no later job writes over these files
+        content = json.dumps(
+            [model, settings, attempt, *(row.data for row in [*rows, *(validation or ())])], default=str
+        )
+        folder = f"{service}_{method}_{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+        out = home() / "hosted" / "files" / folder
+    report = export(
+        rows, own.TARGETS[method], Path(out), validation=validation, tokenizer=tokenizer, force=True, **options
+    )
+    files = {path.stem: str(path.resolve()) for path in report.files}
+    counts = {"train": report.rows} | ({"validation": report.validation_rows} if "validation" in files else {})
+    data = {part: sha256_of(path) for part, path in files.items()}
+    job = Job(
+        service, own.address(), model, method, settings, data, attempt, files, counts,
+        {"train": report.tokens}, report.warnings,
+    )  # fmt: skip
+    if job.path.exists():
+        return load_job(job.name).step("", files=files), report
+    return job.step("prepared"), report
+
+
+def submit(
+    job: Job,
+    *,
+    yes: bool = False,
+    max_usd: float | None = None,
+    today=None,
+    prices=None,
+    size_b: float | None = None,
+    say: Callable = print,
+) -> Job:
+    """Show what the job costs, ask, upload, create. A second call finds what the first one made, and asks nothing."""
+    job = load_job(job.name)
+    if "job" in job.ids:
+        say(
+            f"{job.name} is submitted already, as {job.ids['job']}; to train once more, prepare it with another attempt"
+        )
+        return job
+    changed = [path for part, path in job.files.items() if not Path(path).exists() or sha256_of(path) != job.data[part]]
+    if changed:
+        raise DataError(f"{changed[0]} is gone or has changed since it was prepared: prepare the job again")
+    cost = estimate(job, today=today, prices=prices, size_b=size_b)
+    say(cost)
+    confirm(f"upload the files to {job.address} and start this job", cost.usd, yes, max_usd)
+    own, client = module(job.service), _client(job)
+    kept = set(job.ids)
+    job = _upload(own, client, job)
+    try:
+        job = _create(own, client, job)
+    except RefusedError as error:
+        if not (
+            kept and error.status in (400, 404) and re.search(r"file|dataset|object|gs://|s3://", str(error), re.I)
+        ):
+            raise
+        say(f"an uploaded file is no longer there ({error}); it is uploaded again")
+        job = _create(own, client, _upload(own, client, job.step("uploads expired", ids={})))
+    say(f"submitted: {job.ids['job']} ({job.status})")
+    return job
+
+
+def watch(
+    job: Job,
+    *,
+    every: float = 5.0,
+    most_seconds: float | None = None,
+    say: Callable = print,
+    sleep: Callable = time.sleep,
+) -> Job:
+    """Look at the job until it has ended, more and more rarely, and say what changed; it may be called again any time.
+
+    A look that fails is repeated; `most_seconds` ends the watching, not the job.
+    """
+    job = load_job(job.name)
+    if "job" not in job.ids:
+        raise RecipeError(f"{job.name} is not submitted")
+    own, client, wait, waited, failed = module(job.service), _client(job), every, 0.0, 0
+    while not job.ended:
+        try:
+            before, job = job, look(job, own, client)
+            for text in job.events[len(before.events) :]:
+                say(f"  {text}")
+            if job.status != before.status:
+                say(f"{job.name}: {job.status}")
+                wait = every
+            failed = 0
+        except RefusedError as error:
+            failed += 1
+            if failed >= TRIES or error.status in (400, 401, 403, 404):
+                raise
+            say(f"{error}; looking again")
+            wait = max(wait, min(error.wait_seconds or 0, LONGEST_WAIT))
+        if job.ended:
+            break
+        if most_seconds is not None and waited >= most_seconds:
+            say(f"{job.name}: {job.status}; it goes on without being watched")
+            break
+        sleep(wait)
+        waited, wait = waited + wait, min(wait * 1.5, LONGEST_WAIT)
+    if job.error:
+        say(f"{job.name}: {job.error}")
+    return job
+
+
+def look(job: Job, own=None, client=None) -> Job:
+    """The job as the service sees it now, with what it told since."""
+    own, client = own or module(job.service), client or _client(job)
+    with talking(f"{job.service}: look at {job.ids['job']}"):
+        raw = own.retrieve(client, job)
+        said = own.events(client, job, raw)
+    changes = own.seen(raw)
+    new = changes["status"] != job.status
+    return job.step(f"status {changes['status']}" if new else "", "status", raw, **changes, events=said or job.events)
+
+
+def loss_curve(job: Job) -> list[dict]:
+    """What the service reports of each step, such as train_loss; empty where it reports nothing."""
+    with talking(f"{job.service}: metrics"):
+        return module(job.service).curve(_client(job), job)
+
+
+def deploy(job: Job, *, yes: bool = False, max_usd: float | None = None, prices=None, say: Callable = print) -> Job:
+    """Deploy the tuned model where it must be, after showing what an hour costs. `max_usd` caps that of one day."""
+    own = module(job.service)
+    _need_model(job)
+    if not hasattr(own, "deploy"):
+        say(f"{job.service}: the tuned model answers without a deployment")
+        return job
+    if "deployment" in job.ids:
+        say(f"{job.name} is deployed already, as {job.ids['deployment']}")
+        return job
+    cost = estimate(job, prices=prices)
+    say(cost.hosting_line)
+    confirm("deploy it", None if cost.usd_per_hour is None else 24 * cost.usd_per_hour, yes, max_usd, "a day")
+    with talking(f"{job.service}: deploy"):
+        raw = own.deploy(_client(job), job)
+    return job.step("deployed", "deploy", raw, ids=job.ids | {"deployment": raw["id"]})
+
+
+def undeploy(job: Job, say: Callable = print) -> Job:
+    """End the deployment, and with it the bill by the hour."""
+    if "deployment" not in job.ids:
+        say(f"{job.name}: nothing is deployed")
+        return job
+    with talking(f"{job.service}: undeploy"):
+        module(job.service).undeploy(_client(job), job)
+    return job.step("undeployed", ids={name: value for name, value in job.ids.items() if name != "deployment"})
+
+
+def fetch(job: Job, out: str | Path) -> list[Path]:
+    """What the service gives back: its table of metrics, and the weights where it lets them go."""
+    _need_model(job)
+    with talking(f"{job.service}: fetch"):
+        return module(job.service).fetch(_client(job), job, Path(out))
+
+
+def cancel(job: Job) -> Job:
+    """Stop a job that runs; what was trained so far may be billed."""
+    if job.ended or "job" not in job.ids:
+        return job
+    with talking(f"{job.service}: cancel {job.ids['job']}"):
+        raw = module(job.service).cancel(_client(job), job)
+    return look(job.step("cancel asked", "cancel", raw))
+
+
+def delete(job: Job, *, yes: bool = False, say: Callable = print) -> Job:
+    """Clean up: cancel what runs, end the deployment, delete the tuned model and the uploaded files at the service."""
+    held = ", ".join(filter(None, [job.tuned_model, *job.ids.values()])) or "nothing"
+    confirm(f"delete at {job.service}: {held}", 0.0, yes, 0.0 if yes else None)
+    job = undeploy(cancel(job), say=lambda text: None)
+    with talking(f"{job.service}: delete"):
+        for name in module(job.service).delete(_client(job), job) if job.ids else []:
+            say(f"deleted: {name}")
+    return job.step("deleted", state="deleted", tuned_model="", ids={})
+
+
+# --- one request each
+
+
+def _client(job):
+    with talking(f"{job.service}: connect"):
+        client = module(job.service).connect()
+    if module(job.service).address() != job.address:
+        raise RecipeError(f"{job.name} is a job at {job.address}, and the settings lead to another address now")
+    return client
+
+
+def _upload(own, client, job) -> Job:
+    for part in job.data:
+        if part not in job.ids:
+            raw = _insist(f"{job.service}: upload {part}", partial(own.upload, client, job, part))
+            job = job.step(f"uploaded {part} as {raw['id']}", f"upload {part}", raw, ids=job.ids | {part: raw["id"]})
+    return job
+
+
+def _create(own, client, job) -> Job:
+    """Create the job, or take the one that carries our mark."""
+    found = _insist(f"{job.service}: look for the job", lambda: own.find(client, job))
+    raw = found or _insist(f"{job.service}: create", lambda: own.create(client, job))
+    done = f"{'found' if found else 'created'} {raw['id']}"
+    return job.step(done, "create", raw, ids=job.ids | {"job": raw["id"]}, **own.seen(raw))
+
+
+def _insist(what: str, call: Callable) -> dict | None:
+    """What `call` gives; where the service says that it is busy, and has done nothing, wait as long as it asks."""
+    for tried in range(TRIES):
+        try:
+            with talking(what):
+                return call()
+        except RefusedError as error:
+            if error.status != 429 or tried + 1 == TRIES:
+                raise
+            time.sleep(min(2.0**tried if error.wait_seconds is None else error.wait_seconds, LONGEST_WAIT))
+
+
+def _need_model(job):
+    if not job.tuned_model:
+        raise RecipeError(f"{job.name} has no tuned model: it is {job.state}")

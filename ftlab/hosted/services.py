@@ -1,0 +1,100 @@
+"""The state of the services: what each offers and for how long, from data/services/services.csv, a source a row."""
+
+import csv
+from dataclasses import asdict, dataclass
+from datetime import date
+
+from ftlab.errors import DataError
+from ftlab.models import data_folder
+from ftlab.tables import html_table
+
+COLUMNS = ("service", "fact", "value", "source_url", "source_date", "confidence", "note")
+FACTS = ("state", "methods", "models", "retirement", "calling", "data", "weights")
+STALE_DAYS = 90
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One dated fact about a service; `value` is empty when it was not found."""
+
+    service: str
+    fact: str
+    value: str
+    source_url: str
+    source_date: str
+    confidence: str
+    note: str
+
+
+@dataclass(frozen=True, repr=False)
+class Services:
+    """All facts, their age in days, and a warning for each that is past its date."""
+
+    facts: tuple[Fact, ...]
+    oldest_days: int
+    newest_days: int
+    warnings: tuple[str, ...]
+
+    def to_dict(self) -> dict:
+        """The table as plain JSON values."""
+        return asdict(self)
+
+    def table(self) -> list[tuple[str, ...]]:
+        """A line a service, a column a fact; the first line names them."""
+        cells = {(fact.service, fact.fact): fact.value or "not found" for fact in self.facts}
+        names = dict.fromkeys(fact.service for fact in self.facts)
+        return [
+            ("service", *FACTS),
+            *((name, *(cells.get((name, fact), "not found") for fact in FACTS)) for name in names),
+        ]
+
+    @property
+    def age(self) -> str:
+        """How old the facts are."""
+        span = (
+            f"{self.newest_days} to {self.oldest_days}"
+            if self.newest_days != self.oldest_days
+            else f"{self.oldest_days}"
+        )
+        return f"facts of {span} days ago; data/services says from where"
+
+    def __repr__(self):
+        head, *lines = self.table()
+        told = [line[0] + "".join(f"\n  {name:>10}: {cell}" for name, cell in zip(head[1:], line[1:], strict=True))
+                for line in lines]  # fmt: skip
+        return "\n".join([*told, self.age, *(f"warning: {text}" for text in self.warnings)])
+
+    def _repr_html_(self):
+        return html_table(self.table(), after=[self.age, *self.warnings])
+
+
+def state_of_services(today: date | None = None, path=None) -> Services:
+    """The facts as they look today; DataError for a damaged table."""
+    today, path = today or date.today(), path or data_folder() / "services" / "services.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise DataError(f"{path}:1 the columns must be {', '.join(COLUMNS)}")
+        facts = [_fact(row, f"{path}:{reader.line_num}") for row in reader]
+    ages = [(today - date.fromisoformat(fact.source_date)).days for fact in facts]
+    warnings = tuple(
+        f"{fact.service}, {fact.fact}: {days} days old, look it up again at {fact.source_url}"
+        for fact, days in zip(facts, ages, strict=True)
+        if days > STALE_DAYS
+    )
+    return Services(tuple(facts), max(ages), min(ages), warnings)
+
+
+def _fact(row, place) -> Fact:
+    if None in row or None in row.values():
+        raise DataError(f"{place} has more or fewer than {len(COLUMNS)} columns: quote texts with commas")
+    fact = Fact(**row)
+    if fact.fact not in FACTS or not fact.source_url or fact.confidence not in ("H", "M", "L", ""):
+        raise DataError(
+            f"{place} needs a fact of {', '.join(FACTS)}, its source_url, and a confidence of H, M, L or none"
+        )
+    try:
+        date.fromisoformat(fact.source_date)
+    except ValueError as error:
+        raise DataError(f"{place} source_date: {fact.source_date!r} is no date; write it as 2026-11-29") from error
+    return fact

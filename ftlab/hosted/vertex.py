@@ -1,0 +1,186 @@
+"""Google's Gemini on Vertex AI (Gemini Enterprise Agent Platform), through google-genai; files lie in your own bucket.
+
+Identity: application default credentials (`gcloud auth application-default login`), or a token in GOOGLE_ACCESS_TOKEN.
+The SDK knows no upload, so the file goes to Cloud Storage by its HTTP interface with the same credentials.
+"""
+
+import os
+import warnings
+from pathlib import Path
+
+from ftlab.hosted.job import Job
+from ftlab.hosted.own_chat import OwnChat, split_system
+from ftlab.hosted.secrets import RefusedError, sdk, secret, setting
+
+PROVIDER, PACKAGE = "google", "google-genai"
+TARGETS = {"sft": "gemini", "dpo": "gemini_preference"}
+METHODS = {"sft": "SUPERVISED_FINE_TUNING", "dpo": "PREFERENCE_TUNING"}
+STATES = {
+    "JOB_STATE_SUCCEEDED": "succeeded", "JOB_STATE_PARTIALLY_SUCCEEDED": "succeeded", "JOB_STATE_FAILED": "failed",
+    "JOB_STATE_EXPIRED": "failed", "JOB_STATE_CANCELLED": "cancelled", "JOB_STATE_QUEUED": "waiting",
+    "JOB_STATE_PENDING": "waiting",
+}  # fmt: skip
+SETTINGS = ("n_epochs", "learning_rate_multiplier", "adapter_size", "beta")
+SECONDS = 120
+
+
+def address() -> str:
+    """Where requests go: your project, in one region."""
+    project = setting("GOOGLE_CLOUD_PROJECT", "your project")
+    location = setting("GOOGLE_CLOUD_LOCATION", "the region, such as us-central1")
+    base = os.environ.get("GOOGLE_VERTEX_BASE_URL", f"https://{location}-aiplatform.googleapis.com").rstrip("/")
+    return f"{base}/projects/{project}/locations/{location}"
+
+
+def connect():
+    """The SDK's client; its own repeats are left off, for it would repeat a creation too."""
+    genai = sdk("google.genai", PACKAGE)
+    base = os.environ.get("GOOGLE_VERTEX_BASE_URL")
+    return genai.Client(
+        enterprise=True,
+        project=setting("GOOGLE_CLOUD_PROJECT", "your project"),
+        location=setting("GOOGLE_CLOUD_LOCATION", "the region, such as us-central1"),
+        credentials=_credentials(),
+        http_options={"base_url": base, "timeout": SECONDS * 1000} if base else {"timeout": SECONDS * 1000},
+    )
+
+
+def upload(client, job: Job, part: str) -> dict:
+    """Put one file into your bucket, under our mark; the same file again changes nothing."""
+    bucket, name = (
+        setting("FTLAB_GCS_BUCKET", "your bucket, in the region of the job"),
+        f"ftlab/{job.mark}/{part}.jsonl",
+    )
+    _storage(
+        "POST",
+        f"upload/storage/v1/b/{bucket}/o",
+        {"uploadType": "media", "name": name},
+        Path(job.files[part]).read_bytes(),
+    )
+    return {"id": f"gs://{bucket}/{name}"}
+
+
+def find(client, job: Job) -> dict | None:
+    """The job whose tuned model carries our mark, if there is one."""
+    found = (each for each in client.tunings.list() if each.tuned_model_display_name == job.mark)
+    return next((_raw(each) for each in found), None)
+
+
+def create(client, job: Job) -> dict:
+    """Create the job."""
+    config = {"epoch_count" if name == "n_epochs" else name: value for name, value in job.settings.items()}
+    config |= {"method": METHODS[job.method], "tuned_model_display_name": job.mark}
+    if "validation" in job.ids:
+        config["validation_dataset"] = {"gcs_uri": job.ids["validation"]}
+    with warnings.catch_warnings(action="ignore"):  # the SDK calls its own tuning experimental
+        made = client.tunings.tune(base_model=job.model, training_dataset={"gcs_uri": job.ids["train"]}, config=config)
+    return _raw(made)
+
+
+def retrieve(client, job: Job) -> dict:
+    """The job as the service sees it now."""
+    return _raw(client.tunings.get(name=job.ids["job"]))
+
+
+def seen(raw: dict) -> dict:
+    """What an answer of `create`, `find` or `retrieve` says, as fields of `Job`."""
+    error, model = raw.get("error") or {}, raw.get("tuned_model") or {}
+    stats = raw.get("tuning_data_stats") or {}
+    counted = next((each for each in stats.values() if isinstance(each, dict)), {}).get("total_billable_token_count")
+    return {
+        "state": STATES.get(raw.get("state"), "running"),
+        "status": raw.get("state") or "",
+        "tuned_model": model.get("endpoint") or "",
+        "trained_tokens": int(counted) if counted else None,
+        "error": error.get("message") or "",
+    }
+
+
+def events(client, job: Job, raw: dict) -> list[str]:
+    """Google tells no events through this SDK."""
+    return job.events
+
+
+def curve(client, job: Job) -> list[dict]:
+    """The curves stand in the console, under Experiments."""
+    return []
+
+
+def cancel(client, job: Job) -> dict:
+    """Stop the job."""
+    client.tunings.cancel(name=job.ids["job"])
+    return {"id": job.ids["job"]}
+
+
+def chat(job: Job) -> OwnChat:
+    """The endpoint that Google makes for the tuned model."""
+    return OwnChat(address(), job.tuned_model, connect, _send)
+
+
+def fetch(client, job: Job, folder: Path) -> list[Path]:
+    """Google gives nothing back: neither weights nor metrics."""
+    return []
+
+
+def delete(client, job: Job) -> list[str]:
+    """Delete the tuned model and the files in your bucket. Its endpoint is deleted in the console."""
+    gone = []
+    if job.tuned_model:
+        model = job.raw["status"]["tuned_model"]["model"]
+        client.models.delete(model=model)
+        gone.append(model)
+    for part in job.data:
+        if part in job.ids:
+            bucket, _, name = job.ids[part].removeprefix("gs://").partition("/")
+            _storage("DELETE", f"storage/v1/b/{bucket}/o/{name.replace('/', '%2F')}")
+            gone.append(job.ids[part])
+    return gone
+
+
+def _send(client, model: str, messages: list[dict], fields: dict) -> dict:
+    """One chat by `generate_content`."""
+    system, turns = split_system(messages)
+    contents = [
+        {"role": "model" if turn["role"] == "assistant" else "user", "parts": [{"text": turn["content"]}]}
+        for turn in turns
+    ]
+    config = {
+        "system_instruction": system,
+        "max_output_tokens": fields.get("max_tokens"),
+        "temperature": fields.get("temperature"),
+    }
+    answer = client.models.generate_content(model=model, contents=contents, config=config)
+    usage, candidate = answer.usage_metadata, (answer.candidates or [None])[0]
+    reason = "length" if candidate and str(candidate.finish_reason).endswith("MAX_TOKENS") else "stop"
+    counts = {"prompt_tokens": usage and usage.prompt_token_count, "new_tokens": usage and usage.candidates_token_count}
+    return {"text": answer.text or "", "finish_reason": reason} | counts
+
+
+def _credentials():
+    """A token that was given, else what Google's own tools left on this machine."""
+    sdk("google.genai", PACKAGE)
+    if os.environ.get("GOOGLE_ACCESS_TOKEN"):
+        from google.oauth2.credentials import Credentials
+
+        return Credentials(secret("GOOGLE_ACCESS_TOKEN"))
+    import google.auth
+
+    return google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])[0]
+
+
+def _storage(method: str, path: str, query: dict | None = None, content: bytes | None = None) -> None:
+    """One request to Cloud Storage, or to what STORAGE_EMULATOR_HOST names, as for Google's own clients."""
+    from google.auth.transport.requests import AuthorizedSession
+
+    base = os.environ.get("STORAGE_EMULATOR_HOST", "https://storage.googleapis.com").rstrip("/")
+    answer = AuthorizedSession(_credentials()).request(
+        method, f"{base}/{path}", params=query, data=content, timeout=SECONDS
+    )
+    if not answer.ok:
+        raise RefusedError(f"vertex: {method} in the bucket: HTTP {answer.status_code}", answer.status_code)
+
+
+def _raw(tuning_job) -> dict:
+    return tuning_job.model_dump(mode="json", exclude_none=True, exclude={"sdk_http_response"}) | {
+        "id": tuning_job.name
+    }

@@ -1,0 +1,103 @@
+"""A planted key appears nowhere: not in what is printed, written or raised, nor in a traceback with its variables."""
+
+import contextlib
+import io
+import ssl
+import traceback
+
+import pytest
+from hosted_cases import each_service, prepared
+
+from ftlab.errors import FtlabError, RecipeError
+from ftlab.hosted import estimate, jobs, secrets
+from ftlab.hosted.stand_in import StandIn
+
+PLANTED = "sk-plant-9f8e7d6c5b4a3f2e1d0c"
+PIECES = [PLANTED[i : i + 8] for i in range(len(PLANTED) - 7)]
+WRONG = "sk-wrong-1a2b3c4d5e6f7a8b9c0d"
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", lambda *_, **__: None)
+    monkeypatch.setattr(jobs.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(estimate, "can_ask", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda text: "yes")
+    with StandIn(key=PLANTED) as stand_in:
+        for name, value in stand_in.environment().items():
+            monkeypatch.setenv(name, value)
+        yield stand_in
+
+
+def leaks(text, key=PLANTED):
+    return [piece for piece in (key[i : i + 8] for i in range(len(key) - 7)) if piece in text]
+
+
+def everything_written():
+    from ftlab import home
+
+    return "\n".join(path.read_text(errors="replace") for path in home().rglob("*") if path.is_file()
+                     and "models" not in path.parts)  # fmt: skip
+
+
+@pytest.mark.parametrize("service", each_service())
+def test_a_whole_life_of_a_job_leaves_no_trace_of_it(stand_in, service, capsys, caplog):
+    job = jobs.watch(jobs.submit(prepared(service)), every=0, sleep=lambda seconds: None)
+    print(job, job.raw, jobs.delete(job))
+    told = capsys.readouterr()
+    assert job.state == "succeeded"
+    assert leaks(told.out + told.err + caplog.text + everything_written()) == []
+
+
+@pytest.mark.parametrize("service", each_service())
+def test_a_wrong_key_is_not_repeated_in_any_form_of_the_error(stand_in, service, monkeypatch, caplog):
+    names = [name for name, value in stand_in.environment().items() if value == PLANTED]
+    for name in names:
+        monkeypatch.setenv(name, WRONG)
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        try:
+            jobs.submit(prepared(service))
+        except FtlabError as error:
+            caught = traceback.TracebackException.from_exception(error, capture_locals=True)
+            text = "".join(caught.format()) + str(error) + repr(error)
+        else:
+            pytest.fail("a wrong key was taken")
+    assert "the key is missing, wrong or expired" in text
+    assert leaks(text + out.getvalue() + caplog.text + everything_written(), WRONG) == []
+
+
+def test_what_a_service_repeats_of_a_key_is_masked(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", PLANTED)
+    for said in (PLANTED, f"key {PLANTED[:10]}****{PLANTED[-4:]} is wrong", f"...{PLANTED[5:15]}...", f"'{PLANTED}'x"):
+        assert leaks(secrets.clean(said)) == []
+    assert secrets.clean("nothing of it") == "nothing of it"
+
+
+def test_a_key_comes_from_a_prompt_where_somebody_can_type(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "")
+    monkeypatch.setattr(secrets, "can_ask", lambda: False)
+    with pytest.raises(RecipeError, match="OPENAI_API_KEY is not set: export it"):
+        secrets.secret("OPENAI_API_KEY")
+    monkeypatch.setattr(secrets, "can_ask", lambda: True)
+    monkeypatch.setattr("getpass.getpass", lambda text: PLANTED)
+    assert secrets.secret("OPENAI_API_KEY") == PLANTED
+
+
+def test_a_key_comes_from_colab(monkeypatch):
+    import sys
+    from types import ModuleType, SimpleNamespace
+
+    colab = ModuleType("google.colab")
+    colab.userdata = SimpleNamespace(get=lambda name: PLANTED)
+    monkeypatch.setitem(sys.modules, "google.colab", colab)
+    monkeypatch.setitem(sys.modules, "google", sys.modules.get("google") or ModuleType("google"))
+    monkeypatch.setenv("TOGETHER_API_KEY", "")
+    assert secrets.secret("TOGETHER_API_KEY") == PLANTED
+
+
+def test_a_key_with_a_space_in_it_is_refused_without_being_shown(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", f"{PLANTED} x")
+    with pytest.raises(RecipeError, match="holds a space") as caught:
+        secrets.secret("OPENAI_API_KEY")
+    assert leaks(str(caught.value)) == []
