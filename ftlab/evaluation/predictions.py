@@ -16,6 +16,7 @@ from ftlab.evaluation.answers import KINDS, METRICS, answer_kind, score
 from ftlab.evaluation.metrics import as_record, exact_text, row_id, same_value, score_fields
 from ftlab.evaluation.statistics import Comparison, compare
 
+SETS = ("micro_f1", "first_label")  # metrics that say that the answers are several labels
 # in front of an answer; some templates write <think> into the prompt, so that the answer holds only its end (not one
 # that is quoted)
 THOUGHT = re.compile(
@@ -39,7 +40,7 @@ def compare_files(a: str | Path, b: str | Path, references: str | Path, metric: 
         raise DataError(f"metric {metric!r} is unknown: choose one of {', '.join(METRICS)}")
     truth = _read_by_id(references, "reference")
     right = [after_thought(each.value) for each in truth.values()]
-    kind = answer_kind(right) if right else None
+    kind = "labels" if metric in SETS else answer_kind(right) if right else None
     _check_metric(metric, kind, references, truth)
     scores, exact, notes = [], [], []
     for path in (a, b):
@@ -47,7 +48,7 @@ def compare_files(a: str | Path, b: str | Path, references: str | Path, metric: 
         _check_ids(predictions, truth, path, references)
         given = [after_thought(predictions[key].value) for key in truth]
         scores.append(_values(metric, kind, given, right))
-        exact.append(scores[-1] if metric != "macro_f1" else _values("exact_match", kind, given, right))
+        exact.append(scores[-1] if metric not in ("macro_f1", *SETS) else _values("exact_match", kind, given, right))
         notes += _notes(path, references, [(predictions[key], each) for key, each in truth.items()])
         notes += _forgiven(path, given, right) if kind == "label" and metric in KINDS[kind] else []
     found = compare(*scores, metric=metric)
@@ -78,9 +79,9 @@ def _values(metric: str, kind: str, predictions: Sequence, references: Sequence)
         pairs = zip(predictions, references, strict=True)
         rows = [(as_record(given), as_record(right)) for given, right in pairs]
         return np.array([np.mean(score_fields([given], [right], list(right))) for given, right in rows])
-    if metric == "exact_match" and kind != "label":
+    if metric == "exact_match" and kind not in ("label", "labels"):
         return np.array([_same(*pair) for pair in zip(predictions, references, strict=True)], dtype=float)
-    judged = "label" if metric in KINDS["label"] else "text"
+    judged = "labels" if kind == "labels" else "label" if metric in KINDS["label"] else "text"
     return score(judged, list(map(_as_text, predictions)), list(map(_as_text, references))).values(metric)
 
 
