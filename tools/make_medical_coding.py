@@ -279,7 +279,8 @@ def known_descriptions() -> dict[str, str]:
     """Code -> description as codes.csv has it; those of new codes are looked up in the official list."""
     path, known = FOLDER / "codes.csv", {}
     if path.exists():
-        known = {row["code"]: row["description"] for row in csv.DictReader(path.open(encoding="utf-8"))}
+        lines = path.read_text(encoding="utf-8").splitlines()
+        known = {row["code"]: row["description"] for row in csv.DictReader(lines)}
     return {code: known[code] if code in known else official()[code] for code in all_codes()}
 
 
