@@ -12,6 +12,7 @@ from ftlab.exercises.decide import check_break_even
 from ftlab.exercises.engine import STRICT, ExerciseFailed
 from ftlab.exercises.evaluate import check_wilson
 from ftlab.exercises.lora import check_adapter_numbers, check_merged, check_quantise
+from ftlab.exercises.medical import check_micro_f1, check_route
 from ftlab.exercises.prepare_data import check_is_leak, check_luhn, check_rows_needed
 from ftlab.exercises.scale import check_loss_of_all, check_rows_a_step
 from ftlab.exercises.train import check_response_mask, check_steps
@@ -112,6 +113,17 @@ def rows_a_step(batch, accumulation, processes):
     return processes * (accumulation * batch)
 
 
+def micro_f1(given, right):
+    named = [[(i, code) for i, each in enumerate(sets) for code in each] for sets in (given, right)]
+    return 2 * len(set(named[0]).intersection(named[1])) / (len(named[0]) + len(named[1]))
+
+
+def route(codes, sure, known, automatic, human):
+    if any(code not in known for code in codes) or sure < human:
+        return "human"
+    return ("checked", "automatic")[sure >= automatic]
+
+
 def loss_of_all(sums, counts):
     return np.sum(sums) / np.sum(counts)
 
@@ -124,6 +136,7 @@ SOLUTIONS = {
     check_adapter_numbers: adapter_numbers, check_merged: merged, check_quantise: quantise,
     check_training_gib: training_gib, check_payback_months: payback_months,
     check_rows_a_step: rows_a_step, check_loss_of_all: loss_of_all,
+    check_micro_f1: micro_f1, check_route: route,
 }  # fmt: skip
 SOLVED = pytest.mark.parametrize(("check", "solution"), SOLUTIONS.items(), ids=lambda each: getattr(each, "name", ""))
 def blank(*args):

@@ -13,7 +13,10 @@ import sys
 from pathlib import Path
 
 OUT = Path(__file__).resolve().parents[1] / "data" / "medical_coding" / "changes.csv"
-LIST = "import simple_icd_10_cm as cm\nfor c in cm.get_all_codes():\n  if cm.is_leaf(c): print(c, cm.get_description(c))"
+LIST = """import simple_icd_10_cm as cm
+for code in cm.get_all_codes():
+    if cm.is_leaf(code): print(code, cm.get_description(code))
+"""
 
 
 def billable(folder: str) -> dict[str, str]:

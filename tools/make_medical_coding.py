@@ -1,8 +1,8 @@
 """Write data/medical_coding: physician notes with their ICD-10-CM codes, from hand-written problems and sentences.
 
 Example: `python tools/make_medical_coding.py` rewrites the files, `--check` fails if they differ.
-A note is put together from problems, and each problem brings its codes: no code is guessed. codes.csv holds the official
-description of every code (tests/test_medical_coding.py compares it with the official list).
+A note is put together from problems, and each problem brings its codes: no code is guessed. codes.csv holds the
+official description of every code (tests/test_medical_coding.py compares it with the official list).
 """
 
 from __future__ import annotations
@@ -148,10 +148,12 @@ class NoteMaker:
         first = self.draw("first", [problem for problem in PROBLEMS if problem.also != "only"])
         sex, age = self.rng.choice(first.sexes), self.rng.choice(first.ages)
         chosen = [first]
+
+        def fits(other: Problem) -> bool:
+            return sex in other.sexes and age in other.ages and all(apart(other, each) for each in chosen)
+
         for _ in range(0 if first.also == "alone" else self.rng.choice(MORE_PROBLEMS)):
-            more = self.draw("more", [problem for problem in PROBLEMS if problem.also in ("yes", "only")], lambda other: (
-                sex in other.sexes and age in other.ages and all(apart(other, each) for each in chosen)
-            ))  # fmt: skip
+            more = self.draw("more", [problem for problem in PROBLEMS if problem.also in ("yes", "only")], fits)
             chosen += [more] if more else []
         slots = [self.variant(problem) for problem in chosen]
         says_id, says = self.draw(f"{first.name} says", first.lines("says", self.split))
@@ -315,6 +317,7 @@ def show_row(row: dict) -> str:
 
 def count_table(splits: dict[str, list[dict]]) -> str:
     """Markdown table of what the splits hold."""
+
     def several(rows: list[dict], n: int) -> int:
         return sum(len(codes_of(row)) == n or n == 4 <= len(codes_of(row)) for row in rows)
 

@@ -1,10 +1,10 @@
 """What an answer is (a JSON record, a label, several labels or a text), and scores of each kind in one shape.
 
-`score(kind, predictions, references)` gives `RecordScores`, `LabelScores`, `SetScores` or `TextScores`. Each has `kind`; `metrics`,
-the names of its scores, the kind's default first; `values(name)`, one number an example in an array of shape (n,), as
-`statistics.compare` takes them; `summary()`, each score's mean with its interval; `field_values()`, the scores of each
-field (records) or label (its recall), NaN for examples without it, and `field_table()`, their means, both
-empty for texts; and `table()`, header and rows to read in a report.
+`score(kind, predictions, references)` gives `RecordScores`, `LabelScores`, `SetScores` or `TextScores`. Each has
+`kind`; `metrics`, the names of its scores, the kind's default first; `values(name)`, one number an example in an array
+of shape (n,), as `statistics.compare` takes them; `summary()`, each score's mean with its interval; `field_values()`,
+the scores of each field (records) or label (its recall), NaN for examples without it, and `field_table()`, their means,
+both empty for texts; and `table()`, header and rows to read in a report.
 """
 
 from collections import Counter
@@ -219,9 +219,7 @@ class SetScores(_Scores):
         return ["label", "precision", "recall", "F1", "examples"], rows
 
 
-def score_sets(
-    predictions: Sequence[str], references: Sequence[str], labels: Sequence[str] | None = None
-) -> SetScores:
+def score_sets(predictions: Sequence[str], references: Sequence[str], labels: Sequence[str] | None = None) -> SetScores:
     """Score answers that are several labels; `labels` are answers, too, in which further labels are known."""
     check_texts(predictions, references)
     given, right = (list(map(labels_of, texts)) for texts in (predictions, references))

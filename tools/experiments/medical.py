@@ -1,4 +1,4 @@
-"""Medical coding on `smol`: fine-tuned on 300 and 1,500 notes, against prompts, a linear classifier and the likest note.
+"""Medical coding on `smol`: trained on 300 and 1,500 notes, against prompts, a linear classifier and the likest note.
 
 The learning rate is chosen on the validation notes with 300 training notes, the prompt on 40 of them. For every answer
 of a fine-tune its probability is kept, which is what routing and its thresholds are about. The three trainings take
@@ -17,7 +17,7 @@ from record import ROOT, WORK, Point, done, minutes_by_machine
 
 import ftlab.run as runs
 from ftlab.baselines.linear import train_linear
-from ftlab.baselines.prompting import read_prompts, search_prompts, with_shots
+from ftlab.baselines.prompting import read_prompts, search_prompts
 from ftlab.baselines.simple import majority, nearest
 from ftlab.evaluation.answers import score
 from ftlab.evaluation.generation import answer_probabilities
@@ -78,7 +78,7 @@ def simple(folder: Path) -> dict:
 
 
 def prompts(folder: Path) -> dict:
-    """All prompts on validation notes, with and without examples out of all solved notes, and the best on every note."""
+    """All prompts on validation notes, with and without examples, and the best of each kind on every note."""
     recipe, data = the_recipe(), notes()
     model, tokenizer = load_model(recipe)
     tuning, wordings = data.validation.rows[:SEARCHED_ON], read_prompts(recipe.prompts)
