@@ -133,7 +133,7 @@ class Recipe(Settings):
     task: Text | None = Field(None, description="in a few words what the model has to do")
     # filled in from the answers of validation and test
     answer: Literal["record", "label", "labels", "text"] | None = Field(
-        None, description="one of record, label, labels (several, with commas), text, or leave the key out"
+        None, description="one of record, label, labels, text, or leave the key out"
     )
     # of shuffling, adapter and bootstraps; any number will do
     seed: Whole = Field(3407, description="the seed of all that is random, a whole number")

@@ -381,7 +381,8 @@ print("\n".join(best))
 #
 # ## The list changes every October
 #
-# ICD-10-CM has a new release each October, and a smaller one in April. What did one year do to it?
+# ICD-10-CM has a new release each October, and a smaller one in April. What did one year do to it? (From the release of April
+# 2025 to that of April 2026.)
 
 # %%
 changes = pd.read_csv(DATA / "changes.csv", index_col="code")
@@ -389,9 +390,9 @@ print(changes["change"].value_counts().to_string())
 changes.loc[["G35", "G35.A", "G35.D", "R10.2", "R10.A1", "E11.A"]]
 
 # %% [markdown]
-# `G35`, multiple sclerosis, was a valid code until September; since then the note has to say which kind. A model that was trained on
-# last year's notes will go on writing it, and be sure of it: it was right. Nothing in its probabilities
-# can tell you. A look at the list does:
+# `G35`, multiple sclerosis, was a valid code until September 2025; since then the note has to say which kind. A model that was
+# trained on the notes of the year before goes on writing it, and is sure of it: it was right. Nothing in its probabilities can
+# tell you. A look at the list does:
 
 # %%
 deleted = set(changes.index[changes["change"] == "deleted"])
@@ -413,14 +414,14 @@ flagged = sum(bool(problem_with(answer)) for answer in read_predictions("test", 
 print(f"\nof {len(rows['test'])} answers of the fine-tune, {flagged} have a code that is not in the table")
 
 # %% [markdown]
-# A new code is worse, because nothing is wrong with the old answer except that a better one exists now. How many training notes would
-# have had other codes a year ago? These have to be found and coded anew before a retraining:
+# A new code is worse, because nothing is wrong with the old answer except that a better one exists now. How many training notes have
+# a code of that year? The year before they had another, and would have to be found and coded anew before a retraining:
 
 # %%
 added = set(changes.index[changes["change"] == "added"])
 new_here = Counter(code for row in rows["train"] for code in labels_of(row["messages"][2]["content"]) if code in added)
 touched = sum(bool(added & set(labels_of(row["messages"][2]["content"]))) for row in rows["train"])
-print(f"{touched} of {len(rows['train']):,} training notes have a code that is less than a year old: {dict(new_here)}")
+print(f"{touched} of {len(rows['train']):,} training notes have a code that was added in that year: {dict(new_here)}")
 
 # %%
 old = [bool(added & set(labels_of(right))) for right in references("test")]
