@@ -576,10 +576,15 @@ def test_labels_and_texts_are_judged_by_their_own_metrics(recipe, tmp_path, know
 
 def test_several_labels_are_judged_as_a_set(recipe, tmp_path, known_answers):
     """The fine-tuned model gives all labels in another order, the untrained one half of them."""
-    another_kind(tmp_path, lambda text: f"{queue_of(text)}, open")
+
+    def state(text):
+        return "late" if len(text) % 2 else "open"
 
     def say(model, chat):
-        return f"open, {queue_of(chat[-1]['content'])}" if model.name == "fine_tuned" else "open"
+        text = chat[-1]["content"]
+        return f"{state(text)}, {queue_of(text)}" if model.name == "fine_tuned" else state(text)
+
+    another_kind(tmp_path, lambda text: f"{queue_of(text)}, {state(text)}")
 
     known_answers(None, lambda model, chat: "tree" if "Copy" in chat[-1]["content"] else say(model, chat))
     set_up(recipe, data={"schema": None}, answer="labels")

@@ -3,7 +3,7 @@
 from ftlab.exercises.engine import Exercise
 
 
-def micro_f1(given, right):
+def f1_of_all(given, right):
     """Twice the hits over all labels, given and right, of all examples together."""
     hits = sum(len(set(a) & set(b)) for a, b in zip(given, right, strict=True))
     return 2 * hits / sum(len(set(a)) + len(set(b)) for a, b in zip(given, right, strict=True))
@@ -13,7 +13,7 @@ def _f1(a, b):
     return 2 * len(set(a) & set(b)) / (len(set(a)) + len(set(b)))
 
 
-check_micro_f1 = Exercise("micro-F1", micro_f1, trials=[
+check_micro_f1 = Exercise("micro-F1", f1_of_all, trials=[
     (([{"I10"}], [{"I10"}]), "one note, one code, and it is right"),
     (([{"I10"}, {"E11.9", "Z79.4"}], [{"I10"}, {"E11.9", "Z79.84"}]), "two hits of three given and three right ones"),
     (([{"I10"}, {"M17.11"}], [{"I10", "E78.5", "K21.9", "G47.33"}, {"M17.11"}]),
@@ -49,6 +49,7 @@ check_route = Exercise("who reads it", route, trials=[
     ((["I10"], 0.8, ["I10", "E78.5"], 0.9, 0.7), "between the two: a person checks it"),
     ((["I10"], 0.3, ["I10", "E78.5"], 0.9, 0.7), "too unsure: a person writes it"),
     ((["I10", "G35"], 0.99, ["I10", "G35.A"], 0.9, 0.7), "G35 is in the list no more, however sure the model is"),
+    ((["G35"], 0.8, ["I10", "G35.A"], 0.9, 0.7), "no code of the answer is in the list"),
 ], mistakes=[
     (_sure_only, "you did not look whether all codes are known: a deleted code goes to a human."),
     (lambda codes, sure, known, automatic, human:
