@@ -102,7 +102,7 @@ def examples(data: Data, texts: dict[str, Sequence[str]], before: np.ndarray, af
 
 def scored(data: Data, answers: Answers) -> dict[str, Scores]:
     """The scores of answers to each test set."""
-    labels = answers_of(data.train.rows) if data.kind == "label" else None
+    labels = answers_of(data.train.rows) if data.kind in ("label", "labels") else None
     return {
         part: score(data.kind, out.texts, data.references[part], data.schema, labels) for part, out in answers.items()
     }

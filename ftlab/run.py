@@ -185,11 +185,11 @@ def answer_untrained(model, tokenizer, data: Data, prompts: Prompts, settings: d
 def simple_rivals(data: Data, say) -> dict:
     """What answers without a language model, for this kind of answers; what the data do not allow is said."""
     rows, rivals = data.train.rows, {}
-    if data.kind == "label":
+    if data.kind in ("label", "labels"):
         rivals |= {"majority": majority(rows), "nearest": nearest(rows)}
     elif data.kind == "text":
         rivals |= {"copy": copy_input(), "nearest": nearest(rows)}
-    if data.kind == "label" or data.kind == "record" and data.schema:
+    if data.kind in ("label", "labels") or data.kind == "record" and data.schema:
         linear = or_say(say, "no linear classifier", train_linear, rows, data.schema, data.kind)
         rivals |= {"linear": linear} if linear else {}
     return rivals

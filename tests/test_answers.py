@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
 from ftlab.errors import DataError
-from ftlab.evaluation.answers import KINDS, answer_kind, chrf, label_text, length_ratio, rouge_l, score
+from ftlab.evaluation.answers import (
+    KINDS,
+    answer_kind,
+    chrf,
+    label_text,
+    labels_of,
+    length_ratio,
+    rouge_l,
+    score,
+)
 from ftlab.evaluation.statistics import compare
 
 LABELS = st.sampled_from(["billing", "delivery", "other"])
@@ -121,7 +130,8 @@ def test_text_scores_by_hand():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_one_shape(kind):
-    answers = {"record": ['{"a": 1}', '{"a": 2}'], "label": ["x", "y"], "text": ["one text", "another text"]}[kind]
+    answers = {"record": ['{"a": 1}', '{"a": 2}'], "label": ["x", "y"], "labels": ["x, y", "y"],
+               "text": ["one text", "another text"]}[kind]  # fmt: skip
     scores = score(kind, answers[::-1], answers)
     assert (scores.kind, scores.metrics, len(scores)) == (kind, KINDS[kind], 2)
     assert set(scores.metrics) <= scores.summary().keys()
@@ -137,8 +147,63 @@ def test_every_kind_has_one_shape(kind):
         score(kind, ["x"], answers)
 
 
+SETS = st.sets(st.sampled_from(["I10", "E11.9", "Z79.4", "R55"]), min_size=1)
+SET_PAIRS = st.lists(st.tuples(st.one_of(SETS, st.just({"?"})), SETS), min_size=1, max_size=30)
+
+
+@given(SET_PAIRS)
+def test_micro_f1_of_sets_is_that_of_scikit_learn(pairs):
+    given, right = zip(*pairs, strict=True)
+    scores = score("labels", [", ".join(sorted(each)) for each in given], [", ".join(sorted(each)) for each in right])
+    names = sorted(set().union(*given, *right))
+    truth, answers = (np.array([[name in each for name in names] for each in sets]) for sets in (right, given))
+    expected = f1_score(truth, answers, average="micro", zero_division=0)
+    assert scores.values("micro_f1").mean() == pytest.approx(expected)
+    assert scores.values("exact_match").tolist() == [float(a == b) for a, b in pairs]
+    rows = {row[0]: row for row in scores.table()[1]}
+    assert rows.keys() == set().union(*right)
+    assert sum(int(row[4]) for row in rows.values()) == truth.sum()
+
+
+def test_the_interval_of_micro_f1_is_about_that_of_drawing_the_examples_again():
+    drawn = np.random.default_rng(0)
+    sets = [[f"c{i}" for i in range(6) if drawn.random() < 0.3] or ["c0"] for _ in range(300)]
+    given = [[label for label in each if drawn.random() < 0.8] or ["c5"] for each in sets]
+    texts = [[", ".join(each) for each in both] for both in (given, sets)]
+    seen = score("labels", *texts).summary()["micro_f1"]
+    again = [
+        score("labels", [texts[0][i] for i in at], [texts[1][i] for i in at]).values("micro_f1").mean()
+        for at in drawn.integers(0, 300, size=(200, 300))
+    ]
+    low, high = np.quantile(again, [0.025, 0.975])
+    assert (seen.low, seen.high) == pytest.approx((low, high), abs=0.012)
+
+
+def test_labels_of_an_answer():
+    assert labels_of(' "I10",  E11.9 , ,I10,\n`Z79.4` ') == ("I10", "E11.9", "Z79.4")
+    assert labels_of("") == labels_of(" , ") == ()
+
+
+def test_order_and_repetition_count_for_the_first_label_only():
+    right = ["E11.22, N18.31"] * 4
+    scores = score("labels", ["N18.31, E11.22", "E11.22, N18.31, E11.22", "E11.22", "e11.22, N18.31"], right)
+    assert scores.values("exact_match").tolist() == [1, 1, 0, 0]
+    assert scores.values("first_label").tolist() == [0, 1, 1, 0]
+    assert scores.values("known_label").tolist() == [1, 1, 1, 0]
+    assert score("labels", ["I10"], ["I10"], labels=["E11.9, R55"]).values("known_label").tolist() == [1]
+    assert score("labels", ["R55, X"], ["I10"], labels=["E11.9, R55"]).values("known_label").tolist() == [0]
+    assert score("labels", [""], ["I10"]).values("known_label").tolist() == [0]
+    recalls = {label: np.nanmean(each) for label, each in scores.field_values().items()}
+    assert recalls == {"E11.22": 0.75, "N18.31": 0.75}
+
+
+def test_a_reference_without_a_label_is_named():
+    with pytest.raises(DataError, match="reference 2: has no label"):
+        score("labels", ["a", "b"], ["a", " , "])
+
+
 def test_an_unknown_kind_and_no_answers():
-    with pytest.raises(DataError, match="choose one of record, label, text"):
+    with pytest.raises(DataError, match="choose one of record, label, labels, text"):
         score("number", ["1"], ["1"])
     with pytest.raises(DataError, match="no answers"):
         answer_kind([])

@@ -198,6 +198,20 @@ def test_a_linear_model_learns_labels():
     assert linear.answer([asked]).texts == ("null",)
 
 
+def test_a_linear_model_learns_several_labels_at_once():
+    words = {"refund": "billing", "parcel": "logistics", "broken": "workshop"}
+    pairs = [(a, b) for a in words for b in words if a < b]
+    rows = [solved_label(word, label) for word, label in words.items()] * 3
+    rows += [solved_label(f"{a} and {b}", f"{words[a]}, {words[b]}") for a, b in pairs] * 2
+    linear = train_linear(rows, kind="labels")
+    given = linear.answer(["the parcel", "a refund, and broken", "broken and a parcel"]).texts
+    assert [set(text.split(", ")) for text in given] == [{"logistics"}, {"billing", "workshop"},
+                                                         {"logistics", "workshop"}]  # fmt: skip
+    assert linear.probabilities(["parcel"]).shape == (1, 3)
+    assert linear.answer(["something else"]).texts[0] in words.values()  # never empty
+    assert repr(linear).startswith("LinearSets: 3 labels, ")
+
+
 # ---- a linear model on words --------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from ftlab.exercises.decide import check_break_even
 from ftlab.exercises.engine import STRICT, ExerciseFailed
 from ftlab.exercises.evaluate import check_wilson
 from ftlab.exercises.lora import check_adapter_numbers, check_merged, check_quantise
+from ftlab.exercises.medical import check_micro_f1, check_route
 from ftlab.exercises.preferences import check_advantages, check_win_rate
 from ftlab.exercises.prepare_data import check_is_leak, check_luhn, check_rows_needed
 from ftlab.exercises.scale import check_loss_of_all, check_rows_a_step
@@ -113,6 +114,17 @@ def rows_a_step(batch, accumulation, processes):
     return processes * (accumulation * batch)
 
 
+def micro_f1(given, right):
+    named = [[(i, code) for i, each in enumerate(sets) for code in each] for sets in (given, right)]
+    return 2 * len(set(named[0]).intersection(named[1])) / (len(named[0]) + len(named[1]))
+
+
+def route(codes, sure, known, automatic, human):
+    if any(code not in known for code in codes) or sure < human:
+        return "human"
+    return ("checked", "automatic")[sure >= automatic]
+
+
 def loss_of_all(sums, counts):
     return np.sum(sums) / np.sum(counts)
 
@@ -137,6 +149,7 @@ SOLUTIONS = {
     check_training_gib: training_gib, check_payback_months: payback_months,
     check_win_rate: win_rate, check_advantages: advantages,
     check_rows_a_step: rows_a_step, check_loss_of_all: loss_of_all,
+    check_micro_f1: micro_f1, check_route: route,
 }  # fmt: skip
 SOLVED = pytest.mark.parametrize(("check", "solution"), SOLUTIONS.items(), ids=lambda each: getattr(each, "name", ""))
 def blank(*args):

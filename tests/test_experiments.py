@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 try:
     import record as recording
     from experiments import _common as common
-    from experiments import data, forgetting, settings
+    from experiments import data, forgetting, medical, settings
 finally:
     sys.path.remove(str(ROOT / "tools"))
 
@@ -26,7 +26,7 @@ def record(row):
     return json.loads(row["messages"][-1]["content"])
 
 
-@pytest.mark.parametrize("experiment", [data, forgetting, settings])
+@pytest.mark.parametrize("experiment", [data, forgetting, medical, settings])
 def test_points_are_few_and_differ(experiment):
     names = [point.name for point in experiment.points()]
     assert len(set(names)) == len(names) <= 12
@@ -164,3 +164,35 @@ def test_publish_writes_what_is_done_and_names_what_is_not(recorded, tmp_path):
     n = len(common.read_part(common.PROBE).rows)
     assert point["kept"]["delta"] == pytest.approx(-100 / n)
     assert sum(right for right, _ in point["kept"]["skills"].values()) == n - 100
+
+
+def test_the_medical_search_is_the_recipe_but_for_rows_epochs_and_rate():
+    whole, few = medical.the_recipe(), medical.the_recipe(medical.FEW, 1e-3)
+    assert (whole.data.train_rows, few.data.train_rows) == (medical.ALL, medical.FEW)
+    assert few.training.learning_rate == 1e-3
+    assert whole.training == medical.load_recipe(medical.RECIPE).training
+    same = ("r", "lora_alpha", "target_modules", "per_device_train_batch_size", "max_length")
+    assert all(getattr(whole.training, key) == getattr(few.training, key) for key in same)
+    assert set(medical.asked()) == {"validation", "test", "hard"}
+
+
+def test_medical_publishes_answers_and_how_sure_they_were(tmp_path, monkeypatch):
+    work, record_folder = tmp_path / "medical", tmp_path / "recorded"
+    monkeypatch.setattr(medical, "FOLDER", work)
+    monkeypatch.setattr(medical, "RECORD", record_folder)
+    for point, names in {"simple": ["300/predictions/test.linear.jsonl"],
+                         "rate_0.002": ["predictions/test.fine_tuned.jsonl", "predictions/test.fine_tuned.sure.json",
+                                        "predictions/test.fine_tuned.json", "training.json"]}.items():  # fmt: skip
+        for name in names:
+            path = work / point / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("[]")
+        (work / point / "done.json").write_text(json.dumps({"minutes": 2.0, "machine": "here"}))
+    medical.publish()
+    written = {str(path.relative_to(record_folder)) for path in record_folder.rglob("*") if path.is_file()}
+    assert written == {"results.json", "predictions/simple/300/test.linear.jsonl",
+                       "predictions/rate_0.002/test.fine_tuned.jsonl",
+                       "predictions/rate_0.002/test.fine_tuned.sure.json"}  # fmt: skip
+    found = json.loads((record_folder / "results.json").read_text())
+    assert found["minutes_by_machine"] == {"here": 4.0}
+    assert found["not_done"] == ["rate_0.001", "prompts", f"rows_{medical.ALL}"]

@@ -10,7 +10,14 @@ from types import SimpleNamespace
 import pytest
 
 from ftlab.errors import DataError
-from ftlab.evaluation.generation import Generations, generate, positions, prompt_ids, reading
+from ftlab.evaluation.generation import (
+    Generations,
+    answer_probabilities,
+    generate,
+    positions,
+    prompt_ids,
+    reading,
+)
 
 NANO = Path(os.environ.get("NANO_FOLDER", Path(__file__).resolve().parents[1] / "data" / "models" / "nano"))
 SPECIAL = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
@@ -129,6 +136,22 @@ def test_neither_batches_nor_the_order_of_chats_change_an_answer(model, tokenize
     backwards = generate(model, tokenizer, CHATS[::-1], max_new_tokens=12, batch_size=batch_size)
     assert together.texts == batched.texts == backwards.texts[::-1]
     assert together.new_tokens == batched.new_tokens == backwards.new_tokens
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_the_probability_of_an_answer_is_the_product_over_its_tokens_and_the_end(model, tokenizer, batch_size):
+    import torch
+
+    texts = ["yes", "no, never", "y", "", "a b c"]
+    found = answer_probabilities(model, tokenizer, CHATS, texts, batch_size=batch_size)
+    for chat, text, probability in zip(CHATS, texts, found, strict=True):
+        asked = prompt_ids(tokenizer, chat)
+        answer = tokenizer(text, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
+        with torch.inference_mode():
+            shares = model(torch.tensor([asked + answer])).logits[0].softmax(dim=-1)
+        by_hand = torch.stack([shares[len(asked) + i - 1, token] for i, token in enumerate(answer)]).prod()
+        assert probability == pytest.approx(float(by_hand), rel=1e-3)
+    assert len(answer_probabilities(model, tokenizer, [], [])) == 0
 
 
 def test_an_end_token_stops_one_answer_of_a_batch_and_no_other(model, tokenizer):

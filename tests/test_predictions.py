@@ -184,3 +184,12 @@ def test_texts_are_compared_by_their_metrics_only(tmp_path):
     assert compare_lines(tmp_path, far, near, references).b == 0  # capitals count in a text
     with pytest.raises(DataError, match="macro_f1 is for labels.*not for a text: choose one of chrf"):
         compare_lines(tmp_path, far, near, references, "macro_f1")
+
+
+def test_sets_of_labels_are_compared_where_the_metric_says_so(tmp_path):
+    references = [{"id": i, "reference": "I10, E78.5"} for i in range(4)]
+    one, turned = labelled(["I10"] * 4), labelled(["E78.5, I10"] * 4)
+    seen = compare_lines(tmp_path, one, turned, references, "micro_f1")
+    assert (seen.a, seen.b, seen.disagreement) == (pytest.approx(2 / 3), 1, 1)
+    seen = compare_lines(tmp_path, one, turned, references, "first_label")
+    assert (seen.a, seen.b) == (1, 0)

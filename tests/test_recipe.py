@@ -154,7 +154,7 @@ MISTAKES = {
     "one seed as seeds": ("seed: 1", "seeds: 3", 4, "seeds: is 3", "a list of different whole numbers"),
     "part of no group": ("seed: 1", "group_part: a+", 4, "group_part: has no effect without group", "name the key"),
     "broken part": ("seed: 1", "group: a\ngroup_part: (", 5, "is no regular expression", "correct it"),
-    "answers of no kind": ("seed: 1", "answer: json", 4, 'answer: is "json"', "one of record, label, text"),
+    "answers of no kind": ("seed: 1", "answer: json", 4, 'answer: is "json"', "one of record, label, labels, text"),
     "key twice": ("seed: 1\n", "seed: 1\nseed: 2\n", 5, "seed: stands there twice", "delete one"),
     "name as a path": ("name: small", "name: ../small", 1, 'name: is "../small"', "folder"),
     "section as a number": (

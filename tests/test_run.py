@@ -575,6 +575,32 @@ def test_labels_and_texts_are_judged_by_their_own_metrics(recipe, tmp_path, know
     assert "<h2>Answers of fine tuned</h2>" in page
 
 
+def test_several_labels_are_judged_as_a_set(recipe, tmp_path, known_answers):
+    """The fine-tuned model gives all labels in another order, the untrained one half of them."""
+
+    def state(text):
+        return "late" if len(text) % 2 else "open"
+
+    def say(model, chat):
+        text = chat[-1]["content"]
+        return f"{state(text)}, {queue_of(text)}" if model.name == "fine_tuned" else state(text)
+
+    another_kind(tmp_path, lambda text: f"{queue_of(text)}, {state(text)}")
+
+    known_answers(None, lambda model, chat: "tree" if "Copy" in chat[-1]["content"] else say(model, chat))
+    set_up(recipe, data={"schema": None}, answer="labels")
+    report = run.run_recipe(recipe, out=tmp_path / "out", progress=False)
+    assert (report.answer, report.comparison.metric) == ("labels", "micro_f1")
+    levels = {name: system.metrics for name, system in report.systems.items()}
+    assert list(levels["base"]) == list(ANSWER_KINDS["labels"])
+    assert (levels["fine_tuned"]["exact_match"].value, levels["fine_tuned"]["first_label"].value) == (1, 0)
+    assert levels["base"]["micro_f1"].value == pytest.approx(2 / 3)
+    assert {"majority", "nearest", "linear"} <= set(report.rivals)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "<h2>Labels</h2>" in page
+    assert "How well each label is told" in page
+
+
 def test_what_a_reader_has_to_know_of_the_rows_stands_in_the_report(recipe, tmp_path):
     set_up(recipe, data={"schema": None, "replay": "replay.jsonl"})
     another_kind(tmp_path, queue_of)

@@ -1,10 +1,10 @@
-"""What an answer is (a JSON record, a label or a text), and scores of each kind in one shape.
+"""What an answer is (a JSON record, a label, several labels or a text), and scores of each kind in one shape.
 
-`score(kind, predictions, references)` gives `RecordScores`, `LabelScores` or `TextScores`. Each has `kind`; `metrics`,
-the names of its scores, the kind's default first; `values(name)`, one number an example in an array of shape (n,), as
-`statistics.compare` takes them; `summary()`, each score's mean with its interval; `field_values()`, the scores of each
-field (records) or label (its recall), NaN for examples without it, and `field_table()`, their means, both
-empty for texts; and `table()`, header and rows to read in a report.
+`score(kind, predictions, references)` gives `RecordScores`, `LabelScores`, `SetScores` or `TextScores`. Each has
+`kind`; `metrics`, the names of its scores, the kind's default first; `values(name)`, one number an example in an array
+of shape (n,), as `statistics.compare` takes them; `summary()`, each score's mean with its interval; `field_values()`,
+the scores of each field (records) or label (its recall), NaN for examples without it, and `field_table()`, their means,
+both empty for texts; and `table()`, header and rows to read in a report.
 """
 
 from collections import Counter
@@ -22,6 +22,7 @@ from ftlab.tables import html_table
 KINDS = {
     "record": ("field_accuracy", "exact_match", "valid_json"),
     "label": ("exact_match", "macro_f1", "known_label"),
+    "labels": ("micro_f1", "exact_match", "first_label", "known_label"),
     "text": ("chrf", "rouge_l", "exact_match", "length_ratio"),
 }
 METRICS = tuple(dict.fromkeys(name for names in KINDS.values() for name in names))
@@ -35,7 +36,8 @@ def answer_kind(answers: Sequence[str | dict]) -> str:
     """ "record", "label" or "text": what the answers to a task are; give it as many as there are.
 
     record: at least half are JSON objects with fields (the others are faults, to be named). label: none is longer than
-    60 letters or than one line, and each comes back three times on average. text: all else.
+    60 letters or than one line, and each comes back three times on average. text: all else. Several labels in one
+    answer look like a label or a text: say `answer: labels`.
     """
     if not len(answers):
         raise DataError("there are no answers to tell the kind of: give at least one")
@@ -53,12 +55,17 @@ def score(
     schema: dict | None = None,
     labels: Sequence[str] | None = None,
 ):
-    """Scores of answers of a kind, one by one; `schema` is for records, `labels` (else the references') for labels."""
+    """Scores of answers of a kind, one by one.
+
+    `schema` is for records, `labels` (else the references') for both kinds of labels.
+    """
     if kind not in KINDS:
         raise DataError(f"kind {kind!r} is unknown: choose one of {', '.join(KINDS)}")
     if kind == "record":
         return score_records(predictions, references, schema)
-    return score_labels(predictions, references, labels) if kind == "label" else score_texts(predictions, references)
+    if kind == "text":
+        return score_texts(predictions, references)
+    return (score_labels if kind == "label" else score_sets)(predictions, references, labels)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -179,6 +186,73 @@ def _most(wrong: Counter) -> str:
     return ", ".join(f"{shown(label)} ({count})" for label, count in wrong.most_common(CONFUSIONS))
 
 
+# --- several labels
+
+
+class SetScores(_Scores):
+    """Answers that are several labels with commas between them, as `labels_of` reads them.
+
+    micro_f1: F1 of the labels of all examples together, so that a frequent label counts more. It is no mean over
+    examples; `values` holds each one's part in it to first order, as for macro_f1. exact_match: all labels are there
+    and no other, in whatever order. first_label: the first is the right first. known_label: are all of them labels?
+    """
+
+    kind = "labels"
+
+    def field_values(self) -> dict[str, np.ndarray]:
+        """Label -> whether it was given, NaN where the reference lacks it; the most frequent label first."""
+        pairs = [(set(labels_of(given)), set(labels_of(right)))
+                 for given, right in zip(self.predicted, self.references, strict=True)]  # fmt: skip
+        counts = Counter(label for _, right in pairs for label in sorted(right))
+        return {label: np.array([float(label in given) if label in right else np.nan for given, right in pairs])
+                for label, _ in counts.most_common()}  # fmt: skip
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """(header, rows): precision, recall, F1 and examples of each label of the references."""
+        given, right = ([set(labels_of(text)) for text in texts] for texts in (self.predicted, self.references))
+        rows = []
+        for label in self.field_values():
+            hits = sum(label in a and label in b for a, b in zip(given, right, strict=True))
+            sizes = [sum(label in each for each in sets) for sets in (given, right)]
+            shares = (hits / max(1, sizes[0]), hits / sizes[1], 2 * hits / sum(sizes))
+            rows.append([label, *(f"{100 * share:.1f} %" for share in shares), str(sizes[1])])
+        return ["label", "precision", "recall", "F1", "examples"], rows
+
+
+def score_sets(predictions: Sequence[str], references: Sequence[str], labels: Sequence[str] | None = None) -> SetScores:
+    """Score answers that are several labels; `labels` are answers, too, in which further labels are known."""
+    check_texts(predictions, references)
+    given, right = (list(map(labels_of, texts)) for texts in (predictions, references))
+    if empty := [number for number, each in enumerate(right, 1) if not each]:
+        raise DataError(f"reference {empty[0]}: has no label; write at least one, with commas between several")
+    known = {label for text in (*references, *(labels or ())) for label in labels_of(text)}
+    pairs = list(zip(given, right, strict=True))
+    scores = {
+        "micro_f1": micro_f1(given, right),
+        "exact_match": np.array([set(a) == set(b) for a, b in pairs], dtype=float),
+        "first_label": np.array([a[:1] == b[:1] for a, b in pairs], dtype=float),
+        "known_label": np.array([bool(a) and set(a) <= known for a in given], dtype=float),
+    }
+    return SetScores(scores, tuple(predictions), tuple(references))
+
+
+def labels_of(text: str) -> tuple[str, ...]:
+    """The different labels of an answer in their order: what stands between commas, without white space and quotes."""
+    return tuple(dict.fromkeys(label for part in text.split(",") if (label := " ".join(part.split()).strip(QUOTES))))
+
+
+def micro_f1(given: Sequence[Sequence[str]], right: Sequence[Sequence[str]]) -> np.ndarray:
+    """The examples' parts in the micro F1, shape (n,); their mean is the micro F1.
+
+    With F1 = 2 TP / (P + R) over all labels of all examples (P given, R right), an example with tp, p and r of them
+    moves it by (2 tp - F1 (p + r)) n / (P + R), the influence function of the ratio.
+    """
+    hits = np.array([len(set(a) & set(b)) for a, b in zip(given, right, strict=True)])
+    sizes = np.array([len(set(a)) + len(set(b)) for a, b in zip(given, right, strict=True)])
+    f1 = 2 * hits.sum() / sizes.sum()
+    return f1 + (2 * hits - f1 * sizes) * len(hits) / sizes.sum()
+
+
 # --- texts
 
 
@@ -252,4 +326,4 @@ def length_ratio(prediction: str, reference: str) -> float:
     return sizes[0] / sizes[1] if sizes[1] else 1.0
 
 
-Scores = RecordScores | LabelScores | TextScores
+Scores = RecordScores | LabelScores | SetScores | TextScores

@@ -78,6 +78,29 @@ def generate(
     return Generations(tuple(texts), sum(map(len, ids)), new_tokens, time.perf_counter() - start, cut_off)
 
 
+def answer_probabilities(model, tokenizer, chats: Sequence[Sequence[dict]], texts: Sequence[str], batch_size: int = 8):
+    """The probability that the model gives to each whole text after its chat, with its end token; shape (chats,).
+
+    For a text that it wrote itself, greedily, this is how sure it was of every token of it.
+    """
+    import numpy as np
+    import torch
+
+    end, found = end_token_ids(model, tokenizer)[:1], []
+    answers = [tokenizer(text, add_special_tokens=False)["input_ids"] + end for text in texts]
+    rows = [prompt_ids(tokenizer, chat) + answer for chat, answer in zip(chats, answers, strict=True)]
+    with reading(model, batch_size, max(map(len, rows), default=0)):
+        for at in range(0, len(rows), batch_size):
+            ids, mask = padded(rows[at : at + batch_size], model.device, end[0], left=True)
+            places = (mask.cumsum(dim=1) - 1).clamp(min=0)
+            logits = model(input_ids=ids, attention_mask=mask, position_ids=places).logits
+            for row, answer in enumerate(answers[at : at + batch_size]):
+                said = logits[row, -len(answer) - 1 : -1].float().log_softmax(dim=-1)
+                wanted = torch.tensor(answer, device=said.device)
+                found.append(float(said.gather(-1, wanted[:, None]).sum().exp()))
+    return np.array(found)
+
+
 @contextmanager
 def reading(model, rows: int = 1, longest: int = 1) -> Iterator[None]:
     """Without gradients and without dropout; the model's mode is restored.

@@ -20,6 +20,7 @@ from ftlab.evaluation.metrics import as_record, exact_text, row_id, same_value, 
 from ftlab.evaluation.statistics import Comparison, compare, holm
 
 OWN = "harness"  # the metric that is a log's own score
+SETS = ("micro_f1", "first_label")  # metrics that say that the answers are several labels
 # in front of an answer; some templates write <think> into the prompt, so that the answer holds only its end (not one
 # that is quoted)
 THOUGHT = re.compile(
@@ -56,7 +57,8 @@ def compare_files(
     source = a if references is None else references
     truth = _read_by_id(source, "reference") if references is not None else _targets(a)
     right = [after_thought(each.value) for each in truth.values()]
-    kind = answer_kind(right) if right and metric in METRICS else None
+    known = right and metric in METRICS
+    kind = "labels" if metric in SETS else answer_kind(right) if known else None
     _check_metric(metric, kind, source, truth)
     groups = _groups(truth, source, group, group_part) if group else None
     scores, exact, notes = [], [], []
@@ -67,7 +69,7 @@ def compare_files(
         repeats = [len(predictions[key]) for key in truth]
         score_by = partial(_judged, kind, path, pairs, repeats)
         scores.append(score_by(metric))
-        exact.append(scores[-1] if metric != "macro_f1" else score_by("exact_match"))
+        exact.append(scores[-1] if metric not in ("macro_f1", *SETS) else score_by("exact_match"))
         notes += _notes(path, source, pairs, len(truth))
         notes += _forgiven(path, pairs) if kind == "label" and metric in KINDS[kind] else []
     found = compare(*scores, metric=metric, groups=groups)
@@ -120,9 +122,9 @@ def _values(metric: str, kind: str, predictions: Sequence, references: Sequence)
         pairs = zip(predictions, references, strict=True)
         rows = [(as_record(given), as_record(right)) for given, right in pairs]
         return np.array([np.mean(score_fields([given], [right], list(right))) for given, right in rows])
-    if metric == "exact_match" and kind != "label":
+    if metric == "exact_match" and kind not in ("label", "labels"):
         return np.array([_same(*pair) for pair in zip(predictions, references, strict=True)], dtype=float)
-    judged = "label" if metric in KINDS["label"] else "text"
+    judged = "labels" if kind == "labels" else "label" if metric in KINDS["label"] else "text"
     return score(judged, list(map(_as_text, predictions)), list(map(_as_text, references))).values(metric)
 
 

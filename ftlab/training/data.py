@@ -9,7 +9,7 @@ from ftlab.data.findings import Finding, content_field, raise_findings
 from ftlab.data.schema import check_chat
 from ftlab.data.splits import assert_no_leak, group_of
 from ftlab.errors import DataError, shown
-from ftlab.evaluation.answers import answer_kind
+from ftlab.evaluation.answers import answer_kind, labels_of
 from ftlab.evaluation.generation import positions, prompt_ids
 from ftlab.evaluation.metrics import parse_record, read_schema
 from ftlab.training.recipe import Recipe
@@ -106,7 +106,7 @@ def unlike(kind: str, rows: Sequence[dict]) -> Iterator[tuple[int, str, str]]:
         answer, field = row["messages"][-1]["content"], content_field(len(row["messages"]) - 1)
         if kind == "record" and not parse_record(answer):
             yield index, field, "the answer is no JSON object with fields; correct it"
-        elif kind == "label" and "\n" in answer.strip():
+        elif kind in ("label", "labels") and "\n" in answer.strip():
             yield index, field, "the answer has several lines and is no label; correct it, or write `answer: text`"
 
 
@@ -155,9 +155,11 @@ def remarks_on(data: Data) -> Iterator[str]:
     if replayed > trained:
         remedy = "data.replay_rows takes fewer"
         yield f"{replayed:,} replay rows for {trained:,} training rows: most of the training goes to them; {remedy}."
-    if data.kind == "label":
-        known = {answer.strip() for answer in answers_of(data.train.rows)}
-        new = {answer.strip() for answer in answers_of(data.tests["test"].rows)} - known
+    if data.kind in ("label", "labels"):
+        read = labels_of if data.kind == "labels" else lambda answer: (answer.strip(),)
+        trained, tested = ({label for answer in answers_of(rows) for label in read(answer)}
+                           for rows in (data.train.rows, data.tests["test"].rows))  # fmt: skip
+        new = tested - trained
         if new:
             yield f"The test set has labels that no training row has, so they cannot be learned: {shown_list(new)}."
 

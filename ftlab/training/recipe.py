@@ -132,8 +132,8 @@ class Recipe(Settings):
     # filled in by `load_recipe`: the name
     task: Text | None = Field(None, description="in a few words what the model has to do")
     # filled in from the answers of validation and test
-    answer: Literal["record", "label", "text"] | None = Field(
-        None, description="one of record, label, text, or leave the key out"
+    answer: Literal["record", "label", "labels", "text"] | None = Field(
+        None, description="one of record, label, labels, text, or leave the key out"
     )
     # of shuffling and adapter; any number will do
     seed: Whole = Field(3407, description="the seed of all that is random, a whole number")

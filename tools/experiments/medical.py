@@ -1,0 +1,145 @@
+"""Medical coding on `smol`: trained on 300 and 1,500 notes, against prompts, a linear classifier and the likest note.
+
+The learning rate is chosen on the validation notes with 300 training notes, the prompt on 40 of them. For every answer
+of a fine-tune its probability is kept, which is what routing and its thresholds are about. The three trainings take
+133,000, 133,000 and 500,000 tokens: with all answers an hour and a half on one core that multiplies in bf16 and has
+nothing else to do.
+"""
+
+import json
+import shutil
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+
+from experiments.triage import first
+from record import ROOT, WORK, Point, done, minutes_by_machine
+
+import ftlab.run as runs
+from ftlab.baselines.linear import train_linear
+from ftlab.baselines.prompting import read_prompts, search_prompts
+from ftlab.baselines.simple import majority, nearest
+from ftlab.evaluation.answers import score
+from ftlab.evaluation.generation import answer_probabilities
+from ftlab.files import whole_file
+from ftlab.kept import kept_answers
+from ftlab.training.data import answers_of, read_data
+from ftlab.training.recipe import load_recipe
+from ftlab.training.train import load_model
+
+RECIPE = ROOT / "recipes" / "medical_coding.yaml"
+FOLDER, RECORD = WORK / "medical", ROOT / "data" / "recorded" / "medical"
+RATES = (1e-3, 2e-3)
+EPOCHS = {300: 4, 1500: 3}
+FEW, ALL = EPOCHS
+WATCHED, SEARCHED_ON = 40, 40  # validation notes under the loss, and those that each prompt is tried on
+SHOWN = ("micro_f1", "exact_match", "first_label", "known_label")
+
+
+def the_recipe(rows: int = ALL, rate: float | None = None):
+    """The recipe of the run with so many training notes, read so often as these want."""
+    recipe = load_recipe(RECIPE)
+    changes = {"num_train_epochs": EPOCHS[rows]} | ({"learning_rate": rate} if rate else {})
+    data = recipe.data.model_copy(update={"train_rows": rows})
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update=changes), "data": data})
+
+
+@cache
+def notes(rows: int = ALL):
+    """What the recipe names, with so many training notes."""
+    return read_data(the_recipe(rows))
+
+
+def asked() -> dict:
+    """The notes that every system answers."""
+    data = notes()
+    return {"validation": data.validation} | data.tests
+
+
+def answer(folder: Path, name: str, parts: dict, ask) -> dict:
+    """A system's answers to each part, kept, and their scores."""
+    found = {}
+    for part, out in runs.answer_sets(name, parts, ask, folder, runs.say_time).items():
+        scores = score("labels", out.texts, answers_of(parts[part].rows), labels=answers_of(notes().train.rows))
+        found[part] = {metric: float(scores.values(metric).mean()) for metric in SHOWN}
+        found[part]["tokens_per_call"] = out.tokens_per_call
+    return found
+
+
+def simple(folder: Path) -> dict:
+    """What answers without a language model."""
+    found = {}
+    for rows in EPOCHS:
+        train = notes(rows).train.rows
+        rivals = {"majority": majority(train), "nearest": nearest(train), "linear": train_linear(train, kind="labels")}
+        found[str(rows)] = {name: answer(folder / str(rows), name, asked(), partial(runs.ask_rival, rival))
+                            for name, rival in rivals.items()}  # fmt: skip
+    return found
+
+
+def prompts(folder: Path) -> dict:
+    """All prompts on validation notes, with and without examples, and the best of each kind on every note."""
+    recipe, data = the_recipe(), notes()
+    model, tokenizer = load_model(recipe)
+    tuning, wordings = data.validation.rows[:SEARCHED_ON], read_prompts(recipe.prompts)
+    found = search_prompts(model, tokenizer, wordings, tuning, data.train.rows, select=("similar",), kind="labels",
+                           metric="micro_f1", **runs.asking(recipe))  # fmt: skip
+    ask = partial(runs.ask, model, tokenizer, runs.asking(recipe))
+    results = {}
+    for kind in ("zero_shot", "few_shot"):
+        results[kind] = answer(folder, kind, asked(), partial(ask, prompt=found.best(kind)))
+    tried = [{"name": each.prompt.name, "kind": each.prompt.kind, "micro_f1": each.metrics["micro_f1"].value,
+              "tokens_per_call": each.tokens_per_call} for each in found.candidates]  # fmt: skip
+    return results | {"tried": tried, "best": found.candidates[0].prompt.kind}
+
+
+def best_rate() -> float:
+    """The learning rate whose answers to the validation notes were best."""
+    return max(RATES, key=lambda rate: done(FOLDER / f"rate_{rate:g}")["validation"]["micro_f1"])
+
+
+def fine_tune(folder: Path, rows: int, rate: float | None = None) -> dict:
+    """One training, its answers to every note, and how sure it was of each."""
+    recipe = the_recipe(rows, rate or best_rate())
+    data, parts = notes(rows), asked()
+    watched = replace(data, validation=first(data.validation, WATCHED))
+    training = runs.kept(folder / "training.json",
+                         partial(runs.train, recipe, recipe.seed, watched, folder, runs.say_time))  # fmt: skip
+    model, tokenizer = load_model(recipe, folder / "adapter")
+    found = answer(folder, "fine_tuned", parts, partial(runs.ask, model, tokenizer, runs.asking(recipe)))
+    for part, each in parts.items():
+        texts = kept_answers(folder / "predictions" / f"{part}.fine_tuned.jsonl", each.rows, None).texts
+        chats = [row["messages"][:-1] for row in each.rows]
+        sure = answer_probabilities(model, tokenizer, chats, texts)
+        with whole_file(folder / "predictions" / f"{part}.fine_tuned.sure.json") as file:
+            file.write((json.dumps([round(float(p), 6) for p in sure]) + "\n").encode())
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    told = ("steps", "final_loss", "final_eval_loss", "trainable_parameters")
+    return found | {"rows": rows, "learning_rate": recipe.training.learning_rate, "epochs": EPOCHS[rows]} | {
+        name: training.get(name) for name in told}  # fmt: skip
+
+
+def points() -> list[Point]:
+    """The search of the learning rate is also the fine-tune on few notes."""
+    rates = {f"rate_{rate:g}": partial(fine_tune, rows=FEW, rate=rate) for rate in RATES}
+    return [
+        Point("simple", simple),
+        *(Point(name, make) for name, make in rates.items()),
+        Point("prompts", prompts),
+        Point(f"rows_{ALL}", partial(fine_tune, rows=ALL), tuple(rates)),
+    ]
+
+
+def publish() -> None:
+    """Write data/recorded/medical: results.json from the points that are done, and their answers."""
+    made = {point.name: found for point in points() if (found := done(FOLDER / point.name))}
+    for name in made:
+        for path in (FOLDER / name).rglob("predictions/*"):
+            place = RECORD / "predictions" / path.relative_to(FOLDER).parent.as_posix().replace("/predictions", "")
+            place.mkdir(parents=True, exist_ok=True)
+            if path.suffix == ".jsonl" or path.name.endswith(".sure.json"):
+                shutil.copy(path, place)
+    results = {"command": "python tools/record.py medical", "minutes_by_machine": minutes_by_machine(made.values()),
+               "not_done": [point.name for point in points() if point.name not in made], "points": made}  # fmt: skip
+    with whole_file(RECORD / "results.json") as file:
+        file.write((json.dumps(results, indent=1) + "\n").encode())
