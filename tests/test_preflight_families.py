@@ -254,25 +254,20 @@ def test_calls_of_tools_are_trained_and_their_results_are_not(families):
 
 
 def test_unsloth_lists_every_model_of_the_table_but_the_newer_smollm(families):
-    heading, *rows = table(**families["catalogue"]).rows
-    known = heading.index("in Unsloth's list")
-    assert {row[0] for row in rows if row[known] == "no"} == {
-        "HuggingFaceTB/SmolLM2-135M-Instruct",
-        "unsloth/SmolLM3-3B",
-    }
+    unlisted = table(**families["catalogue"]).notes[-1].removeprefix("not in Unsloth's list: ")
+    assert set(unlisted.split(", ")) == {"HuggingFaceTB/SmolLM2-135M-Instruct", "unsloth/SmolLM3-3B"}
 
 
 def test_the_habits_that_notebook_06_tells(families):
     heading, *rows = table(**families["catalogue"]).rows
-    first, last = heading.index("system message"), heading.index("end") + 1
+    first, last = heading.index("system"), heading.index("end") + 1
     habits = {row[0].removeprefix("unsloth/"): row[first:last] for row in rows}
-    own = "a turn of its own; without one, its own text"
-    assert habits["Llama-3.1-8B-Instruct"] == (own, "no", "written", "<|eot_id|>")
-    assert habits["Qwen3-8B"] == ("a turn of its own", "can be switched off", "written", "<|im_end|>")
-    assert habits["Qwen3-4B-Instruct-2507"] == ("a turn of its own", "no", "written", "<|im_end|>")
-    assert habits["gemma-3-1b-it"] == ("in the user's turn", "no", "not written", "<end_of_turn>")
-    assert habits["Phi-3.5-mini-instruct"] == ("a turn of its own", "no", "not written", "<|end|>")
-    assert template_habits(families["mistral"]["template"]).system == "in the user's turn"
+    assert habits["Llama-3.1-8B-Instruct"] == ("own turn *", "no", "yes", "<|eot_id|>")
+    assert habits["Qwen3-8B"] == ("own turn", "optional", "yes", "<|im_end|>")
+    assert habits["Qwen3-4B-Instruct-2507"] == ("own turn", "no", "yes", "<|im_end|>")
+    assert habits["gemma-3-1b-it"] == ("user's turn", "no", "no", "<end_of_turn>")
+    assert habits["Phi-3.5-mini-instruct"] == ("own turn", "no", "no", "<|end|>")
+    assert template_habits(families["mistral"]["template"]).system == "user's turn"
 
 
 def test_newer_models_are_listed_and_not_ours(families):
