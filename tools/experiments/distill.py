@@ -9,6 +9,7 @@ validation tickets; `nano`, 40 times smaller, learns from 100 tickets of its own
 """
 
 import json
+import math
 import random
 import shutil
 from collections.abc import Callable
@@ -113,7 +114,7 @@ def train(folder: Path, model: str, rows: Callable, part: Callable) -> dict:
     """Train a model on the rows; its answers to the tickets of the part are kept."""
     rows, (batch, accumulation) = rows(), BATCH[model]
     recipe = recipe_with(
-        num_train_epochs=STEPS[model] * batch * accumulation / len(rows),
+        num_train_epochs=STEPS[model] / math.ceil(len(rows) / (batch * accumulation)),
         learning_rate=RATE[model],
         per_device_train_batch_size=batch,
         gradient_accumulation_steps=accumulation,
