@@ -2,10 +2,11 @@
 
 Prompt into weights: the triage record has the long prompt's answers to 300 test tickets. `smol` learns those to half of
 the phrasings with the short prompt, and once more the true answers of the same tickets, in as many steps; the other
-half judges. Wrong teacher: 400 training tickets from one that takes two teams for two others, and from one that names a
-wrong team as often, but at random. Large into small: `smol`, trained on 100 tickets, answers 400 more; `nano`, 40 times
-smaller, learns from the 100, from all 500, and from the true answers to all. 9 points: one training of `smol` and its
-answers take about six minutes on one core that has nothing else to do.
+half judges. Large into small: the record's trainings of `smol` on 300 tickets have answered 200 validation tickets;
+`nano`, 40 times smaller, learns from 100 tickets of its own, with these, and with the true answers. Wrong teacher: 400
+training tickets from one that takes two teams for two others, and from one that names a wrong team as often, but at
+random. One training of `smol` and its answers take about nine minutes on one core that has nothing else to do, one of
+`nano` about one.
 """
 
 import json
@@ -22,17 +23,13 @@ from experiments.data import values
 from record import ROOT, WORK, Point, done, minutes_by_machine
 
 import ftlab.run as runs
-from ftlab.evaluation.generation import end_token_ids, padded, prompt_ids, reading
 from ftlab.files import whole_file
-from ftlab.kept import kept, write_predictions
 from ftlab.training.data import Part
 from ftlab.training.train import load_model, train_model
 
 FOLDER, RECORD = WORK / "distill", ROOT / "data" / "recorded" / "distill"
-ANSWERED = 300  # test tickets that the long prompt has answered
-MANY = 400  # training tickets that the wrong teachers answer
-FEW, ALL = 100, 500  # training tickets: what one has labelled, and with those that the large model answers
-CHUNK, NEW_TOKENS = 50, 96  # tickets that are answered and kept together; tokens of an answer at most
+ANSWERED, KNOWN = 300, 200  # test tickets that the long prompt has answered; validation tickets that `smol` has
+FEW, MANY = 100, 400  # training tickets: what one has labelled, and what the wrong teachers answer
 BATCH = {"smol": (4, 2), "nano": (16, 1)}  # rows at a time, and how often before a step; 8 rows at once need 4 GB
 STEPS = {"smol": 50, "nano": 100}
 RATE = {"smol": 2e-3, "nano": 4e-3}  # as in the recipes of both
@@ -103,56 +100,18 @@ def with_queue(row: dict, team: str) -> dict:
 # --- large into small
 
 
-def large(folder: Path) -> dict:
-    """The teacher: `smol`, trained on the few tickets that one has labelled."""
-    return train(folder, "smol", lambda: tickets().train.rows[:FEW], judged, save=True)
-
-
-def large_labels(folder: Path) -> dict:
-    """The teacher's answers to the other tickets, with the probability that it gave to each."""
-    model, tokenizer = load_model(recipe_with(), FOLDER / "large" / "adapter")
-    rows, texts, sure = tickets().train.rows[FEW:ALL], [], []
-    for at in range(0, len(rows), CHUNK):
-        answer = partial(sure_answers, model, tokenizer, rows[at : at + CHUNK])
-        found = kept(folder / "chunks" / f"{at}.json", answer)
-        texts, sure = texts + found["texts"], sure + found["sure"]
-    write_predictions(folder / "predictions" / "train.large.jsonl", rows, texts)
-    return {"tickets": len(rows), "sure": sure}
-
-
-def sure_answers(model, tokenizer, rows: list[dict]) -> dict:
-    """Greedy answers in one batch, and the probability that the model gave to each whole answer."""
-    import torch
-
-    ids, ends = [prompt_ids(tokenizer, row["messages"][:-1]) for row in rows], end_token_ids(model, tokenizer)
-    given, mask = padded(ids, model.device, tokenizer.pad_token_id, left=True)
-    with reading(model, len(rows), given.shape[1] + NEW_TOKENS):
-        out = model.generate(input_ids=given, attention_mask=mask, max_new_tokens=NEW_TOKENS, do_sample=False,
-                             pad_token_id=tokenizer.pad_token_id, eos_token_id=ends, output_logits=True,
-                             return_dict_in_generate=True)  # fmt: skip
-    written = out.sequences[:, given.shape[1] :]
-    steps = zip(out.logits, written.T, strict=True)
-    logs = [logits.float().log_softmax(-1).gather(-1, token[:, None]) for logits, token in steps]
-    found = {"texts": [], "sure": []}
-    for answer, log in zip(written.tolist(), torch.cat(logs, dim=1), strict=True):
-        end = next((at for at, token in enumerate(answer) if token in ends), len(answer) - 1)
-        found["texts"].append(tokenizer.decode(answer[: end + 1], skip_special_tokens=True))
-        found["sure"].append(round(log[: end + 1].sum().exp().item(), 4))
-    return found
-
-
 def small_rows(more: str | None) -> list[dict]:
-    """The few tickets, and perhaps the others with the large model's answers ("taught") or the true ones."""
-    few, others = tickets().train.rows[:FEW], tickets().train.rows[FEW:ALL]
+    """A few tickets of one's own, and perhaps others with the large model's answers ("taught") or the true ones."""
+    few, others = tickets().train.rows[:FEW], tickets().validation.rows[:KNOWN]
     if more == "taught":
-        others = with_answers(others, texts_in(FOLDER / "large_labels" / "predictions" / "train.large.jsonl"))
+        others = with_answers(others, texts_in(triage.RECORD / "predictions" / "validation.fine_tuned.jsonl"))
     return few + others if more else few
 
 
 # --- the points and the record
 
 
-def train(folder: Path, model: str, rows: Callable, part: Callable, save: bool = False) -> dict:
+def train(folder: Path, model: str, rows: Callable, part: Callable) -> dict:
     """Train a model on the rows; its answers to the tickets of the part are kept."""
     rows, (batch, accumulation) = rows(), BATCH[model]
     recipe = recipe_with(
@@ -167,8 +126,6 @@ def train(folder: Path, model: str, rows: Callable, part: Callable, save: bool =
     ask = partial(runs.ask, student, tokenizer, runs.asking(recipe))
     found = triage.answer(folder, "student", {"test": part()}, ask, tickets().schema)["test"]
     found |= json.loads((folder / "predictions" / "test.student.json").read_text())
-    if save:
-        student.save_pretrained(folder / "adapter")
     shutil.rmtree(folder / "checkpoints")
     told = {name: seen[name] for name in ("steps", "final_loss", "final_eval_loss")}
     return {"model": model, "rows": len(rows)} | found | told
@@ -181,14 +138,13 @@ def points() -> list[Point]:
     return [
         Point("prompt_student", smol(rows=partial(new_tickets, taught=True))),
         Point("gold_student", smol(rows=partial(new_tickets, taught=False))),
-        Point("large", large),
-        Point("large_labels", large_labels, ("large",)),
+        *(Point(f"small_{name}", small(rows=partial(small_rows, more)))
+          for name, more in {"few": None, "taught": "taught", "gold": "gold"}.items()),
+        Point("small_confused", small(rows=confused)),
+        Point("small_scattered", small(rows=scattered)),
         Point("confused", smol(rows=confused)),
         Point("scattered", smol(rows=scattered)),
-        Point("small_few", small(rows=partial(small_rows, None))),
-        Point("small_taught", small(rows=partial(small_rows, "taught")), ("large_labels",)),
-        Point("small_gold", small(rows=partial(small_rows, "gold"))),
-    ]
+    ]  # fmt: skip
 
 
 def publish() -> None:
@@ -200,7 +156,7 @@ def publish() -> None:
     results = {
         "command": "python tools/record.py distill", "minutes_by_machine": minutes_by_machine(made.values()),
         "not_done": [point.name for point in points() if point.name not in made],
-        "new": new, "judged": judges, "few": FEW, "all": ALL, "many": MANY, "confused": CONFUSED,
+        "new": new, "judged": judges, "few": FEW, "known": KNOWN, "many": MANY, "confused": CONFUSED,
         "steps": STEPS, "batch": {name: batch * times for name, (batch, times) in BATCH.items()}, "points": made,
     }  # fmt: skip
     with whole_file(RECORD / "results.json") as file:
