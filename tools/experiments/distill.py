@@ -2,7 +2,7 @@
 
 Prompt into weights: the triage record has the long prompt's answers to 300 test tickets. `smol` learns those to half of
 the phrasings with the short prompt, and once more the true answers of the same tickets, in as many steps; the other
-half judges. Large into small: the record's trainings of `smol` on 300 tickets have answered 200 validation tickets;
+half judges; the student of the prompt is trained twice as long, too. Large into small: the record's trainings of `smol` on 300 tickets have answered 200 validation tickets;
 `nano`, 40 times smaller, learns from 100 tickets of its own, with these, and with the true answers. Wrong teacher: 400
 training tickets from one that takes two teams for two others, and from one that names a wrong team as often, but at
 random. One training of `smol` and its answers take about nine minutes on one core that has nothing else to do, one of
@@ -111,11 +111,11 @@ def small_rows(more: str | None) -> list[dict]:
 # --- the points and the record
 
 
-def train(folder: Path, model: str, rows: Callable, part: Callable) -> dict:
-    """Train a model on the rows; its answers to the tickets of the part are kept."""
+def train(folder: Path, model: str, rows: Callable, part: Callable, times: int = 1) -> dict:
+    """Train a model on the rows, so many times as long; its answers to the tickets of the part are kept."""
     rows, (batch, accumulation) = rows(), BATCH[model]
     recipe = recipe_with(
-        num_train_epochs=STEPS[model] / math.ceil(len(rows) / (batch * accumulation)),
+        num_train_epochs=times * STEPS[model] / math.ceil(len(rows) / (batch * accumulation)),
         learning_rate=RATE[model],
         per_device_train_batch_size=batch,
         gradient_accumulation_steps=accumulation,
@@ -138,6 +138,7 @@ def points() -> list[Point]:
     return [
         Point("prompt_student", smol(rows=partial(new_tickets, taught=True))),
         Point("gold_student", smol(rows=partial(new_tickets, taught=False))),
+        Point("prompt_longer", smol(rows=partial(new_tickets, taught=True), times=2)),
         *(Point(f"small_{name}", small(rows=partial(small_rows, more)))
           for name, more in {"few": None, "taught": "taught", "gold": "gold"}.items()),
         Point("small_confused", small(rows=confused)),
