@@ -1,12 +1,12 @@
 """Distillation on support tickets: a long prompt into the weights of `smol`, `smol` into `nano`, and a wrong teacher.
 
 Prompt into weights: the triage record has the long prompt's answers to 300 test tickets. `smol` learns those to half of
-the phrasings with the short prompt, and once more the true answers of the same tickets, in as many steps; the other
-half judges; the student of the prompt is trained twice as long, too. Large into small: the record's trainings of `smol` on 300 tickets have answered 200 validation tickets;
-`nano`, 40 times smaller, learns from 100 tickets of its own, with these, and with the true answers. Wrong teacher: 400
-training tickets from one that takes two teams for two others, and from one that names a wrong team as often, but at
-random. One training of `smol` and its answers take about nine minutes on one core that has nothing else to do, one of
-`nano` about one.
+the phrasings with the short prompt, once more the true answers of the same tickets in as many steps, and the prompt's
+for twice as many; the other half judges. Large into small: the record's trainings of `smol` on 300 tickets have
+answered 200 validation tickets; `nano`, 40 times smaller, learns from 100 tickets of its own, with these, and with the
+true answers. Wrong teacher: 400 training tickets from one that takes two teams for two others, and from one that names
+a wrong team as often, but at random. One training of `smol` and its answers take about nine minutes on one core that
+has nothing else to do, one of `nano` about one.
 """
 
 import json
