@@ -483,43 +483,33 @@ print(f"{len(to_learn)} tickets, 60 steps: {fields_right(written.texts, first[:6
 # ## A wrong teacher
 #
 # Two teachers, equally often wrong about the team. One takes every workshop ticket for aftersales and every accounts ticket
-# for billing. The other names a wrong team for as many tickets, but any team for any ticket. Three students learn the team
-# alone from 400 tickets, here, the linear classifier. Which one is worse?
+# for billing. The other names a wrong team for as many tickets, but any team for any ticket. `nano` learned 400 tickets from
+# each.
 
 # %%
-import random
-
-teams = sorted(queues)
-drawn = random.Random(1)
 many = train[: record["many"]]
-true_team = [json.loads(text)["queue"] for text in truth(many)]
-confused = [record["confused"].get(team, team) for team in true_team]
-wrong = set(drawn.sample(range(len(many)), sum(a != b for a, b in zip(confused, true_team, strict=True))))
-scattered = [
-    drawn.choice([other for other in teams if other != team]) if at in wrong else team for at, team in enumerate(true_team)
-]
-test_team = np.array([json.loads(text)["queue"] for text in truth(test)])
+test_team = np.array([json.loads(text)["queue"] for text in truth(first)])
 hit = np.isin(test_team, list(record["confused"]))
+mistake = np.array([record["confused"].get(team, "") for team in test_team])
 seen = {}
-for kind, named in {"no errors": true_team, "scattered": scattered, "the same two": confused}.items():
-    said = np.array(train_linear(with_answers(many, named), kind="label").answer(asked).texts)
-    correct = said == test_team
-    repeated = said[hit] == [record["confused"][team] for team in test_team[hit]]
-    seen[kind] = {
-        "teacher's teams wrong": f"{np.mean([a != b for a, b in zip(named, true_team, strict=True)]):.0%}",
-        "student right": repr(clustered_mean(correct, phrasing)),
-        "on the two teams' tickets": f"{correct[hit].mean():.0%}",
-        "on all others": f"{correct[~hit].mean():.0%}",
-        "that teacher's mistake": f"{repeated.mean():.0%}",
+for kind in ("scattered", "confused"):
+    said = read_answers(RECORD / "predictions" / f"small_{kind}" / "test.student.jsonl")
+    named = np.array([str((parse_record(text) or {}).get("queue")) for text in said])
+    seen[f"{kind} errors"] = {
+        "team right": repr(clustered_mean(named == test_team, first_phrasings)),
+        "on the two teams' tickets": f"{np.mean((named == test_team)[hit]):.0%}",
+        "on all others": f"{np.mean((named == test_team)[~hit]):.0%}",
+        "that teacher's mistake": f"{np.mean((named == mistake)[hit]):.0%}",
     }
+print(f"wrong teams: {np.mean([json.loads(text)['queue'] in record['confused'] for text in truth(many)]):.0%} of the training tickets")
 pd.DataFrame(seen).T
 
 # %% [markdown]
-# As many wrong labels, and two different students. Errors without a pattern partly cancel out: no word points to them, so the
-# student is better than its labels. Errors with a pattern are a rule like any other, and are learned like one: on the two teams'
-# tickets this student is nearly always wrong, and on the others as good as before. No average of the training tells them apart,
-# and agreement cannot find them when all teachers share the mistake. So look at the teacher's errors by class, on tickets that a
-# person labelled, before anything is trained.
+# One average, two different students. An error with a pattern is a rule like any other, and is learned like one: of the two
+# teams' tickets this student gets none right, and on the others it is the better of the two. Errors without a pattern blur
+# everything, and are repeated nowhere. So the average of a teacher tells you little. Agreement cannot find a mistake that all
+# teachers share. Look at the teacher's errors by class, on tickets that a person labelled, before anything is trained. (One
+# training each, of a weak reader; the same two with `smol` are in the experiment and not yet in its record.)
 
 # %% [markdown]
 # ## Probabilities instead of texts
@@ -678,8 +668,8 @@ pd.DataFrame(compared).T
 # - A long prompt can go into the weights. Tokens a call fell to a fifth, but a teacher wrong in a third of the fields cost more
 #   than the prompt was worth.
 # - A good teacher's labels were worth nearly as much as true ones, where own labels were few.
-# - A filter trades rows for correctness. Scattered errors are partly forgiven, systematic ones are learned.
-# - Probabilities teach more than texts and need both models' logits over one vocabulary.
+# - A filter trades rows for correctness. A systematic error is learned like any other rule, and an average hides it.
+# - Probabilities say more than texts, and need both models' logits over one vocabulary.
 # - Read your provider's terms, and ask before you send.
 #
 # **Read next:** [10 Count the cost](10_count_the_cost.ipynb), for your own border; [07 Evaluate](07_evaluate.ipynb), before a
