@@ -9,6 +9,7 @@ import pytest
 from ftlab.exercises.baselines import check_field_accuracy, check_hallucination_rate, check_recall_at_k
 from ftlab.exercises.cost import check_payback_months, check_training_gib
 from ftlab.exercises.decide import check_break_even
+from ftlab.exercises.distill import check_kept_and_right, check_taken_over
 from ftlab.exercises.engine import STRICT, ExerciseFailed
 from ftlab.exercises.evaluate import check_wilson
 from ftlab.exercises.lora import check_adapter_numbers, check_merged, check_quantise
@@ -140,6 +141,17 @@ def advantages(rewards):
     return (rewards - rewards.mean()) / (rewards.std(ddof=1) + 1e-4)
 
 
+def kept_and_right(agreeing, right, least):
+    kept = np.array(agreeing) >= least
+    return kept.mean(), np.array(right)[kept].mean() if kept.any() else 0
+
+
+def taken_over(student, teacher, reference):
+    student, teacher, reference = map(np.array, (student, teacher, reference))
+    wrong = teacher != reference
+    return (student == teacher)[wrong].mean() if wrong.any() else 0
+
+
 SOLUTIONS = {
     check_relative_change: relative_change, check_dpo_loss: dpo_loss, check_break_even: break_even,
     check_field_accuracy: field_accuracy, check_recall_at_k: recall, check_hallucination_rate: hallucination_rate,
@@ -150,6 +162,7 @@ SOLUTIONS = {
     check_win_rate: win_rate, check_advantages: advantages,
     check_rows_a_step: rows_a_step, check_loss_of_all: loss_of_all,
     check_micro_f1: micro_f1, check_route: route,
+    check_kept_and_right: kept_and_right, check_taken_over: taken_over,
 }  # fmt: skip
 SOLVED = pytest.mark.parametrize(("check", "solution"), SOLUTIONS.items(), ids=lambda each: getattr(each, "name", ""))
 def blank(*args):

@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 try:
     import record as recording
     from experiments import _common as common
-    from experiments import data, forgetting, medical, settings
+    from experiments import data, distill, forgetting, medical, settings
 finally:
     sys.path.remove(str(ROOT / "tools"))
 
@@ -26,7 +26,7 @@ def record(row):
     return json.loads(row["messages"][-1]["content"])
 
 
-@pytest.mark.parametrize("experiment", [data, forgetting, medical, settings])
+@pytest.mark.parametrize("experiment", [data, distill, forgetting, medical, settings])
 def test_points_are_few_and_differ(experiment):
     names = [point.name for point in experiment.points()]
     assert len(set(names)) == len(names) <= 12
@@ -196,3 +196,33 @@ def test_medical_publishes_answers_and_how_sure_they_were(tmp_path, monkeypatch)
     found = json.loads((record_folder / "results.json").read_text())
     assert found["minutes_by_machine"] == {"here": 4.0}
     assert found["not_done"] == ["rate_0.001", "prompts", f"rows_{medical.ALL}"]
+
+
+def test_no_phrasing_teaches_and_judges():
+    new, judged = distill.new_and_judged()
+    groups = common.tickets().groups["test"]
+    assert not {groups[at] for at in new} & {groups[at] for at in judged}
+    assert sorted(new + judged) == list(range(distill.ANSWERED))
+    asked, taught = distill.new_tickets(taught=False), distill.new_tickets(taught=True)
+    assert inputs(asked) == inputs(taught)
+    assert list(map(record, asked)) != list(map(record, taught))
+
+
+def test_wrong_teachers_are_wrong_equally_often_about_the_team_and_right_in_all_else():
+    rows = common.tickets().train.rows[: distill.MANY]
+    wrong = {}
+    for teacher in (distill.confused, distill.scattered):
+        pairs = [(record(a), record(b)) for a, b in zip(teacher(), rows, strict=True)]
+        assert all({**a, "queue": None} == {**b, "queue": None} for a, b in pairs)
+        wrong[teacher.__name__] = [(b["queue"], a["queue"]) for a, b in pairs if a["queue"] != b["queue"]]
+    assert len(wrong["confused"]) == len(wrong["scattered"]) > 50
+    assert set(wrong["confused"]) == set(distill.CONFUSED.items())
+    assert len(set(wrong["scattered"])) > 20
+
+
+def test_the_small_student_learns_its_own_tickets_and_the_teachers():
+    few, taught, gold = (distill.small_rows(more) for more in (None, "taught", "gold"))
+    assert len(few) == distill.FEW
+    assert taught[: distill.FEW] == gold[: distill.FEW] == few
+    assert inputs(taught) == inputs(gold)
+    assert len(taught) == distill.FEW + distill.KNOWN
