@@ -29,8 +29,8 @@ REMEDIES = {
 class Reply(BaseModel, frozen=True, strict=True, extra="ignore"):
     """One answer; counts are None where the service gave none, `seconds` are those of the try that was answered.
 
-    `tokens` and `logprobs` are there where they were asked for (`logprobs=True`) and the service gives them; `thought` is
-    what a server took out of the answer as the model's thinking.
+    `tokens` and `logprobs` are there where they were asked for (`logprobs=True`) and the service gives them; `thought`
+    is what a server took out of the answer as the model's thinking.
     """
 
     text: str

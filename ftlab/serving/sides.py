@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ftlab.chat_service import ChatService, turns_to_send
-from ftlab.errors import DataError, ModelError, RecipeError
+from ftlab.errors import ModelError, RecipeError
 
 EVALUATED = {"enable_thinking": False}  # how `ftlab run` renders a prompt
 SAMPLED = ("temperature", "top_p", "top_k", "min_p")  # read only with do_sample
@@ -225,11 +225,3 @@ def _tokenised_there(service: ChatService, chats) -> tuple[tuple[int, ...], ...]
     except (httpx.HTTPError, ValueError, LookupError, TypeError):
         return None
     return tuple(ids)
-
-
-def check_asked(sides: Sequence[Side]) -> None:
-    """Raise DataError unless all were asked the same number of chats."""
-    counts = {side.name: len(side.answers) for side in sides}
-    if len(set(counts.values())) > 1 or not all(counts.values()):
-        told = ", ".join(f"{name} {count}" for name, count in counts.items())
-        raise DataError(f"sides are compared on the same chats, at least one: {told}")
