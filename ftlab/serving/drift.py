@@ -5,6 +5,7 @@ answers by Fisher's exact test. The level of each test is the yearly one divided
 that the chance of any false alarm in a year is at most that (Bonferroni), if cases are independent.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -56,23 +57,24 @@ class Watch:
         return html_table([("month", *self.seen, "alarm"), (self.month, *self._cells(), ", ".join(self.alarms) or "-")])
 
 
-def strangeness(known: Sequence[str], neighbours: int = 1) -> Callable[[Sequence[str]], np.ndarray]:
-    """A function that tells how unlike the `known` texts others are: 1 less the likeness to the nearest, from 0 to 1.
+def strangeness(known: Sequence[str]) -> Callable[[Sequence[str]], np.ndarray]:
+    """A function that tells how unlike the `known` texts others are: the share of a text's words that these never use.
 
-    Likeness is the cosine of TF-IDF vectors of words: texts about new things, or in new words, are strange.
+    Words are runs of letters; numbers say nothing. Likeness to the nearest known text (TF-IDF) was tried on
+    support tickets and did not see another shop.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
     if not known:
         raise DataError("give the texts that the model was trained on, at least one")
-    words = TfidfVectorizer(sublinear_tf=True)
-    vectors = words.fit_transform(known)
+    vocabulary = set().union(*map(_words, known))
 
     def measure(texts: Sequence[str]) -> np.ndarray:
-        likeness = (words.transform(texts) @ vectors.T).toarray()
-        return 1 - np.sort(likeness, axis=1)[:, -neighbours:].mean(axis=1)
+        return np.array([len(found - vocabulary) / max(1, len(found)) for found in map(_words, texts)])
 
     return measure
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[^\W\d_]+", text.lower()))
 
 
 def watch(reference: Period, month: Period, name: str | int = "", level: float = 0.05 / 36) -> Watch:

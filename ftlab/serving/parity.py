@@ -10,8 +10,8 @@ from ftlab.errors import DataError
 from ftlab.serving.sides import Side
 from ftlab.tables import html_table
 
-# Nats that a log-probability may be off by rounding. Measured on nano between an adapter and its merge in 32 bits: 6e-6 at
-# most; the merge read in bf16 instead: 0.06. bf16 keeps 8 bits of a weight and fp16 11, larger models have more layers.
+# Nats that a log-probability may be off by rounding. Measured on nano, an adapter against its merge in 32 bits: 6e-6 at
+# most; against the merge read in bf16: 0.06. bf16 keeps 8 bits of a weight, fp16 11; larger models have more layers.
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.3, "float16": 0.05}
 SHOWN = 60  # characters of a text that differs
 REMEDIES = {
@@ -95,8 +95,8 @@ def compare_sides(reference: Side, side: Side, tolerance: float | None = None) -
     precision (`TOLERANCE`). An answer may differ where its first other token was a tie within twice that.
     """
     if len(reference.answers) != len(side.answers) or not side.answers:
-        raise DataError(f"{reference.name} answered {len(reference.answers)} chats and {side.name} {len(side.answers)}: "
-                        "ask both the same chats, at least one")  # fmt: skip
+        counts = f"{reference.name} answered {len(reference.answers)} chats and {side.name} {len(side.answers)}"
+        raise DataError(f"{counts}: ask both the same chats, at least one")
     precision = reference.settings.get("precision", "").partition(",")[0]
     allowed = TOLERANCE.get(precision, TOLERANCE["bfloat16"]) if tolerance is None else tolerance
     checks = [*_prompts(reference, side), *_settings(reference, side), _weights(reference, side, allowed),
