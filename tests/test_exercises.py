@@ -14,6 +14,7 @@ from ftlab.exercises.evaluate import check_wilson
 from ftlab.exercises.lora import check_adapter_numbers, check_merged, check_quantise
 from ftlab.exercises.prepare_data import check_is_leak, check_luhn, check_rows_needed
 from ftlab.exercises.scale import check_loss_of_all, check_rows_a_step
+from ftlab.exercises.ship import check_false_alarm_in_a_year
 from ftlab.exercises.train import check_response_mask, check_steps
 from ftlab.exercises.what_changes import check_dpo_loss, check_relative_change
 
@@ -116,6 +117,13 @@ def loss_of_all(sums, counts):
     return np.sum(sums) / np.sum(counts)
 
 
+def false_alarm_in_a_year(level, signals, months):
+    quiet = 1
+    for _ in range(signals * months):
+        quiet *= 1 - level
+    return 1 - quiet
+
+
 SOLUTIONS = {
     check_relative_change: relative_change, check_dpo_loss: dpo_loss, check_break_even: break_even,
     check_field_accuracy: field_accuracy, check_recall_at_k: recall, check_hallucination_rate: hallucination_rate,
@@ -124,6 +132,7 @@ SOLUTIONS = {
     check_adapter_numbers: adapter_numbers, check_merged: merged, check_quantise: quantise,
     check_training_gib: training_gib, check_payback_months: payback_months,
     check_rows_a_step: rows_a_step, check_loss_of_all: loss_of_all,
+    check_false_alarm_in_a_year: false_alarm_in_a_year,
 }  # fmt: skip
 SOLVED = pytest.mark.parametrize(("check", "solution"), SOLUTIONS.items(), ids=lambda each: getattr(each, "name", ""))
 def blank(*args):

@@ -24,7 +24,7 @@ TABLE = """CREATE TABLE IF NOT EXISTS decisions (
 
 
 @dataclass(frozen=True)
-class Decision:
+class RoutedAnswer:
     """What became of one request; `route` is automatic, checked or human, `reason` says why a human has it."""
 
     id: str
@@ -71,7 +71,7 @@ class Router:
         self.log, self.client = open_log(log), self.service.client()
         self.lock = threading.Lock()
 
-    def answer(self, messages: Sequence[dict], id: str | None = None) -> Decision:
+    def answer(self, messages: Sequence[dict], id: str | None = None) -> RoutedAnswer:
         """Ask, decide, write down, return. A known `id` that is decided is not asked again."""
         id, start = id or uuid.uuid4().hex, time.perf_counter()
         turns = turns_to_send(messages, id)
@@ -89,12 +89,12 @@ class Router:
         except Exception as error:  # a reply that nobody foresaw must not lose the request
             reason = f"{type(error).__name__}: {error}"
         route = self.thresholds.route(confidence)
-        decision = Decision(id, answer, confidence, route, reason, time.perf_counter() - start)
+        decision = RoutedAnswer(id, answer, confidence, route, reason, time.perf_counter() - start)
         self._write("UPDATE decisions SET decided=?, answer=?, confidence=?, route=?, reason=?, seconds=? WHERE id=?",
                     (_now(), answer, confidence, route, reason, decision.seconds, id))  # fmt: skip
         return decision
 
-    def finish_pending(self) -> list[Decision]:
+    def finish_pending(self) -> list[RoutedAnswer]:
         """Ask again what was under way when an earlier process ended."""
         rows = self._read("SELECT id, messages FROM decisions WHERE decided IS NULL ORDER BY rowid")
         return [self.answer(json.loads(messages), id) for id, messages in rows]
@@ -104,7 +104,7 @@ class Router:
         self.client.close()
         self.log.close()
 
-    def _begin(self, id: str, turns) -> Decision | None:
+    def _begin(self, id: str, turns) -> RoutedAnswer | None:
         """Write the request down; the decision, where this one has been decided before."""
         row = (id, _now(), json.dumps(turns, ensure_ascii=False), self.service.model)
         self._write("INSERT OR IGNORE INTO decisions (id, asked, messages, model) VALUES (?, ?, ?, ?)", row)
@@ -113,7 +113,7 @@ class Router:
         )
         if messages != row[2]:
             raise DataError(f"{id}: another request has this id already: give each request its own")
-        return Decision(id, *found) if decided else None
+        return RoutedAnswer(id, *found) if decided else None
 
     def _write(self, statement: str, values: tuple) -> None:
         try:

@@ -42,7 +42,7 @@ class Thresholds:
 
 
 @dataclass(frozen=True, repr=False)
-class Routed:
+class RoutingReport:
     """What thresholds do to answers that were not used to choose them: share and error of each route, and the work."""
 
     thresholds: Thresholds
@@ -172,7 +172,7 @@ def judge_routing(
     minutes_to_write: float = 3.0,
     usd_per_hour: float = 30.0,
     usd_per_error: float = 0.0,
-) -> Routed:
+) -> RoutingReport:
     """Shares, errors and work on answers that did not choose the thresholds.
 
     A checked answer takes its check, and a wrong one the writing as well; what people touch is counted as right
@@ -187,7 +187,7 @@ def judge_routing(
     missed = {route: int(wrong[routes == route].sum()) for route in ROUTES}
     minutes = (count["checked"] * minutes_to_check + (missed["checked"] + count["human"]) * minutes_to_write) / n
     hours = 1000 * minutes / 60
-    return Routed(
+    return RoutingReport(
         thresholds,
         {route: wilson(count[route], n) for route in ROUTES},
         {route: wilson(missed[route], count[route]) if count[route] else None for route in ROUTES},
