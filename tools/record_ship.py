@@ -5,6 +5,7 @@ have corrected them. What `ftlab run` leaves in runs/ship/NAME is copied to data
 """
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -65,6 +66,9 @@ def keep(name: str) -> None:
     config = out / "adapter" / "adapter_config.json"
     settings = json.loads(config.read_text()) | {"base_model_name_or_path": "nano"}  # no path of this machine
     config.write_text(json.dumps(settings, indent=1) + "\n")
+    text = (out / "recipe.yaml").read_text()
+    text = re.sub(rf"\S*/{WORK}/", "", text)  # files are looked for beside the recipe, then from the root
+    (out / "recipe.yaml").write_text(re.sub(rf"\S*/{TICKETS}/", f"{TICKETS}/", text))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ import ftlab
 from ftlab.serving.card import write_card
 
 RUN = Path("../data/recorded/ship/first")
-OUT = ftlab.home() / "12_ship"
+OUT = (ftlab.home() / "12_ship").resolve()
 shutil.rmtree(OUT, ignore_errors=True)
 shutil.copytree(RUN / "adapter", OUT / "adapter")
 card = write_card(RUN, OUT / "adapter" / "README.md").read_text()
@@ -442,13 +442,26 @@ check_false_alarm_in_a_year(false_alarm_in_a_year)
 # in service. First the old one. Its gate said no, so `ftlab release` refuses unless you say why:
 
 # %%
+from ftlab.data.jsonl import write_rows
+
+shutil.copytree("../data/recorded/ship", OUT / "runs")
+shop = read_chat(TICKETS / "train.jsonl")[:320]
+reviewed, kept_back = [], []  # every second phrasing of the other shop is for the test
+for row in read_chat(TICKETS / "other_shop.jsonl"):
+    (kept_back if int(row["pattern"].split("+")[0][-2:]) % 2 else reviewed).append(row)
+parts = {"test": read_chat(TICKETS / "test.jsonl")[:100], "other_shop": kept_back, "validation": read_chat(TICKETS / "validation.jsonl")[:24]}
+for name, rows in {"first": shop, "second": shop + reviewed}.items():
+    for part, content in (parts | {name: rows}).items():  # the files that the recipe names
+        write_rows(content, OUT / "runs" / name / f"{part}.jsonl")
+print(f"{len(reviewed)} reviewed tickets join {len(shop)}; {len(kept_back)} of the other shop are kept for the test")
+
+# %%
 def ftlab_release(*arguments):
     done = subprocess.run([sys.executable, "-m", "ftlab", "release", *map(str, arguments), "--to", str(OUT / "releases")],
                           capture_output=True, text=True, cwd="..")  # fmt: skip
     print(f"exit code {done.returncode}: {done.stdout}{done.stderr}".replace(str(OUT), "OUT"))
 
 
-shutil.copytree("../data/recorded/ship", OUT / "runs")
 ftlab_release(OUT / "runs" / "first")
 ftlab_release(OUT / "runs" / "first", "--despite", "a lesson in shipping, on nano")
 
