@@ -222,6 +222,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
+from ftlab.evaluation.metrics import parse_record
+
 
 def queue_of(row):
     return json.loads(row["messages"][-1]["content"])["queue"]
@@ -236,11 +238,12 @@ queues = list(linear.classes_)
 def opinions(part):
     """Of each recorded answer: is its queue right, and how probable does the classifier find it?"""
     path = Path(f"../data/recorded/triage/predictions/{part}.fine_tuned.jsonl")
-    chosen = [json.loads(json.loads(line)["prediction"])["queue"] for line in path.open()]
+    chosen = [(parse_record(json.loads(line)["prediction"]) or {}).get("queue") for line in path.open()]
     rows = read_chat(TICKETS / f"{part}.jsonl")[: len(chosen)]
     chances = linear.predict_proba([row["messages"][1]["content"] for row in rows])
     right = [queue == queue_of(row) for queue, row in zip(chosen, rows, strict=True)]
-    return [chance[queues.index(queue)] for chance, queue in zip(chances, chosen, strict=True)], np.array(right, dtype=float)
+    sure = [dict(zip(queues, chance, strict=True)).get(queue, 0) for chance, queue in zip(chances, chosen, strict=True)]
+    return sure, np.array(right, dtype=float)
 
 
 confidence, right = opinions("validation")
@@ -290,7 +293,6 @@ judge_routing(thresholds, test_confidence, test_right, minutes_to_check=1, minut
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
-from ftlab.evaluation.metrics import parse_record
 from ftlab.serving.router import Router, read_decisions, write_queue
 
 
