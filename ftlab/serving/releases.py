@@ -122,7 +122,7 @@ def check_release(folder: str | Path) -> None:
 def _objections(report: dict, against: dict[str, Comparison], allowed: float) -> Iterator[str]:
     gate = report["gate"]
     if gate["verdict"] != "ship":
-        yield f"the gate of this run says {gate['verdict']!r}: {gate['reasons'][0]}"
+        yield f"the gate of this run says {gate['verdict']!r}: {' '.join(gate['reasons'])}"
     for part, seen in against.items():
         if seen.delta < -allowed:
             yield (f"on {part} it loses {-100 * seen.delta:.1f} points against the release in service "

@@ -18,7 +18,7 @@ from ftlab.evaluation.statistics import Interval, wilson
 from ftlab.tables import html_table
 
 ROUTES = ("automatic", "checked", "human")
-LEAST = 30  # answers above the first threshold that is tried: fewer prove nothing
+FIRST = 2  # the search begins with so many times the answers that would prove the error if all were right
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class RoutingReport:
 
     def __repr__(self):
         lines = [
-            f"  {route}: {self.shares[route]!r} of the answers, wrong {self.errors[route] or '-'!r}" for route in ROUTES
+            f"  {route}: {self.shares[route]!r} of the answers, wrong {self.errors[route] or '-'}" for route in ROUTES
         ]
         work = f"  {self.hours_per_thousand:.1f} hours of people, {self.usd_per_thousand:,.0f} USD per 1,000 answers"
         return "\n".join([f"routed by {self.thresholds}", *lines, work])
@@ -150,7 +150,8 @@ def choose_thresholds(
     if not (0 < max_error < 1 and 0 < alpha < 1 and 0 <= worth_checking <= 1):
         raise DataError("max_error and alpha must lie between 0 and 1, worth_checking from 0 to 1")
     ordered = np.sort(confidences)[::-1]
-    places = np.unique(np.linspace(min(LEAST, len(ordered)), len(ordered), steps).astype(int)) - 1
+    first = math.ceil(FIRST * math.log(alpha) / math.log1p(-max_error))
+    places = np.unique(np.linspace(min(first, len(ordered)), len(ordered), steps).astype(int)) - 1
     automatic = math.inf
     for threshold in dict.fromkeys(ordered[places].tolist()):
         above = confidences >= threshold
