@@ -1,7 +1,7 @@
 # ---
 # ftlab:
 #   reads: [data/recorded/ship/first/*, data/recorded/ship/first/adapter/*, data/recorded/ship/first/predictions/*, data/recorded/ship/second/*, data/recorded/ship/second/adapter/*, data/recorded/ship/second/predictions/*, data/recorded/triage/predictions/*.fine_tuned.jsonl, data/support_triage/*.jsonl, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
-#   headline: parity of every way to run the adapter
+#   headline: parity of the adapter, its merge and four faults
 # ---
 
 # %% [markdown]
@@ -473,7 +473,8 @@ ftlab_release(OUT / "runs" / "second", "--despite", "a lesson in shipping, on na
 # %% [markdown]
 # It was compared with the release in service, on each test set that both have answered: the old shop's tickets, on which
 # nothing may be lost, and those of the new shop that nobody trained on. Read both lines before you believe in the
-# retraining. And if something is wrong tomorrow:
+# retraining: where the old shop gains as much as the new one, it was more rows and more steps that helped, not the new
+# shop's tickets. And if something is wrong tomorrow:
 
 # %%
 ftlab_release("--rollback")
@@ -485,7 +486,7 @@ for number in range(month.month + 1, 13):
     print(watch(reference_period, month_of(number, after_home, after_other), number))
 
 # %% [markdown]
-# These would be the months that are left, with the second release. Words that training did not use are still reported, since the watch
+# So the rest of the year would look, had the second release stayed in service. Words that training did not use are still reported, since the watch
 # compares with the old reference: a release needs a new reference period, of its own traffic.
 
 # %% [markdown]
