@@ -74,6 +74,16 @@ def build_parser() -> argparse.ArgumentParser:
     compare.add_argument("--metric", default="exact_match", help="score of a case (default: %(default)s; of records "
                          "also field_accuracy, valid_json; of labels macro_f1, known_label; of texts chrf, rouge_l, "
                          "length_ratio; of logs harness, their own score, or harness:NAME)")  # fmt: skip
+
+    release = add_command(
+        commands, "release", "put a run into service, or the release before it back; alone: check what is in service",
+        "ftlab release runs/support_triage --to runs/releases",
+    )  # fmt: skip
+    release.add_argument("run", type=Path, nargs="?", metavar="RUN", help="folder that `ftlab run` wrote")
+    release.add_argument("--to", type=Path, default=Path("runs/releases"), metavar="DIR",
+                         help="folder of the releases (default: %(default)s)")  # fmt: skip
+    release.add_argument("--rollback", action="store_true", help="put the release before back")
+    release.add_argument("--despite", default="", metavar="WHY", help="release what was refused; the reason is kept")
     return parser
 
 

@@ -27,7 +27,11 @@ REMEDIES = {
 
 
 class Reply(BaseModel, frozen=True, strict=True, extra="ignore"):
-    """One answer; counts are None where the service gave none, `seconds` are those of the try that was answered."""
+    """One answer; counts are None where the service gave none, `seconds` are those of the try that was answered.
+
+    `tokens` and `logprobs` are there where they were asked for (`logprobs=True`) and the service gives them; `thought`
+    is what a server took out of the answer as the model's thinking.
+    """
 
     text: str
     prompt_tokens: int | None
@@ -35,6 +39,9 @@ class Reply(BaseModel, frozen=True, strict=True, extra="ignore"):
     finish_reason: str | None
     seconds: float
     refusal: str | None = None
+    thought: str | None = None
+    tokens: list[str] | None = None
+    logprobs: list[float] | None = None
 
 
 class ChatService:
@@ -200,6 +207,8 @@ def _reply(answer: dict, seconds: float) -> Reply:
     counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
     counts = [count if isinstance(count, int) and count >= 0 else None for count in counts]
     reason = choice.get("finish_reason")
+    thought = choice["message"].get("reasoning_content") or choice["message"].get("reasoning")
+    scored = (choice.get("logprobs") or {}).get("content") or []
     return Reply(
         text="" if content is None else content,
         prompt_tokens=counts[0],
@@ -207,6 +216,9 @@ def _reply(answer: dict, seconds: float) -> Reply:
         finish_reason=reason if isinstance(reason, str) else None,
         seconds=seconds,
         refusal=refusal if isinstance(refusal, str) else None,
+        thought=thought if isinstance(thought, str) else None,
+        tokens=[str(each["token"]) for each in scored] or None,
+        logprobs=[float(each["logprob"]) for each in scored] or None,
     )
 
 

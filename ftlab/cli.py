@@ -338,6 +338,23 @@ def cmd_run(options: Namespace) -> int:
     return DONE if report.verdict == "ship" else NEGATIVE
 
 
+def cmd_release(options: Namespace) -> int:
+    """`ftlab release`: 1 when a run was refused."""
+    from ftlab.serving.releases import current, release, rollback
+
+    if options.rollback and options.run:
+        raise FtlabError("--rollback puts the release before back and takes no run: leave one of the two out")
+    if not (options.rollback or options.run):
+        if not (folder := current(options.to)):
+            raise FtlabError(f"{options.to}: nothing is released there; name the folder of a run")
+        text = f"release {folder.name} is in service ({folder}), its files as released"
+        print_result(text, {"name": folder.name, "folder": str(folder)}, options.json)
+        return DONE
+    result = rollback(options.to) if options.rollback else release(options.run, options.to, options.despite)
+    print_result(result, result.to_dict(), options.json)
+    return DONE if result.name else NEGATIVE
+
+
 def print_result(result: object, as_dict: dict, as_json: bool) -> None:
     """Print a result for a person, or for a machine."""
     print(json.dumps(as_dict, ensure_ascii=False, indent=2) if as_json else result)

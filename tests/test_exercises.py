@@ -17,6 +17,7 @@ from ftlab.exercises.medical import check_micro_f1, check_route
 from ftlab.exercises.preferences import check_advantages, check_win_rate
 from ftlab.exercises.prepare_data import check_is_leak, check_luhn, check_rows_needed
 from ftlab.exercises.scale import check_loss_of_all, check_rows_a_step
+from ftlab.exercises.ship import check_false_alarm_in_a_year
 from ftlab.exercises.train import check_response_mask, check_steps
 from ftlab.exercises.what_changes import check_dpo_loss, check_relative_change
 
@@ -152,6 +153,13 @@ def taken_over(student, teacher, reference):
     return (student == teacher)[wrong].mean() if wrong.any() else 0
 
 
+def false_alarm_in_a_year(level, signals, months):
+    quiet = 1
+    for _ in range(signals * months):
+        quiet *= 1 - level
+    return 1 - quiet
+
+
 SOLUTIONS = {
     check_relative_change: relative_change, check_dpo_loss: dpo_loss, check_break_even: break_even,
     check_field_accuracy: field_accuracy, check_recall_at_k: recall, check_hallucination_rate: hallucination_rate,
@@ -163,6 +171,7 @@ SOLUTIONS = {
     check_rows_a_step: rows_a_step, check_loss_of_all: loss_of_all,
     check_micro_f1: micro_f1, check_route: route,
     check_kept_and_right: kept_and_right, check_taken_over: taken_over,
+    check_false_alarm_in_a_year: false_alarm_in_a_year,
 }  # fmt: skip
 SOLVED = pytest.mark.parametrize(("check", "solution"), SOLUTIONS.items(), ids=lambda each: getattr(each, "name", ""))
 def blank(*args):

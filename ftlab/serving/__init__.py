@@ -1,0 +1,1 @@
+"""After the training: card, export, parity, routing, drift, releases."""
