@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from ftlab.baselines.endpoint import Endpoint
 from ftlab.errors import DataError
 from ftlab.evaluation.predictions import after_thought
 from ftlab.evaluation.statistics import Interval, score_interval, wilson
@@ -89,13 +88,13 @@ class JudgeReport:
 
 
 def ask_judge(
-    endpoint: Endpoint,
+    endpoint,
     pairs: Sequence[dict],
     instruction: str = INSTRUCTION,
     max_new_tokens: int = 8,
     confirm: bool = False,
 ) -> Votes:
-    """Let a model judge pairs {"request", "a", "b"}, each in both orders.
+    """Let a model behind a `baselines.endpoint.Endpoint` judge pairs {"request", "a", "b"}, each in both orders.
 
     `instruction` has {request}, {first} and {second}, and asks for 1, 2 or tie. A model that thinks aloud needs more
     tokens. Without `confirm=True` nothing is sent: `Endpoint.answer` says what it would cost.

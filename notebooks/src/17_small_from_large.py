@@ -1,6 +1,6 @@
 # ---
 # ftlab:
-#   reads: [data/support_triage/*.json*, recipes/support_triage_prompts.yaml, recipes/costs/support_triage_hosted.yaml, data/prices/*.csv, data/recorded/triage/predictions/*, data/recorded/distill/results.json, data/recorded/distill/predictions/**, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
+#   reads: [data/support_triage/*.json*, recipes/support_triage_prompts.yaml, recipes/costs/support_triage_hosted.yaml, data/prices/*.csv, data/recorded/triage/predictions/*, data/recorded/distill/results.json, data/recorded/distill/predictions/*/*.jsonl, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
 #   headline: fields right of the long prompt and of its student
 # ---
 
