@@ -119,11 +119,11 @@ SAID = {
     '{"question": "Is a late refund billing?"}': (0, ("question", 1, "", "late refund")),
     '{"input": "q", "answer": "a", "doubt": "two queues fit"}': (1, ("doubt", 1, "doubt", "two queues fit")),
     f"{ONE}\n{json.dumps(OTHER_SYSTEM)}": (2, ("other_system", 2, "messages[0].content", "")),
-    "": (0, ("no_row", 1, "", "Ask again")),
+    "": (0, ("no_row", None, "", "Ask again")),
     "I cannot do that.": (0, ("not_an_example", 1, "", "cannot do")),
-    "```\n```": (0, ("no_row", 1, "", "")),
-    "[]": (0, ("no_row", 1, "", "")),
-    "[1, 2]": (0, ("no_row", 1, "", "")),
+    "```\n```": (0, ("no_row", None, "", "")),
+    "[]": (0, ("no_row", None, "", "")),
+    "[1, 2]": (0, ("no_row", None, "", "")),
 }  # fmt: skip
 
 

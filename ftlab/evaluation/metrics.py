@@ -190,8 +190,11 @@ SILENT = ("do not know", "don t know", "does not know", "not tell", "does not sa
 
 
 def holds(text: str, value: str) -> bool:
-    """Whether a text contains a value as whole words; case, spacing and a full stop behind the value do not count."""
-    text, value = (" ".join(plain_answer(each).split()) for each in (text, value))
+    """Whether a text contains a value as whole words.
+
+    Case, spacing, hyphens between words and a full stop behind the value do not count; all other signs do.
+    """
+    text, value = (" ".join(re.sub(r"(?<=\w)-(?=\w)", " ", plain_answer(each)).split()) for each in (text, value))
     return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text) is not None
 
 
