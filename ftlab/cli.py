@@ -55,13 +55,15 @@ def cmd_doctor(options: Namespace) -> int:
 
 def cmd_compare(options: Namespace) -> int:
     """`ftlab compare`: 0 only when B, or one of several candidates, is better."""
-    from ftlab.evaluation.predictions import compare_all, compare_files
-
     settings = {"metric": options.metric, "group": options.group, "group_part": options.group_part}
     if not options.more:
+        from ftlab.evaluation.predictions import compare_files
+
         result = compare_files(options.a, options.b, options.references, **settings)
         print_result(result, dataclasses.asdict(result), options.json)
         return DONE if result.verdict == "better" else NEGATIVE
+    from ftlab.evaluation.predictions import compare_all
+
     results = compare_all(options.a, [options.b, *options.more], options.references, **settings)
     text = "\n\n".join(f"{name}\n{result!r}" for name, result in results.items())
     as_list = [{"candidate": name} | dataclasses.asdict(result) for name, result in results.items()]

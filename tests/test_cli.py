@@ -68,7 +68,7 @@ def test_doctor_json(capsys):
 def test_compare_exit_code_follows_the_verdict(monkeypatch, capsys, verdict, code):
     calls = []
 
-    def compare_files(a, b, references, metric):
+    def compare_files(a, b, references, metric, group, group_part):
         calls.append((str(a), str(b), str(references), metric))
         return Comparison(verdict)
 
@@ -134,7 +134,7 @@ def test_run_exit_code_follows_the_gate(monkeypatch, capsys, verdict, code):
     ],
 )
 def test_unusable_input_is_exit_2_with_one_line(monkeypatch, capsys, error, message):
-    def compare_files(a, b, references, metric):
+    def compare_files(a, b, references, metric, group, group_part):
         raise error
 
     replace_module(monkeypatch, "ftlab.evaluation.predictions", compare_files=compare_files)
@@ -149,7 +149,7 @@ def test_unusable_input_is_exit_2_with_one_line(monkeypatch, capsys, error, mess
 def test_a_fault_of_ours_keeps_its_traceback(monkeypatch):
     """Only errors raised on purpose are turned into a message: a bug must stay visible."""
 
-    def compare_files(a, b, references, metric):
+    def compare_files(a, b, references, metric, group, group_part):
         raise ZeroDivisionError
 
     replace_module(monkeypatch, "ftlab.evaluation.predictions", compare_files=compare_files)
