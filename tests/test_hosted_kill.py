@@ -40,6 +40,7 @@ def driver():
     yield process
     process.stdin.close()
     process.wait(30)
+    process.stdout.close()
 
 
 def run(driver, stand_in, home, words, kill_at=None):

@@ -49,9 +49,10 @@ def connect():
         request_checksum_calculation="when_required", response_checksum_validation="when_required",
     )  # fmt: skip
     region = setting("AWS_DEFAULT_REGION", "the region, such as us-east-1")
+    session = boto3.session.Session()  # the default one keeps the keys that it saw first
     names = {"s3": "s3", "bedrock": "bedrock", "runtime": "bedrock-runtime"}
     return SimpleNamespace(
-        **{own: boto3.client(name, region_name=region, config=config) for own, name in names.items()}
+        **{own: session.client(name, region_name=region, config=config) for own, name in names.items()}
     )
 
 

@@ -237,6 +237,7 @@ teachers_labels = [
     read_answers(TRIAGE / "predictions" / f"validation.fine_tuned{seed}.jsonl") for seed in ("", ".seed_2", ".seed_3")
 ]
 labels = teachers_labels[0]
+first, first_phrasings = test[:200], phrasing[:200]  # those that `nano` has answered
 few, others = train[: record["few"]], read_chat(DATA / "validation.jsonl")[: record["known"]]
 scores = score_records(labels, truth(others), schema=SCHEMA)
 print(f"{len(others)} tickets: {scores.field_accuracy.mean():.1%} of the fields right, {scores.exact_match.mean():.1%} of the records")
@@ -305,7 +306,6 @@ learns_from = {  # name of the student in the record, and what it learns from
     "only those on which three agree": (None, few + agreed),
     "and the true 200": ("small_gold", few + others),
 }
-first, first_phrasings = test[:200], phrasing[:200]  # those that `nano` has answered
 table, student_scores = {}, {}
 for what, (point, rows) in learns_from.items():
     said = train_linear(rows, SCHEMA).answer(asked[:200]).texts
