@@ -51,7 +51,7 @@ def test_twice_the_rows_or_half_the_speed_take_twice_as_long(no_gpu, monkeypatch
         from ftlab.training import fit
 
         times = []
-        monkeypatch.setattr(fit, "_between", lambda time: times.append(time.hours) or "")
+        monkeypatch.setattr(fit, "duration", lambda low, high: times.append(low) or "")
         will_it_fit("nano", LENGTHS * rows, batch=3, epochs=epochs)
         return times[0]
 

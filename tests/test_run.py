@@ -702,11 +702,11 @@ def test_groups_of_rows_are_counted_and_not_rows(recipe, tmp_path, known_answers
         rows = [row | {"customer": f"shop+c{i % 3}"} for i, row in enumerate(make_rows(part, count))]
         write_rows(tmp_path / f"{part}.jsonl", rows)
     report = run.run_recipe(recipe, out=tmp_path / "out", progress=False)
-    assert (report.comparison.groups, report.comparison.method) == (3, "clustered (3 clusters)")
+    assert (report.comparison.groups, report.comparison.method) == (3, "adjusted paired Wald, 3 groups")
     assert report.gate.verdict == "not enough data"  # eight rows, but signs of three groups alone
     assert "on 8 examples in 3 groups" in report.gate.reasons[0]
     hard = report.systems["fine_tuned"].slices["hard"]
-    assert (hard.method, hard.value) == ("Wilson", 1)  # all right, but in three groups
+    assert (hard.method, hard.value) == ("Wilson, effective size, 3 groups", 1)  # all right, but in three groups
     assert hard.low < 0.5
     write_rows(tmp_path / "hard.jsonl", [row | {"customer": "c1"} for row in make_rows("hard", 3)])
     with pytest.raises(DataError, match=r"hard\.jsonl:1 customer: all rows are of one group"):

@@ -55,6 +55,7 @@ def test_false_alarms_and_power():
     assert simulate.share(simulate.counts_differ, 1000, n, 0.05) == pytest.approx(0.80, abs=0.04)
 
 
+@pytest.mark.slow
 def test_holm_keeps_the_false_alarms_of_all_candidates_together():
     assert simulate.share(simulate.any_of_five, 150, False) > 0.08
     assert simulate.share(simulate.any_of_five, 150, True) < 0.09

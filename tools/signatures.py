@@ -122,7 +122,7 @@ def _object(target: str):
 
 
 def misfits(found: Iterable[Call], known: dict, where: str, elsewhere: dict | None = None) -> list[str]:
-    """One line for each call that is gone and each argument that it does not take; unknown targets are left out.
+    """One line for each call that is gone and each argument that it does not take; left out is what is not known.
 
     What is taken by **kwargs is told only where it has a name of its own `elsewhere`, and what is not there only where
     it is `elsewhere`: an attribute of an object may not be one of its class.
@@ -130,6 +130,8 @@ def misfits(found: Iterable[Call], known: dict, where: str, elsewhere: dict | No
     lines = []
     for call in found:
         place, names = f"{call.source}:{call.line} {call.target}", known.get(call.target, [ANYTHING])
+        if names == [ANYTHING]:
+            continue
         if names is None:
             if elsewhere is None or elsewhere.get(call.target) is not None:
                 lines.append(f"{place} is not there ({where})")

@@ -72,9 +72,9 @@ def best_and_worst(answers: Sequence[str], scores: Sequence[float], longer: bool
         return None
     best = [answer for answer, score in zip(answers, scores, strict=True) if score == max(scores)]
     worst = [answer for answer, score in zip(answers, scores, strict=True) if score == min(scores)]
-    return (max(best, key=words), min(worst, key=words)) if longer else (best[0], worst[0])
+    return (max(best, key=word_count), min(worst, key=word_count)) if longer else (best[0], worst[0])
 
 
-def words(text: str) -> int:
+def word_count(text: str) -> int:
     """Words of a text, by white space."""
     return len(text.split())

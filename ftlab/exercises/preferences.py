@@ -5,12 +5,12 @@ import statistics
 from ftlab.exercises.engine import Exercise
 
 
-def win_rate(a, b):
+def _win_rate(a, b):
     """The share of examples on which b scores higher; a tie counts half."""
     return sum(1.0 if y > x else 0.5 if y == x else 0.0 for x, y in zip(a, b, strict=True)) / len(a)
 
 
-check_win_rate = Exercise("win rate", win_rate, trials=[
+check_win_rate = Exercise("win rate", _win_rate, trials=[
     (([1, 1, 1, 1], [2, 2, 2, 0]), "b wins three of four"),
     (([3, 3], [3, 3]), "only ties: neither is better, one half"),
     (([5, 2, 2], [5, 3, 1]), "a tie, a win and a defeat: one half"),
@@ -19,7 +19,7 @@ check_win_rate = Exercise("win rate", win_rate, trials=[
 ], mistakes=[
     (lambda a, b: sum(y > x for x, y in zip(a, b, strict=True)) / len(a), "a tie counts nothing. It counts half."),
     (lambda a, b: sum(y >= x for x, y in zip(a, b, strict=True)) / len(a), "a tie counts as a win. It counts half."),
-    (lambda a, b: 1 - win_rate(a, b), "you counted how often a wins. Count b."),
+    (lambda a, b: 1 - _win_rate(a, b), "you counted how often a wins. Count b."),
     (lambda a, b: sum(b) / (sum(a) + sum(b)), "you added points up. Only the order of the two counts, one by one."),
     (lambda a, b: sum(1.0 if y > x else 0.5 if y == x else 0.0 for x, y in zip(a, b, strict=True)),
      "you stopped at the count. Divide by the number of examples."),

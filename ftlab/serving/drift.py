@@ -77,7 +77,7 @@ def _words(text: str) -> set[str]:
     return set(re.findall(r"[^\W\d_]+", text.lower()))
 
 
-def watch(reference: Period, month: Period, name: str | int = "", level: float = 0.05 / 36) -> Watch:
+def watch_month(reference: Period, month: Period, name: str | int = "", level: float = 0.05 / 36) -> Watch:
     """Compare a month with the reference; an alarm is for stranger inputs, less confidence, or less that is right.
 
     `level` of each test: 0.05 / 36 allows one false alarm in twenty years with three signals a month.
@@ -119,7 +119,7 @@ def false_alarms(
         for _ in range(months):
             month = _taken(cases, _drawn(dice, size, month_size, members))
             month = Period(month.strangeness, month.confidences, month.right and month.right[:reviewed])
-            raised |= set(watch(reference, month, level=level).alarms)
+            raised |= set(watch_month(reference, month, level=level).alarms)
         for name in raised | ({"any"} if raised else set()):
             years_with[name] += 1
     return {name: count / years for name, count in years_with.items()}

@@ -515,7 +515,7 @@ for arm in ("dpo", "other_rate"):
 # ## Did it only learn "longer"?
 
 # %%
-from ftlab.evaluation.guide import words as words_of
+from ftlab.evaluation.guide import word_count as words_of
 
 lines = [json.loads(line) for line in (RECORD / "samples.jsonl").read_text().splitlines()]
 
@@ -754,12 +754,12 @@ from ftlab.training.recipe import load_recipe
 
 REWARDS = Path("../data/recorded/rewards")
 rewards = json.loads((REWARDS / "results.json").read_text())
-SUBJECT = "smol" if "smol_more_sft" in rewards["points"] else "nano"
+subject = "smol" if "smol_more_sft" in rewards["points"] else "nano"
 ways = {"start": "start: a short SFT", "grpo": "+ GRPO", "more_sft": "+ SFT for the same time"}
-ways = {way: label for way, label in ways.items() if f"{SUBJECT}_{way}" in rewards["points"]}
-told = {way: rewards["points"][f"{SUBJECT}_{way}"] for way in ways}
+ways = {way: label for way, label in ways.items() if f"{subject}_{way}" in rewards["points"]}
+told = {way: rewards["points"][f"{subject}_{way}"] for way in ways}
 for machine, minutes in rewards["minutes_by_machine"].items():
-    print(f"{rewards['command']}, {SUBJECT}: {minutes:.0f} minutes on {machine}, beside other work")
+    print(f"{rewards['command']}, {subject}: {minutes:.0f} minutes on {machine}, beside other work")
 print(f"GRPO: {told['grpo']['steps']} steps, {told['grpo']['rows']} tickets", end=", ")
 print(f"{told['grpo']['tokens_written']:,.0f} tokens written")
 
@@ -781,7 +781,7 @@ print("mean reward:", told_curve)
 recipe = load_recipe("../recipes/support_triage_smol.yaml")
 written = {
     way: [json.loads(line)["prediction"] for line in path.read_text().splitlines()]
-    for way, path in ((way, REWARDS / "predictions" / f"{SUBJECT}_{way}" / "test.jsonl") for way in ways)
+    for way, path in ((way, REWARDS / "predictions" / f"{subject}_{way}" / "test.jsonl") for way in ways)
 }
 tickets = read_chat("../data/support_triage/test.jsonl")[: len(written["start"])]
 right = [json.loads(row["messages"][-1]["content"]) for row in tickets]

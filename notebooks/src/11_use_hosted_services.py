@@ -29,10 +29,11 @@ import os
 import ftlab
 from ftlab.hosted.stand_in import StandIn
 from ftlab.hosted.stand_in_model import ServedModel
+from ftlab.models import smol_or_nano
 
 REAL = "OPENAI_API_KEY" in os.environ
 if not REAL:
-    served = ServedModel("smol")  # `transformers serve`, on this machine
+    served = ServedModel(smol_or_nano())  # `transformers serve`, on this machine
     stand_in = StandIn(answer=served.answer).use()  # leads all six SDKs of this process to it
 print("real service: what follows costs money, and you will be asked" if REAL else "stand-in: nothing is sent, nothing is paid")
 
@@ -71,12 +72,12 @@ pd.DataFrame(lines, columns=head).set_index("service").drop(columns="weights")
 # %%
 from ftlab.data.schema import check_chat
 from ftlab.hosted.jobs import prepare
-from ftlab.models import load_tokenizer
+from ftlab.models import counting_model, load_tokenizer
 
 DATA = "../data/support_triage"
 train = check_chat(f"{DATA}/train.jsonl").placed[:200]
 validation = check_chat(f"{DATA}/validation.jsonl").placed[:40]
-tokenizer = load_tokenizer("smol")
+tokenizer = load_tokenizer(counting_model())
 
 MODELS = {
     "openai": "gpt-4.1-mini",
@@ -345,7 +346,7 @@ except DataError as error:
 
 # %% [markdown]
 # `submit(preferences)` would start it, and ask you: the price of such a job is not in our table, and an unknown price is
-# covered by no limit. What pairs should be, and what such a training changes, belongs to another notebook.
+# covered by no limit. What pairs should be, and what such a training changes, is in [09](09_learn_preferences.ipynb).
 
 # %% [markdown]
 # ## Deploy, and clean up

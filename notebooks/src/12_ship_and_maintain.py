@@ -361,7 +361,7 @@ print(json.dumps(read_chat(OUT / "reviewed.jsonl")[0]["provenance"], indent=1).r
 # replacement, from the test tickets of the two recorded runs, with the answers that these gave.
 
 # %%
-from ftlab.serving.drift import Period, false_alarms, strangeness, watch
+from ftlab.serving.drift import Period, false_alarms, strangeness, watch_month
 from ftlab.serving.sides import token_logprobs
 
 texts = [row["messages"][1]["content"] for row in read_chat(TICKETS / "train.jsonl")[:320]]
@@ -399,7 +399,7 @@ def month_of(number, home, other):
 
 reference_period = Period(home["strange"], home["sure"], home["right"])
 for number in range(1, 13):
-    month = watch(reference_period, month_of(number, home, other), number)
+    month = watch_month(reference_period, month_of(number, home, other), number)
     print(month)
     if month.alarms:
         break
@@ -483,7 +483,7 @@ ftlab_release()
 # %%
 after_home, after_other = cases(SECOND, "test"), cases(SECOND, "other_shop")
 for number in range(month.month + 1, 13):
-    print(watch(reference_period, month_of(number, after_home, after_other), number))
+    print(watch_month(reference_period, month_of(number, after_home, after_other), number))
 
 # %% [markdown]
 # So the rest of the year would look, had the second release stayed in service. Words that training did not use are still reported, since the watch

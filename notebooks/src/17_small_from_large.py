@@ -52,11 +52,12 @@ from unsloth import FastLanguageModel  # before trl, which it patches
 
 from ftlab import hardware
 from ftlab.baselines.choice import choose_records, record_candidates
-from ftlab.models import resolve
+from ftlab.models import resolve, smol_or_nano
 
-PRECISION = hardware.precision("smol")
+TEACHER = smol_or_nano()
+PRECISION = hardware.precision(TEACHER)
 DTYPE = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[PRECISION]
-smol, smols_tokenizer = FastLanguageModel.from_pretrained(model_name=resolve("smol"), max_seq_length=2048, dtype=DTYPE)
+smol, smols_tokenizer = FastLanguageModel.from_pretrained(model_name=resolve(TEACHER), max_seq_length=2048, dtype=DTYPE)
 choices = choose_records(smol, smols_tokenizer, long_prompt, asked[:2], record_candidates(SCHEMA, train))
 for answer, row in zip(choices.texts, test, strict=False):
     print("teacher:", answer)
@@ -547,8 +548,9 @@ for temperature in (1.0, 2.0):
 # teacher's probabilities there: [on-policy](GLOSSARY.md#on-policy).
 
 # %%
-import copy
 import logging
+
+from transformers import AutoModelForCausalLM
 
 logging.getLogger("transformers").setLevel(logging.ERROR)
 teacher_model = model.merge_and_unload().float().eval()
@@ -556,8 +558,11 @@ of_teacher = with_answers(first[:80], generate(teacher_model, tokenizer, [row["m
 lessons = with_answers(many[:160], generate(teacher_model, tokenizer, [row["messages"][:-1] for row in many[:160]]).texts)
 
 
-def halved(large):
-    small = copy.deepcopy(large)
+teacher_model.save_pretrained(OUT / "teacher")
+
+
+def halved():  # loaded anew: a copy in memory would keep what Unsloth has tied to the large model
+    small = AutoModelForCausalLM.from_pretrained(OUT / "teacher", dtype=torch.float32)
     small.model.layers = torch.nn.ModuleList([small.model.layers[0], small.model.layers[-1]])
     small.model.layers[1].self_attn.layer_idx = 1  # its place in the key-value cache
     small.config.num_hidden_layers, small.config.layer_types = 2, small.config.layer_types[:2]
@@ -607,7 +612,7 @@ ways = {
 students, compared = {}, {}
 for how, learn in ways.items():
     start = time.perf_counter()
-    students[how] = learn(halved(teacher_model))
+    students[how] = learn(halved())
     seconds = time.perf_counter() - start
     told = generate(students[how], tokenizer, [row["messages"][:-1] for row in of_teacher]).texts
     compared[how] = {
