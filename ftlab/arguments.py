@@ -74,7 +74,12 @@ def build_parser() -> argparse.ArgumentParser:
     compare.add_argument("--metric", default="exact_match", help="score of a case (default: %(default)s; of records "
                          "also field_accuracy, valid_json; of labels macro_f1, known_label; of texts chrf, rouge_l, "
                          "length_ratio; of logs harness, their own score, or harness:NAME)")  # fmt: skip
+    add_release(commands)
+    return parser
 
+
+def add_release(commands) -> None:
+    """release."""
     release = add_command(
         commands, "release", "put a run into service, or the release before it back; alone: check what is in service",
         "ftlab release runs/support_triage --to runs/releases",
@@ -84,7 +89,6 @@ def build_parser() -> argparse.ArgumentParser:
                          help="folder of the releases (default: %(default)s)")  # fmt: skip
     release.add_argument("--rollback", action="store_true", help="put the release before back")
     release.add_argument("--despite", default="", metavar="WHY", help="release what was refused; the reason is kept")
-    return parser
 
 
 def add_data_commands(commands) -> None:
