@@ -554,7 +554,9 @@ from transformers import AutoModelForCausalLM
 
 logging.getLogger("transformers").setLevel(logging.ERROR)
 teacher_model = model.merge_and_unload().float().eval()
-of_teacher = with_answers(first[:80], generate(teacher_model, tokenizer, [row["messages"][:-1] for row in first[:80]]).texts)
+said = generate(teacher_model, tokenizer, [row["messages"][:-1] for row in first[:80]]).texts
+compared_rows = [row for row, text in zip(first[:80], said, strict=True) if parse_record(text)]  # only a record has fields
+of_teacher = with_answers(compared_rows, [text for text in said if parse_record(text)])
 lessons = with_answers(many[:160], generate(teacher_model, tokenizer, [row["messages"][:-1] for row in many[:160]]).texts)
 
 
@@ -617,10 +619,10 @@ for how, learn in ways.items():
     told = generate(students[how], tokenizer, [row["messages"][:-1] for row in of_teacher]).texts
     compared[how] = {
         "fields as the teacher": f"{fields_right(told, of_teacher).mean():.0%}",
-        "fields right": f"{fields_right(told, first[:80]).mean():.0%}",
+        "fields right": f"{fields_right(told, compared_rows).mean():.0%}",
         "seconds": f"{seconds:.0f}",
     }
-print(f"the teacher: {fields_right([row['messages'][-1]['content'] for row in of_teacher], first[:80]).mean():.0%} of the fields right")
+print(f"the teacher: {fields_right([row['messages'][-1]['content'] for row in of_teacher], compared_rows).mean():.0%} of the fields right")
 pd.DataFrame(compared).T
 
 # %% [markdown]
