@@ -522,7 +522,11 @@ pd.DataFrame(seen).T
 # By hand, and asserted equal to TRL's:
 
 # %%
+import os
+
 from torch.nn.functional import log_softmax
+
+os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"  # it warns that what is experimental may change with the next version
 from trl.experimental.gkd import GKDConfig, GKDTrainer
 
 
