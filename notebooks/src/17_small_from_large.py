@@ -57,7 +57,9 @@ from ftlab.models import resolve, smol_or_nano
 TEACHER = smol_or_nano()
 PRECISION = hardware.precision(TEACHER)
 DTYPE = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[PRECISION]
-smol, smols_tokenizer = FastLanguageModel.from_pretrained(model_name=resolve(TEACHER), max_seq_length=2048, dtype=DTYPE)
+smol, smols_tokenizer = FastLanguageModel.from_pretrained(
+    model_name=resolve(TEACHER), max_seq_length=2048, dtype=DTYPE, load_in_4bit=False
+)
 choices = choose_records(smol, smols_tokenizer, long_prompt, asked[:2], record_candidates(SCHEMA, train))
 for answer, row in zip(choices.texts, test, strict=False):
     print("teacher:", answer)
