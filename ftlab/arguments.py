@@ -58,6 +58,13 @@ def build_parser() -> argparse.ArgumentParser:
     plan.add_argument("--power", type=float, default=0.8, help="the chance to find that gain (default: %(default)s)")
     plan.add_argument("--alpha", type=float, default=0.05, help="the share of false alarms (default: %(default)s)")
 
+    add_compare(commands)
+    add_release(commands)
+    return parser
+
+
+def add_compare(commands) -> None:
+    """compare."""
     compare = add_command(
         commands, "compare", "is system B better than system A on the same cases?",
         "ftlab compare prompt.jsonl fine_tuned.jsonl --references test.jsonl --json",
@@ -74,8 +81,6 @@ def build_parser() -> argparse.ArgumentParser:
     compare.add_argument("--metric", default="exact_match", help="score of a case (default: %(default)s; of records "
                          "also field_accuracy, valid_json; of labels macro_f1, known_label; of texts chrf, rouge_l, "
                          "length_ratio; of logs harness, their own score, or harness:NAME)")  # fmt: skip
-    add_release(commands)
-    return parser
 
 
 def add_release(commands) -> None:
