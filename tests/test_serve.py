@@ -2,11 +2,6 @@
 
 import importlib.util
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +10,7 @@ from ftlab.baselines.endpoint import Endpoint
 from ftlab.data.schema import read_chat
 from ftlab.errors import ModelError
 from ftlab.evaluation.generation import generate
+from ftlab.hosted.stand_in_model import ServedModel
 from ftlab.models import resolve
 from ftlab.prompt_kit import run_prompt
 
@@ -76,37 +72,14 @@ def test_a_saved_tokenizer_keeps_it(tokenizer, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server():
     """(base_url, model's name) of `transformers serve nano`, started as a user would."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("serve") / "log.txt"
-    folder = resolve("nano")
-    command = [sys.executable, "-m", "transformers.cli.transformers", "serve", folder, "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--device", "cpu", "--dtype", "float32"]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "default"}
-    with log.open("w") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment)
-        try:
-            wait_until_it_answers(f"http://127.0.0.1:{port}/health", process, log)
-            yield f"http://127.0.0.1:{port}/v1", folder
-        finally:
-            process.terminate()
-            process.wait(30)
-
-
-def wait_until_it_answers(url, process, log):
-    import httpx
-
-    until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            if httpx.get(url, timeout=5, trust_env=False).status_code == 200:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.5)
-    pytest.fail(f"no server after {START_SECONDS} s, or it ended:\n{log.read_text()[-3000:]}")
+    served = ServedModel("nano")
+    try:
+        served.wait(START_SECONDS)
+        yield f"{served.url}/v1", served.folder
+    finally:
+        served.stop()
 
 
 @pytest.fixture(scope="module")

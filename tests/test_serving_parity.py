@@ -4,11 +4,6 @@ The model is tiny and random, with nano's tokenizer: what differs is planted, an
 """
 
 import importlib.util
-import os
-import socket
-import subprocess
-import sys
-import time
 from copy import deepcopy
 from dataclasses import replace
 
@@ -19,6 +14,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from ftlab.errors import DataError, ModelError, RecipeError
+from ftlab.hosted.stand_in_model import ServedModel
 from ftlab.models import resolve
 from ftlab.serving.export import modelfile, to_gguf
 from ftlab.serving.parity import compare_sides, parity_table
@@ -267,48 +263,18 @@ def test_the_converter_is_called_and_its_words_are_passed_on(folders, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("fastapi") is None, reason="transformers serve needs fastapi and uvicorn")
 def test_transformers_serve_is_equal_and_with_another_template_is_not(reference, folders, tokenizer, tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     wrong = tmp_path / "wrong"
     fresh(folders / "merged").save_pretrained(wrong)
     other = deepcopy(tokenizer)
     other.chat_template = HABIT.replace("!=", "==") + tokenizer.chat_template
     other.save_pretrained(wrong)
-    command = [
-        sys.executable,
-        "-m",
-        "transformers.cli.transformers",
-        "serve",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
-    command += ["--device", "cpu", "--dtype", "float32"]
-    log = (tmp_path / "log.txt").open("w")
-    process = subprocess.Popen(command, env={**os.environ, "PYTHONWARNINGS": "default"}, stdout=log, stderr=log)
+    server = ServedModel(None)
+    url = f"{server.url}/v1"
     try:
-        wait_for(f"http://127.0.0.1:{port}/health", process)
-        url = f"http://127.0.0.1:{port}/v1"
+        server.wait(600)
         right = compare_sides(reference, served_side("served", url, str(folders / "merged"), CHATS, NEW_TOKENS))
         other = compare_sides(reference, served_side("served", url, str(wrong), CHATS, NEW_TOKENS))
     finally:
-        process.terminate()
-        process.wait(30)
-        log.close()
+        server.stop()
     assert right.verdict == "equal"
     assert "prompt tokens" in other.differences
-
-
-def wait_for(url: str, process, seconds: float = 600):
-    import httpx
-
-    until = time.monotonic() + seconds
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            if httpx.get(url, timeout=5, trust_env=False).status_code == 200:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.5)
-    pytest.fail(f"no server after {seconds} s, or it ended")

@@ -80,6 +80,23 @@ def run(point: Point, folder: Path, machine: str) -> None:
     print(f"[{time.strftime('%H:%M:%S')}] {point.name}: {minutes:.1f} minutes", flush=True)
 
 
+def write_results(
+    name: str, folder: Path, made: dict, points: Iterable[str], more: dict, old: dict | None = None
+) -> None:
+    """Write results.json of a record: its command, the minutes of the points made, those not done, and `more`.
+
+    What stands in `old` and nowhere in these is kept.
+    """
+    from ftlab.files import whole_file
+
+    results = (old or {}) | {
+        "command": f"python tools/record.py {name}", "minutes_by_machine": minutes_by_machine(made.values()),
+        "not_done": [point for point in points if point not in made],
+    } | more  # fmt: skip
+    with whole_file(folder / "results.json") as file:
+        file.write((json.dumps(results, indent=1) + "\n").encode())
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=sorted(p.stem for p in (ROOT / "tools/experiments").glob("[a-z]*.py")))

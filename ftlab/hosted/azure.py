@@ -10,8 +10,8 @@ from dataclasses import replace
 from ftlab.chat_service import ChatService
 from ftlab.hosted import openai as common
 from ftlab.hosted.job import Job
-from ftlab.hosted.openai import cancel, curve, events, fetch, find, retrieve, seen, upload  # noqa: F401
-from ftlab.hosted.secrets import RefusedError, sdk, secret, setting
+from ftlab.hosted.openai import cancel, curve, delete, events, fetch, find, retrieve, seen, upload  # noqa: F401
+from ftlab.hosted.secrets import RefusedError, secret, setting
 
 PROVIDER, PACKAGE = "azure", "openai"
 TARGETS = {"sft": "azure", "dpo": "azure_dpo"}
@@ -29,9 +29,7 @@ def address() -> str:
 
 def connect():
     """The openai SDK's client, at your resource."""
-    openai = sdk("openai", PACKAGE)
-    key = secret("AZURE_OPENAI_API_KEY")
-    return openai.OpenAI(api_key=key, base_url=address(), max_retries=common.RETRIES, timeout=common.SECONDS)
+    return common.client_at(address(), "AZURE_OPENAI_API_KEY")
 
 
 def create(client, job: Job) -> dict:
@@ -58,11 +56,6 @@ def undeploy(client, job: Job) -> None:
 def chat(job: Job) -> ChatService:
     """The deployment, which is called by its own name."""
     return ChatService(address(), job.ids.get("deployment", ""), "AZURE_OPENAI_API_KEY", common.RETRIES, common.SECONDS)
-
-
-def delete(client, job: Job) -> list[str]:
-    """Delete the tuned model and the files."""
-    return common.delete(client, job)
 
 
 def _manage(method: str, name: str, body: dict | None = None) -> dict:

@@ -165,11 +165,9 @@ def delete(client, job: Job) -> list[str]:
     if job.tuned_model:
         client.bedrock.delete_custom_model(modelIdentifier=job.tuned_model)
         gone.append(job.tuned_model)
-    for part in job.data:
-        if part in job.ids:
-            client.s3.delete_object(Bucket=_bucket(), Key=job.ids[part].split("/", 3)[3])
-            gone.append(job.ids[part])
-    return gone
+    for file in job.uploaded:
+        client.s3.delete_object(Bucket=_bucket(), Key=file.split("/", 3)[3])
+    return gone + job.uploaded
 
 
 def _send(client, model: str, messages: list[dict], fields: dict) -> dict:

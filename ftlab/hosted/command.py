@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ftlab.errors import RecipeError
-from ftlab.hosted.jobs import SERVICES
+from ftlab.hosted.job import SERVICES
 
 ACTIONS = (
     "prepare",

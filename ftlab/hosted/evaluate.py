@@ -8,7 +8,7 @@ from ftlab.baselines.endpoint import Endpoint, EndpointAnswers
 from ftlab.costs.prices import TUNED, load_prices
 from ftlab.data.schema import read_chat
 from ftlab.errors import RecipeError
-from ftlab.evaluation.answers import answer_kind
+from ftlab.evaluation.answers import KINDS, answer_kind
 from ftlab.evaluation.gate import Bars, Gate, decide_gate
 from ftlab.evaluation.predictions import compare_files
 from ftlab.evaluation.statistics import Comparison
@@ -18,7 +18,6 @@ from ftlab.hosted.jobs import module
 from ftlab.kept import write_predictions
 
 ANSWER_TOKENS = 96
-METRIC_OF = {"record": "field_accuracy", "label": "exact_match", "text": "chrf"}
 
 
 @dataclass(frozen=True)
@@ -82,6 +81,6 @@ def evaluate_tuned(
     answers = endpoint.answer(chats, max_new_tokens=max_new_tokens, confirm=True)
     path = out / "tuned.jsonl"
     write_predictions(path, rows, answers.texts)
-    bars = bars or Bars(metric=METRIC_OF[answer_kind([row["messages"][-1]["content"] for row in rows])])
+    bars = bars or Bars(metric=KINDS[answer_kind([row["messages"][-1]["content"] for row in rows])][0])
     comparison = compare_files(against, path, test, metric=bars.metric)
     return Judged(path, answers, comparison, decide_gate(comparison, bars=bars))

@@ -150,11 +150,9 @@ def delete(client, job: Job) -> list[str]:
     if "job" in job.ids:
         _jobs(client, job).delete(job.ids["job"])
         gone.append(job.ids["job"])
-    for part in job.data:
-        if part in job.ids:
-            client.datasets.delete(job.ids[part])
-            gone.append(job.ids[part])
-    return gone
+    for file in job.uploaded:
+        client.datasets.delete(file)
+    return gone + job.uploaded
 
 
 def _jobs(client, job):

@@ -12,6 +12,7 @@ from ftlab.files import whole_file
 from ftlab.hosted.secrets import clean
 from ftlab.tables import html_table
 
+SERVICES = ("openai", "azure", "vertex", "bedrock", "together", "fireworks")
 ENDED = ("succeeded", "failed", "cancelled", "deleted")
 
 
@@ -57,6 +58,11 @@ class Job:
     def mark(self) -> str:
         """What the job is called at the service, so that it is found there again."""
         return f"ftlab-{self.name}"
+
+    @property
+    def uploaded(self) -> list[str]:
+        """The service's names for the files that it holds."""
+        return [self.ids[part] for part in self.data if part in self.ids]
 
     @property
     def ended(self) -> bool:

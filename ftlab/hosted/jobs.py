@@ -18,10 +18,9 @@ from ftlab.data.export import ExportReport, export
 from ftlab.data.findings import Row
 from ftlab.errors import DataError, RecipeError
 from ftlab.hosted.estimate import confirm, estimate
-from ftlab.hosted.job import Job, load_job, sha256_of
+from ftlab.hosted.job import SERVICES, Job, load_job, sha256_of
 from ftlab.hosted.secrets import RefusedError, talking
 
-SERVICES = ("openai", "azure", "vertex", "bedrock", "together", "fireworks")
 EPOCHS = 3
 TRIES = 6  # of a request that is safe to repeat, beyond those of the SDK
 LONGEST_WAIT = 60.0  # seconds between two looks at a job

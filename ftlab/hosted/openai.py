@@ -33,8 +33,13 @@ def address() -> str:
 
 def connect():
     """The SDK's client."""
+    return client_at(address(), "OPENAI_API_KEY")
+
+
+def client_at(url: str, key: str):
+    """The SDK's client at an address, with the key of this name."""
     openai = sdk("openai", PACKAGE)
-    return openai.OpenAI(api_key=secret("OPENAI_API_KEY"), base_url=address(), max_retries=RETRIES, timeout=SECONDS)
+    return openai.OpenAI(api_key=secret(key), base_url=url, max_retries=RETRIES, timeout=SECONDS)
 
 
 def upload(client, job: Job, part: str) -> dict:
@@ -126,11 +131,9 @@ def delete(client, job: Job) -> list[str]:
     if job.tuned_model:
         client.models.delete(job.tuned_model)
         gone.append(job.tuned_model)
-    for part in job.data:
-        if part in job.ids:
-            client.files.delete(job.ids[part])
-            gone.append(job.ids[part])
-    return gone
+    for file in job.uploaded:
+        client.files.delete(file)
+    return gone + job.uploaded
 
 
 def read_metrics(path: Path) -> list[dict]:

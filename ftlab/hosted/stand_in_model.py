@@ -1,4 +1,4 @@
-"""A model behind `transformers serve`, for the stand-in to answer with: it was trained by nobody here."""
+"""A model behind `transformers serve`, a process of its own; the stand-in answers with one that nobody trained."""
 
 import os
 import socket
@@ -15,17 +15,20 @@ START_SECONDS = 300  # a busy machine imports slowly
 
 
 class ServedModel:
-    """The server as a process of its own; it starts at once, and the first `answer` waits until it is ready."""
+    """The server; it starts at once, and the first `answer` waits until it is ready.
 
-    def __init__(self, model: str = "smol", dtype: str = "float32"):
+    Without a `model` it loads the folder that a request names.
+    """
+
+    def __init__(self, model: str | None = "smol", dtype: str = "float32"):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
-        self.folder, self.ready = resolve(model), False
+        self.folder, self.ready = model and resolve(model), False
         self.log = tempfile.NamedTemporaryFile(prefix="serve", suffix=".log", delete=False)
-        command = [sys.executable, "-m", "transformers.cli.transformers", "serve", self.folder]
+        command = [sys.executable, "-m", "transformers.cli.transformers", "serve", *filter(None, [self.folder])]
         command += ["--host", "127.0.0.1", "--port", self.url.rsplit(":", 1)[1], "--device", "cpu", "--dtype", dtype]
-        environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "default"}
         self.process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT, env=environment)
 
     def answer(self, messages: list[dict], most: int) -> dict:
@@ -40,11 +43,11 @@ class ServedModel:
         return {"text": choice["message"]["content"] or "", "finish_reason": choice["finish_reason"],
                 "prompt_tokens": usage["prompt_tokens"], "new_tokens": usage["completion_tokens"]}  # fmt: skip
 
-    def wait(self) -> None:
+    def wait(self, seconds: float = START_SECONDS) -> None:
         """Until the server answers; ModelError with the end of its log when it does not."""
         import httpx
 
-        until = time.monotonic() + START_SECONDS
+        until = time.monotonic() + seconds
         while not self.ready and self.process.poll() is None and time.monotonic() < until:
             try:
                 self.ready = httpx.get(f"{self.url}/health", timeout=5, trust_env=False).status_code == 200

@@ -163,11 +163,9 @@ def delete(client, job: Job) -> list[str]:
     if "job" in job.ids:
         client.fine_tuning.delete(job.ids["job"])
         gone.append(job.ids["job"])
-    for part in job.data:
-        if part in job.ids:
-            client.files.delete(job.ids[part])
-            gone.append(job.ids[part])
-    return gone
+    for file in job.uploaded:
+        client.files.delete(file)
+    return gone + job.uploaded
 
 
 def _named(raw: dict) -> dict:

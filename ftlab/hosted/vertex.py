@@ -129,12 +129,10 @@ def delete(client, job: Job) -> list[str]:
         model = job.raw["status"]["tuned_model"]["model"]
         client.models.delete(model=model)
         gone.append(model)
-    for part in job.data:
-        if part in job.ids:
-            bucket, _, name = job.ids[part].removeprefix("gs://").partition("/")
-            _storage("DELETE", f"storage/v1/b/{bucket}/o/{name.replace('/', '%2F')}")
-            gone.append(job.ids[part])
-    return gone
+    for file in job.uploaded:
+        bucket, _, name = file.removeprefix("gs://").partition("/")
+        _storage("DELETE", f"storage/v1/b/{bucket}/o/{name.replace('/', '%2F')}")
+    return gone + job.uploaded
 
 
 def _send(client, model: str, messages: list[dict], fields: dict) -> dict:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from ftlab.chat_service import ChatService, Reply, turns_to_send
 from ftlab.data.jsonl import write_rows
-from ftlab.errors import DataError, FtlabError, ModelError, RecipeError
+from ftlab.errors import DataError, FtlabError, ModelError
 from ftlab.serving.routing import Thresholds, answer_confidence
+from ftlab.serving.sides import refuse_to_send
 
 TABLE = """CREATE TABLE IF NOT EXISTS decisions (
     id TEXT PRIMARY KEY, asked TEXT NOT NULL, messages TEXT NOT NULL, model TEXT NOT NULL,
@@ -63,9 +64,7 @@ class Router:
         **fields,
     ):
         self.service = ChatService(base_url, model, api_key_env, retries=0, timeout=timeout)
-        if not (self.service.here or confirm is True):
-            raise RecipeError(f"requests would be sent to {self.service.url}, and your texts leave this machine. "
-                              "If you want that, pass confirm=True.")  # fmt: skip
+        refuse_to_send(self.service, "requests", confirm)
         self.thresholds, self.problem, self.confidence = thresholds, problem, confidence
         self.fields = {"max_tokens": max_new_tokens, "temperature": 0} | fields
         self.log, self.client = open_log(log), self.service.client()

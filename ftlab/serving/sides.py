@@ -8,8 +8,8 @@ from ftlab.errors import ModelError, RecipeError
 
 EVALUATED = {"enable_thinking": False}  # how `ftlab run` renders a prompt
 SAMPLED = ("temperature", "top_p", "top_k", "min_p")  # read only with do_sample
-SAMPLING = ("do_sample", "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "no_repeat_ngram_size",
-            "forced_bos_token_id", "forced_eos_token_id", "suppress_tokens")  # fmt: skip
+SAMPLING = ("do_sample", *SAMPLED, "repetition_penalty", "no_repeat_ngram_size", "forced_bos_token_id",
+            "forced_eos_token_id", "suppress_tokens")  # fmt: skip
 
 
 @dataclass(frozen=True, repr=False)
@@ -104,9 +104,7 @@ def served_side(
     each request. A server elsewhere is asked only with `confirm=True`: your texts leave this machine.
     """
     service = ChatService(base_url, model, api_key_env, retries=0, timeout=timeout)
-    if not (service.here or confirm is True):
-        raise RecipeError(f"{len(chats)} chats would be sent to {service.url}, and your texts leave this machine. "
-                          "If you want that, pass confirm=True.")  # fmt: skip
+    refuse_to_send(service, f"{len(chats)} chats", confirm)
     fields = {"max_tokens": max_new_tokens, "temperature": 0} | fields
     replies = []
     with service.client() as client:
@@ -132,6 +130,13 @@ def served_side(
     )
 
 
+def refuse_to_send(service: ChatService, what: str, confirm: bool) -> None:
+    """RecipeError where the service is not on this machine and nobody has said that texts may leave it."""
+    if not (service.here or confirm is True):
+        raise RecipeError(f"{what} would be sent to {service.url}, and your texts leave this machine. "
+                          "If you want that, pass confirm=True.")  # fmt: skip
+
+
 def rendered(tokenizer, chat: Sequence[dict], **kwargs) -> str:
     """The prompt up to where the answer begins, as the tokenizer's chat template writes it."""
     if tokenizer.chat_template is None:
@@ -145,9 +150,7 @@ def settings_of(model, tokenizer, chat: Sequence[dict], kwargs: dict) -> dict[st
     ends, config = _ends(model, tokenizer), model.generation_config
     sampling = {key: value for key in SAMPLING if (value := getattr(config, key, None)) not in (None, False)}
     if not sampling.get("do_sample"):  # these are then not read
-        sampling = {
-            key: value for key, value in sampling.items() if key not in ("temperature", "top_p", "top_k", "min_p")
-        }
+        sampling = {key: value for key, value in sampling.items() if key not in SAMPLED}
     packed = getattr(model.config, "quantization_config", None)
     return {
         "end tokens": ", ".join(map(tokenizer.convert_ids_to_tokens, sorted(ends))) or "none",

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import numpy as np
 from experiments.triage import RECIPE, answer, first
-from record import ROOT, WORK, done, minutes_by_machine
+from record import ROOT, WORK, done, write_results
 
 import ftlab.run as runs
 from ftlab.evaluation.metrics import probe_scores, score_records
 from ftlab.evaluation.statistics import compare, interval_of
-from ftlab.files import whole_file
 from ftlab.kept import kept_answers
 from ftlab.training.data import answers_of, read_data, read_part
 from ftlab.training.recipe import ADAPTER_KEYS, load_recipe
@@ -164,11 +163,5 @@ def publish(name: str, folders: dict[str, Path], more: dict) -> None:
                 table[point]["kept"] = kept(WORK / "forgetting" / "before", folder)
             if folder.parent.name == name:
                 copy_answers(folder / "predictions", record / "predictions" / folder.name)
-    results = old | {
-        "command": f"python tools/record.py {name}", "minutes_by_machine": minutes_by_machine(table.values()),
-        "not_done": [point for point in folders if point not in table],
-        "defaults": {"rows": ROWS, "num_train_epochs": EPOCHS, "learning_rate": RATE, "seed": SEED},
-        "points": table,
-    } | more  # fmt: skip
-    with whole_file(record / "results.json") as file:
-        file.write((json.dumps(results, indent=1) + "\n").encode())
+    defaults = {"rows": ROWS, "num_train_epochs": EPOCHS, "learning_rate": RATE, "seed": SEED}
+    write_results(name, record, table, folders, {"defaults": defaults, "points": table} | more, old)

@@ -20,10 +20,9 @@ from pathlib import Path
 from experiments import triage
 from experiments._common import SEED, WATCHED, asked_tickets, copy_answers, recipe_with, texts_in, tickets
 from experiments.data import values
-from record import ROOT, WORK, Point, done, minutes_by_machine
+from record import ROOT, WORK, Point, done, write_results
 
 import ftlab.run as runs
-from ftlab.files import whole_file
 from ftlab.training.data import Part
 from ftlab.training.train import load_model, train_model
 
@@ -154,11 +153,8 @@ def publish() -> None:
     for name in made:
         copy_answers(FOLDER / name / "predictions", RECORD / "predictions" / name)
     new, judges = new_and_judged()
-    results = {
-        "command": "python tools/record.py distill", "minutes_by_machine": minutes_by_machine(made.values()),
-        "not_done": [point.name for point in points() if point.name not in made],
+    more = {
         "new": new, "judged": judges, "few": FEW, "known": KNOWN, "many": MANY, "confused": CONFUSED,
         "steps": STEPS, "batch": {name: batch * times for name, (batch, times) in BATCH.items()}, "points": made,
     }  # fmt: skip
-    with whole_file(RECORD / "results.json") as file:
-        file.write((json.dumps(results, indent=1) + "\n").encode())
+    write_results("distill", RECORD, made, [point.name for point in points()], more)

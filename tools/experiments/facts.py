@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-from record import ROOT, WORK, Point, done, minutes_by_machine
+from record import ROOT, WORK, Point, done, write_results
 
 from ftlab.baselines.prompting import Prompt, input_and_answer, rag_messages
 from ftlab.baselines.retrieval import MINILM_PACKAGE, Bm25, Dense, Hit, chunk, hybrid, minilm
@@ -363,9 +363,7 @@ def publish() -> None:
              for name, made in known.items() if name in arms}  # fmt: skip
     tried = {name: {key: value for key, value in made.items() if key not in ("log", "machine")}
              for name, made in known.items() if name not in arms}  # fmt: skip
-    results = {
-        "command": "python tools/record.py facts", "minutes_by_machine": minutes_by_machine(known.values()),
-        "not_done": [point.name for point in points() if point.name not in known],
+    more = {
         "questions": {kind: len(rows) for kind, rows in questions().items()}, "best_search": best,
         "arms": {name: {"about": about[name], "kinds": table[name]} for name in arms},
         "chosen_between": tried, "published": published(arms, best),
@@ -374,5 +372,4 @@ def publish() -> None:
         lines = [line for kind in questions() for line in (FOLDER / name / f"{kind}.jsonl").read_text().splitlines()]
         with whole_file(RECORD / "predictions" / f"{name}.jsonl") as file:
             file.write(("\n".join(lines) + "\n").encode())
-    with whole_file(RECORD / "results.json") as file:
-        file.write((json.dumps(results, indent=1) + "\n").encode())
+    write_results("facts", RECORD, known, [point.name for point in points()], more)

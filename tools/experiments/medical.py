@@ -13,7 +13,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from experiments.triage import first
-from record import ROOT, WORK, Point, done, minutes_by_machine
+from record import ROOT, WORK, Point, done, write_results
 
 import ftlab.run as runs
 from ftlab.baselines.linear import train_linear
@@ -139,7 +139,4 @@ def publish() -> None:
             place.mkdir(parents=True, exist_ok=True)
             if path.suffix == ".jsonl" or path.name.endswith(".sure.json"):
                 shutil.copy(path, place)
-    results = {"command": "python tools/record.py medical", "minutes_by_machine": minutes_by_machine(made.values()),
-               "not_done": [point.name for point in points() if point.name not in made], "points": made}  # fmt: skip
-    with whole_file(RECORD / "results.json") as file:
-        file.write((json.dumps(results, indent=1) + "\n").encode())
+    write_results("medical", RECORD, made, [point.name for point in points()], {"points": made})

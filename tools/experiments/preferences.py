@@ -16,7 +16,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from experiments._common import PROBE, copy_answers, recipe_with
-from record import ROOT, WORK, Point, done, minutes_by_machine
+from record import ROOT, WORK, Point, done, write_results
 
 import ftlab.run as runs
 from ftlab.evaluation.guide import best_and_worst, points_of, read_guide
@@ -274,12 +274,10 @@ def publish() -> None:
             copy_answers(folder / "predictions", RECORD / "predictions" / name)
     if (FOLDER / "samples" / "samples.jsonl").exists():
         shutil.copy(FOLDER / "samples" / "samples.jsonl", RECORD)
-    results = {
-        "command": "python tools/record.py preferences", "minutes_by_machine": minutes_by_machine(table.values()),
-        "not_done": [name for name in folders if name not in table], "chosen": chosen(),
+    more = {
+        "chosen": chosen(),
         "settings": {"epochs": EPOCHS, "learning_rate": RATE, "messages": MESSAGES, "samples": SAMPLES,
                      "temperature": TEMPERATURE, "pairs_a_step": PAIRS_A_STEP, "seed": SEED},
         "points": table,
     }  # fmt: skip
-    with whole_file(RECORD / "results.json") as file:
-        file.write((json.dumps(results, indent=1) + "\n").encode())
+    write_results("preferences", RECORD, table, folders, more)

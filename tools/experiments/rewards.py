@@ -12,11 +12,10 @@ from functools import partial
 
 from experiments._common import PROBE, copy_answers, recipe_with, tickets
 from experiments.triage import first
-from record import ROOT, WORK, Point, done, minutes_by_machine
+from record import ROOT, WORK, Point, done, write_results
 
 import ftlab.run as runs
 from ftlab.evaluation.metrics import parse_record, probe_scores, score_records
-from ftlab.files import whole_file
 from ftlab.kept import kept_answers
 from ftlab.training.data import answers_of, read_part
 from ftlab.training.train import add_adapter, load_model, train_model
@@ -167,10 +166,5 @@ def publish() -> None:
     for name in table:
         if (folders[name] / "predictions").exists():
             copy_answers(folders[name] / "predictions", RECORD / "predictions" / name)
-    results = {
-        "command": "python tools/record.py rewards", "minutes_by_machine": minutes_by_machine(table.values()),
-        "not_done": [name for name in folders if name not in table],
-        "settings": SETTINGS | {"generations": GENERATIONS, "seed": SEED}, "points": table,
-    }  # fmt: skip
-    with whole_file(RECORD / "results.json") as file:
-        file.write((json.dumps(results, indent=1) + "\n").encode())
+    settings = SETTINGS | {"generations": GENERATIONS, "seed": SEED}
+    write_results("rewards", RECORD, table, folders, {"settings": settings, "points": table})
