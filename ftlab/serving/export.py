@@ -33,7 +33,7 @@ def to_gguf(folder: str | Path, out: str | Path, outtype: str = "f16", llama_cpp
         )
     if out.exists():
         raise DataError(f"{out} exists already: choose another name, or delete it")
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "NO_LOCAL_GGUF": ""})
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode or not out.exists():
         out.unlink(missing_ok=True)
         last = " ".join(done.stderr.strip().splitlines()[-3:])
