@@ -6,6 +6,7 @@ The model is tiny and random, with nano's tokenizer: what differs is planted, an
 import importlib.util
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -184,10 +185,31 @@ def test_sides_that_were_asked_different_chats_are_refused(reference):
 # --- a server, as it may behave
 
 
-def server_of(side, status=200, **changes):
-    """A server that answers as a side did; `changes` to what it says."""
+def tells_nothing(body):
+    return 404, {}, {"detail": "Not Found"}
+
+
+def as_vllm(tokenizer, body):
+    """vLLM's /tokenize takes a chat."""
+    return 200, {}, {"tokens": tokenizer.apply_chat_template(body["messages"], add_generation_prompt=True)["input_ids"]}
+
+
+def as_llama_cpp(tokenizer, body):
+    """llama.cpp's /apply-template takes a chat; its /tokenize only a text, and makes no tokens of a chat."""
+    if "content" in body:
+        return 200, {}, {"tokens": tokenizer(body["content"], add_special_tokens=False)["input_ids"]}
+    if "model" in body:
+        return 200, {}, {"tokens": []}
+    text = tokenizer.apply_chat_template(body["messages"], tokenize=False, add_generation_prompt=True)
+    return 200, {}, {"prompt": text}
+
+
+def server_of(side, status=200, tells=tells_nothing, **changes):
+    """A server that answers as a side did; `changes` to what it says, `tells` what it says of its prompts."""
 
     def script(number, body):
+        if "max_tokens" not in body:
+            return tells(body)
         if body.get("logprobs") and changes.get("refuses"):
             return 422, {}, {"detail": "Unsupported fields: {'logprobs'}"}
         number = [chat[-1]["content"] for chat in CHATS].index(body["messages"][-1]["content"])
@@ -218,6 +240,17 @@ def test_what_a_server_tells_is_compared_and_the_rest_is_not_told(reference, cha
     assert report.differences == differences
     assert ("log-probabilities" in report.not_told) is not told
     assert "prompt text" in report.not_told
+
+
+@pytest.mark.parametrize(("tells", "not_told"), [(as_vllm, True), (as_llama_cpp, False)])
+def test_the_prompts_that_a_server_tells_are_compared(reference, tokenizer, tells, not_told):
+    other = deepcopy(tokenizer)
+    other.chat_template = HABIT.replace("!=", "==") + tokenizer.chat_template
+    for using, wrong in ((tokenizer, set()), (other, {"prompt tokens"} | (set() if not_told else {"prompt text"}))):
+        with server_of(reference, tells=partial(tells, using)) as server:
+            report = compare_sides(reference, served_side("served", server.url, "m", CHATS, NEW_TOKENS))
+        assert set(report.differences) == wrong
+        assert ("prompt text" in report.not_told) is not_told
 
 
 def test_texts_leave_this_machine_only_when_that_is_confirmed():

@@ -118,11 +118,13 @@ def served_side(
                 logprobs = False
                 replies.append(service.ask(client, model, turns, **fields))
     told = all(reply.logprobs for reply in replies)
+    prompts, prompt_ids = _read_there(service, chats)
     return Side(
         name=name,
         answers=tuple(reply.text for reply in replies),
         ended=tuple(reply.finish_reason for reply in replies),
-        prompt_ids=_tokenised_there(service, chats),
+        prompts=prompts,
+        prompt_ids=prompt_ids,
         prompt_tokens=tuple(reply.prompt_tokens for reply in replies),
         tokens=tuple(tuple(reply.tokens) for reply in replies) if told else None,
         logprobs=tuple(tuple(reply.logprobs) for reply in replies) if told else None,
@@ -213,18 +215,26 @@ def _read(model, prompt, answer) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(own.tolist()), tuple((best[:, 0] - best[:, 1]).tolist())
 
 
-def _tokenised_there(service: ChatService, chats) -> tuple[tuple[int, ...], ...] | None:
-    """The prompts' tokens where the server tells them (vLLM's /tokenize takes chats); None elsewhere."""
+def _read_there(service: ChatService, chats) -> tuple[tuple[str, ...] | None, tuple[tuple[int, ...], ...] | None]:
+    """The prompts' texts and tokens, as far as the server tells them: vLLM the tokens, llama.cpp both."""
     import httpx
 
-    url, ids = service.base_url.removesuffix("/v1") + "/tokenize", []
-    headers = {"Authorization": f"Bearer {service.key()}"} if service.api_key_env else {}
+    root, headers = service.base_url.removesuffix("/v1"), {}
+    if service.api_key_env:
+        headers = {"Authorization": f"Bearer {service.key()}"}
+
+    def post(path: str, **body) -> dict:
+        return client.post(f"{root}/{path}", json=body).raise_for_status().json()
+
+    def ids_of(**body) -> tuple[int, ...]:
+        return tuple(map(int, post("tokenize", **body)["tokens"]))
+
     try:
         with httpx.Client(timeout=service.timeout, trust_env=not service.here, headers=headers) as client:
-            for chat in chats:
-                body = {"model": service.model, "messages": list(chat), "add_generation_prompt": True}
-                answer = client.post(url, json=body).raise_for_status().json()
-                ids.append(tuple(map(int, answer["tokens"])))
+            told = [ids_of(model=service.model, messages=list(chat), add_generation_prompt=True) for chat in chats]
+            if all(told):
+                return None, tuple(told)
+            texts = tuple(str(post("apply-template", messages=list(chat))["prompt"]) for chat in chats)
+            return texts, tuple(ids_of(content=text, add_special=True, parse_special=True) for text in texts)
     except (httpx.HTTPError, ValueError, LookupError, TypeError):
-        return None
-    return tuple(ids)
+        return None, None

@@ -33,7 +33,8 @@ WAIT_S = 300  # for a server to load its model
 LLAMA_CPP = """
 import sys, time, xllamacpp
 params = xllamacpp.CommonParams()
-params.model.path, params.port, params.use_jinja, params.n_ctx = sys.argv[1], int(sys.argv[2]), True, 2048
+params.model.path, params.port, params.use_jinja, params.n_ctx = sys.argv[1], int(sys.argv[3]), True, 2048
+params.cache_type_k = params.cache_type_v = int(sys.argv[2])  # 0: 32 bits, 1: 16, which is the default
 params.n_parallel = params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
 server = xllamacpp.Server(params)
 time.sleep(1e6)
@@ -112,14 +113,15 @@ def transformers_serve(folder: Path) -> dict:
 
 def llama_cpp(folder: Path) -> dict:
     """GGUF files of the merge in three precisions, and of the one with another template."""
-    made = {f"llama.cpp, {precision}": ("merged", precision) for precision in ("f32", "f16", "q8_0")}
-    made["llama.cpp, another template"] = ("wrong", "f32")
+    made = {f"llama.cpp, {precision}": ("merged", precision, "1") for precision in ("f32", "f16", "q8_0")}
+    made["llama.cpp, f32, its cache too"] = ("merged", "f32", "0")
+    made["llama.cpp, another template"] = ("wrong", "f32", "0")
     sides = []
-    for name, (model, precision) in made.items():
+    for name, (model, precision, bits) in made.items():
         path = folder / f"{model}.{precision}.gguf"
         path.unlink(missing_ok=True)
         to_gguf(TRAINED / model, path, precision)
-        with served([os.environ["XLLAMACPP"], "-c", LLAMA_CPP, str(path)], folder) as url:
+        with served([os.environ["XLLAMACPP"], "-c", LLAMA_CPP, str(path), bits], folder) as url:
             sides.append(ask(name, url, model))
         path.unlink()
     return against(sides)
