@@ -4,6 +4,7 @@ The model is tiny and random, with nano's tokenizer: what differs is planted, an
 """
 
 import importlib.util
+import json
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -18,7 +19,7 @@ from ftlab.errors import DataError, ModelError, RecipeError
 from ftlab.hosted.stand_in_model import ServedModel
 from ftlab.models import resolve
 from ftlab.serving.export import modelfile, to_gguf
-from ftlab.serving.parity import compare_sides, parity_table
+from ftlab.serving.parity import Parity, compare_sides, parity_table
 from ftlab.serving.sides import EVALUATED, local_side, served_side
 
 CHATS = [[{"role": "system", "content": "Triage the ticket."}, {"role": "user", "content": text}]
@@ -239,6 +240,7 @@ def test_what_a_server_tells_is_compared_and_the_rest_is_not_told(reference, cha
         report = compare_sides(reference, served_side("served", server.url, "m", CHATS, NEW_TOKENS))
     assert report.differences == differences
     assert ("log-probabilities" in report.not_told) is not told
+    assert Parity.from_dict(json.loads(json.dumps(report.to_dict()))) == report
     assert "prompt text" in report.not_told
 
 

@@ -72,6 +72,12 @@ class Parity:
         """The fields as plain JSON values."""
         return asdict(self) | {"verdict": self.verdict, "differences": self.differences, "not_told": self.not_told}
 
+    @classmethod
+    def from_dict(cls, values: dict) -> "Parity":
+        """What `to_dict` wrote."""
+        checks = tuple(Check(**check) for check in values["checks"])
+        return cls(values["reference"], values["side"], values["chats"], checks)
+
     def __repr__(self):
         told = f"; not told: {', '.join(self.not_told)}" if self.not_told else ""
         head = f"{self.side} against {self.reference}, {self.chats} chats: {self.verdict}{told}"

@@ -1,6 +1,6 @@
 # ---
 # ftlab:
-#   reads: [data/recorded/ship/first/*, data/recorded/ship/first/adapter/*, data/recorded/ship/first/predictions/*, data/recorded/ship/second/*, data/recorded/ship/second/adapter/*, data/recorded/ship/second/predictions/*, data/recorded/triage/predictions/*.fine_tuned.jsonl, data/support_triage/*.jsonl, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
+#   reads: [data/recorded/parity/results.json, data/recorded/ship/first/*, data/recorded/ship/first/adapter/*, data/recorded/ship/first/predictions/*, data/recorded/ship/second/*, data/recorded/ship/second/adapter/*, data/recorded/ship/second/predictions/*, data/recorded/triage/predictions/*.fine_tuned.jsonl, data/support_triage/*.jsonl, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
 #   headline: parity of the adapter, its merge and four faults
 # ---
 
@@ -186,6 +186,18 @@ except ModelError as error:
     print(str(error).replace(str(OUT), "OUT").replace(sys.executable, "python"))
 
 # %% [markdown]
+# Both were run once with `smol`, after 15 steps on 75 replies in a ship's voice: six chats each, and again with a fault planted
+# (`python tools/record.py parity`; its first lines say where the servers come from).
+
+# %%
+from ftlab.serving.parity import Parity
+
+record = json.loads(Path("../data/recorded/parity/results.json").read_text())
+parity_table([Parity.from_dict(side) for point in record["points"].values() for side in point.get("parity", [])])
+
+# %% [markdown]
+# READING
+#
 # Ollama does not read the tokenizer's template; you write it again in its language, and this is where served models go
 # wrong. `modelfile` works it out from what the tokenizer writes, and refuses unless the two agree on your chats, byte for
 # byte:
