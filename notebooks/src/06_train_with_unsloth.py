@@ -8,7 +8,7 @@
 # # Train with Unsloth
 #
 # **Question:** how do I train, watch, interrupt and resume a QLoRA run?
-# **Minutes:** 3 with `nano`. **Hardware:** any for `nano` and `smol`; by estimate, a T4 (16 GB) trains models up to 8B
+# **Minutes:** 29 to read, 4 to run with `nano`. **Hardware:** any for `nano` and `smol`; by estimate, a T4 (16 GB) trains models up to 8B
 # with the same cells.
 #
 # This page is made to be copied: real library calls, every setting written out. What you must change for your own
@@ -891,5 +891,37 @@ for family_name, names in newer(listed).items():
 # - Save checkpoints, and practise the resume before you need it: a killed run loses the steps since the last one.
 # - Validation loss tells when to stop, and whether you stopped too early; keep the best checkpoint, not the last. Whether
 #   the model is *good* is another question.
+
+# %% [markdown]
+# ## What would you do?
+#
+# Decide first, then open the answer.
+#
+# **1.** You have 337 rows, the run made 44 steps and ended below the prompt. What do you change first?
+#
+# <details><summary>One answer</summary>
+#
+# The number of steps: more epochs. The loss was most likely still falling. More data and other settings come after that.
+#
+# </details>
+#
+# **2.** After an hour, at the first evaluation, the card is out of memory. The batch in training fits. What do you change,
+# and where do you go on?
+#
+# <details><summary>One answer</summary>
+#
+# `per_device_eval_batch_size`, and nothing else. Restart the kernel, and resume from the last checkpoint. (If there is
+# none: save before you evaluate, and ask `will_it_fit` first.)
+#
+# </details>
+#
+# **3.** Both losses look fine, and the model never stops writing. What do you look at?
+#
+# <details><summary>One answer</summary>
+#
+# Whether the end token is trained: `check_masks` shows it. A padding token that is also the end token, or a template that
+# adds none, is the usual cause. It has to be trained again; a stop word in the server only hides it.
+#
+# </details>
 #
 # **Read next:** [07 Evaluate](07_evaluate.ipynb).

@@ -8,7 +8,7 @@
 # # Evaluate
 #
 # **Question:** did it work, by how much, and may it ship?
-# **Minutes:** 3. **Hardware:** any.
+# **Minutes:** 23 to read, 2 to run. **Hardware:** any.
 #
 # The answers judged here were recorded with `smol`, a real chat model of 135 million parameters: a [linear
 # classifier](GLOSSARY.md#linear-classifier) without a language model, the [model before training](GLOSSARY.md#base-model),
@@ -660,6 +660,40 @@ decide_gate(on_few, bars=Bars(min_gain=0.05))
 # - Same tickets, same metric, intervals on everything, a paired test for the difference.
 # - The average hides fields, slices and clusters; the unit that repeats decides how much you know.
 # - The bar first, then the result, then the verdict, and what would change it.
+
+# %% [markdown]
+# ## What would you do?
+#
+# Decide first, then open the answer.
+#
+# **1.** Two models, 81 % and 78 % on 100 tickets. Your manager takes the first. May he?
+#
+# <details><summary>One answer</summary>
+#
+# He may, but these numbers do not tell him to. Compare ticket by ticket; with 100 tickets a difference of three points is
+# rarely seen. `ftlab plan` says how many tickets would show it.
+#
+# </details>
+#
+# **2.** The gate says *do not ship*: six points of general skills are lost. "But our product only sorts tickets," says the
+# team. What do you do?
+#
+# <details><summary>One answer</summary>
+#
+# The bar was theirs, and it was written down before. If it is wrong, change it for the next run and say why. This model
+# ships only with somebody's name and reason beside the verdict, or is trained again with more replay.
+#
+# </details>
+#
+# **3.** You read the wrong answers of the test set, correct the labelling rules, train again, and gain four points on the
+# same test set. What is the gain worth?
+#
+# <details><summary>One answer</summary>
+#
+# Unknown. The tickets that gave you the ideas also judge them. Take new tickets, and read errors on the validation set from
+# now on.
+#
+# </details>
 #
 # **Read next:** the report of your own run (`ftlab run recipes/support_triage.yaml`), and
 # [03 Measure baselines](03_measure_baselines.ipynb) if the prompt was too easy to beat.

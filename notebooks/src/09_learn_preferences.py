@@ -8,7 +8,7 @@
 # # Learn preferences
 #
 # **Question:** how does DPO change the answer, and where do rewards (GRPO) come in?
-# **Minutes:** 3. **Hardware:** any; two CPU cores are enough.
+# **Minutes:** 29 to read, 2 to run. **Hardware:** any; two CPU cores are enough.
 #
 # A shop wants every reply in its own voice. Its sent mail is a mixture: some replies have the voice, most have half of it.
 # Nobody has the time to write hundreds of good ones. But anybody can say which of two replies is better. You go the whole
@@ -836,5 +836,38 @@ for way, other in combinations(ways, 2):
 # - SFT on the chosen answers is the rival to beat, and may be enough.
 # - Look at length, at what the judge cannot see, and at what the model could do before.
 # - Rewards are for what a program can check. They give exactly what is counted.
+
+# %% [markdown]
+# ## What would you do?
+#
+# Decide first, then open the answer.
+#
+# **1.** After DPO the win rate is 93 %, and replies are a third longer. Do you ship it?
+#
+# <details><summary>One answer</summary>
+#
+# Read some first. Then look at the win rate among replies of like length, and at what the judge does not see. A win that is
+# gone at equal length was length. Fewer steps, a larger beta or pairs that are level in length are the remedies.
+#
+# </details>
+#
+# **2.** You have 90 pairs of the model's own answers. Which training do you run first, SFT or DPO?
+#
+# <details><summary>One answer</summary>
+#
+# SFT on the chosen answers: a trainer that you know, and it cannot run away. It is the rival that DPO has to beat, and here
+# it came close or won.
+#
+# </details>
+#
+# **3.** A program can check your answers, and 2,000 right ones lie in the archive. A colleague wants GRPO. What do you
+# propose?
+#
+# <details><summary>One answer</summary>
+#
+# SFT on the 2,000 for the same minutes, and then compare. GRPO is for where only the check exists, and it gives exactly
+# what is counted.
+#
+# </details>
 #
 # **Read next:** [10 Count the cost](10_count_the_cost.ipynb).

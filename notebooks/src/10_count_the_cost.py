@@ -8,7 +8,7 @@
 # # Count the cost
 #
 # **Question:** what does it cost, and when does it pay back?
-# **Minutes:** 2. **Hardware:** any; two CPU cores are enough, no GPU, no account, no network.
+# **Minutes:** 26 to read, 1 to run. **Hardware:** any; two CPU cores are enough, no GPU, no account, no network.
 #
 # Before you spend anything, you can estimate whether a training run fits your card, about how long it takes, what it
 # costs, and from how many calls it saves money. Every estimate here says how wrong it may be, and every price has its
@@ -782,6 +782,40 @@ cost_form(support, TODAY)
 #   with too few calls it never pays back; when the base model is switched off, it ends.
 # - Where people check the answers, their hours decide. Do not believe a payback that does not state them.
 # - Vary every assumption. If the answer changes, find out that number first.
+
+# %% [markdown]
+# ## What would you do?
+#
+# Decide first, then open the answer.
+#
+# **1.** At 2,000 calls a day the fine-tune pays back never. The service offers training at half price. Does that change the
+# answer?
+#
+# <details><summary>One answer</summary>
+#
+# No. Training is a small, single sum; what each month costs besides is larger than what its calls save. More calls, or less
+# upkeep, would change it.
+#
+# </details>
+#
+# **2.** The prompt is long, and the team wants to fine-tune to get rid of it. What do you ask the service before you do any
+# sum?
+#
+# <details><summary>One answer</summary>
+#
+# Which share of the prompt it bills as cached, and at what price. Put the fixed part first, never change it, and look at
+# the next bill. Often little is left to save.
+#
+# </details>
+#
+# **3.** A vendor's case pays back in six weeks. Which numbers do you ask for?
+#
+# <details><summary>One answer</summary>
+#
+# Cases a month, minutes a review, the price of an hour, what an error costs, and who paid for the labels. Without these,
+# any number of weeks can be had.
+#
+# </details>
 #
 # **Read next:** [02 Decide](02_decide.ipynb), if the answer was "never"; [06 Train with
 # Unsloth](06_train_with_unsloth.ipynb), if it was not.

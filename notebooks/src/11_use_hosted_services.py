@@ -8,7 +8,7 @@
 # # Use hosted services
 #
 # **Question:** how do I do the same at OpenAI, Azure, Vertex, Bedrock, Together or Fireworks, and should I?
-# **Minutes:** 3. **Hardware:** any; no GPU, no account.
+# **Minutes:** 14 to read, 2 to run. **Hardware:** any; no GPU, no account.
 #
 # You prepare the support tickets for six services that tune a model for you, compare what they offer, and take one job
 # from upload to verdict. Nothing leaves your machine: the calls go through each service's own
@@ -420,6 +420,40 @@ check_has_no_answer(has_no_answer)
 #
 # From a shell: `ftlab hosted prepare`, `estimate`, `submit`, `watch`, `evaluate`, `deploy`, `delete`, each with `--service`.
 # `python -m ftlab.hosted.stand_in` starts a stand-in for it, and prints the variables that lead there.
+
+# %% [markdown]
+# ## What would you do?
 #
-# **Next:** [10 Count the cost](10_count_the_cost.ipynb) for the months after, [07 Evaluate](07_evaluate.ipynb) for the gate, and
+# Decide first, then open the answer.
+#
+# **1.** A tutorial of last year begins with a fine-tune at OpenAI. You have an account and have never tuned there. How do
+# you start?
+#
+# <details><summary>One answer</summary>
+#
+# Not there: it takes no newcomers, and what is tuned there ends with its base model. Look at the table first, then at the
+# days on which each model retires, then at prices.
+#
+# </details>
+#
+# **2.** The connection broke while a job was being created, by hand, with three calls. Do you run the cell again?
+#
+# <details><summary>One answer</summary>
+#
+# Not before you have listed the jobs of the service. It may exist and be billed. (`submit` looks for its own mark, which is
+# why running it twice is safe.)
+#
+# </details>
+#
+# **3.** A job has *succeeded* on Friday evening, and somebody has deployed the model so that it is ready on Monday. What do
+# you do on Friday?
+#
+# <details><summary>One answer</summary>
+#
+# Take the deployment down: it may bill by the hour, called or not. And *succeeded* is a status: on Monday evaluate it, with
+# the gate, before anybody deploys.
+#
+# </details>
+#
+# **Read next:** [10 Count the cost](10_count_the_cost.ipynb) for the months after, [07 Evaluate](07_evaluate.ipynb) for the gate, and
 # [06 Train with Unsloth](06_train_with_unsloth.ipynb) for the same training on a machine of your own.

@@ -8,7 +8,7 @@
 # # Ship and maintain
 #
 # **Question:** how do I export, route by confidence, notice decay and retrain?
-# **Minutes:** 3. **Hardware:** any.
+# **Minutes:** 17 to read, 1 to run. **Hardware:** any.
 #
 # An [adapter](GLOSSARY.md#adapter) that passed its evaluation is not yet a product. You merge it, serve it and prove that the
 # served model is the one that was judged; you catch the faults by which it is not. Then you decide which answers go out
@@ -338,7 +338,7 @@ log.assign(reason=log["reason"].str.split(" ").str[0]).groupby(["route", "reason
 # itself been killed, the requests under way would lie there without a decision, and `router.finish_pending()` asks them
 # again (a test does that).
 #
-# What people have to see comes out as drafts for the review table of [04](04_prepare_data.ipynb), the least sure first. What
+# What people have to see comes out as drafts for the review table of [04b](04b_how_many_rows.ipynb), the least sure first. What
 # they decide there becomes training rows that say where they come from:
 
 # %%
@@ -498,5 +498,38 @@ for number in range(month.month + 1, 13):
 # - A confidence is whatever is higher for right answers. Thresholds are chosen on data, and hold for data like these.
 # - A router writes down first and sends afterwards; what fails goes to a person.
 # - Alarms have a price: state how often they are false. Retraining is the same recipe, judged against the release in service.
+
+# %% [markdown]
+# ## What would you do?
+#
+# Decide first, then open the answer.
+#
+# **1.** The served model is worse than the one that was judged, and the weights have the same hash. Where do you look
+# first?
+#
+# <details><summary>One answer</summary>
+#
+# At the text and the token ids that the server really makes of a ticket: template, system prompt, a doubled begin token.
+# Then end tokens and settings, then precision.
+#
+# </details>
+#
+# **2.** The threshold promised at most 5 % wrong, and a sample of this month's automatic answers has 9 %. Who is to blame,
+# and what do you do tonight?
+#
+# <details><summary>One answer</summary>
+#
+# Nobody has to be: the promise was about tickets like those it was chosen on. Raise the threshold so that more goes to
+# people, review a larger sample whatever its route, and choose anew on this month's traffic.
+#
+# </details>
+#
+# **3.** Inputs raise an alarm, and the forty reviewed answers look as good as before. Do you roll back?
+#
+# <details><summary>One answer</summary>
+#
+# No. Forty show only a large loss, and an alarm about inputs says nothing about answers. Review more, now; then decide.
+#
+# </details>
 #
 # **Read next:** [10 Count the cost](10_count_the_cost.ipynb), for what the hours of people are worth.

@@ -8,7 +8,7 @@
 # # Small from large
 #
 # **Question:** can a long prompt, or a large model, be distilled into a small one, and what is saved?
-# **Minutes:** 3. **Hardware:** any.
+# **Minutes:** 24 to read, 4 to run. **Hardware:** any.
 #
 # In [distillation](GLOSSARY.md#distillation) one model learns from the answers of another. The *teacher* answers well today and
 # costs too much: a long [prompt](GLOSSARY.md#prompt), or a large model. The *student* shall answer nearly as well for less. What
@@ -122,7 +122,7 @@ for what, a, b in (("student against teacher", teacher, student), ("truth instea
 # The student calls for a fifth of the tokens, and lost a good part of what the prompt could do. Is that what a short training on
 # few tickets must lose? The last line says no: the same model, the same tickets, as many steps, and with true answers it comes
 # to where the prompt is. So what was lost is the price of the teacher's mistakes. It answers one field in three wrongly, and
-# [04](04_prepare_data.ipynb) showed what such labels do.
+# [04b](04b_how_many_rows.ipynb) showed what such labels do.
 #
 # One training each. Twice as many steps are in the experiment (`prompt_longer`) and not yet in its record.
 
@@ -684,6 +684,40 @@ pd.DataFrame(compared).T
 # - A filter trades rows for correctness. A systematic error is learned like any other rule, and an average hides it.
 # - Probabilities say more than texts, and need both models' logits over one vocabulary.
 # - Read your provider's terms, and ask before you send.
+
+# %% [markdown]
+# ## What would you do?
+#
+# Decide first, then open the answer.
+#
+# **1.** Your long prompt gets two fields of three right and is expensive. The team wants to distil it. What do you ask for
+# first?
+#
+# <details><summary>One answer</summary>
+#
+# A hundred labelled tickets, to see where it is wrong. The student is taught those errors. Labels by hand for a few hundred
+# tickets may cost less than what the errors cost.
+#
+# </details>
+#
+# **2.** Two teachers have 70 % of the teams right. One errs anywhere, the other always sends workshop tickets to
+# aftersales. Which do you take?
+#
+# <details><summary>One answer</summary>
+#
+# That depends on what an error costs where. The second one's student will get the workshop's tickets all wrong and the
+# others better, so it can be mended: have that one class labelled by people. The average cannot tell you any of this.
+#
+# </details>
+#
+# **3.** 60,000 calls a month, and the student would read a fifth of the tokens. Worth it?
+#
+# <details><summary>One answer</summary>
+#
+# At a hosted service hardly: the fixed dollars of a month and the dearer token eat what is saved, and the border lay at
+# over a million calls. With your own weights, or where seconds count, do the sum again.
+#
+# </details>
 #
 # **Read next:** [10 Count the cost](10_count_the_cost.ipynb), for your own border; [07 Evaluate](07_evaluate.ipynb), before a
 # student replaces its teacher.
