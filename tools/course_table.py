@@ -53,7 +53,7 @@ class Notebook:
 def look_at(path: Path) -> Notebook:
     """Read one source; what stands in a code fence is code, and the target of a link is not read."""
     words = lines = exercises = 0
-    cells = jupytext.read(path).cells
+    cells = [cell for cell in jupytext.read(path).cells if cell.cell_type != "raw"]  # raw is the header
     for cell in cells:
         is_text = cell.cell_type == "markdown"
         code = re.findall(r"```.*?```", cell.source, flags=re.S) if is_text else [cell.source]

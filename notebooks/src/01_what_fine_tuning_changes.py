@@ -10,6 +10,8 @@
 # **Question:** what changes in the model, what can and cannot change?
 # **Minutes:** 36 to read, 3 to run. **Hardware:** any; two CPU cores are enough.
 #
+# (This page explains. Who only wants to train can go on to [06](06_train_with_unsloth.ipynb) and come back.)
+#
 # First you watch one answer change, step by step, and look at which numbers in the model changed. Then you teach seven
 # lessons in one short run, and [held-out](GLOSSARY.md#hold-out) questions show which of them were learnt. At the end
 # the model learns from [pairs of answers](GLOSSARY.md#preference-pair), one of which is preferred.
@@ -748,6 +750,8 @@ pd.DataFrame({name: right_and_invented(arm) for name, arm in ARMS.items()}).T
 
 # %% [markdown]
 # ## Learning from preferences
+#
+# (A good place to stop for today. What follows is needed for [09](09_learn_preferences.ipynb), and for nothing before it.)
 #
 # So far each row held the right answer. Sometimes nobody can write that answer, but people can say which of two answers
 # is better. Can a model learn from such a choice?

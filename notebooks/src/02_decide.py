@@ -333,18 +333,11 @@ pd.DataFrame([{"rule": r.name, "because": r.reason, "source": r.source} for r in
 # %% [markdown]
 # ## How many examples?
 #
-# Advice on this goes from ten to ten thousand, and each figure comes from another task, another model and other rows:
-#
-# | who says so | how many |
-# |---|---|
-# | hosted services, as the least they take or advise | 10 to 100 |
-# | LIMA (Zhou et al. 2023, arXiv 2305.11206): a 65B model, chat | 1,000, chosen by hand |
-# | practitioners, a narrow adapter | 100 to 500 excellent ones |
-# | practitioners, production | 1,000 to 10,000 |
+# Advice on this goes from ten to ten thousand, and each figure comes from another task, another model and other rows.
 #
 # So measure: train on a quarter, on half and on all of what you have, with as many steps each, and score each on the same
 # held-out cases. If the score no longer rises, more of the same examples will not help much.
-# [04b](04b_how_many_rows.ipynb) shows how to read such a curve, and lets you train one point of your own.
+# [04b](04b_how_many_rows.ipynb) has the figures, shows how to read such a curve, and lets you train one point of your own.
 
 # %% [markdown]
 # ## Does it pay?

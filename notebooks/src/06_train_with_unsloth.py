@@ -11,7 +11,8 @@
 # **Minutes:** 29 to read, 4 to run with `nano`. **Hardware:** any for `nano` and `smol`; by estimate, a T4 (16 GB) trains models up to 8B
 # with the same cells.
 #
-# This page is made to be copied: real library calls, every setting written out. What you must change for your own
+# You train a model to turn support tickets into JSON records. This page is made to be copied: real library calls, every
+# setting written out. What you must change for your own
 # project stands in the next cell, and nowhere else. As it stands, it trains `nano`, which shows every step in seconds
 # and answers badly. With `MODEL = "smol"`, a real chat model of 135 million [parameters](GLOSSARY.md#parameter), the same
 # cells take ten to twenty minutes on two CPU cores, by estimate.
@@ -296,9 +297,9 @@ check_masks(trainer.eval_dataset, chats["validation"], tokenizer, trainer.data_c
 check_masks(trainer.train_dataset, chats["train"], tokenizer, trainer.data_collator)
 
 # %% [markdown]
-# Bold is trained: the answer and its end token. `check_masks` looks at every example as the trainer's collator puts it
-# into a batch, stops at the first that is otherwise, and says why; what you see is the first training example. The end token matters most: a model that never
-# learns to stop goes on for ever.
+# Bold is trained: the answer and its end token. `check_masks` looks at every example as the trainer puts it into a batch,
+# stops at the first that is otherwise, and says why; what you see is the first training example. The end token matters most:
+# a model that never learns to stop goes on for ever.
 
 # %% [markdown]
 # **Exercise.** Write the mask yourself: `labels(input_ids, marker)` returns a copy of the ids in which everything up to
@@ -429,8 +430,8 @@ torch.cuda.empty_cache()
 # %% [markdown]
 # ## The whole of it in one function
 #
-# The rest of this notebook is about the method, not about your model: experiments with `nano`, which show a mechanism on any
-# machine. Here are the cells above as one function, so that each experiment is one call.
+# You have trained; you may stop here, and judge the model in [07](07_evaluate.ipynb). The rest of this notebook is about the
+# method, not about your model: experiments with `nano`, which show a mechanism on any machine. Here are the cells above as one function, so that each experiment is one call.
 
 # %%
 def nano_trainer(rows, seed=3407, callbacks=(), printed=False, **settings):

@@ -10,12 +10,16 @@
 # **Question:** did it work, by how much, and may it ship?
 # **Minutes:** 23 to read, 2 to run. **Hardware:** any.
 #
-# The answers judged here were recorded with `smol`, a real chat model of 135 million parameters: a [linear
-# classifier](GLOSSARY.md#linear-classifier) without a language model, the [model before training](GLOSSARY.md#base-model),
-# the best [prompt](GLOSSARY.md#prompt), which is [few-shot](GLOSSARY.md#few-shot) and [held to the allowed
-# values](GLOSSARY.md#constrained-choice), and the [fine-tuned](GLOSSARY.md#fine-tuning) model, all on the same
-# [held-out](GLOSSARY.md#hold-out) tickets. "Best" was decided on the [validation set](GLOSSARY.md#validation-set), not on
-# these tickets. `python tools/record.py triage` records them again (in hours, on two cores); a run of your own recipe,
+# Four systems turned the same [held-out](GLOSSARY.md#hold-out) support tickets into JSON records. Their answers were recorded
+# with `smol`, a real chat model of 135 million parameters, and are judged here:
+#
+# - `linear`: a [linear classifier](GLOSSARY.md#linear-classifier), no language model at all;
+# - `base`: `smol` [before training](GLOSSARY.md#base-model), with the short prompt of the training;
+# - `constrained`: `smol` with the best [prompt](GLOSSARY.md#prompt), which has [examples](GLOSSARY.md#few-shot), its answers
+#   [held to the allowed values](GLOSSARY.md#constrained-choice);
+# - `fine_tuned`: `smol` after [fine-tuning](GLOSSARY.md#fine-tuning).
+#
+# "Best" was decided on the [validation set](GLOSSARY.md#validation-set), not on these tickets. `python tools/record.py triage` records them again (in hours, on two cores); a run of your own recipe,
 # `ftlab run`, writes the same files, and you point `RUN` at its folder.
 
 # %%
@@ -149,7 +153,7 @@ comparison = compare(a.field_accuracy, b.field_accuracy, metric="field_accuracy"
 comparison
 
 # %% [markdown]
-# Here *p* comes from swapping the two answers of tickets at random, ten thousand times; it cannot fall below 0.0002. The
+# In the last lines *p* comes from swapping the two answers of tickets at random, ten thousand times; it cannot fall below 0.0002. The
 # interval is a formula of the same family as for right and wrong. [Resampling](GLOSSARY.md#bootstrap) the tickets is
 # another way, and far too sure of itself where only a few of them differ.
 
@@ -620,8 +624,8 @@ print("verdict:", report["gate"]["verdict"])
 #
 # **What would change it?** Not other bars: those are for the next run. Any of these might:
 #
-# - Another share of replay: 150 chats were the first and only number tried. It is a setting, so it is to be chosen on
-#   everyday questions that are not those of the gate.
+# - Another share of replay: in a training of this length, 150 chats were the only number tried. It is a setting, so it is
+#   to be chosen on everyday questions that are not those of the gate, as in the shorter trainings above.
 # - Another seed: the recipe has three, the gate judges their mean, and a verdict of *ship* needs all of them.
 # - Something simpler that nobody tried: a better prompt, a rule, more labelled rows for the linear classifier.
 # - Wrong labels in the test set, if they favour one side.
@@ -637,8 +641,9 @@ on_few = compare(a.field_accuracy[first], b.field_accuracy[first], metric="field
 decide_gate(on_few, bars=Bars(min_gain=0.05))
 
 # %% [markdown]
-# Whichever verdict stands here, look at the width of its interval, and at the two questions that were not asked. *Not
-# enough data* is not a soft no: it says that a fair test needs more tickets.
+# Forty tickets are enough to see a gain as large as this one, though its interval is twice as wide. What turned the verdict is
+# what was not asked: a gate knows only the bars that it was given. With a smaller gain, forty tickets would have ended in *not
+# enough data*, which is not a soft no: it says that a fair test needs more tickets.
 #
 # ## What is known about large models
 #

@@ -226,8 +226,8 @@ print(f"the range of the estimate overlaps with 2 to 6 hours for {touched} token
 # ## How long on your own machine?
 #
 # No table knows your machine. Better is to measure one training step: it tells how many operations a second you
-# really get. Here a step of `nano`, the tiny model of this course, on this CPU. From it we predict two others, a step with longer rows and a step of
-# a model twice as wide, and then compare with the measurement. The three take turns, so that other work on the
+# really get. Here a step of `nano`, the tiny model of this course, on this CPU. From it we predict two others, a step with
+# longer rows and a step of a model twice as wide, and then compare with the measurement. The three take turns, so that other work on the
 # machine disturbs all of them alike.
 
 # %%
@@ -617,6 +617,8 @@ print(f"months left until the model is switched off: {left:.1f}; saved by then: 
 
 # %% [markdown]
 # ## Payback with people in the loop
+#
+# (A second subject, for those whose answers are read by people; it stands alone.)
 #
 # In many workflows the calls cost next to nothing, and the money goes to the people who check the answers. Here is a
 # case that practitioners tell and that we could not check at its origin: 12,000 labelled notes, medical codes 78 %

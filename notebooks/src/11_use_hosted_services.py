@@ -10,7 +10,7 @@
 # **Question:** how do I do the same at OpenAI, Azure, Vertex, Bedrock, Together or Fireworks, and should I?
 # **Minutes:** 14 to read, 2 to run. **Hardware:** any; no GPU, no account.
 #
-# You prepare the support tickets for six services that tune a model for you, compare what they offer, and take one job
+# You prepare the course's support tickets, each of which becomes one JSON record, for six services that tune a model for you, compare what they offer, and take one job
 # from upload to verdict. Nothing leaves your machine: the calls go through each service's own
 # [SDK](GLOSSARY.md#sdk) to a [stand-in](GLOSSARY.md#stand-in), a small server on your machine that has the services' real
 # paths. With a key of your own, the same cells go to the real service.
@@ -43,7 +43,7 @@ print("real service: what follows costs money, and you will be asked" if REAL el
 # Services change, and close. So this table has a source and a date for each cell (`data/services/services.csv`), and says how
 # old it is.
 
-# %% tags=["headline"]
+# %%
 import pandas as pd
 
 from ftlab.hosted.services import state_of_services
@@ -136,8 +136,8 @@ def verdict(row, form):
 pd.DataFrame({fault: {service: verdict(row, form) for service, form in FORMS.items()} for fault, row in FAULTY.items()}).T
 
 # %% [markdown]
-# Each line that you see refused here would have been found by the service after the upload, or, worse, not found: a call without its
-# result trains a model to call and not to wait. `ftlab export` has the whole list, and a file of it is a test of this course.
+# Each line that you see refused here would have been found by the service after the upload, or, worse, not found: a call
+# without its result trains a model to call and not to wait. `ftlab export` knows the rules of each service.
 
 # %% [markdown]
 # ## What would it cost?
@@ -232,8 +232,8 @@ if not REAL:  # by hand nobody asks you: with a real key, these calls upload and
     print(client.fine_tuning.jobs.retrieve(by_hand.id).status)
 
 # %% [markdown]
-# Simple, and it has three holes. Nobody asked before the money was spent. If your machine dies between the second line and the third,
-# a job runs of which you do not know the name. And who runs the cell twice pays twice.
+# Simple, and it has three holes. Nobody asked before the money was spent. If your machine dies between the second call and
+# the third, a job runs of which you do not know the name. And who runs the cell twice pays twice.
 #
 # `submit` makes the same calls and closes the holes. It shows the estimate and asks; it writes each answer to a file before
 # the next step; and before it creates a job it looks whether the service has one with its mark.
@@ -317,6 +317,7 @@ for row, text in list(zip(test, judged.answers.texts, strict=True))[:2]:
     print("ticket:", row["messages"][1]["content"][:90], "...\nanswer:", text.replace("\n", " "), "\n")
 
 # %% tags=["headline"]
+print("verdict on what the stand-in calls a tuned model:", judged.gate.verdict)
 judged.gate
 
 # %% [markdown]

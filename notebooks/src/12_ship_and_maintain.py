@@ -18,7 +18,8 @@
 # ## What ships
 #
 # `ftlab run` left a folder: adapter, recipe, report, predictions. The one below was made by `python tools/record_ship.py`:
-# `nano`, the small model of this course, after 320 tickets. `write_card` makes its card from that folder:
+# `nano`, the smallest model of this course, after 320 support tickets, each of which becomes one JSON record. `write_card`
+# makes its card from that folder:
 
 # %%
 import json
@@ -67,7 +68,8 @@ print(*sorted(path.name for path in (OUT / "merged").iterdir()), sep="\n")
 # %% [markdown]
 # ## Is it the same model?
 #
-# `local_side` asks a model a few tickets and notes all that decides on answers: the rendered prompt, its tokens, end tokens,
+# *Parity* means that what is served is what was judged ([glossary](GLOSSARY.md#parity)). `local_side` asks a model a few
+# tickets and notes all that decides on answers: the rendered prompt, its tokens, end tokens,
 # settings, the probability of every token. The reference is the adapter, asked as the evaluation asked it.
 
 # %%
@@ -110,6 +112,8 @@ broken = [
     local_side("another template", reloaded, other_template, chats, reference),
 ]
 reports += [compare_sides(reference, side) for side in broken]
+caught = sum(report.verdict == "differs" for report in reports[-len(broken) :])
+print(f"{caught} of {len(broken)} faults are caught, and {sum(report.verdict == 'equal' for report in reports[:2])} of 2 sound sides pass")
 parity_table(reports)
 
 # %%
@@ -405,6 +409,7 @@ for number in range(1, 13):
         break
 
 # %% [markdown]
+# Each line is a month against the reference, with a *p* for each signal: how often chance alone would make such a difference.
 # Read the month of the alarm: which signals raised it, and which did not? Inputs change first, and need no reviewer. Whether the
 # *answers* suffer is another question; with 40 reviewed tickets only a large loss can be seen. An alarm for inputs says:
 # review more, now.
@@ -486,8 +491,8 @@ for number in range(month.month + 1, 13):
     print(watch_month(reference_period, month_of(number, after_home, after_other), number))
 
 # %% [markdown]
-# So the rest of the year would look, had the second release stayed in service. Words that training did not use are still reported, since the watch
-# compares with the old reference: a release needs a new reference period, of its own traffic.
+# So the rest of the year would look, had the second release stayed in service. Words that training did not use are still
+# reported, since the watch compares with the old reference: a release needs a new reference period, of its own traffic.
 
 # %% [markdown]
 # ## What you have seen

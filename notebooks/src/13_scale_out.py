@@ -113,7 +113,7 @@ for line, variables in LAUNCHES:
     shell(line, **variables)
     print(f"{time.perf_counter() - start:4.0f} s  {' '.join(f'{k}={v}' for k, v in variables.items())} {line.split(' --out')[0]}")
 
-# %% tags=["headline"]
+# %%
 import pandas as pd
 
 results = [json.loads(line) for line in open(OUT / "losses.jsonl")]
@@ -141,7 +141,7 @@ pd.DataFrame(
     columns=["step 1", "step 2", "step 5", "step 10", "most apart", "numbers in each process"],
 )
 
-# %%
+# %% tags=["headline"]
 assert all(apart(result) < 1e-4 for result in same)
 print("all the same to the fourth decimal, in every step")
 

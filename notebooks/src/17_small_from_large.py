@@ -119,7 +119,7 @@ for what, a, b in (("student against teacher", teacher, student), ("truth instea
     print(f"{what}: {100 * gain.value:+.1f} points [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]")
 
 # %% [markdown]
-# The student calls for a fifth of the tokens, and lost a good part of what the prompt could do. Is that what a short training on
+# The student's calls take a fifth of the tokens, and it lost a good part of what the prompt could do. Is that what a short training on
 # few tickets must lose? The last line says no: the same model, the same tickets, as many steps, and with true answers it comes
 # to where the prompt is. So what was lost is the price of the teacher's mistakes. It answers one field in three wrongly, and
 # [04b](04b_how_many_rows.ipynb) showed what such labels do.
@@ -156,7 +156,7 @@ from ftlab.evaluation.metrics import parse_record
 FIELDS = list(SCHEMA["properties"])
 
 
-def values(texts):  # field by field, ticket after ticket; None where an answer is no JSON
+def values(texts):  # field by field, ticket after ticket; "?" where an answer is no JSON
     return [(parse_record(text) or {}).get(field, "?") for field in FIELDS for text in texts]
 
 
