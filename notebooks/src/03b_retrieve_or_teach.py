@@ -111,9 +111,9 @@ pd.DataFrame(sizes).T
 # finding.
 #
 # Now three ways to rank the chunks. *[BM25](GLOSSARY.md#bm25)* counts shared words, rare ones most. *Dense* compares
-# [embeddings](GLOSSARY.md#embedding), vectors that stand for a text; here each is the mean of the last hidden
-# states of `nano`, the tiny model of this course. *Hybrid* merges the two rankings by rank. The last column is the mean reciprocal rank (MRR): 1 when the
-# first hit is right, 1/2 when the second is, and so on.
+# [embeddings](GLOSSARY.md#embedding), vectors that stand for a text; here each is the mean of the last hidden states of
+# `nano`, the tiny model of this course. *Hybrid* merges the two rankings by rank. The last column is the mean reciprocal rank
+# (MRR): 1 when the first hit is right, 1/2 when the second is, and so on.
 
 # %%
 import torch
