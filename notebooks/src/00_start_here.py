@@ -92,7 +92,8 @@ for question in ("What is the capital of France?", "Tell me in one sentence what
     print(f"{question}\n  {answer}\n")
 
 # %% [markdown]
-# It can talk, though it does not know everything. Now three tickets of the shop, with the very prompt that it will be trained with:
+# It can talk, though it does not know everything. Now three tickets of the shop, with the very prompt that it will be
+# trained with:
 
 # %%
 shown, sample = test_rows[:3], test_rows[:24]
@@ -267,10 +268,10 @@ pd.DataFrame(table).map(str)
 # %% [markdown]
 # ## Half an hour instead
 #
-# You trained on about a hundred tickets, each read once. The same cells with 300 tickets, each read five times, and 150 everyday chats
-# among them take about half an hour on one core. That was done three times and recorded (`python tools/record.py triage`
-# repeats it). The other rows are what it has to beat: the best prompt that was found for the same model, and a classifier
-# that only counts words.
+# You trained on about a hundred tickets, each read once. The same cells with 300 tickets, each read five times, and 150
+# everyday chats among them take about half an hour on one core. That was done three times and recorded (`python
+# tools/record.py triage` repeats it). The other rows are what it has to beat: the best prompt that was found for the same
+# model, and a classifier that only counts words.
 
 # %%
 from pathlib import Path

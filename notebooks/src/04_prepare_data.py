@@ -13,7 +13,8 @@
 # A help desk gives you its export. You find out what is in it, repair what has only one right repair, decide about the rest,
 # and split it so that the test stays honest. At the end there is a file to train on, with a card that says what it is.
 #
-# The checks are the same for any model; they count [tokens](GLOSSARY.md#token) as `nano` does, the tiny model of this course. ([04b](04b_how_many_rows.ipynb) asks how many rows are enough, what cleaning was worth, and how to get more rows.)
+# The checks are the same for any model; they count [tokens](GLOSSARY.md#token) as `nano` does, the tiny model of this
+# course. ([04b](04b_how_many_rows.ipynb) asks how many rows are enough, what cleaning was worth, and how to get more rows.)
 
 # %%
 import ftlab  # first: it quiets the libraries below

@@ -185,8 +185,9 @@ for r in (1, 2, 4, 8, 16):
     print(f"rank {r:2}: {trained_rank(r):6.1%} is left over; the best possible is {best_possible(r):6.1%}")
 
 # %% [markdown]
-# The training finds the best possible, but for a trace. A rank that is too small gets the strongest directions and misses the rest; one
-# that is larger than needed gains nothing here and costs its numbers. So how many directions does a real fine-tune use?
+# The training finds the best possible, but for a trace. A rank that is too small gets the strongest directions and misses
+# the rest; one that is larger than needed gains nothing here and costs its numbers. So how many directions does a real
+# fine-tune use?
 
 # %% [markdown]
 # ## The singular values of a fine-tune
@@ -543,11 +544,12 @@ lines["NF4, packed again"] = [f"{lost:.0%}", ""]
 pd.DataFrame.from_dict(lines, orient="index", columns=["error of the merge, of the change", "weights that un-merging gives back"])
 
 # %% [markdown]
-# bf16 has about two to three digits. A change much smaller than the weight falls between two of them and is rounded to
-# one or the other; fp16 has a digit more. Un-merging gives nearly all weights back, and not all. Packed into four bits
-# again, the rounding is larger than the whole change: so a QLoRA adapter is merged into the base in 16 bits, or not at all. Such errors are random and spread over many numbers, and
-# the answers may well survive them. But whether they did is to be measured: after a merge, ask the merged model the
-# questions that you asked before. And keep the adapter: it cannot be had back from the merged weights.
+# bf16 has about two to three digits. A change much smaller than the weight falls between two of them and is rounded to one
+# or the other; fp16 has a digit more. Un-merging gives nearly all weights back, and not all. Packed into four bits again,
+# the rounding is larger than the whole change: so a QLoRA adapter is merged into the base in 16 bits, or not at all. Such
+# errors are random and spread over many numbers, and the answers may well survive them. But whether they did is to be
+# measured: after a merge, ask the merged model the questions that you asked before. And keep the adapter: it cannot be had
+# back from the merged weights.
 #
 # **Exercise.** Write `merged(weight, A, B, alpha)` for lists of rows; numpy may help. The rank is the number of rows of
 # `A`.

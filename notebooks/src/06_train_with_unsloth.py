@@ -8,8 +8,8 @@
 # # Train with Unsloth
 #
 # **Question:** how do I train, watch, interrupt and resume a QLoRA run?
-# **Minutes:** 29 to read, 4 to run with `nano`. **Hardware:** any for `nano` and `smol`; by estimate, a T4 (16 GB) trains models up to 8B
-# with the same cells.
+# **Minutes:** 29 to read, 4 to run with `nano`. **Hardware:** any for `nano` and `smol`; by estimate, a T4 (16 GB) trains
+# models up to 8B with the same cells.
 #
 # You train a model to turn support tickets into JSON records. This page is made to be copied: real library calls, every
 # setting written out. What you must change for your own
@@ -188,9 +188,10 @@ pd.DataFrame(
 # %% [markdown]
 # Start at the top: the cheap changes come first, and you stop at the first line that fits. Shorter rows are free if none of
 # yours is longer; a smaller batch with more accumulation makes the same steps, a little slower. The settings below have
-# checkpointing and the 8-bit optimizer from the start. If evaluation alone fails, lower `per_device_eval_batch_size` and leave
-# the rest. If the last line is still too large, take a smaller model or a larger card. After an out-of-memory error restart the kernel: what the
-# broken step held is not given back. Then change one line, and resume from the last [checkpoint](GLOSSARY.md#checkpoint).
+# checkpointing and the 8-bit optimizer from the start. If evaluation alone fails, lower `per_device_eval_batch_size` and
+# leave the rest. If the last line is still too large, take a smaller model or a larger card. After an out-of-memory error
+# restart the kernel: what the broken step held is not given back. Then change one line, and resume from the last
+# [checkpoint](GLOSSARY.md#checkpoint).
 
 # %% [markdown]
 # ## The trainer
@@ -371,8 +372,8 @@ history[["step", "learning_rate", "loss", "eval_loss"]].tail(4)
 
 # %% [markdown]
 # With `REPORT_TO = "trackio"` the same numbers are in a small database, run beside run, with the settings of each. Nothing
-# left this machine ("uploading", it says, and means its own folder). `trackio show`, with `TRACKIO_DIR` set to that folder, opens
-# them in your browser, without an account.
+# left this machine ("uploading", it says, and means its own folder). `trackio show`, with `TRACKIO_DIR` set to that folder,
+# opens them in your browser, without an account.
 
 # %%
 if REPORT_TO == "trackio":
@@ -430,8 +431,9 @@ torch.cuda.empty_cache()
 # %% [markdown]
 # ## The whole of it in one function
 #
-# You have trained; you may stop here, and judge the model in [07](07_evaluate.ipynb). The rest of this notebook is about the
-# method, not about your model: experiments with `nano`, which show a mechanism on any machine. Here are the cells above as one function, so that each experiment is one call.
+# You have trained; you may stop here, and judge the model in [07](07_evaluate.ipynb). The rest of this notebook is about
+# the method, not about your model: experiments with `nano`, which show a mechanism on any machine. Here are the cells above
+# as one function, so that each experiment is one call.
 
 # %%
 def nano_trainer(rows, seed=3407, callbacks=(), printed=False, **settings):
@@ -859,12 +861,12 @@ families(templates, listed)
 
 # %% [markdown]
 # Licence and access first: where the publisher's own copy is gated, its terms bind you here too, and the community licences
-# carry conditions; read them before you ship. Then the habits. They were read off what Unsloth's templates write; "?" means that
-# Unsloth bundles none, and the one that comes with the model counts. A system message in the user's turn works, but a server
-# must put it there too. A model that thinks wants thoughts in your rows, or to be told that there are none, in training and
-# in use. Where tools are not written ("no"), rows with tools would teach calls to what the model cannot see: `check_masks`
-# refuses them. An end of `eos_token` is whatever the tokenizer calls so. The cards are estimates, evaluation included;
-# `gemma-3` needs more on a T4 because it does not stand fp16. Your own model's template you ask the same way:
+# carry conditions; read them before you ship. Then the habits. They were read off what Unsloth's templates write; "?" means
+# that Unsloth bundles none, and the one that comes with the model counts. A system message in the user's turn works, but a
+# server must put it there too. A model that thinks wants thoughts in your rows, or to be told that there are none, in
+# training and in use. Where tools are not written ("no"), rows with tools would teach calls to what the model cannot see:
+# `check_masks` refuses them. An end of `eos_token` is whatever the tokenizer calls so. The cards are estimates, evaluation
+# included; `gemma-3` needs more on a T4 because it does not stand fp16. Your own model's template you ask the same way:
 
 # %%
 from ftlab.families import template_habits

@@ -19,8 +19,9 @@
 #   [held to the allowed values](GLOSSARY.md#constrained-choice);
 # - `fine_tuned`: `smol` after [fine-tuning](GLOSSARY.md#fine-tuning).
 #
-# "Best" was decided on the [validation set](GLOSSARY.md#validation-set), not on these tickets. `python tools/record.py triage` records them again (in hours, on two cores); a run of your own recipe,
-# `ftlab run`, writes the same files, and you point `RUN` at its folder.
+# "Best" was decided on the [validation set](GLOSSARY.md#validation-set), not on these tickets. `python tools/record.py
+# triage` records them again (in hours, on two cores); a run of your own recipe, `ftlab run`, writes the same files, and you
+# point `RUN` at its folder.
 
 # %%
 import json
@@ -153,9 +154,10 @@ comparison = compare(a.field_accuracy, b.field_accuracy, metric="field_accuracy"
 comparison
 
 # %% [markdown]
-# In the last lines *p* comes from swapping the two answers of tickets at random, ten thousand times; it cannot fall below 0.0002. The
-# interval is a formula of the same family as for right and wrong. [Resampling](GLOSSARY.md#bootstrap) the tickets is
-# another way, and far too sure of itself where only a few of them differ.
+# Here, with shares in place of right and wrong, *p* comes from swapping the two answers of tickets at random, ten thousand
+# times; it cannot fall below 0.0002. The interval is a formula of the same family as for right and wrong.
+# [Resampling](GLOSSARY.md#bootstrap) the tickets is another way, and far too sure of itself where only a few of them
+# differ.
 
 # %% [markdown]
 # ## Another training

@@ -12,10 +12,10 @@
 #
 # A shop wants every reply in its own voice. Its sent mail is a mixture: some replies have the voice, most have half of it.
 # Nobody has the time to write hundreds of good ones. But anybody can say which of two replies is better. You go the whole
-# way here with `nano`, the tiny model of this course, in two minutes: [SFT](GLOSSARY.md#sft) on the mail, several answers to each message, a judge, pairs,
-# [DPO](GLOSSARY.md#dpo), a [win rate](GLOSSARY.md#win-rate). Then you read the same way recorded on `smol`, a real chat
-# model: what each step was worth, what it did to the length of replies, what it cost elsewhere, and whether more SFT would
-# have been enough. The last section lets a program give rewards.
+# way here with `nano`, the tiny model of this course, in two minutes: [SFT](GLOSSARY.md#sft) on the mail, several answers
+# to each message, a judge, pairs, [DPO](GLOSSARY.md#dpo), a [win rate](GLOSSARY.md#win-rate). Then you read the same way
+# recorded on `smol`, a real chat model: what each step was worth, what it did to the length of replies, what it cost
+# elsewhere, and whether more SFT would have been enough. The last section lets a program give rewards.
 #
 # ([01](01_what_fine_tuning_changes.ipynb#Learning-from-preferences) has the first look at DPO.)
 
@@ -605,9 +605,9 @@ for side, fit in samples_fit.items():
 
 # %% [markdown]
 # The judge did not look at it, so chosen and rejected answers are wrong about equally often, and a training on them has no
-# reason to keep it. Compare the arms with SFT: with a hundred messages only large losses can be told from luck, and the arm that
-# was pushed hardest has the lowest value. **What the judge does not see, the training may spend.** Let whoever judges see
-# everything that matters, and measure what they do not.
+# reason to keep it. Compare the arms with SFT: with a hundred messages only large losses can be told from luck, and the arm
+# that was pushed hardest has the lowest value. **What the judge does not see, the training may spend.** Let whoever judges
+# see everything that matters, and measure what they do not.
 #
 # Everyday questions were lost before, by SFT on mail alone ([07](07_evaluate.ipynb#What-was-lost?) has the remedy, chats
 # mixed in); none of the arms brings them back.

@@ -225,10 +225,10 @@ print(f"the range of the estimate overlaps with 2 to 6 hours for {touched} token
 # %% [markdown]
 # ## How long on your own machine?
 #
-# No table knows your machine. Better is to measure one training step: it tells how many operations a second you
-# really get. Here a step of `nano`, the tiny model of this course, on this CPU. From it we predict two others, a step with
-# longer rows and a step of a model twice as wide, and then compare with the measurement. The three take turns, so that other work on the
-# machine disturbs all of them alike.
+# No table knows your machine. Better is to measure one training step: it tells how many operations a second you really get.
+# Here a step of `nano`, the tiny model of this course, on this CPU. From it we predict two others, a step with longer rows
+# and a step of a model twice as wide, and then compare with the measurement. The three take turns, so that other work on
+# the machine disturbs all of them alike.
 
 # %%
 import time

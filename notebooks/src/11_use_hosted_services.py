@@ -10,10 +10,10 @@
 # **Question:** how do I do the same at OpenAI, Azure, Vertex, Bedrock, Together or Fireworks, and should I?
 # **Minutes:** 14 to read, 2 to run. **Hardware:** any; no GPU, no account.
 #
-# You prepare the course's support tickets, each of which becomes one JSON record, for six services that tune a model for you, compare what they offer, and take one job
-# from upload to verdict. Nothing leaves your machine: the calls go through each service's own
-# [SDK](GLOSSARY.md#sdk) to a [stand-in](GLOSSARY.md#stand-in), a small server on your machine that has the services' real
-# paths. With a key of your own, the same cells go to the real service.
+# You prepare the course's support tickets, each of which becomes one JSON record, for six services that tune a model for
+# you, compare what they offer, and take one job from upload to verdict. Nothing leaves your machine: the calls go through
+# each service's own [SDK](GLOSSARY.md#sdk) to a [stand-in](GLOSSARY.md#stand-in), a small server on your machine that has
+# the services' real paths. With a key of your own, the same cells go to the real service.
 
 # %% [markdown]
 # ## A stand-in
@@ -206,10 +206,10 @@ WORDS = {True: "yes", False: "no", None: "not known"}
 pd.DataFrame({question: {name: WORDS[holds(name)] for name in MODELS} for question, holds in QUESTIONS.items()})
 
 # %% [markdown]
-# No line has four times yes, and today no service can have it: who lets the weights go serves them on a machine of your own, and
-# a machine costs while it idles. With few calls a day and a model that may retire, the second and third column weigh most; with
-# rows that must stay in one country, ask about the `data` column above first; with thousands of calls an hour, the idle
-# hours vanish and open weights are the safer house.
+# No line has four times yes, and today no service can have it: who lets the weights go serves them on a machine of your
+# own, and a machine costs while it idles. With few calls a day and a model that may retire, the second and third column
+# weigh most; with rows that must stay in one country, ask about the `data` column above first; with thousands of calls an
+# hour, the idle hours vanish and open weights are the safer house.
 
 # %% [markdown]
 # ## From upload to model, by hand
@@ -322,15 +322,15 @@ judged.gate
 
 # %% [markdown]
 # As it must be: an untrained model that was told `Triage the ticket.` answers in prose. The gate does not know that it was
-# a stand-in; it sees answers, and says no. Had the service trained on the wrong file, or not at all, this is the line in which you
-# would find out, and *succeeded* above would have told you nothing. A status says that a job ended. It never says that the
-# model is good.
+# a stand-in; it sees answers, and says no. Had the service trained on the wrong file, or not at all, this is the line in
+# which you would find out, and *succeeded* above would have told you nothing. A status says that a job ended. It never says
+# that the model is good.
 
 # %% [markdown]
 # ## Preferences
 #
-# A job on [preference pairs](GLOSSARY.md#preference-pair) is the same call with other rows, where the service offers it. Pairs in a
-# job for SFT, or the other way round, are refused before anything is sent:
+# A job on [preference pairs](GLOSSARY.md#preference-pair) is the same call with other rows, where the service offers it.
+# Pairs in a job for SFT, or the other way round, are refused before anything is sent:
 
 # %%
 pairs = [
@@ -352,8 +352,8 @@ except DataError as error:
 # %% [markdown]
 # ## Deploy, and clean up
 #
-# At Azure, Bedrock, Together and Fireworks a tuned model answers only from a deployment. `deploy` says what an hour costs before it
-# asks:
+# At Azure, Bedrock, Together and Fireworks a tuned model answers only from a deployment. `deploy` says what an hour costs
+# before it asks:
 
 # %%
 from ftlab.hosted.jobs import delete, deploy
@@ -376,8 +376,8 @@ job = delete(job, yes=YES)
 # %% [markdown]
 # ## Keys
 #
-# Keys come from the environment, from Colab's secrets, or from a prompt that does not show them; never from a cell. And a service's
-# error may repeat a key, so what it says to a wrong one is left out:
+# Keys come from the environment, from Colab's secrets, or from a prompt that does not show them; never from a cell. And a
+# service's error may repeat a key, so what it says to a wrong one is left out:
 
 # %%
 if not REAL:
@@ -390,8 +390,8 @@ if not REAL:
     served.stop()
 
 # %% [markdown]
-# The stand-in had answered "Incorrect API key provided: sk-a-wrong****6789."; OpenAI does so too. Neither the message, nor the job's
-# file, nor a traceback has any of it.
+# The stand-in had answered "Incorrect API key provided: sk-a-wrong****6789."; OpenAI does so too. Neither the message, nor
+# the job's file, nor a traceback has any of it.
 #
 # **Exercise.** Services refuse a row whose tool call has no result. Write `has_no_answer(row)`: true where the id of
 # some call has no turn of the role `tool` that names it in `tool_call_id`.
@@ -456,5 +456,5 @@ check_has_no_answer(has_no_answer)
 #
 # </details>
 #
-# **Read next:** [10 Count the cost](10_count_the_cost.ipynb) for the months after, [07 Evaluate](07_evaluate.ipynb) for the gate, and
-# [06 Train with Unsloth](06_train_with_unsloth.ipynb) for the same training on a machine of your own.
+# **Read next:** [10 Count the cost](10_count_the_cost.ipynb) for the months after, [07 Evaluate](07_evaluate.ipynb) for the
+# gate, and [06 Train with Unsloth](06_train_with_unsloth.ipynb) for the same training on a machine of your own.

@@ -409,10 +409,10 @@ for number in range(1, 13):
         break
 
 # %% [markdown]
-# Each line is a month against the reference, with a *p* for each signal: how often chance alone would make such a difference.
-# Read the month of the alarm: which signals raised it, and which did not? Inputs change first, and need no reviewer. Whether the
-# *answers* suffer is another question; with 40 reviewed tickets only a large loss can be seen. An alarm for inputs says:
-# review more, now.
+# Each line is a month against the reference, with a *p* for each signal: how often chance alone would make such a
+# difference. Read the month of the alarm: which signals raised it, and which did not? Inputs change first, and need no
+# reviewer. Whether the *answers* suffer is another question; with 40 reviewed tickets only a large loss can be seen. An
+# alarm for inputs says: review more, now.
 #
 # And how often does it cry wolf? Each test has a level of 0.05 / 36, so that a year of three signals should stay quiet
 # 19 times of 20. Measured on years that are drawn from the home tickets alone:
@@ -445,8 +445,8 @@ check_false_alarm_in_a_year(false_alarm_in_a_year)
 # ## Retrain, compare, release, roll back
 #
 # The reviewed tickets of the other shop join the training set, and the same recipe runs again: `ftlab run` with nothing
-# changed but the data. That is the second recorded run. A release is a folder with card and hashes; `current.json` names the one
-# in service. First the old one. Its gate said no, so `ftlab release` refuses unless you say why:
+# changed but the data. That is the second recorded run. A release is a folder with card and hashes; `current.json` names
+# the one in service. First the old one. Its gate said no, so `ftlab release` refuses unless you say why:
 
 # %%
 from ftlab.data.jsonl import write_rows
