@@ -362,12 +362,12 @@ print(f"{report['n']} test tickets; recorded {report['created']} on {report['mac
 # Ways through it:
 #
 # - **You decide** whether a project starts, and will not train yourself: this page, 02, the first half of 10, *May it ship?*
-#   in 07, *Six services* in 11. An hour and a half.
+#   in 07, *Six services* in 11. About an hour.
 # - **You build it:** this page, 01, 02, 03, 04, 06, 07, 12, in this order; 03b where the task needs facts, 04b before you pay
 #   for labels, 05 to see what the library does, 13 when one card is too small. Two afternoons.
 # - **You show it to others**, as a host: run this page on your own machine the day before; then 02, 03 and 07 together, and
 #   put the questions at the end of each to the group before anybody opens an answer. Half a day.
-# - **You have a JSONL** and an hour: 04 with your file as `RAW`, then 06 with it in `DATA`, and 03 for the prompt that it has
+# - **You have a JSONL** and an afternoon: 04 with your file as `RAW`, then 06 with it in `DATA`, and 03 for the prompt that it has
 #   to beat.
 #
 # **Read next:** [02 Decide](02_decide.ipynb), with a case of your own in mind.
