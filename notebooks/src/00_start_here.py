@@ -1,14 +1,14 @@
 # ---
 # ftlab:
 #   reads: [data/support_triage/train.jsonl, data/support_triage/validation.jsonl, data/support_triage/test.jsonl, data/recorded/triage/report.json]
-#   headline: field accuracy before and after a short training
+#   headline: field accuracy of one record for all tickets, and after a short training
 # ---
 
 # %% [markdown]
 # # Start here
 #
 # **Question:** does my machine work, and what does a short fine-tune look like?
-# **Minutes:** 12 to read, 3 to run. **Hardware:** any; two CPU cores are enough, no GPU, no account, no network.
+# **Minutes:** 12 to read, 4 to run. **Hardware:** any; two CPU cores are enough, no GPU, no account, no network.
 #
 # [Fine-tuning](GLOSSARY.md#fine-tuning) means to go on training a model that is already trained, on examples of what
 # you want. Here a small chat model learns to turn support tickets into JSON records, and you compare its answers before
@@ -96,9 +96,9 @@ for question in ("What is the capital of France?", "Tell me in one sentence what
 # trained with:
 
 # %%
-shown, sample = test_rows[:3], test_rows[:24]
-before = generate(model, tokenizer, [r["messages"][:-1] for r in sample], max_new_tokens=64)
-for r, answer in zip(shown, before.texts[:3], strict=True):
+shown = test_rows[:3]
+before = generate(model, tokenizer, [r["messages"][:-1] for r in shown], max_new_tokens=64)
+for r, answer in zip(shown, before.texts, strict=True):
     print("ticket:", r["messages"][1]["content"][:90], "...\nanswer:", answer[:110], "\n")
 
 # %% [markdown]
@@ -130,7 +130,7 @@ model.print_trainable_parameters()
 from datasets import Dataset
 
 chats, dataset = {}, {}
-for part, rows in {"train": 96, "validation": 16}.items():
+for part, rows in {"train": 128, "validation": 16}.items():
     chats[part] = [row["messages"] for row in read_chat(f"{FOLDER}/{part}.jsonl")[:rows]]
     # many templates end with a new line; after that, TRL would add a second end token
     texts = [tokenizer.apply_chat_template(chat, tokenize=False).rstrip() for chat in chats[part]]
@@ -209,13 +209,14 @@ print(f"validation loss: {evals[0]:.2f} when first measured, {evals[-1]:.2f} at 
 import pandas as pd
 from IPython.display import display
 
+sample = test_rows[:40]  # the three from above, and 37 more
 FastLanguageModel.for_inference(model)
 after = generate(model, tokenizer, [r["messages"][:-1] for r in sample], max_new_tokens=64)
 
 table = pd.DataFrame(
     {
         "ticket": [r["messages"][1]["content"] for r in shown],
-        "before": before.texts[:3],
+        "before": before.texts,
         "after": after.texts[:3],
         "right answer": [r["messages"][2]["content"] for r in shown],
     }
@@ -238,22 +239,22 @@ records = [json.loads(r["messages"][2]["content"]) for r in train_rows]
 counts = {field: Counter(record[field] for record in records) for field in records[0]}
 usual = json.dumps({field: count.most_common(1)[0][0] for field, count in counts.items()})
 same = [usual] * len(sample)
-answers = {"before": before.texts, "one record for all": same, "after": after.texts}
+answers = {"one record for all": same, "after": after.texts}
 
 references = [r["messages"][2]["content"] for r in sample]
 scores = {name: score_records(texts, references) for name, texts in answers.items()}
 right = {name: score.summary()["field_accuracy"] for name, score in scores.items()}
 show(systems_figure(right), systems_alt(right))
-valid = {name: score.summary()["valid_json"] for name, score in scores.items()}
-print(f"{len(sample)} test tickets; valid JSON before: {valid['before']}, after: {valid['after']}")
-print(f"fields right before: {right['before']}, after: {right['after']}")
+print(f"{len(sample)} test tickets; valid JSON after the training: {scores['after'].summary()['valid_json']}")
+print(f"fields right: one record for all {right['one record for all']}, after the training {right['after']}")
 
 # %% [markdown]
 # Each dot is the share of fields that are right, and the bar its 95 % [confidence
 # interval](GLOSSARY.md#confidence-interval): where the share may well lie on other tickets of this kind. Where two bars
 # do not overlap, the difference is hardly luck. Notebook 07 explains intervals.
 #
-# "One record for all" has read no ticket. So it, and not zero, is the least that a fine-tune has to beat. In which
+# Before the training no answer was a record at all, which is no rival. "One record for all" has read no ticket either; so it,
+# and not zero, is the least that a fine-tune has to beat. In which
 # fields does the fine-tune beat it?
 
 # %%
@@ -303,8 +304,7 @@ print(f"{report['n']} test tickets; recorded {report['created']} on {report['mac
 #
 # Decide first, then open the answer.
 #
-# **1.** Your manager sees the figure, no field right *before* and half of them *after*, and says: "Great, ship it." What do
-# you answer?
+# **1.** Your manager compares the answers, prose before and records after, and says: "Great, ship it." What do you answer?
 #
 # <details><summary>One answer</summary>
 #
@@ -341,7 +341,7 @@ print(f"{report['n']} test tickets; recorded {report['created']} on {report['mac
 # <!-- the course -->
 # | notebook | the question it answers | read | run | exercises |
 # |---|---|---|---|---|
-# | [00 Start here](00_start_here.ipynb) | does my machine work, and what does a short fine-tune look like? | 12 | 3 |  |
+# | [00 Start here](00_start_here.ipynb) | does my machine work, and what does a short fine-tune look like? | 12 | 4 |  |
 # | [01 What fine-tuning changes](01_what_fine_tuning_changes.ipynb) | what changes in the model, what can and cannot change? | 36 | 3 | 2 |
 # | [02 Decide](02_decide.ipynb) | should I fine-tune, retrieve, or prompt — for my case? | 14 | 1 | 1 |
 # | [03 Measure baselines](03_measure_baselines.ipynb) | how good is a prompt, with and without examples, before any training, and which bar does it set? | 18 | 2 | 1 |
