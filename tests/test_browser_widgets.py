@@ -39,7 +39,7 @@ WIDGETS = {
         f"support, TODAY = read_scenario({str(SCENARIO)!r}), {TODAY!r}".replace("datetime.date", "date"),
     ),
     "review_table": (
-        "04_prepare_data",
+        "04b_how_many_rows",
         "from pathlib import Path\nfrom ftlab.checks.review import Review\nfolder = Path()",
     ),
 }

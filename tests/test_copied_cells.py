@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-SOURCES = {path.name[:2]: path for path in (ROOT / "notebooks" / "src").glob("[0-9]*.py")}
+SOURCES = {path.name.split("_")[0]: path for path in (ROOT / "notebooks" / "src").glob("[0-9]*.py")}
 REFERENCE = "00"
 
 ROWS = "how many rows it has, and how long it may take"
@@ -39,7 +39,7 @@ ON_PURPOSE = {
         "config.num_train_epochs": ROWS,
         "config.logging_steps": ROWS,
     },
-    "04": WITHOUT_VALIDATION
+    "04b": WITHOUT_VALIDATION
     | {
         "adapter.random_state": FUNCTION,
         "trainer.callbacks": FUNCTION,

@@ -111,7 +111,7 @@ JOBS = [  # provider, model, rows, tokens a row, epochs, further terms -> millio
     ("fireworks", "any", 2000, 500, 1, {"size_b": 8}, 1, 0.5, None),
     ("fireworks", "any", 2000, 500, 1, {"size_b": 70}, 1, 3, None),
     ("fireworks", "any", 2000, 500, 1, {"size_b": 70, "method": "dpo"}, 1, 6, None),
-    ("google", "gemini-2.5-flash-lite", 1000, 250, 4, {}, 1, 1.5, None),
+    ("google", "gemini-3.1-flash-lite", 1000, 250, 4, {}, 1, 3, None),
     ("aws", "amazon.nova-lite-v1:0", 300, 1000, 2, {}, 0.6, None, None),
     ("aws", "amazon.nova-lite-v1:0", 300, 1000, 2, {}, 0.6, 4.8, NOVA),
 ]
@@ -142,7 +142,7 @@ def test_what_a_service_bills_by_has_to_be_given(provider, model, terms, missing
 SERVICES = {  # provider, model, what is added to the training: two jobs, hosting a month, one call; None: not known
     "openai": ("gpt-4.1-mini", "", 2 * 0.6 * 5, 0, (100 * 0.8 + 50 * 3.2) / 1e6),
     "azure": ("gpt-4.1-mini", "", None, 1.70 * 730, None),
-    "google": ("gemini-2.5-flash", "", 2 * 0.6 * 5, None, None),
+    "google": ("gemini-3.1-flash-lite", "", 2 * 0.6 * 3, None, None),
     "aws": ("amazon.nova-micro-v1:0", "", None, 0, (100 * 0.035 + 50 * 0.14) / 1e6),
     "together": ("any", ", size_b: 8", 2 * 0.6 * 0.48, None, 0),
     "fireworks": ("any", ", size_b: 70", 2 * 0.6 * 3, 8 * 730, 0),

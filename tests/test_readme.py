@@ -52,12 +52,12 @@ def test_every_command_it_shows_has_these_options_and_these_files(line):
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_its_table_agrees_with_each_notebook(source):
     first = source.read_text().split("# %%")[1]
-    minutes = re.search(r"\*\*Minutes:\*\* (\d+)", first)[1]
+    read, run = re.search(r"\*\*Minutes:\*\* (\d+) to read, (\d+) to run", first).groups()
     row = next(
         line for line in README.splitlines() if f"notebooks/{source.stem}.ipynb" in line and line.startswith("|")
     )
     question = re.search(r"\*\*Question:\*\* (.*?\?)", first, flags=re.S)[1].replace("\n# ", " ")
-    assert f"| {minutes} |" in row
+    assert f"| {read} / {run} |" in row
     assert question in row
 
 

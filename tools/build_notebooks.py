@@ -142,11 +142,12 @@ def replace_text(notebook, old: str, new: str) -> None:
 
 
 def headline(notebook) -> str:
-    """The last line of the last text output of the cell tagged "headline", or nothing."""
+    """The last line that the cell tagged "headline" printed; where it printed nothing, the last of what it shows."""
     for cell in notebook.cells:
         if "headline" in tags(cell):
-            texts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs]
-            lines = [line.strip() for text in texts for line in text.split("\n") if line.strip()]
+            printed = [output.text for output in cell.outputs if output.get("name") == "stdout"]
+            shown = [output.get("data", {}).get("text/plain", "") for output in cell.outputs]
+            lines = [line.strip() for text in printed or shown for line in text.split("\n") if line.strip()]
             return lines[-1][:100] if lines else ""
     return ""
 

@@ -1,4 +1,4 @@
-"""Checks of the repository as a whole: links, the coverage map, names that must not be in a file; and its size.
+"""Checks of the repository as a whole: links, coverage map, minutes to read, forbidden names; and its size.
 
     .venv/bin/python tools/check.py
 
@@ -17,6 +17,7 @@ from mdit_py_plugins.anchors import anchors_plugin
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+from tools import course_table  # noqa: E402
 from tools.figures import figures  # noqa: E402
 
 PAGES = ("*.md", "notebooks/GLOSSARY.md", "data/**/README.md")
@@ -47,10 +48,10 @@ MARKDOWN = MarkdownIt("commonmark").enable("table").use(anchors_plugin, max_leve
 def main() -> int:
     """Print the figures, then every finding; 1 when there is one."""
     print("\n".join(figures(ROOT)))
-    findings = [*broken_links(ROOT), *coverage_gaps(ROOT), *forbidden_names(ROOT)]
+    findings = [*broken_links(ROOT), *coverage_gaps(ROOT), *forbidden_names(ROOT), *course_table.findings(ROOT)]
     for finding in findings:
         print(finding)
-    print(f"check: {len(findings)} findings in links, coverage map and file contents")
+    print(f"check: {len(findings)} findings in links, coverage map, file contents and minutes to read")
     return 1 if findings else 0
 
 

@@ -7,6 +7,7 @@ the record.
 """
 
 import argparse
+import datetime
 import fcntl
 import importlib
 import json
@@ -68,15 +69,16 @@ def take(points: list[Point], work: Path):
 
 
 def run(point: Point, folder: Path, machine: str) -> None:
-    """Make a point and remember how long that took on which machine."""
+    """Make a point and remember when, on which machine, and how long that took."""
     from ftlab.files import whole_file
 
     start = time.monotonic()
     print(f"[{time.strftime('%H:%M:%S')}] {point.name}", flush=True)
     result = point.make(folder)
     minutes = (time.monotonic() - start) / 60
+    told = {"minutes": round(minutes, 1), "machine": machine, "date": datetime.date.today().isoformat()}
     with whole_file(folder / "done.json") as file:
-        file.write(json.dumps(result | {"minutes": round(minutes, 1), "machine": machine}, indent=1).encode())
+        file.write(json.dumps(result | told, indent=1).encode())
     print(f"[{time.strftime('%H:%M:%S')}] {point.name}: {minutes:.1f} minutes", flush=True)
 
 

@@ -8,7 +8,9 @@
 # # What fine-tuning changes
 #
 # **Question:** what changes in the model, what can and cannot change?
-# **Minutes:** 3. **Hardware:** any; two CPU cores are enough.
+# **Minutes:** 36 to read, 3 to run. **Hardware:** any; two CPU cores are enough.
+#
+# (This page explains. Who only wants to train can go on to [06](06_train_with_unsloth.ipynb) and come back.)
 #
 # First you watch one answer change, step by step, and look at which numbers in the model changed. Then you teach seven
 # lessons in one short run, and [held-out](GLOSSARY.md#hold-out) questions show which of them were learnt. At the end
@@ -743,11 +745,13 @@ pd.DataFrame({name: right_and_invented(arm) for name, arm in ARMS.items()}).T
 # taught a good part of that half, in new words as well, and hardly anything else: not what only the documents tell, not
 # the same facts from the other end, and not that one has changed. A search reaches facts of every kind, but where nobody
 # told, this reader makes something up. Trained to read, it makes much more of the same passages, though no row of that
-# training held a fact of this shop: it learnt a behaviour. [03](03_measure_baselines.ipynb#Retrieved-or-taught?) has the
+# training held a fact of this shop: it learnt a behaviour. [03b](03b_retrieve_or_teach.ipynb#Retrieved-or-taught?) has the
 # intervals and the questions.
 
 # %% [markdown]
 # ## Learning from preferences
+#
+# (A good place to stop for today. What follows is needed for [09](09_learn_preferences.ipynb), and for nothing before it.)
 #
 # So far each row held the right answer. Sometimes nobody can write that answer, but people can say which of two answers
 # is better. Can a model learn from such a choice?
@@ -1044,5 +1048,40 @@ with pd.option_context("display.max_colwidth", None):
 #   score hides why an answer is wrong: read some.
 # - Fine-tuning can also change answers to questions that you did not train on. Measure those too.
 # - Examples say what to imitate; preferences say what is better. Measure what neither of them mentions.
+
+# %% [markdown]
+# ## What would you do?
+#
+# Decide first, then open the answer.
+#
+# **1.** Your company has a handbook of 400 pages that changes every month. Somebody proposes to fine-tune a chat model on
+# it. What do you say first?
+#
+# <details><summary>One answer</summary>
+#
+# Search the handbook and put the passage into the prompt. What is taught as facts is known in the words that taught it,
+# hardly from the other end, and is out of date after a month. Fine-tune for the tone, or for reading passages.
+#
+# </details>
+#
+# **2.** After your fine-tune the model answers every question, also those that nobody can answer. What do you change, and
+# what do you measure?
+#
+# <details><summary>One answer</summary>
+#
+# The rows: put questions without an answer among them, with "I do not know." Then measure both, invented answers and
+# needless silence.
+#
+# </details>
+#
+# **3.** The training loss is near 0, and your boss takes that as proof that the lesson was learnt. Which three kinds of
+# questions do you ask the model?
+#
+# <details><summary>One answer</summary>
+#
+# The same in new words, the same the other way round, and questions beside the lesson that it could answer before. The loss
+# saw only the rows of the training.
+#
+# </details>
 #
 # **Read next:** [02 Decide](02_decide.ipynb): should your case be fine-tuned at all?

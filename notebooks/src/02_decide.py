@@ -8,7 +8,7 @@
 # # Decide
 #
 # **Question:** should I fine-tune, retrieve, or prompt — for my case?
-# **Minutes:** 1. **Hardware:** any; no model is loaded.
+# **Minutes:** 14 to read, 1 to run. **Hardware:** any; no model is loaded.
 #
 # [Fine-tuning](GLOSSARY.md#fine-tuning) is one of three ways to make a language model do a task. The others are to
 # write a better [prompt](GLOSSARY.md#prompt), and [retrieval](GLOSSARY.md#rag): to search for the documents that a
@@ -333,18 +333,11 @@ pd.DataFrame([{"rule": r.name, "because": r.reason, "source": r.source} for r in
 # %% [markdown]
 # ## How many examples?
 #
-# Advice on this goes from ten to ten thousand, and each figure comes from another task, another model and other rows:
-#
-# | who says so | how many |
-# |---|---|
-# | hosted services, as the least they take or advise | 10 to 100 |
-# | LIMA (Zhou et al. 2023, arXiv 2305.11206): a 65B model, chat | 1,000, chosen by hand |
-# | practitioners, a narrow adapter | 100 to 500 excellent ones |
-# | practitioners, production | 1,000 to 10,000 |
+# Advice on this goes from ten to ten thousand, and each figure comes from another task, another model and other rows.
 #
 # So measure: train on a quarter, on half and on all of what you have, with as many steps each, and score each on the same
 # held-out cases. If the score no longer rises, more of the same examples will not help much.
-# [04](04_prepare_data.ipynb) shows how to read such a curve, and lets you train one point of your own.
+# [04b](04b_how_many_rows.ipynb) has the figures, shows how to read such a curve, and lets you train one point of your own.
 
 # %% [markdown]
 # ## Does it pay?
@@ -383,5 +376,40 @@ check_break_even(break_even)
 #   [weights](GLOSSARY.md#parameter).
 # - Advice is only as good as the answers behind it. Find the one answer that would change it, and measure that.
 # - "Do not fine-tune" is a possible result. Ask rules and chat models so that they can say it.
+
+# %% [markdown]
+# ## What would you do?
+#
+# Decide first, then open the answer.
+#
+# **1.** "We have 40 labelled examples, and nobody has tried a prompt. Can we fine-tune by Friday?" What do you do until
+# Friday?
+#
+# <details><summary>One answer</summary>
+#
+# Measure a prompt, with and without examples, on the 40. They are too few to train on, and just enough to see what fails.
+# Then ask again with the number that was missing.
+#
+# </details>
+#
+# **2.** The advice is to fine-tune. The last list says that a prompt of 87 % to 91 % would turn it, and yours reached
+# "about 85 %, on 30 cases". Is the advice firm?
+#
+# <details><summary>One answer</summary>
+#
+# No. On 30 cases the true value may well lie on the other side. Measure the prompt on some hundred cases before anybody
+# labels a row.
+#
+# </details>
+#
+# **3.** The answers must be in your house's strict form, about prices that change every day. Prompt, retrieval, or
+# training?
+#
+# <details><summary>One answer</summary>
+#
+# Retrieval for the prices, whatever else you do. For the form, the prompt and an answer held to the schema first; training
+# only if both stay short, and then for the form alone.
+#
+# </details>
 #
 # **Read next:** [03 Measure baselines](03_measure_baselines.ipynb), because most cases start with a measured prompt.

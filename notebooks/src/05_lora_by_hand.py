@@ -8,7 +8,7 @@
 # # LoRA by hand
 #
 # **Question:** what do LoRA and 4-bit do to a matrix?
-# **Minutes:** 3. **Hardware:** any; two CPU cores are enough.
+# **Minutes:** 18 to read, 3 to run. **Hardware:** any; two CPU cores are enough.
 #
 # You write [LoRA](GLOSSARY.md#lora) in ten lines, put it into a real chat model, and compare with the library: the numbers
 # are the same. Then you see what [rank](GLOSSARY.md#rank) and [alpha](GLOSSARY.md#alpha) do, pack weights into four bits by
@@ -185,8 +185,9 @@ for r in (1, 2, 4, 8, 16):
     print(f"rank {r:2}: {trained_rank(r):6.1%} is left over; the best possible is {best_possible(r):6.1%}")
 
 # %% [markdown]
-# The training finds the best possible. A rank that is too small gets the strongest directions and misses the rest; one
-# that is larger than needed gains nothing here and costs its numbers. So how many directions does a real fine-tune use?
+# The training finds the best possible, but for a trace. A rank that is too small gets the strongest directions and misses
+# the rest; one that is larger than needed gains nothing here and costs its numbers. So how many directions does a real
+# fine-tune use?
 
 # %% [markdown]
 # ## The singular values of a fine-tune
@@ -503,6 +504,7 @@ for name, layer in linears.items():
     layer.weight.data = original[name]
 
 # %% tags=["headline"]
+print("questions right: " + ", ".join(f"{variant} {scores[variant].mean():.0%}" for variant in VARIANTS))
 pd.DataFrame.from_dict(lines, orient="index", columns=["loss, nats a token", f"right of {len(questions)}", "against as it is"])
 
 # %% [markdown]
@@ -542,11 +544,12 @@ lines["NF4, packed again"] = [f"{lost:.0%}", ""]
 pd.DataFrame.from_dict(lines, orient="index", columns=["error of the merge, of the change", "weights that un-merging gives back"])
 
 # %% [markdown]
-# bf16 has about two to three digits. A change much smaller than the weight falls between two of them and is rounded to
-# one or the other; fp16 has a digit more. Un-merging gives nearly all weights back, and not all. Packed into four bits again, the rounding is larger than the whole change: so a
-# QLoRA adapter is merged into the base in 16 bits, or not at all. Such errors are random and spread over many numbers, and
-# the answers may well survive them. But whether they did is to be measured: after a merge, ask the merged model the
-# questions that you asked before. And keep the adapter: it cannot be had back from the merged weights.
+# bf16 has about two to three digits. A change much smaller than the weight falls between two of them and is rounded to one
+# or the other; fp16 has a digit more. Un-merging gives nearly all weights back, and not all. Packed into four bits again,
+# the rounding is larger than the whole change: so a QLoRA adapter is merged into the base in 16 bits, or not at all. Such
+# errors are random and spread over many numbers, and the answers may well survive them. But whether they did is to be
+# measured: after a merge, ask the merged model the questions that you asked before. And keep the adapter: it cannot be had
+# back from the merged weights.
 #
 # **Exercise.** Write `merged(weight, A, B, alpha)` for lists of rows; numpy may help. The rank is the number of rows of
 # `A`.
@@ -573,5 +576,37 @@ check_merged(merged_weights)
 # - Leave alpha at r or 2 r and search the learning rate: the change goes with its square.
 # - NF4 names sixteen levels where weights are many; with double quantisation a weight takes little more than four bits.
 # - What few bits cost, a loss shows early and answers late. Merging into 16 bits rounds; into four, it loses the change.
+
+# %% [markdown]
+# ## What would you do?
+#
+# Decide first, then open the answer.
+#
+# **1.** A colleague raised the rank to 64 and alpha to 128, and the answers got worse. Which knob do you turn first?
+#
+# <details><summary>One answer</summary>
+#
+# The learning rate, with alpha left at r or 2 r. A larger rank takes larger steps all together; whether it is needed is a
+# question for later, and often it is not.
+#
+# </details>
+#
+# **2.** The model does not fit the card by a few GiB. Rank 8 instead of 16, or the base in four bits?
+#
+# <details><summary>One answer</summary>
+#
+# Four bits. The adapter is a small share of the model, so halving it saves next to nothing; the frozen weights are what is
+# large.
+#
+# </details>
+#
+# **3.** Your QLoRA adapter was judged and is good. Operations wants one file in four bits. What do you hand over?
+#
+# <details><summary>One answer</summary>
+#
+# Merge into a base in 16 bits, pack that, and ask the result the questions of the evaluation again. Added to a packed base
+# and packed once more, the change can drown in the rounding. And keep the adapter.
+#
+# </details>
 #
 # **Read next:** [06 Train with Unsloth](06_train_with_unsloth.ipynb).

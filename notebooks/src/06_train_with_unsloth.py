@@ -8,10 +8,11 @@
 # # Train with Unsloth
 #
 # **Question:** how do I train, watch, interrupt and resume a QLoRA run?
-# **Minutes:** 3 with `nano`. **Hardware:** any for `nano` and `smol`; by estimate, a T4 (16 GB) trains models up to 8B
-# with the same cells.
+# **Minutes:** 29 to read, 4 to run with `nano`. **Hardware:** any for `nano` and `smol`; by estimate, a T4 (16 GB) trains
+# models up to 8B with the same cells.
 #
-# This page is made to be copied: real library calls, every setting written out. What you must change for your own
+# You train a model to turn support tickets into JSON records. This page is made to be copied: real library calls, every
+# setting written out. What you must change for your own
 # project stands in the next cell, and nowhere else. As it stands, it trains `nano`, which shows every step in seconds
 # and answers badly. With `MODEL = "smol"`, a real chat model of 135 million [parameters](GLOSSARY.md#parameter), the same
 # cells take ten to twenty minutes on two CPU cores, by estimate.
@@ -187,9 +188,10 @@ pd.DataFrame(
 # %% [markdown]
 # Start at the top: the cheap changes come first, and you stop at the first line that fits. Shorter rows are free if none of
 # yours is longer; a smaller batch with more accumulation makes the same steps, a little slower. The settings below have
-# checkpointing and the 8-bit optimizer from the start. If evaluation alone fails, lower `per_device_eval_batch_size` and leave
-# the rest. If the last line is still too large, take a smaller model or a larger card. After an out-of-memory error restart the kernel: what the
-# broken step held is not given back. Then change one line, and resume from the last [checkpoint](GLOSSARY.md#checkpoint).
+# checkpointing and the 8-bit optimizer from the start. If evaluation alone fails, lower `per_device_eval_batch_size` and
+# leave the rest. If the last line is still too large, take a smaller model or a larger card. After an out-of-memory error
+# restart the kernel: what the broken step held is not given back. Then change one line, and resume from the last
+# [checkpoint](GLOSSARY.md#checkpoint).
 
 # %% [markdown]
 # ## The trainer
@@ -296,9 +298,9 @@ check_masks(trainer.eval_dataset, chats["validation"], tokenizer, trainer.data_c
 check_masks(trainer.train_dataset, chats["train"], tokenizer, trainer.data_collator)
 
 # %% [markdown]
-# Bold is trained: the answer and its end token. `check_masks` looks at every example as the trainer's collator puts it
-# into a batch, stops at the first that is otherwise, and says why; what you see is the first training example. The end token matters most: a model that never
-# learns to stop goes on for ever.
+# Bold is trained: the answer and its end token. `check_masks` looks at every example as the trainer puts it into a batch,
+# stops at the first that is otherwise, and says why; what you see is the first training example. The end token matters most:
+# a model that never learns to stop goes on for ever.
 
 # %% [markdown]
 # **Exercise.** Write the mask yourself: `labels(input_ids, marker)` returns a copy of the ids in which everything up to
@@ -370,8 +372,8 @@ history[["step", "learning_rate", "loss", "eval_loss"]].tail(4)
 
 # %% [markdown]
 # With `REPORT_TO = "trackio"` the same numbers are in a small database, run beside run, with the settings of each. Nothing
-# left this machine ("uploading", it says, and means its own folder). `trackio show`, with `TRACKIO_DIR` set to that folder, opens
-# them in your browser, without an account.
+# left this machine ("uploading", it says, and means its own folder). `trackio show`, with `TRACKIO_DIR` set to that folder,
+# opens them in your browser, without an account.
 
 # %%
 if REPORT_TO == "trackio":
@@ -429,8 +431,9 @@ torch.cuda.empty_cache()
 # %% [markdown]
 # ## The whole of it in one function
 #
-# The rest of this notebook is about the method, not about your model: experiments with `nano`, which show a mechanism on any
-# machine. Here are the cells above as one function, so that each experiment is one call.
+# You have trained; you may stop here, and judge the model in [07](07_evaluate.ipynb). The rest of this notebook is about
+# the method, not about your model: experiments with `nano`, which show a mechanism on any machine. Here are the cells above
+# as one function, so that each experiment is one call.
 
 # %%
 def nano_trainer(rows, seed=3407, callbacks=(), printed=False, **settings):
@@ -858,12 +861,12 @@ families(templates, listed)
 
 # %% [markdown]
 # Licence and access first: where the publisher's own copy is gated, its terms bind you here too, and the community licences
-# carry conditions; read them before you ship. Then the habits. They were read off what Unsloth's templates write; "?" means that
-# Unsloth bundles none, and the one that comes with the model counts. A system message in the user's turn works, but a server
-# must put it there too. A model that thinks wants thoughts in your rows, or to be told that there are none, in training and
-# in use. Where tools are not written ("no"), rows with tools would teach calls to what the model cannot see: `check_masks`
-# refuses them. An end of `eos_token` is whatever the tokenizer calls so. The cards are estimates, evaluation included;
-# `gemma-3` needs more on a T4 because it does not stand fp16. Your own model's template you ask the same way:
+# carry conditions; read them before you ship. Then the habits. They were read off what Unsloth's templates write; "?" means
+# that Unsloth bundles none, and the one that comes with the model counts. A system message in the user's turn works, but a
+# server must put it there too. A model that thinks wants thoughts in your rows, or to be told that there are none, in
+# training and in use. Where tools are not written ("no"), rows with tools would teach calls to what the model cannot see:
+# `check_masks` refuses them. An end of `eos_token` is whatever the tokenizer calls so. The cards are estimates, evaluation
+# included; `gemma-3` needs more on a T4 because it does not stand fp16. Your own model's template you ask the same way:
 
 # %%
 from ftlab.families import template_habits
@@ -891,5 +894,37 @@ for family_name, names in newer(listed).items():
 # - Save checkpoints, and practise the resume before you need it: a killed run loses the steps since the last one.
 # - Validation loss tells when to stop, and whether you stopped too early; keep the best checkpoint, not the last. Whether
 #   the model is *good* is another question.
+
+# %% [markdown]
+# ## What would you do?
+#
+# Decide first, then open the answer.
+#
+# **1.** You have 337 rows, the run made 44 steps and ended below the prompt. What do you change first?
+#
+# <details><summary>One answer</summary>
+#
+# The number of steps: more epochs. The loss was most likely still falling. More data and other settings come after that.
+#
+# </details>
+#
+# **2.** After an hour, at the first evaluation, the card is out of memory. The batch in training fits. What do you change,
+# and where do you go on?
+#
+# <details><summary>One answer</summary>
+#
+# `per_device_eval_batch_size`, and nothing else. Restart the kernel, and resume from the last checkpoint. (If there is
+# none: save before you evaluate, and ask `will_it_fit` first.)
+#
+# </details>
+#
+# **3.** Both losses look fine, and the model never stops writing. What do you look at?
+#
+# <details><summary>One answer</summary>
+#
+# Whether the end token is trained: `check_masks` shows it. A padding token that is also the end token, or a template that
+# adds none, is the usual cause. It has to be trained again; a stop word in the server only hides it.
+#
+# </details>
 #
 # **Read next:** [07 Evaluate](07_evaluate.ipynb).

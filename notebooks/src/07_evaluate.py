@@ -8,15 +8,20 @@
 # # Evaluate
 #
 # **Question:** did it work, by how much, and may it ship?
-# **Minutes:** 3. **Hardware:** any.
+# **Minutes:** 23 to read, 2 to run. **Hardware:** any.
 #
-# The answers judged here were recorded with `smol`, a real chat model of 135 million parameters: a [linear
-# classifier](GLOSSARY.md#linear-classifier) without a language model, the [model before training](GLOSSARY.md#base-model),
-# the best [prompt](GLOSSARY.md#prompt), which is [few-shot](GLOSSARY.md#few-shot) and [held to the allowed
-# values](GLOSSARY.md#constrained-choice), and the [fine-tuned](GLOSSARY.md#fine-tuning) model, all on the same
-# [held-out](GLOSSARY.md#hold-out) tickets. "Best" was decided on the [validation set](GLOSSARY.md#validation-set), not on
-# these tickets. `python tools/record.py triage` records them again (in hours, on two cores); a run of your own recipe,
-# `ftlab run`, writes the same files, and you point `RUN` at its folder.
+# Four systems turned the same [held-out](GLOSSARY.md#hold-out) support tickets into JSON records. Their answers were recorded
+# with `smol`, a real chat model of 135 million parameters, and are judged here:
+#
+# - `linear`: a [linear classifier](GLOSSARY.md#linear-classifier), no language model at all;
+# - `base`: `smol` [before training](GLOSSARY.md#base-model), with the short prompt of the training;
+# - `constrained`: `smol` with the best [prompt](GLOSSARY.md#prompt), which has [examples](GLOSSARY.md#few-shot), its answers
+#   [held to the allowed values](GLOSSARY.md#constrained-choice);
+# - `fine_tuned`: `smol` after [fine-tuning](GLOSSARY.md#fine-tuning).
+#
+# "Best" was decided on the [validation set](GLOSSARY.md#validation-set), not on these tickets. `python tools/record.py
+# triage` records them again (in hours, on two cores); a run of your own recipe, `ftlab run`, writes the same files, and you
+# point `RUN` at its folder.
 
 # %%
 import json
@@ -149,9 +154,10 @@ comparison = compare(a.field_accuracy, b.field_accuracy, metric="field_accuracy"
 comparison
 
 # %% [markdown]
-# Here *p* comes from swapping the two answers of tickets at random, ten thousand times; it cannot fall below 0.0002. The
-# interval is a formula of the same family as for right and wrong. [Resampling](GLOSSARY.md#bootstrap) the tickets is
-# another way, and far too sure of itself where only a few of them differ.
+# Here, with shares in place of right and wrong, *p* comes from swapping the two answers of tickets at random, ten thousand
+# times; it cannot fall below 0.0002. The interval is a formula of the same family as for right and wrong.
+# [Resampling](GLOSSARY.md#bootstrap) the tickets is another way, and far too sure of itself where only a few of them
+# differ.
 
 # %% [markdown]
 # ## Another training
@@ -620,8 +626,8 @@ print("verdict:", report["gate"]["verdict"])
 #
 # **What would change it?** Not other bars: those are for the next run. Any of these might:
 #
-# - Another share of replay: 150 chats were the first and only number tried. It is a setting, so it is to be chosen on
-#   everyday questions that are not those of the gate.
+# - Another share of replay: in a training of this length, 150 chats were the only number tried. It is a setting, so it is
+#   to be chosen on everyday questions that are not those of the gate, as in the shorter trainings above.
 # - Another seed: the recipe has three, the gate judges their mean, and a verdict of *ship* needs all of them.
 # - Something simpler that nobody tried: a better prompt, a rule, more labelled rows for the linear classifier.
 # - Wrong labels in the test set, if they favour one side.
@@ -637,8 +643,9 @@ on_few = compare(a.field_accuracy[first], b.field_accuracy[first], metric="field
 decide_gate(on_few, bars=Bars(min_gain=0.05))
 
 # %% [markdown]
-# Whichever verdict stands here, look at the width of its interval, and at the two questions that were not asked. *Not
-# enough data* is not a soft no: it says that a fair test needs more tickets.
+# Forty tickets are enough to see a gain as large as this one, though its interval is twice as wide. What turned the verdict is
+# what was not asked: a gate knows only the bars that it was given. With a smaller gain, forty tickets would have ended in *not
+# enough data*, which is not a soft no: it says that a fair test needs more tickets.
 #
 # ## What is known about large models
 #
@@ -660,6 +667,40 @@ decide_gate(on_few, bars=Bars(min_gain=0.05))
 # - Same tickets, same metric, intervals on everything, a paired test for the difference.
 # - The average hides fields, slices and clusters; the unit that repeats decides how much you know.
 # - The bar first, then the result, then the verdict, and what would change it.
+
+# %% [markdown]
+# ## What would you do?
+#
+# Decide first, then open the answer.
+#
+# **1.** Two models, 81 % and 78 % on 100 tickets. Your manager takes the first. May he?
+#
+# <details><summary>One answer</summary>
+#
+# He may, but these numbers do not tell him to. Compare ticket by ticket; with 100 tickets a difference of three points is
+# rarely seen. `ftlab plan` says how many tickets would show it.
+#
+# </details>
+#
+# **2.** The gate says *do not ship*: six points of general skills are lost. "But our product only sorts tickets," says the
+# team. What do you do?
+#
+# <details><summary>One answer</summary>
+#
+# The bar was theirs, and it was written down before. If it is wrong, change it for the next run and say why. This model
+# ships only with somebody's name and reason beside the verdict, or is trained again with more replay.
+#
+# </details>
+#
+# **3.** You read the wrong answers of the test set, correct the labelling rules, train again, and gain four points on the
+# same test set. What is the gain worth?
+#
+# <details><summary>One answer</summary>
+#
+# Unknown. The tickets that gave you the ideas also judge them. Take new tickets, and read errors on the validation set from
+# now on.
+#
+# </details>
 #
 # **Read next:** the report of your own run (`ftlab run recipes/support_triage.yaml`), and
 # [03 Measure baselines](03_measure_baselines.ipynb) if the prompt was too easy to beat.

@@ -8,14 +8,14 @@
 # # Learn preferences
 #
 # **Question:** how does DPO change the answer, and where do rewards (GRPO) come in?
-# **Minutes:** 3. **Hardware:** any; two CPU cores are enough.
+# **Minutes:** 29 to read, 2 to run. **Hardware:** any; two CPU cores are enough.
 #
 # A shop wants every reply in its own voice. Its sent mail is a mixture: some replies have the voice, most have half of it.
 # Nobody has the time to write hundreds of good ones. But anybody can say which of two replies is better. You go the whole
-# way here with `nano`, in two minutes: [SFT](GLOSSARY.md#sft) on the mail, several answers to each message, a judge, pairs,
-# [DPO](GLOSSARY.md#dpo), a [win rate](GLOSSARY.md#win-rate). Then you read the same way recorded on `smol`, a real chat
-# model: what each step was worth, what it did to the length of replies, what it cost elsewhere, and whether more SFT would
-# have been enough. The last section lets a program give rewards.
+# way here with `nano`, the tiny model of this course, in two minutes: [SFT](GLOSSARY.md#sft) on the mail, several answers
+# to each message, a judge, pairs, [DPO](GLOSSARY.md#dpo), a [win rate](GLOSSARY.md#win-rate). Then you read the same way
+# recorded on `smol`, a real chat model: what each step was worth, what it did to the length of replies, what it cost
+# elsewhere, and whether more SFT would have been enough. The last section lets a program give rewards.
 #
 # ([01](01_what_fine_tuning_changes.ipynb#Learning-from-preferences) has the first look at DPO.)
 
@@ -59,11 +59,12 @@ for row in shown:
     print(f"{row['messages'][1]['content']}\n  {row['messages'][2]['content']}")
     print(f"  {points_of(guide, row['messages'][2]['content'], row['facts'])} of {len(guide)} points\n")
 kept = pd.DataFrame([points_kept(guide, row["messages"][2]["content"], row["facts"]) for row in rows["train"]])
-kept.mean().map("{:.0%}".format).to_frame(f"of {len(kept)} replies that the team has sent").T
+shares = kept.mean().map("{:.0%}".format).to_frame(f"of {len(kept)} replies that the team has sent").T
+shares.assign(**{"all five": f"{kept.all(axis=1).mean():.0%}"})
 
 # %% [markdown]
-# No point is kept by most replies but the last one or two, and a reply that keeps all five is rare. A model that learns to
-# write like this mail will write like this mail.
+# Most replies name the item, half of them the order, and fewer than a third open or close as the guide wants. The last column
+# counts the replies that keep all five. A model that learns to write like this mail will write like this mail.
 #
 # The guide is a rule, not people. It is never in doubt, never tired, and blind for all that it does not name: whether what
 # a reply promises fits the matter, and how long it is. We measure both beside it.
@@ -445,6 +446,7 @@ for arm in ("sft", "dpo"):
 
 # %% tags=["headline"]
 rates = {arm: win_rate(points["sft"], points[arm], groups=frames) for arm in arms if arm != "sft"}
+print(f"DPO wins against SFT alone on {rates['dpo'].rate} of the messages, more SFT on {rates['more_sft'].rate}")
 pd.DataFrame(
     {
         arms[arm]: {
@@ -603,9 +605,9 @@ for side, fit in samples_fit.items():
 
 # %% [markdown]
 # The judge did not look at it, so chosen and rejected answers are wrong about equally often, and a training on them has no
-# reason to keep it. Compare the arms with SFT: with a hundred messages only large losses can be told from luck, and the arm that
-# was pushed hardest has the lowest value. **What the judge does not see, the training may spend.** Let whoever judges see
-# everything that matters, and measure what they do not.
+# reason to keep it. Compare the arms with SFT: with a hundred messages only large losses can be told from luck, and the arm
+# that was pushed hardest has the lowest value. **What the judge does not see, the training may spend.** Let whoever judges
+# see everything that matters, and measure what they do not.
 #
 # Everyday questions were lost before, by SFT on mail alone ([07](07_evaluate.ipynb#What-was-lost?) has the remedy, chats
 # mixed in); none of the arms brings them back.
@@ -836,5 +838,38 @@ for way, other in combinations(ways, 2):
 # - SFT on the chosen answers is the rival to beat, and may be enough.
 # - Look at length, at what the judge cannot see, and at what the model could do before.
 # - Rewards are for what a program can check. They give exactly what is counted.
+
+# %% [markdown]
+# ## What would you do?
+#
+# Decide first, then open the answer.
+#
+# **1.** After DPO the win rate is 93 %, and replies are a third longer. Do you ship it?
+#
+# <details><summary>One answer</summary>
+#
+# Read some first. Then look at the win rate among replies of like length, and at what the judge does not see. A win that is
+# gone at equal length was length. Fewer steps, a larger beta or pairs that are level in length are the remedies.
+#
+# </details>
+#
+# **2.** You have 90 pairs of the model's own answers. Which training do you run first, SFT or DPO?
+#
+# <details><summary>One answer</summary>
+#
+# SFT on the chosen answers: a trainer that you know, and it cannot run away. It is the rival that DPO has to beat, and here
+# it came close or won.
+#
+# </details>
+#
+# **3.** A program can check your answers, and 2,000 right ones lie in the archive. A colleague wants GRPO. What do you
+# propose?
+#
+# <details><summary>One answer</summary>
+#
+# SFT on the 2,000 for the same minutes, and then compare. GRPO is for where only the check exists, and it gives exactly
+# what is counted.
+#
+# </details>
 #
 # **Read next:** [10 Count the cost](10_count_the_cost.ipynb).

@@ -8,7 +8,7 @@
 # # Count the cost
 #
 # **Question:** what does it cost, and when does it pay back?
-# **Minutes:** 2. **Hardware:** any; two CPU cores are enough, no GPU, no account, no network.
+# **Minutes:** 26 to read, 1 to run. **Hardware:** any; two CPU cores are enough, no GPU, no account, no network.
 #
 # Before you spend anything, you can estimate whether a training run fits your card, about how long it takes, what it
 # costs, and from how many calls it saves money. Every estimate here says how wrong it may be, and every price has its
@@ -225,10 +225,10 @@ print(f"the range of the estimate overlaps with 2 to 6 hours for {touched} token
 # %% [markdown]
 # ## How long on your own machine?
 #
-# No table knows your machine. Better is to measure one training step: it tells how many operations a second you
-# really get. Here a step of `nano`, the tiny model of this course, on this CPU. From it we predict two others, a step with longer rows and a step of
-# a model twice as wide, and then compare with the measurement. The three take turns, so that other work on the
-# machine disturbs all of them alike.
+# No table knows your machine. Better is to measure one training step: it tells how many operations a second you really get.
+# Here a step of `nano`, the tiny model of this course, on this CPU. From it we predict two others, a step with longer rows
+# and a step of a model twice as wide, and then compare with the measurement. The three take turns, so that other work on
+# the machine disturbs all of them alike.
 
 # %%
 import time
@@ -618,6 +618,8 @@ print(f"months left until the model is switched off: {left:.1f}; saved by then: 
 # %% [markdown]
 # ## Payback with people in the loop
 #
+# (A second subject, for those whose answers are read by people; it stands alone.)
+#
 # In many workflows the calls cost next to nothing, and the money goes to the people who check the answers. Here is a
 # case that practitioners tell and that we could not check at its origin: 12,000 labelled notes, medical codes 78 %
 # right before training and 94 % after, calls 8 % dearer, review of all notes before and of 30 % after, 180 USD for
@@ -782,6 +784,40 @@ cost_form(support, TODAY)
 #   with too few calls it never pays back; when the base model is switched off, it ends.
 # - Where people check the answers, their hours decide. Do not believe a payback that does not state them.
 # - Vary every assumption. If the answer changes, find out that number first.
+
+# %% [markdown]
+# ## What would you do?
+#
+# Decide first, then open the answer.
+#
+# **1.** At 2,000 calls a day the fine-tune pays back never. The service offers training at half price. Does that change the
+# answer?
+#
+# <details><summary>One answer</summary>
+#
+# No. Training is a small, single sum; what each month costs besides is larger than what its calls save. More calls, or less
+# upkeep, would change it.
+#
+# </details>
+#
+# **2.** The prompt is long, and the team wants to fine-tune to get rid of it. What do you ask the service before you do any
+# sum?
+#
+# <details><summary>One answer</summary>
+#
+# Which share of the prompt it bills as cached, and at what price. Put the fixed part first, never change it, and look at
+# the next bill. Often little is left to save.
+#
+# </details>
+#
+# **3.** A vendor's case pays back in six weeks. Which numbers do you ask for?
+#
+# <details><summary>One answer</summary>
+#
+# Cases a month, minutes a review, the price of an hour, what an error costs, and who paid for the labels. Without these,
+# any number of weeks can be had.
+#
+# </details>
 #
 # **Read next:** [02 Decide](02_decide.ipynb), if the answer was "never"; [06 Train with
 # Unsloth](06_train_with_unsloth.ipynb), if it was not.

@@ -8,12 +8,12 @@
 # # Use hosted services
 #
 # **Question:** how do I do the same at OpenAI, Azure, Vertex, Bedrock, Together or Fireworks, and should I?
-# **Minutes:** 3. **Hardware:** any; no GPU, no account.
+# **Minutes:** 14 to read, 2 to run. **Hardware:** any; no GPU, no account.
 #
-# You prepare the support tickets for six services that tune a model for you, compare what they offer, and take one job
-# from upload to verdict. Nothing leaves your machine: the calls go through each service's own
-# [SDK](GLOSSARY.md#sdk) to a [stand-in](GLOSSARY.md#stand-in), a small server on your machine that has the services' real
-# paths. With a key of your own, the same cells go to the real service.
+# You prepare the course's support tickets, each of which becomes one JSON record, for six services that tune a model for
+# you, compare what they offer, and take one job from upload to verdict. Nothing leaves your machine: the calls go through
+# each service's own [SDK](GLOSSARY.md#sdk) to a [stand-in](GLOSSARY.md#stand-in), a small server on your machine that has
+# the services' real paths. With a key of your own, the same cells go to the real service.
 
 # %% [markdown]
 # ## A stand-in
@@ -43,7 +43,7 @@ print("real service: what follows costs money, and you will be asked" if REAL el
 # Services change, and close. So this table has a source and a date for each cell (`data/services/services.csv`), and says how
 # old it is.
 
-# %% tags=["headline"]
+# %%
 import pandas as pd
 
 from ftlab.hosted.services import state_of_services
@@ -136,8 +136,8 @@ def verdict(row, form):
 pd.DataFrame({fault: {service: verdict(row, form) for service, form in FORMS.items()} for fault, row in FAULTY.items()}).T
 
 # %% [markdown]
-# Each line that you see refused here would have been found by the service after the upload, or, worse, not found: a call without its
-# result trains a model to call and not to wait. `ftlab export` has the whole list, and a file of it is a test of this course.
+# Each line that you see refused here would have been found by the service after the upload, or, worse, not found: a call
+# without its result trains a model to call and not to wait. `ftlab export` knows the rules of each service.
 
 # %% [markdown]
 # ## What would it cost?
@@ -206,10 +206,10 @@ WORDS = {True: "yes", False: "no", None: "not known"}
 pd.DataFrame({question: {name: WORDS[holds(name)] for name in MODELS} for question, holds in QUESTIONS.items()})
 
 # %% [markdown]
-# No line has four times yes, and today no service can have it: who lets the weights go serves them on a machine of your own, and
-# a machine costs while it idles. With few calls a day and a model that may retire, the second and third column weigh most; with
-# rows that must stay in one country, ask about the `data` column above first; with thousands of calls an hour, the idle
-# hours vanish and open weights are the safer house.
+# No line has four times yes, and today no service can have it: who lets the weights go serves them on a machine of your
+# own, and a machine costs while it idles. With few calls a day and a model that may retire, the second and third column
+# weigh most; with rows that must stay in one country, ask about the `data` column above first; with thousands of calls an
+# hour, the idle hours vanish and open weights are the safer house.
 
 # %% [markdown]
 # ## From upload to model, by hand
@@ -232,8 +232,8 @@ if not REAL:  # by hand nobody asks you: with a real key, these calls upload and
     print(client.fine_tuning.jobs.retrieve(by_hand.id).status)
 
 # %% [markdown]
-# Simple, and it has three holes. Nobody asked before the money was spent. If your machine dies between the second line and the third,
-# a job runs of which you do not know the name. And who runs the cell twice pays twice.
+# Simple, and it has three holes. Nobody asked before the money was spent. If your machine dies between the second call and
+# the third, a job runs of which you do not know the name. And who runs the cell twice pays twice.
 #
 # `submit` makes the same calls and closes the holes. It shows the estimate and asks; it writes each answer to a file before
 # the next step; and before it creates a job it looks whether the service has one with its mark.
@@ -317,19 +317,20 @@ for row, text in list(zip(test, judged.answers.texts, strict=True))[:2]:
     print("ticket:", row["messages"][1]["content"][:90], "...\nanswer:", text.replace("\n", " "), "\n")
 
 # %% tags=["headline"]
+print("verdict on what the stand-in calls a tuned model:", judged.gate.verdict)
 judged.gate
 
 # %% [markdown]
 # As it must be: an untrained model that was told `Triage the ticket.` answers in prose. The gate does not know that it was
-# a stand-in; it sees answers, and says no. Had the service trained on the wrong file, or not at all, this is the line in which you
-# would find out, and *succeeded* above would have told you nothing. A status says that a job ended. It never says that the
-# model is good.
+# a stand-in; it sees answers, and says no. Had the service trained on the wrong file, or not at all, this is the line in
+# which you would find out, and *succeeded* above would have told you nothing. A status says that a job ended. It never says
+# that the model is good.
 
 # %% [markdown]
 # ## Preferences
 #
-# A job on [preference pairs](GLOSSARY.md#preference-pair) is the same call with other rows, where the service offers it. Pairs in a
-# job for SFT, or the other way round, are refused before anything is sent:
+# A job on [preference pairs](GLOSSARY.md#preference-pair) is the same call with other rows, where the service offers it.
+# Pairs in a job for SFT, or the other way round, are refused before anything is sent:
 
 # %%
 pairs = [
@@ -351,8 +352,8 @@ except DataError as error:
 # %% [markdown]
 # ## Deploy, and clean up
 #
-# At Azure, Bedrock, Together and Fireworks a tuned model answers only from a deployment. `deploy` says what an hour costs before it
-# asks:
+# At Azure, Bedrock, Together and Fireworks a tuned model answers only from a deployment. `deploy` says what an hour costs
+# before it asks:
 
 # %%
 from ftlab.hosted.jobs import delete, deploy
@@ -375,8 +376,8 @@ job = delete(job, yes=YES)
 # %% [markdown]
 # ## Keys
 #
-# Keys come from the environment, from Colab's secrets, or from a prompt that does not show them; never from a cell. And a service's
-# error may repeat a key, so what it says to a wrong one is left out:
+# Keys come from the environment, from Colab's secrets, or from a prompt that does not show them; never from a cell. And a
+# service's error may repeat a key, so what it says to a wrong one is left out:
 
 # %%
 if not REAL:
@@ -389,8 +390,8 @@ if not REAL:
     served.stop()
 
 # %% [markdown]
-# The stand-in had answered "Incorrect API key provided: sk-a-wrong****6789."; OpenAI does so too. Neither the message, nor the job's
-# file, nor a traceback has any of it.
+# The stand-in had answered "Incorrect API key provided: sk-a-wrong****6789."; OpenAI does so too. Neither the message, nor
+# the job's file, nor a traceback has any of it.
 #
 # **Exercise.** Services refuse a row whose tool call has no result. Write `has_no_answer(row)`: true where the id of
 # some call has no turn of the role `tool` that names it in `tool_call_id`.
@@ -420,6 +421,40 @@ check_has_no_answer(has_no_answer)
 #
 # From a shell: `ftlab hosted prepare`, `estimate`, `submit`, `watch`, `evaluate`, `deploy`, `delete`, each with `--service`.
 # `python -m ftlab.hosted.stand_in` starts a stand-in for it, and prints the variables that lead there.
+
+# %% [markdown]
+# ## What would you do?
 #
-# **Next:** [10 Count the cost](10_count_the_cost.ipynb) for the months after, [07 Evaluate](07_evaluate.ipynb) for the gate, and
-# [06 Train with Unsloth](06_train_with_unsloth.ipynb) for the same training on a machine of your own.
+# Decide first, then open the answer.
+#
+# **1.** A tutorial of last year begins with a fine-tune at OpenAI. You have an account and have never tuned there. How do
+# you start?
+#
+# <details><summary>One answer</summary>
+#
+# Not there: it takes no newcomers, and what is tuned there ends with its base model. Look at the table first, then at the
+# days on which each model retires, then at prices.
+#
+# </details>
+#
+# **2.** The connection broke while a job was being created, by hand, with three calls. Do you run the cell again?
+#
+# <details><summary>One answer</summary>
+#
+# Not before you have listed the jobs of the service. It may exist and be billed. (`submit` looks for its own mark, which is
+# why running it twice is safe.)
+#
+# </details>
+#
+# **3.** A job has *succeeded* on Friday evening, and somebody has deployed the model so that it is ready on Monday. What do
+# you do on Friday?
+#
+# <details><summary>One answer</summary>
+#
+# Take the deployment down: it may bill by the hour, called or not. And *succeeded* is a status: on Monday evaluate it, with
+# the gate, before anybody deploys.
+#
+# </details>
+#
+# **Read next:** [10 Count the cost](10_count_the_cost.ipynb) for the months after, [07 Evaluate](07_evaluate.ipynb) for the
+# gate, and [06 Train with Unsloth](06_train_with_unsloth.ipynb) for the same training on a machine of your own.

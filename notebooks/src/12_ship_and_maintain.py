@@ -8,7 +8,7 @@
 # # Ship and maintain
 #
 # **Question:** how do I export, route by confidence, notice decay and retrain?
-# **Minutes:** 3. **Hardware:** any.
+# **Minutes:** 17 to read, 1 to run. **Hardware:** any.
 #
 # An [adapter](GLOSSARY.md#adapter) that passed its evaluation is not yet a product. You merge it, serve it and prove that the
 # served model is the one that was judged; you catch the faults by which it is not. Then you decide which answers go out
@@ -18,7 +18,8 @@
 # ## What ships
 #
 # `ftlab run` left a folder: adapter, recipe, report, predictions. The one below was made by `python tools/record_ship.py`:
-# `nano`, the small model of this course, after 320 tickets. `write_card` makes its card from that folder:
+# `nano`, the smallest model of this course, after 320 support tickets, each of which becomes one JSON record. `write_card`
+# makes its card from that folder:
 
 # %%
 import json
@@ -67,7 +68,8 @@ print(*sorted(path.name for path in (OUT / "merged").iterdir()), sep="\n")
 # %% [markdown]
 # ## Is it the same model?
 #
-# `local_side` asks a model a few tickets and notes all that decides on answers: the rendered prompt, its tokens, end tokens,
+# *Parity* means that what is served is what was judged ([glossary](GLOSSARY.md#parity)). `local_side` asks a model a few
+# tickets and notes all that decides on answers: the rendered prompt, its tokens, end tokens,
 # settings, the probability of every token. The reference is the adapter, asked as the evaluation asked it.
 
 # %%
@@ -110,6 +112,8 @@ broken = [
     local_side("another template", reloaded, other_template, chats, reference),
 ]
 reports += [compare_sides(reference, side) for side in broken]
+caught = sum(report.verdict == "differs" for report in reports[-len(broken) :])
+print(f"{caught} of {len(broken)} faults are caught, and {sum(report.verdict == 'equal' for report in reports[:2])} of 2 sound sides pass")
 parity_table(reports)
 
 # %%
@@ -350,7 +354,7 @@ log.assign(reason=log["reason"].str.split(" ").str[0]).groupby(["route", "reason
 # itself been killed, the requests under way would lie there without a decision, and `router.finish_pending()` asks them
 # again (a test does that).
 #
-# What people have to see comes out as drafts for the review table of [04](04_prepare_data.ipynb), the least sure first. What
+# What people have to see comes out as drafts for the review table of [04b](04b_how_many_rows.ipynb), the least sure first. What
 # they decide there becomes training rows that say where they come from:
 
 # %%
@@ -417,9 +421,10 @@ for number in range(1, 13):
         break
 
 # %% [markdown]
-# Read the month of the alarm: which signals raised it, and which did not? Inputs change first, and need no reviewer. Whether the
-# *answers* suffer is another question; with 40 reviewed tickets only a large loss can be seen. An alarm for inputs says:
-# review more, now.
+# Each line is a month against the reference, with a *p* for each signal: how often chance alone would make such a
+# difference. Read the month of the alarm: which signals raised it, and which did not? Inputs change first, and need no
+# reviewer. Whether the *answers* suffer is another question; with 40 reviewed tickets only a large loss can be seen. An
+# alarm for inputs says: review more, now.
 #
 # And how often does it cry wolf? Each test has a level of 0.05 / 36, so that a year of three signals should stay quiet
 # 19 times of 20. Measured on years that are drawn from the home tickets alone:
@@ -452,8 +457,8 @@ check_false_alarm_in_a_year(false_alarm_in_a_year)
 # ## Retrain, compare, release, roll back
 #
 # The reviewed tickets of the other shop join the training set, and the same recipe runs again: `ftlab run` with nothing
-# changed but the data. That is the second recorded run. A release is a folder with card and hashes; `current.json` names the one
-# in service. First the old one. Its gate said no, so `ftlab release` refuses unless you say why:
+# changed but the data. That is the second recorded run. A release is a folder with card and hashes; `current.json` names
+# the one in service. First the old one. Its gate said no, so `ftlab release` refuses unless you say why:
 
 # %%
 from ftlab.data.jsonl import write_rows
@@ -498,8 +503,8 @@ for number in range(month.month + 1, 13):
     print(watch_month(reference_period, month_of(number, after_home, after_other), number))
 
 # %% [markdown]
-# So the rest of the year would look, had the second release stayed in service. Words that training did not use are still reported, since the watch
-# compares with the old reference: a release needs a new reference period, of its own traffic.
+# So the rest of the year would look, had the second release stayed in service. Words that training did not use are still
+# reported, since the watch compares with the old reference: a release needs a new reference period, of its own traffic.
 
 # %% [markdown]
 # ## What you have seen
@@ -510,5 +515,38 @@ for number in range(month.month + 1, 13):
 # - A confidence is whatever is higher for right answers. Thresholds are chosen on data, and hold for data like these.
 # - A router writes down first and sends afterwards; what fails goes to a person.
 # - Alarms have a price: state how often they are false. Retraining is the same recipe, judged against the release in service.
+
+# %% [markdown]
+# ## What would you do?
+#
+# Decide first, then open the answer.
+#
+# **1.** The served model is worse than the one that was judged, and the weights have the same hash. Where do you look
+# first?
+#
+# <details><summary>One answer</summary>
+#
+# At the text and the token ids that the server really makes of a ticket: template, system prompt, a doubled begin token.
+# Then end tokens and settings, then precision.
+#
+# </details>
+#
+# **2.** The threshold promised at most 5 % wrong, and a sample of this month's automatic answers has 9 %. Who is to blame,
+# and what do you do tonight?
+#
+# <details><summary>One answer</summary>
+#
+# Nobody has to be: the promise was about tickets like those it was chosen on. Raise the threshold so that more goes to
+# people, review a larger sample whatever its route, and choose anew on this month's traffic.
+#
+# </details>
+#
+# **3.** Inputs raise an alarm, and the forty reviewed answers look as good as before. Do you roll back?
+#
+# <details><summary>One answer</summary>
+#
+# No. Forty show only a large loss, and an alarm about inputs says nothing about answers. Review more, now; then decide.
+#
+# </details>
 #
 # **Read next:** [10 Count the cost](10_count_the_cost.ipynb), for what the hours of people are worth.

@@ -8,7 +8,7 @@
 # # Scale out
 #
 # **Question:** how does the same recipe run on several GPUs or machines?
-# **Minutes:** 3. **Hardware:** any; two CPU cores stand in for two GPUs.
+# **Minutes:** 15 to read, 2 to run. **Hardware:** any; two CPU cores stand in for two GPUs.
 #
 # You start one training script as one process, as two, and as two that divide the weights between them, and compare the
 # [losses](GLOSSARY.md#loss). What makes them agree is a setting that you should know. Then come the files that start the same
@@ -113,7 +113,7 @@ for line, variables in LAUNCHES:
     shell(line, **variables)
     print(f"{time.perf_counter() - start:4.0f} s  {' '.join(f'{k}={v}' for k, v in variables.items())} {line.split(' --out')[0]}")
 
-# %% tags=["headline"]
+# %%
 import pandas as pd
 
 results = [json.loads(line) for line in open(OUT / "losses.jsonl")]
@@ -141,7 +141,7 @@ pd.DataFrame(
     columns=["step 1", "step 2", "step 5", "step 10", "most apart", "numbers in each process"],
 )
 
-# %%
+# %% tags=["headline"]
 assert all(apart(result) < 1e-4 for result in same)
 print("all the same to the fourth decimal, in every step")
 
@@ -426,5 +426,37 @@ pd.DataFrame.from_dict(lines, orient="index").astype("Int64").astype(object).whe
 # - That holds because the loss is divided by the tokens of all processes. A mean of means is another training.
 # - Copies (DDP) for speed, shares (FSDP, ZeRO-3) for models that do not fit. Activations are never shared.
 # - A launch file is a wrapper around the same line; a recipe carries over to other trainers, and its bars stay with you.
+
+# %% [markdown]
+# ## What would you do?
+#
+# Decide first, then open the answer.
+#
+# **1.** You moved from one GPU to eight and changed nothing else. The run has an eighth of the steps and ends worse. What
+# do you set?
+#
+# <details><summary>One answer</summary>
+#
+# The rows in a step: an eighth of the batch on each GPU, or less accumulation. If you want larger steps, that is another
+# training, with a learning rate to search.
+#
+# </details>
+#
+# **2.** The same launch line took as long on eight GPUs as on one. What is the first line of the log that you look for?
+#
+# <details><summary>One answer</summary>
+#
+# The one in which the script says how many processes it is. A launcher that starts one of eight still trains, and nothing
+# else tells you.
+#
+# </details>
+#
+# **3.** An 8B model with QLoRA fits one of your four cards, and a colleague sets up FSDP. What do you say?
+#
+# <details><summary>One answer</summary>
+#
+# Copies (DDP) are simpler and faster as long as the model fits. Shares are for models that do not fit.
+#
+# </details>
 #
 # **Read next:** [10 Count the cost](10_count_the_cost.ipynb), for what those machines cost.

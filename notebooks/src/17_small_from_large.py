@@ -8,12 +8,12 @@
 # # Small from large
 #
 # **Question:** can a long prompt, or a large model, be distilled into a small one, and what is saved?
-# **Minutes:** 3. **Hardware:** any.
+# **Minutes:** 24 to read, 4 to run. **Hardware:** any.
 #
-# In [distillation](GLOSSARY.md#distillation) one model learns from the answers of another. The *teacher* answers well today and
-# costs too much: a long [prompt](GLOSSARY.md#prompt), or a large model. The *student* shall answer nearly as well for less. What
-# it needs is inputs without answers, and those you have: yesterday's tickets. Nobody labels anything. You will see both forms
-# at work, count what is kept and what is saved, and see what becomes of a teacher's mistakes.
+# In [distillation](GLOSSARY.md#distillation) one model learns from the answers of another. The *teacher* answers well today
+# and costs too much: a long [prompt](GLOSSARY.md#prompt), or a large model. The *student* shall answer nearly as well for
+# less. What it needs is inputs without answers, and those you have: yesterday's tickets. Nobody labels anything. You will
+# see both forms at work, count what is kept and what is saved, and see what becomes of a teacher's mistakes.
 #
 # Students and teachers were trained by `python tools/record.py distill`, on `smol`, a chat model of 135 million
 # [parameters](GLOSSARY.md#parameter), and `nano`, with 3.5 million. What takes seconds runs here.
@@ -119,10 +119,10 @@ for what, a, b in (("student against teacher", teacher, student), ("truth instea
     print(f"{what}: {100 * gain.value:+.1f} points [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]")
 
 # %% [markdown]
-# The student calls for a fifth of the tokens, and lost a good part of what the prompt could do. Is that what a short training on
-# few tickets must lose? The last line says no: the same model, the same tickets, as many steps, and with true answers it comes
-# to where the prompt is. So what was lost is the price of the teacher's mistakes. It answers one field in three wrongly, and
-# [04](04_prepare_data.ipynb) showed what such labels do.
+# The student's calls take a fifth of the tokens, and it lost a good part of what the prompt could do. Is that what a short
+# training on few tickets must lose? The last line says no: the same model, the same tickets, as many steps, and with true
+# answers it comes to where the prompt is. So what was lost is the price of the teacher's mistakes. It answers one field in
+# three wrongly, and [04b](04b_how_many_rows.ipynb) showed what such labels do.
 #
 # One training each. Twice as many steps are in the experiment (`prompt_longer`) and not yet in its record.
 
@@ -156,7 +156,7 @@ from ftlab.evaluation.metrics import parse_record
 FIELDS = list(SCHEMA["properties"])
 
 
-def values(texts):  # field by field, ticket after ticket; None where an answer is no JSON
+def values(texts):  # field by field, ticket after ticket; "?" where an answer is no JSON
     return [(parse_record(text) or {}).get(field, "?") for field in FIELDS for text in texts]
 
 
@@ -173,9 +173,9 @@ for who in list(answers)[1:]:
 pd.DataFrame(rows).T.map("{:.0%}".format)
 
 # %% [markdown]
-# Read the second column against the last row: the student of the truth never saw the teacher, so what it repeats is chance, or a
-# mistake that is easy to make. What the teacher's student repeats above that, it was taught. And much of what it does wrong is
-# neither: labels that contradict each other teach no rule at all.
+# Read the second column against the last row: the student of the truth never saw the teacher, so what it repeats is chance,
+# or a mistake that is easy to make. What the teacher's student repeats above that, it was taught. And much of what it does
+# wrong is neither: labels that contradict each other teach no rule at all.
 
 # %% [markdown]
 # ## What is saved
@@ -228,10 +228,10 @@ print(f"the student saves from {costs['tuned'].monthly_usd / saved:,.0f} calls a
 # %% [markdown]
 # ## A large model into a small one
 #
-# Now a better teacher: `smol` itself, [fine-tuned](GLOSSARY.md#fine-tuning) on 300 tickets. You have 100 labelled tickets of your
-# own, and 200 new ones that nobody has labelled. The student shall be much smaller. How right is the teacher on the tickets
-# that it labels? (They have labels, in fact, which are used to judge, and for a last student that shows what labels by hand
-# would have brought.)
+# Now a better teacher: `smol` itself, [fine-tuned](GLOSSARY.md#fine-tuning) on 300 tickets. You have 100 labelled tickets
+# of your own, and 200 new ones that nobody has labelled. The student shall be much smaller. How right is the teacher on the
+# tickets that it labels? (They have labels, in fact, which are used to judge, and for a last student that shows what labels
+# by hand would have brought.)
 
 # %%
 import numpy as np
@@ -289,8 +289,9 @@ pd.DataFrame(
 # %% [markdown]
 # ## Students of the large model
 #
-# Two small students. `nano` is a language model, 40 times smaller than its teacher; its answers are recorded. The other is no
-# language model at all: a [linear classifier](GLOSSARY.md#linear-classifier) on words, trained here and now on the same tickets.
+# Two small students. `nano` is a language model, 40 times smaller than its teacher; its answers are recorded. The other is
+# no language model at all: a [linear classifier](GLOSSARY.md#linear-classifier) on words, trained here and now on the same
+# tickets.
 
 # %%
 from ftlab.baselines.linear import train_linear
@@ -330,11 +331,11 @@ for what, a, b in (
     print(f"linear, {what}: {100 * gain.value:+.1f} points [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]")
 
 # %% [markdown]
-# Here is the case in which it pays: few labels, many inputs, a teacher that is right in nine fields of ten. Labels by hand would
-# hardly have been better. The filter made the labels better and the student worse: a small student that has 100 tickets needs
-# more of them, more than it needs perfect ones. With a teacher as wrong as the long prompt, or with thousands of inputs to
-# choose from, the filter can win: measure it, it costs one training. For `nano` the same order is within its luck: one training
-# each, and a weak reader.
+# Here is the case in which it pays: few labels, many inputs, a teacher that is right in nine fields of ten. Labels by hand
+# would hardly have been better. The filter made the labels better and the student worse: a small student that has 100
+# tickets needs more of them, more than it needs perfect ones. With a teacher as wrong as the long prompt, or with thousands
+# of inputs to choose from, the filter can win: measure it, it costs one training. For `nano` the same order is within its
+# luck: one training each, and a weak reader.
 #
 # And be fair to the other way: if the 300 tickets that made this teacher are yours, train the student on them directly, and on
 # the teacher's labels as well.
@@ -376,8 +377,8 @@ except RecipeError as refused:
 
 # %% [markdown]
 # That refusal is the receipt before the purchase. (With a local model, `generate(model, tokenizer, chats)` from
-# `ftlab.evaluation.generation` takes the place of the service.) Now keep what is valid, and write down where each row came from:
-# a row of unknown origin can never be taken out again.
+# `ftlab.evaluation.generation` takes the place of the service.) Now keep what is valid, and write down where each row came
+# from: a row of unknown origin can never be taken out again.
 
 # %%
 from jsonschema import Draft202012Validator
@@ -632,9 +633,9 @@ print(f"the teacher: {fields_right([row['messages'][-1]['content'] for row in of
 pd.DataFrame(compared).T
 
 # %% [markdown]
-# The first column is what distillation is about: how often the student answers as its teacher does. After so few steps of so
-# small a student, the order of the three is one draw; what is not luck is the price, since writing takes the time. On-policy pays
-# where a student's own mistakes lead it to places that no teacher's text shows: long answers, reasoning.
+# The first column is what distillation is about: how often the student answers as its teacher does. After so few steps of
+# so small a student, the order of the three is one draw; what is not luck is the price, since writing takes the time.
+# On-policy pays where a student's own mistakes lead it to places that no teacher's text shows: long answers, reasoning.
 #
 # TRL's newer `DistillationTrainer` is on-policy only and made for a GPU: its loss is a Triton kernel, and on a machine
 # without Triton it stops in the first step (TRL 1.15). `GKDTrainer`, under `trl.experimental`, runs anywhere, and refuses two
@@ -666,10 +667,10 @@ pd.DataFrame(compared).T
 #   9 % on a text-to-SQL set.
 # - *Probabilities instead of labels*: Hinton, Vinyals and Dean 2015 (arXiv:1503.02531). *On-policy*: Agarwal et al. 2024
 #   (arXiv:2306.13649), because a student meets its own mistakes, not its teacher's.
-# - *Small can beat large*: a T5 of 770M parameters that also learned the teacher's reasons beat the prompted 540B PaLM with 80 % of
-#   the data of one benchmark (Hsieh et al. 2023, arXiv:2305.02301).
-# - *And not*: models of 1.5B to 13B that imitated ChatGPT took over its style, which people liked, and closed little or nothing of
-#   the gap on tasks that the imitation data did not hold (Gudibande et al. 2023, arXiv:2305.15717).
+# - *Small can beat large*: a T5 of 770M parameters that also learned the teacher's reasons beat the prompted 540B PaLM with
+#   80 % of the data of one benchmark (Hsieh et al. 2023, arXiv:2305.02301).
+# - *And not*: models of 1.5B to 13B that imitated ChatGPT took over its style, which people liked, and closed little or
+#   nothing of the gap on tasks that the imitation data did not hold (Gudibande et al. 2023, arXiv:2305.15717).
 #
 # What you saw agrees with the last point as far as it reaches: a student learns its teacher's answers where the inputs are
 # like those it met, with the teacher's mistakes. It did not beat its teacher here, as a student that reads reasons can.
@@ -684,6 +685,40 @@ pd.DataFrame(compared).T
 # - A filter trades rows for correctness. A systematic error is learned like any other rule, and an average hides it.
 # - Probabilities say more than texts, and need both models' logits over one vocabulary.
 # - Read your provider's terms, and ask before you send.
+
+# %% [markdown]
+# ## What would you do?
+#
+# Decide first, then open the answer.
+#
+# **1.** Your long prompt gets two fields of three right and is expensive. The team wants to distil it. What do you ask for
+# first?
+#
+# <details><summary>One answer</summary>
+#
+# A hundred labelled tickets, to see where it is wrong. The student is taught those errors. Labels by hand for a few hundred
+# tickets may cost less than what the errors cost.
+#
+# </details>
+#
+# **2.** Two teachers have 70 % of the teams right. One errs anywhere, the other always sends workshop tickets to
+# aftersales. Which do you take?
+#
+# <details><summary>One answer</summary>
+#
+# That depends on what an error costs where. The second one's student will get the workshop's tickets all wrong and the
+# others better, so it can be mended: have that one class labelled by people. The average cannot tell you any of this.
+#
+# </details>
+#
+# **3.** 60,000 calls a month, and the student would read a fifth of the tokens. Worth it?
+#
+# <details><summary>One answer</summary>
+#
+# At a hosted service hardly: the fixed dollars of a month and the dearer token eat what is saved, and the border lay at
+# over a million calls. With your own weights, or where seconds count, do the sum again.
+#
+# </details>
 #
 # **Read next:** [10 Count the cost](10_count_the_cost.ipynb), for your own border; [07 Evaluate](07_evaluate.ipynb), before a
 # student replaces its teacher.

@@ -323,7 +323,7 @@ def report_of(made: dict) -> Report:
         training=json.loads((RECORD / "training.json").read_text()),
         recipe_sha256=recipe.sha256, data_sha256=recipe.data_sha256, model_sha256=sha256_of_weights(recipe.model),
         versions=hardware.versions(), machine=made[f"seed_{seeds[0]}"]["machine"],
-        created=datetime.date.today().isoformat(),
+        created=max(made[f"seed_{seed}"].get("date", "") for seed in seeds) or datetime.date.today().isoformat(),
     )  # fmt: skip
 
 
