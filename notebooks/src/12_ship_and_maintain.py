@@ -200,7 +200,7 @@ record = json.loads(Path("../data/recorded/parity/results.json").read_text())
 parity_table([Parity.from_dict(side) for point in record["points"].values() for side in point.get("parity", [])])
 
 # %% [markdown]
-# vLLM is equal, with the merge and with the adapter on its base, as far down as the sixth digit; and it tells the tokens of
+# vLLM is equal, with the merge and with the adapter on its base, within 0.00001 nats, and it tells the tokens of
 # the prompt. llama.cpp tells the prompt's text as well. Its arithmetic is another, so it is 0.002 nats off even in 32 bits,
 # where our bound is for one library: no answer changes, and `compare_sides(..., tolerance=0.01)` calls it equal. A file of 8 bits
 # (`q8_0`) is forty times farther off than that and still answers these six chats alike, which is why you look at
