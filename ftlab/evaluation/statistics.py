@@ -18,6 +18,8 @@ from ftlab.errors import DataError, FtlabError
 
 CHUNK = 4_000_000  # numbers drawn at a time by a permutation: 64 MB
 RESAMPLES = 10_000
+FEW = 30  # with fewer examples, or groups of them, an interval is rough and rules nothing out
+LEAST_UNITS = 6  # signs of five can be drawn in 32 ways: no p-value of both sides lies below 0.06
 ROUNDING = 1e-18  # a variance below it is that of equal scores
 
 
@@ -86,6 +88,15 @@ class WinRate:
 
     def __repr__(self):
         return f"{self.rate!r}, p = {self.p_value:.2g} (won {self.won}, tied {self.tied}, lost {self.lost})"
+
+
+def basis(n: int, groups: int | None = None) -> str:
+    """What an interval takes its examples for, and a warning where they are few, in a phrase."""
+    units, what = (n, "examples") if groups is None else (groups, "groups")
+    text = f"{n:,} examples taken as independent" if groups is None else f"{n:,} examples in {groups:,} groups"
+    if units < LEAST_UNITS:
+        return f"{text}; so few {what} cannot rule out chance"
+    return f"{text}; few {what}, a rough interval" if units < FEW else text
 
 
 def wilson(successes: int, n: int, alpha: float = 0.05) -> Interval:
