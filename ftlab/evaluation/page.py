@@ -21,7 +21,7 @@ from ftlab.evaluation.answers import score
 from ftlab.evaluation.metrics import words
 from ftlab.evaluation.predictions import SETS, Aligned, run_report
 from ftlab.evaluation.report import page_template, pick_examples
-from ftlab.evaluation.statistics import basis, clustered_mean, interval_of
+from ftlab.evaluation.statistics import basis, present_interval
 from ftlab.files import refuse_existing, whole_file
 from ftlab.tables import readable
 
@@ -80,9 +80,9 @@ def short_names(paths: Sequence[str]) -> dict[str, str]:
 
 
 def _mean(values, groups=None):
-    if groups is None:
-        return interval_of(values)
-    return clustered_mean(values, groups) if len(set(groups)) > 1 else f"{100 * np.mean(values):.1f} % (one group)"
+    if groups is not None and len(set(groups)) < 2:
+        return f"{100 * np.mean(values):.1f} % (one group)"
+    return present_interval(values, groups)
 
 
 def _against(seen) -> list[str]:
