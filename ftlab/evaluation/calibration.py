@@ -104,7 +104,8 @@ def _error(gaps, sizes, right, starts, crowd: float) -> Interval:
     n, share = sizes.sum(), (np.add.reduceat(right, starts) + 1) / (sizes + 2)  # of a bin that is all right: not quite
     variance = crowd * float(share * (1 - share) @ sizes) / n  # of one answer, in its bin
     total = float(gaps**2 @ sizes) / variance
-    centres = [_centre(total, len(sizes), level) for level in (0.975, 0.025)]
+    # less distance than chance brings on average is no proof of less: there the upper end is that of the average
+    centres = _centre(total, len(sizes), 0.975), _centre(max(total, len(sizes)), len(sizes), 0.025)
     ends = [float(np.sqrt(centre * variance / n)) for centre in centres]
     value = float(np.sqrt(max(0.0, total - len(sizes)) * variance / n))
     return Interval(value, min(ends[0], value), max(ends[1], value), int(n), "noncentral chi-square")
