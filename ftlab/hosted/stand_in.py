@@ -61,6 +61,7 @@ class StandIn:
     files: dict = field(default_factory=dict)  # id to {"name", "content"}
     jobs: dict = field(default_factory=dict)  # id to {"body", "looks", "error", "cancelled", "mark"}
     deployments: dict = field(default_factory=dict)
+    endpoints: dict = field(default_factory=dict)  # Vertex's, once looked at: 3 with its model, 0 without
     deleted: list = field(default_factory=list)
     requests: list = field(default_factory=list)  # names of the routes that were asked; no header, so no key
     invalid: str = ""  # the error with which new jobs fail
