@@ -190,7 +190,7 @@ def _handler(stand_in: StandIn):
             if failure == "drop":
                 return self.hang_up()
             given = self.headers.get("Authorization", "") + self.headers.get("x-goog-api-key", "")
-            if stand_in.key not in given and "/put/" not in self.path:
+            if stand_in.key not in given and not {"put", "signed"} & set(self.path.split("/")):
                 failure = "401"
             if failure and failure.isdecimal():
                 shown = given.removeprefix("Bearer ")
