@@ -70,7 +70,7 @@ def add_compare(commands) -> None:
         "ftlab compare prompt.jsonl fine_tuned.jsonl --references test.jsonl --json",
     )  # fmt: skip
     compare.add_argument("a", type=Path, metavar="A.jsonl", help='lines {"id", "prediction"} of the baseline, '
-                         "or a log of inspect-ai (.eval, .json) or lm-eval (samples_*.jsonl)")  # fmt: skip
+                         "a log of inspect-ai (.eval, .json) or lm-eval (samples_*.jsonl), or a run")  # fmt: skip
     compare.add_argument("b", type=Path, metavar="B.jsonl", help="those of the candidate, or its log")
     compare.add_argument("more", type=Path, nargs="*", metavar="C.jsonl",
                          help="more candidates; Holm's correction keeps down the false alarms of all")  # fmt: skip
@@ -78,6 +78,10 @@ def add_compare(commands) -> None:
                          help='lines {"id", "reference"}, or chat rows (default: targets of the log A)')  # fmt: skip
     compare.add_argument("--group", metavar="KEY", help="cases with the same value of this key belong together")
     compare.add_argument("--group-part", metavar="REGEX", help="the part of that value that counts")
+    compare.add_argument("--html", type=Path, metavar="PAGE", help="write a page: slices, what flipped, worst cases")
+    compare.add_argument("--slice", action="append", default=[], metavar="KEY",
+                         help="with --html: judge each value of this key of the references, too")  # fmt: skip
+    compare.add_argument("--force", action="store_true", help="with --html: replace PAGE")
     compare.add_argument("--metric", default="exact_match", help="score of a case (default: %(default)s; of records "
                          "also field_accuracy, valid_json; of labels macro_f1, known_label; of texts chrf, rouge_l, "
                          "length_ratio; of logs harness, their own score, or harness:NAME)")  # fmt: skip

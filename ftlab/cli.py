@@ -55,19 +55,25 @@ def cmd_doctor(options: Namespace) -> int:
 
 def cmd_compare(options: Namespace) -> int:
     """`ftlab compare`: 0 only when B, or one of several candidates, is better."""
-    settings = {"metric": options.metric, "group": options.group, "group_part": options.group_part}
-    if not options.more:
-        from ftlab.evaluation.predictions import compare_files
+    from ftlab.evaluation.predictions import align
 
-        result = compare_files(options.a, options.b, options.references, **settings)
-        print_result(result, dataclasses.asdict(result), options.json)
-        return DONE if result.verdict == "better" else NEGATIVE
-    from ftlab.evaluation.predictions import compare_all
+    if options.html is None and (options.slice or options.force):
+        raise FtlabError("--slice and --force are for the page: name it with --html")
+    paths = [options.a, options.b, *options.more]
+    aligned = align(paths, options.references, options.metric, options.group, options.group_part)
+    results = aligned.compare_all()
+    if len(results) == 1:
+        text, as_dict = (each(result) for result in results.values() for each in (repr, dataclasses.asdict))
+    else:
+        text = "\n\n".join(f"{name}\n{result!r}" for name, result in results.items())
+        as_list = [{"candidate": name} | dataclasses.asdict(result) for name, result in results.items()]
+        as_dict = {"baseline": str(options.a), "comparisons": as_list}
+    if options.html is not None:
+        from ftlab.evaluation.page import write_page
 
-    results = compare_all(options.a, [options.b, *options.more], options.references, **settings)
-    text = "\n\n".join(f"{name}\n{result!r}" for name, result in results.items())
-    as_list = [{"candidate": name} | dataclasses.asdict(result) for name, result in results.items()]
-    print_result(text, {"baseline": str(options.a), "comparisons": as_list}, options.json)
+        write_page(options.html, aligned, options.slice, options.force)
+        text, as_dict = f"{text}\n\nthe page: {options.html}", as_dict | {"html": str(options.html)}
+    print_result(text, as_dict, options.json)
     return DONE if any(result.verdict == "better" for result in results.values()) else NEGATIVE
 
 

@@ -13,7 +13,7 @@ from ftlab.evaluation.gate import Gate, agree_on, decide_gate
 from ftlab.evaluation.generation import Generations
 from ftlab.evaluation.metrics import probe_scores, row_id
 from ftlab.evaluation.report import Report, SystemResult, pick_examples
-from ftlab.evaluation.statistics import Comparison, Interval, compare, score_interval
+from ftlab.evaluation.statistics import Comparison, Interval, compare, present_interval, score_interval
 from ftlab.training.data import Data, answers_of
 from ftlab.training.recipe import Recipe
 
@@ -140,7 +140,8 @@ def system_result(
 
     return SystemResult(
         metrics={name: seen("test", name) for name in first.metrics},
-        fields={field: field_interval([each["test"].field_values()[field] for each in scores], groups.get("test"))
+        fields={field: present_interval(np.mean([each["test"].field_values()[field] for each in scores], axis=0),
+                                        groups.get("test"))
                 for field in first.field_values()},
         tokens_per_call=float(np.mean([out.tokens_per_call for out in outs])),
         seconds_per_call=float(np.mean([out.seconds_per_call for out in outs])),
@@ -148,14 +149,6 @@ def system_result(
         prompt=wording,
         slices={part: seen(part, metric) for part in scores[0] if part != "test"},
     )  # fmt: skip
-
-
-def field_interval(trainings: Sequence[np.ndarray], groups: list[str] | None) -> Interval:
-    """The interval of one field or label over the examples that have it; a single group tells of rows only."""
-    values = np.mean(trainings, axis=0)
-    has = ~np.isnan(values)
-    own = [group for group, here in zip(groups, has, strict=True) if here] if groups else []
-    return score_interval(values[has], own if len(set(own)) > 1 else None)
 
 
 def searched(kind: str, candidate: Candidate, metrics: Sequence[str]) -> dict:

@@ -19,7 +19,7 @@ COMPARE = ["compare", "a.jsonl", "b.jsonl", "--references", "r.jsonl"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Stands in for the result of compare_files; guarantees only the field that cli reads."""
+    """Stands in for a comparison of two files; guarantees only the field that cli reads."""
 
     verdict: str
     delta: float = 0.1
@@ -68,11 +68,11 @@ def test_doctor_json(capsys):
 def test_compare_exit_code_follows_the_verdict(monkeypatch, capsys, verdict, code):
     calls = []
 
-    def compare_files(a, b, references, metric, group, group_part):
-        calls.append((str(a), str(b), str(references), metric))
-        return Comparison(verdict)
+    def align(paths, references, metric, group, group_part):
+        calls.append((*map(str, paths), str(references), metric))
+        return SimpleNamespace(compare_all=lambda: {"b.jsonl": Comparison(verdict)})
 
-    replace_module(monkeypatch, "ftlab.evaluation.predictions", compare_files=compare_files)
+    replace_module(monkeypatch, "ftlab.evaluation.predictions", align=align)
     assert cli.main([*COMPARE, "--metric", "field_accuracy", "--json"]) == code
     assert json.loads(capsys.readouterr().out) == {"verdict": verdict, "delta": 0.1}
     assert calls == [("a.jsonl", "b.jsonl", "r.jsonl", "field_accuracy")]
@@ -134,10 +134,10 @@ def test_run_exit_code_follows_the_gate(monkeypatch, capsys, verdict, code):
     ],
 )
 def test_unusable_input_is_exit_2_with_one_line(monkeypatch, capsys, error, message):
-    def compare_files(a, b, references, metric, group, group_part):
+    def align(paths, references, metric, group, group_part):
         raise error
 
-    replace_module(monkeypatch, "ftlab.evaluation.predictions", compare_files=compare_files)
+    replace_module(monkeypatch, "ftlab.evaluation.predictions", align=align)
     assert cli.main(COMPARE) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -149,10 +149,10 @@ def test_unusable_input_is_exit_2_with_one_line(monkeypatch, capsys, error, mess
 def test_a_fault_of_ours_keeps_its_traceback(monkeypatch):
     """Only errors raised on purpose are turned into a message: a bug must stay visible."""
 
-    def compare_files(a, b, references, metric, group, group_part):
+    def align(paths, references, metric, group, group_part):
         raise ZeroDivisionError
 
-    replace_module(monkeypatch, "ftlab.evaluation.predictions", compare_files=compare_files)
+    replace_module(monkeypatch, "ftlab.evaluation.predictions", align=align)
     with pytest.raises(ZeroDivisionError):
         cli.main(COMPARE)
 

@@ -368,6 +368,33 @@ def test_an_estimate_multiplies_and_keeps_what_is_unknown_unknown(stand_in):
     assert estimate_module.estimate(sized, size_b=8).usd_per_mtok == 0.5
 
 
+def test_together_bills_the_validation_rows_each_time_they_are_looked_at(stand_in):
+    job = prepared("together", settings={"n_epochs": 2, "n_evals": 3})
+    tokens, found = job.tokens, estimate_module.estimate(job, size_b=8)
+    assert min(tokens.values()) > 0
+    assert found.usd == pytest.approx((2 * tokens["train"] + 3 * tokens["validation"]) * found.usd_per_mtok / 1e6)
+    unlooked = estimate_module.estimate(prepared("together", settings={"n_epochs": 2}), size_b=8)
+    assert unlooked.usd == pytest.approx(2 * tokens["train"] * found.usd_per_mtok / 1e6)
+
+
+@pytest.mark.parametrize("service", [each for each in ALL if each.values[0] == "fireworks"])
+def test_fireworks_gives_the_weights_back(stand_in, service, tmp_path):
+    paths = jobs.fetch(watched(submitted(service)), tmp_path / "weights")
+    assert [path.name for path in paths] == ["adapter_config.json", "adapter_model.safetensors"]
+    assert paths[1].read_text() == "the stand-in's adapter_model.safetensors"
+
+
+@pytest.mark.parametrize("service", [each for each in ALL if each.values[0] == "vertex"])
+def test_vertex_leaves_no_endpoint_behind(stand_in, service, monkeypatch):
+    monkeypatch.setattr("ftlab.hosted.vertex.PAUSE", 0)
+    job = watched(submitted(service))
+    endpoint, said = job.tuned_model, []
+    jobs.delete(job, yes=True, say=said.append)
+    assert endpoint in stand_in.deleted
+    assert said[0] == f"deleted: {endpoint}"
+    assert stand_in.requests.count("vertex_undeploy") >= 1
+
+
 def test_settings_and_services_that_are_not_there_are_named(stand_in):
     with pytest.raises(RecipeError, match="openai has no setting lora_r; it has n_epochs"):
         prepared("openai", settings={"lora_r": 8})

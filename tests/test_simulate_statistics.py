@@ -49,6 +49,15 @@ def test_macro_f1_and_kappa():
     assert simulate.share(simulate.kappa_held, RUNS, 100) > LEAST
 
 
+def test_win_rates_micro_f1_and_calibration():
+    assert simulate.share(simulate.win_rate_held, RUNS, 100, 0.4, 0.2) > LEAST
+    assert simulate.share(simulate.win_rate_held, RUNS, simulate.groups_of(10, alike=True), 0.6, 0) > 0.88
+    assert simulate.share(simulate.micro_f1_held, 100, 100) > 0.87
+    for name in ("calibrated", "far too sure"):
+        assert simulate.share(simulate.calibration_held, 60, 100, simulate.CONFIDENT[name]) > 0.86
+    assert simulate.share(simulate.seems_uncalibrated, 60, 100, simulate.CONFIDENT["calibrated"]) < 0.17
+
+
 def test_false_alarms_and_power():
     n = simulate.sample_size(0.05, 0.10)
     assert simulate.share(simulate.counts_differ, 1000, n, 0.0) < 0.07

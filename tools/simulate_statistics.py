@@ -11,7 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.stats import binom
 
-from ftlab.evaluation.answers import score_labels
+from ftlab.evaluation.answers import score_labels, score_sets
+from ftlab.evaluation.calibration import BINS, calibration
 from ftlab.evaluation.judge import agreement
 from ftlab.evaluation.statistics import (
     clustered_mean,
@@ -23,7 +24,9 @@ from ftlab.evaluation.statistics import (
     sample_size,
     score_interval,
     wilson,
+    win_rate,
 )
+from ftlab.serving.routing import coverage_curve
 
 SIZES = (10, 30, 100, 300)
 SHAPE = {True: "ten in each", False: "2 to 40 in each"}
@@ -120,6 +123,58 @@ def kappa_held(rng, n) -> bool:
     return holds(agreement(*_answers(rng, n)).kappa, (0.8 - chance) / (1 - chance))
 
 
+def micro_f1_held(rng, n) -> bool:
+    """Two labels an answer, each given in 80 % and one more in 30 %: hits 1.6, given 1.9, right 2."""
+    right = [rng.choice(6, 2, replace=False) for _ in range(n)]
+    given = [[label for label in both if rng.random() < 0.8] + ([6] if rng.random() < 0.3 else []) for both in right]
+    texts = [[", ".join(map(str, labels)) for labels in side] for side in (given, right)]
+    return holds(score_interval(score_sets(*texts).values("micro_f1")), 2 * 1.6 / (1.9 + 2))
+
+
+def win_rate_held(rng, groups, won, tied) -> bool:
+    """Wins, ties and losses of whole examples, or of groups that are of one mind to 0.3."""
+    if isinstance(groups, int):
+        wins = rng.choice([1, 0.5, 0], groups, p=[won, tied, 1 - won - tied])
+        return holds(win_rate(np.full(groups, 0.5), wins).rate, won + tied / 2)
+    wins = grouped_rate(rng, groups, won, 0.3)
+    return holds(win_rate(np.full(len(groups), 0.5), wins, groups).rate, won)
+
+
+CONFIDENT = {  # name: the true chance to be right, by confidence
+    "calibrated": lambda confidence: confidence,
+    "a little too sure": lambda confidence: confidence**1.2,
+    "far too sure": lambda confidence: confidence**2,
+}
+MANY = np.sort(np.random.default_rng(1).beta(4, 1.5, 200_000))  # confidences, for the truth
+
+
+def _answered(rng, n, chance):
+    confidences = rng.beta(4, 1.5, n)
+    return confidences, (rng.random(n) < chance(confidences)).astype(float)
+
+
+def calibration_held(rng, n, chance) -> bool:
+    bins = [np.array_split(values, BINS) for values in (MANY, chance(MANY))]
+    truth = float(np.sqrt(np.mean([(a.mean() - b.mean()) ** 2 for a, b in zip(*bins, strict=True)])))
+    return holds(calibration(*_answered(rng, n, chance)).error, truth)
+
+
+def confidence_gap_held(rng, n, chance) -> bool:
+    return holds(calibration(*_answered(rng, n, chance)).gap, float((MANY - chance(MANY)).mean()))
+
+
+def seems_uncalibrated(rng, n, chance) -> bool:
+    return calibration(*_answered(rng, n, chance)).p_value < 0.05
+
+
+def risk_held(rng, n, chance) -> bool:
+    """The error of the more confident half: at a threshold that was fixed before."""
+    half, (confidences, right) = np.median(MANY), _answered(rng, n, chance)
+    confidences = np.where(confidences >= half, 1.0, 0.0)
+    found = coverage_curve(confidences, right).iloc[0]
+    return found.low - 1e-9 <= float((1 - chance(MANY[MANY >= half])).mean()) <= found.high + 1e-9
+
+
 def intervals(runs: int):
     """(what, setting, n, share of runs that hold the truth)."""
     for rate in (0.5, 0.9, 0.98):
@@ -143,6 +198,18 @@ def intervals(runs: int):
     for n in (100, 300):
         yield "macro F1", "three labels, 80 % right", n, share(macro_f1_held, runs, n)
         yield "kappa", "three labels, 80 % right", n, share(kappa_held, runs, n)
+        yield "micro F1", "two labels an answer", n, share(micro_f1_held, runs, n)
+    for n in (30, 100, 300):
+        for won, tied in ((0.4, 0.2), (0.7, 0.1)):
+            yield "win rate", f"won {won:.0%}, tied {tied:.0%}", n, share(win_rate_held, runs, n, won, tied)
+    for count in (10, 30):
+        held = share(win_rate_held, runs, groups_of(count, True), 0.6, 0)
+        yield "win rate by group", f"won 60%, {SHAPE[True]}", f"{count} groups", held
+    for name, chance in CONFIDENT.items():
+        for n in (100, 300, 1000):
+            yield "calibration, root mean square", name, n, share(calibration_held, runs, n, chance)
+            yield "confidence less share right", name, n, share(confidence_gap_held, runs, n, chance)
+            yield "error of the surer half", name, n, share(risk_held, runs, n, chance)
 
 
 def counts_differ(rng, n, gain) -> bool:
@@ -181,6 +248,9 @@ def tests(runs: int):
         for alike in (True, False):
             alarms = share(groups_differ, few, groups_of(count, alike))
             yield "sign flips of groups, false alarms", f"10 % either way, {SHAPE[alike]}", f"{count} groups", alarms
+    for name, chance in CONFIDENT.items():
+        what = "calibration, " + ("false alarms" if name == "calibrated" else "power")
+        yield what, name, 300, share(seems_uncalibrated, few, 300, chance)
     for corrected, how in ((False, "each alone"), (True, "by Holm")):
         yield (
             f"any of five candidates, {how}, false alarms",

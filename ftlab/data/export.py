@@ -49,8 +49,8 @@ CODES = {
 class ExportReport:
     """What `export` wrote: `rows` and `validation_rows` in the files, `dropped` the findings of rows left out.
 
-    `tokens` is an estimate over the training rows, None without a tokenizer; `left_out` counts by name the
-    keys of the input that the target has no place for.
+    `tokens` is an estimate over the training rows, `validation_tokens` over the others, None without a tokenizer;
+    `left_out` counts by name the keys of the input that the target has no place for.
     """
 
     to: str
@@ -62,6 +62,7 @@ class ExportReport:
     dropped: list[Finding]
     left_out: dict[str, int]
     warnings: list[str]
+    validation_tokens: int | None = None
 
     def to_dict(self) -> dict:
         """The report, ready for JSON."""
@@ -141,6 +142,7 @@ def export(
         [finding for part in parts.values() for finding in part.dropped],
         dict(sum((part.left_out for part in parts.values()), Counter()).most_common()),
         told,
+        parts["validation"].tokens if validation is not None else None,
     )
 
 

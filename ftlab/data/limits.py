@@ -49,15 +49,24 @@ def limits(to: str, folder: Path = LIMITS) -> dict[str, Limit]:
     if not tables:
         raise DataError(f"{folder} holds no .csv table of limits: get data/limits back from the repository")
     for path in tables:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            if tuple(reader.fieldnames or ()) != LIMIT_COLUMNS:
-                raise DataError(f"{path}:1 the columns must be {', '.join(LIMIT_COLUMNS)}")
-            for values in reader:
-                limit = _limit(values, path, reader.line_num)
-                if to in limit.target.split():
-                    found[limit.limit] = limit
+        for place, values in dated_rows(path, LIMIT_COLUMNS):
+            limit = _limit(values, place)
+            if to in limit.target.split():
+                found[limit.limit] = limit
     return found
+
+
+def dated_rows(path: Path, columns: tuple[str, ...]):
+    """(file:line, values by column) of a table of dated facts; DataError where it has other columns."""
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != columns:
+            raise DataError(f"{path}:1 the columns must be {', '.join(columns)}")
+        for values in reader:
+            place = f"{path}:{reader.line_num}"
+            if None in values or None in values.values():
+                raise DataError(f"{place} has more or fewer than {len(columns)} columns: quote texts with commas")
+            yield place, values
 
 
 def own_limit(to: str, max_length: int) -> Limit:
@@ -99,10 +108,10 @@ def limit_warnings(to: str, known: dict[str, Limit], tokens_counted: bool, today
     for name, past, future in CLOSINGS:
         if name in known and known[name].value:
             limit = known[name]
-            days = (_date(limit.value) - today).days
+            days = (day_of(limit.value) - today).days
             what = f"{past} since {limit.value}" if days <= 0 else f"{future} on {limit.value}, in {days} days"
             texts.append(f"{to} {what}: {limit.note} ({limit.source_url}, {limit.source_date})")
-    ages = {limit.limit: (today - _date(limit.source_date)).days for limit in known.values() if limit.value}
+    ages = {limit.limit: (today - day_of(limit.source_date)).days for limit in known.values() if limit.value}
     old = ", ".join(f"{name} ({days} days)" for name, days in ages.items() if days > STALE_DAYS)
     if old:
         texts.append(f"figures older than {STALE_DAYS} days, look them up again: {old}; data/limits says where")
@@ -114,25 +123,23 @@ def limit_warnings(to: str, known: dict[str, Limit], tokens_counted: bool, today
     return texts
 
 
-def _limit(values, path, line) -> Limit:
-    if None in values or None in values.values():
-        raise DataError(f"{path}:{line} has more or fewer than {len(LIMIT_COLUMNS)} columns: quote texts with commas")
+def _limit(values, place) -> Limit:
     limit = Limit(**values)
     unknown = [name for name in limit.target.split() if name not in TARGETS]
     if unknown or not limit.target:
-        raise DataError(f"{path}:{line} target: {' '.join(unknown) or 'is empty'}; use {', '.join(TARGETS)}")
+        raise DataError(f"{place} target: {' '.join(unknown) or 'is empty'}; use {', '.join(TARGETS)}")
     if limit.value:
-        _date(limit.source_date, f"{path}:{line} source_date")
+        day_of(limit.source_date, f"{place} source_date")
         if limit.limit.endswith("_on"):
-            _date(limit.value, f"{path}:{line} value")
+            day_of(limit.value, f"{place} value")
         elif limit.limit.endswith(("_min", "_max", "_advised")) and not limit.value.isdecimal():
-            raise DataError(f"{path}:{line} value: {limit.value!r} is no whole number; leave it empty if not known")
+            raise DataError(f"{place} value: {limit.value!r} is no whole number; leave it empty if not known")
         if not limit.source_url or limit.confidence not in ("H", "M", "L"):
-            raise DataError(f"{path}:{line} a value needs its source_url and a confidence of H, M or L")
+            raise DataError(f"{place} a value needs its source_url and a confidence of H, M or L")
     return limit
 
 
-def _date(text, place="") -> date:
+def day_of(text, place="") -> date:
     """A day, or the first of a month when only the month is known (2027-04)."""
     try:
         return date.fromisoformat(f"{text}-01" if len(text) == 7 else text)

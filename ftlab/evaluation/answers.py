@@ -16,7 +16,7 @@ import numpy as np
 
 from ftlab.errors import DataError, shown
 from ftlab.evaluation.metrics import RecordScores, as_record, check_texts, exact_text, score_records, words
-from ftlab.evaluation.statistics import Interval, interval_of, score_interval
+from ftlab.evaluation.statistics import Interval, basis, present_interval, score_interval
 from ftlab.tables import html_table
 
 KINDS = {
@@ -88,17 +88,17 @@ class _Scores:
         """One number an example, shape (n,)."""
         return self.scores[metric]
 
-    def summary(self) -> dict[str, Interval]:
-        """Each metric's mean with its 95 % interval."""
-        return {name: score_interval(values) for name, values in self.scores.items()}
+    def summary(self, groups: Sequence | None = None) -> dict[str, Interval]:
+        """Each metric's mean with its 95 % interval; `groups`: a name an example, alike where they belong together."""
+        return {name: score_interval(values, groups) for name, values in self.scores.items()}
 
-    def field_table(self) -> dict[str, Interval]:
+    def field_table(self, groups: Sequence | None = None) -> dict[str, Interval]:
         """For each label, the share of its examples that was answered with it (recall); empty for texts."""
-        return {name: interval_of(values[~np.isnan(values)]) for name, values in self.field_values().items()}
+        return {name: present_interval(values, groups) for name, values in self.field_values().items()}
 
     def __repr__(self):
         lines = [f"  {name:24} {interval}" for name, interval in self.summary().items()]
-        return "\n".join([f"{type(self).__name__}, {len(self)} examples", *lines])
+        return "\n".join([f"{type(self).__name__}, {basis(len(self))}", *lines])
 
     def _repr_html_(self):
         metrics = [(name, repr(each), each.n, each.method) for name, each in self.summary().items()]

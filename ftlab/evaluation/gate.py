@@ -7,13 +7,12 @@ from pydantic import Field
 
 from ftlab.errors import RecipeError
 from ftlab.evaluation.answers import METRICS
-from ftlab.evaluation.statistics import Comparison
+from ftlab.evaluation.statistics import FEW, Comparison
 from ftlab.settings import Number, Settings
 from ftlab.tables import html_table
 
 TINY = 1e-9  # rounding of a difference of two means
 FRACTION = "as a fraction of 1 (0.05 is five points)"
-FEW = 30  # on fewer examples, or groups of them, an interval is too rough to rule anything out
 
 
 class Bars(Settings):

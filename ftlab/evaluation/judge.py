@@ -13,7 +13,7 @@ import numpy as np
 
 from ftlab.errors import DataError
 from ftlab.evaluation.predictions import after_thought
-from ftlab.evaluation.statistics import Interval, score_interval, wilson
+from ftlab.evaluation.statistics import Interval, WinRate, basis, score_interval, wilson, win_rate
 
 INSTRUCTION = """Two answers to the same request follow. Which one is better? Judge what they say, not their length or \
 their order. Reply with one word: 1, 2 or tie.
@@ -38,6 +38,11 @@ class Votes:
     verdicts: tuple[str, ...]
     forth: tuple[str | None, ...]  # "1", "2", "tie" or None, with a in the first place
     back: tuple[str | None, ...]  # with b in the first place
+
+    def win_rate(self, groups: Sequence | None = None) -> WinRate:
+        """How often b wins, by this judge; contrary and unreadable answers count as half."""
+        for_b = [VERDICTS.get(verdict, 0.5) for verdict in self.verdicts]
+        return win_rate(np.full(len(for_b), 0.5), for_b, groups)
 
 
 @dataclass(frozen=True, repr=False)
@@ -80,7 +85,8 @@ class JudgeReport:
         return asdict(self)
 
     def __repr__(self):
-        lines = [self.verdict, repr(self.agreement), f"the same place in both orders: {self.by_place}"]
+        lines = [f"{self.verdict} ({basis(self.n)})", repr(self.agreement)]
+        lines += [f"the same place in both orders: {self.by_place}"]
         bias = [f"{100 * each:+.1f}" for each in (self.bias.value, self.bias.low, self.bias.high)]
         lines += [f"sees {self.slope} of a difference; bias {bias[0]} points [{bias[1]}, {bias[2]}]"]
         lines += [f"{self.unreadable} of {self.n} verdicts unreadable"] if self.unreadable else []

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ftlab.errors import DataError
-from ftlab.evaluation.statistics import Interval, interval_of
+from ftlab.evaluation.statistics import Interval, basis, present_interval
 from ftlab.tables import html_table
 
 
@@ -45,18 +45,19 @@ class RecordScores:
         """One number an example, shape (n,)."""
         return getattr(self, metric)
 
-    def summary(self) -> dict[str, Interval]:
-        """Each metric's mean with its 95 % interval."""
+    def summary(self, groups: Sequence | None = None) -> dict[str, Interval]:
+        """Each metric's mean with its 95 % interval; `groups`: a name an example, alike where they belong together."""
         names = ("valid_json", "valid_schema", "exact_match", "field_accuracy", "repaired_field_accuracy")
-        return {name: interval_of(values) for name in names if (values := getattr(self, name)) is not None}
+        found = {name: getattr(self, name) for name in names}
+        return {name: present_interval(values, groups) for name, values in found.items() if values is not None}
 
     def field_values(self) -> dict[str, np.ndarray]:
         """Each field's `fields`."""
         return self.fields
 
-    def field_table(self) -> dict[str, Interval]:
+    def field_table(self, groups: Sequence | None = None) -> dict[str, Interval]:
         """Each field's accuracy with its 95 % interval, over the references that have the field."""
-        return {name: interval_of(values[~np.isnan(values)]) for name, values in self.fields.items()}
+        return {name: present_interval(values, groups) for name, values in self.fields.items()}
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """(header, rows): each field's accuracy, and how many references have it."""
@@ -65,7 +66,7 @@ class RecordScores:
     def __repr__(self):
         intervals = self.summary() | self.field_table()
         lines = [f"  {name:24} {interval}" for name, interval in intervals.items()]
-        return "\n".join([f"RecordScores, {len(self)} examples", *lines])
+        return "\n".join([f"RecordScores, {basis(len(self))}", *lines])
 
     def _repr_html_(self):
         rows = [("", "score", "mean [95 % interval]", "n", "interval")]

@@ -4,7 +4,7 @@ import json
 import re
 from collections import defaultdict, namedtuple
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -52,36 +52,97 @@ def compare_files(
     a key of the references, or of the log's samples: rows with the same value, or the same part of it that the regular
     expression `group_part` finds, belong together, and are compared as `statistics.compare` does it with groups.
     """
+    (found,) = align([a, b], references, metric, group, group_part).compare_all().values()
+    return found
+
+
+def run_report(folder: Path) -> dict:
+    """The report of the run in a folder; empty where there is none."""
+    file = folder / "report.json"
+    try:
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except ValueError as error:
+        raise DataError(f"{file}: is no JSON ({error}); run the recipe again, or take the file away") from error
+
+
+def predictions_of(path: str | Path) -> Path:
+    """The file of predictions that a path means: itself, or that of the candidate in the folder of a run."""
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    if not (report := run_report(path)):
+        raise DataError(f"{path}: holds no report.json, so it is no finished run; name a file of predictions")
+    return path / "predictions" / f"test.{report['comparison']['candidate']}.jsonl"
+
+
+@dataclass(frozen=True, eq=False)
+class Aligned:
+    """What several systems, by their paths, answered to the same references, in the order of these.
+
+    `scores` are by the metric; `exact` says on which examples they differ; `answers` has the first answer of each.
+    """
+
+    metric: str
+    kind: str | None  # of the answers; None where a log brings scores of its own
+    source: str
+    rows: list[dict]
+    ids: list
+    references: list
+    answers: dict[str, list]
+    scores: dict[str, np.ndarray]
+    exact: dict[str, np.ndarray]
+    groups: list[str] | None
+    notes: dict[str, list[str]]
+
+    def compare(self, a: str, b: str) -> Comparison:
+        """Candidate b against baseline a."""
+        found = compare(self.scores[a], self.scores[b], metric=self.metric, groups=self.groups)
+        notes = [*self.notes[a], *(self.notes[b] if a != b else ())]
+        return replace(found, disagreement=float(np.mean(self.exact[a] != self.exact[b])), notes=tuple(notes))
+
+    def compare_all(self) -> dict[str, Comparison]:
+        """Each system against the first; where there are several, with Holm's verdicts over all of them."""
+        baseline, *candidates = self.scores
+        results = {path: self.compare(baseline, path) for path in candidates or [baseline]}
+        return holm(results) if len(results) > 1 else results
+
+
+def align(
+    paths: Sequence[str | Path],
+    references: str | Path | None = None,
+    metric: str = "exact_match",
+    group: str | None = None,
+    group_part: str | None = None,
+) -> Aligned:
+    """Read and score files of predictions as `compare_files` says it; the first one's targets without `references`.
+
+    The folder of a run means the answers of its candidate to the test set.
+    """
+    paths = list(map(predictions_of, paths))
+    if len(set(paths)) < len(paths) > 2:
+        raise DataError("a file is named twice: name each system once")
     if metric not in METRICS and metric.partition(":")[0] != OWN:
         raise DataError(f"metric {metric!r} is unknown: choose one of {', '.join(METRICS)}, or {OWN} of a log")
-    source = a if references is None else references
-    truth = _read_by_id(source, "reference") if references is not None else _targets(a)
+    source = paths[0] if references is None else references
+    truth = _read_by_id(source, "reference") if references is not None else _targets(source)
     right = [after_thought(each.value) for each in truth.values()]
     known = right and metric in METRICS
     kind = "labels" if metric in SETS else answer_kind(right) if known else None
     _check_metric(metric, kind, source, truth)
     groups = _groups(truth, source, group, group_part) if group else None
-    scores, exact, notes = [], [], []
-    for path in (a, b):
+    answers, scores, exact, notes = {}, {}, {}, {}
+    for path in map(str, paths):
         predictions = _read_predictions(path)
         _check_ids(predictions, truth, path, source)
         pairs = [(given, each) for key, each in truth.items() for given in predictions[key]]
-        repeats = [len(predictions[key]) for key in truth]
-        score_by = partial(_judged, kind, path, pairs, repeats)
-        scores.append(score_by(metric))
-        exact.append(scores[-1] if metric not in ("macro_f1", *SETS) else score_by("exact_match"))
-        notes += _notes(path, source, pairs, len(truth))
-        notes += _forgiven(path, pairs) if kind == "label" and metric in KINDS[kind] else []
-    found = compare(*scores, metric=metric, groups=groups)
-    return replace(found, disagreement=float(np.mean(exact[0] != exact[1])), notes=tuple(notes))
-
-
-def compare_all(baseline: str | Path, candidates: Sequence[str | Path], *arguments, **settings) -> dict:
-    """Each candidate against one baseline by `compare_files`, with Holm's verdicts over all of them; by path."""
-    names = [str(path) for path in candidates]
-    if len(set(names)) < len(names):
-        raise DataError("a file is named twice: name each candidate once")
-    return holm({name: compare_files(baseline, name, *arguments, **settings) for name in names})
+        score_by = partial(_judged, kind, path, pairs, [len(predictions[key]) for key in truth])
+        answers[path] = [after_thought(predictions[key][0].value) for key in truth]
+        scores[path] = score_by(metric)
+        exact[path] = scores[path] if metric not in ("macro_f1", *SETS) else score_by("exact_match")
+        notes[path] = list(_notes(path, source, pairs, len(truth)))
+        notes[path] += _forgiven(path, pairs) if kind == "label" and metric in KINDS[kind] else []
+    rows, ids = ([getattr(each, name) for each in truth.values()] for name in ("row", "id"))
+    return Aligned(metric, kind, str(source), rows, ids, right, answers, scores, exact, groups, notes)
 
 
 def _judged(kind, path, pairs, repeats, metric) -> np.ndarray:

@@ -150,15 +150,15 @@ class Report:
 
 
 @cache
-def page_template():
-    """The template of the page, with the ways it writes names and numbers."""
+def page_template(name: str = "report.html.j2"):
+    """A template of a page, with the ways it writes names and numbers."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     folder = FileSystemLoader(Path(__file__).parent)
     environment = Environment(loader=folder, autoescape=True, undefined=StrictUndefined)
     environment.filters |= {"readable": readable, "points": _points, "percent": _percent}
     environment.filters |= {"example_table": example_table, "by_system": by_system}
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def page_values(report: Report) -> dict:

@@ -18,6 +18,8 @@ from ftlab.errors import DataError, FtlabError
 
 CHUNK = 4_000_000  # numbers drawn at a time by a permutation: 64 MB
 RESAMPLES = 10_000
+FEW = 30  # with fewer examples, or groups of them, an interval is rough and rules nothing out
+LEAST_UNITS = 6  # signs of five can be drawn in 32 ways: no p-value of both sides lies below 0.06
 ROUNDING = 1e-18  # a variance below it is that of equal scores
 
 
@@ -70,7 +72,8 @@ class Comparison:
         seen = f"disagreement {100 * self.disagreement:.1f} %"
         power = f"detectable from {100 * self.smallest_detectable_gain:.1f} points"
         holm = "" if self.p_holm is None else f" (Holm {self.p_holm:.2g})"
-        text = f"{self.verdict}: {scores}, {points}, p = {self.p_value:.2g}{holm}, n = {self.n}, {seen}, {power}"
+        rests_on = basis(self.n, self.groups)
+        text = f"{self.verdict}: {scores}, {points}, p = {self.p_value:.2g}{holm}, {seen}, {power}; {rests_on}"
         return "\n".join([f"Comparison({text})", *self.notes])
 
 
@@ -83,9 +86,20 @@ class WinRate:
     lost: int
     rate: Interval
     p_value: float  # of no difference: b wins as often as it loses
+    groups: int | None = None
 
     def __repr__(self):
-        return f"{self.rate!r}, p = {self.p_value:.2g} (won {self.won}, tied {self.tied}, lost {self.lost})"
+        counts = f"won {self.won}, tied {self.tied}, lost {self.lost}"
+        return f"{self.rate!r}, p = {self.p_value:.2g} ({counts}; {basis(self.rate.n, self.groups)})"
+
+
+def basis(n: int, groups: int | None = None) -> str:
+    """What an interval takes its examples for, and a warning where they are few, in a phrase."""
+    units, what = (n, "examples") if groups is None else (groups, "groups")
+    text = f"{n:,} examples taken as independent" if groups is None else f"{n:,} examples in {groups:,} groups"
+    if units < LEAST_UNITS:
+        return f"{text}; so few {what} cannot rule out chance"
+    return f"{text}; few {what}, a rough interval" if units < FEW else text
 
 
 def wilson(successes: int, n: int, alpha: float = 0.05) -> Interval:
@@ -108,7 +122,7 @@ def score_interval(values: Sequence[float], groups: Sequence | None = None, alph
     values = _scores(values)
     if groups is None and _is_binary(values):
         return wilson(int(values.sum()), len(values), alpha)
-    variance, units = _variance_of_mean(values, groups)
+    variance, units = variance_of_mean(values, groups)
     value = float(values.mean())
     inside = min(max(value, 0.0), 1.0) * min(max(1 - value, 0.0), 1.0)
     size = inside / variance if inside > 0 and variance > ROUNDING else float(units)
@@ -133,6 +147,14 @@ def clustered_mean(values: Sequence[float], clusters: Sequence, alpha: float = 0
     return of(values, clusters, alpha)
 
 
+def present_interval(values: Sequence[float], groups: Sequence | None = None) -> Interval:
+    """The interval of a mean over the examples that have a score (no NaN), by `groups` where these are several."""
+    values = np.asarray(values, dtype=float)
+    has = ~np.isnan(values)
+    own = [] if groups is None else [group for group, here in zip(groups, has, strict=True) if here]
+    return clustered_mean(values[has], own) if len(set(own)) > 1 else interval_of(values[has])
+
+
 def _clusters(clusters, n: int) -> tuple[np.ndarray, int]:
     """The number of each example's cluster, and how many there are."""
     if len(clusters) != n:
@@ -143,7 +165,7 @@ def _clusters(clusters, n: int) -> tuple[np.ndarray, int]:
     return index, len(names)
 
 
-def _variance_of_mean(values, groups) -> tuple[float, int]:
+def variance_of_mean(values, groups) -> tuple[float, int]:
     """(squared standard error of the mean, units): never smaller than if every example stood for itself."""
     n = len(values)
     alone = float(values.var(ddof=1)) / n if n > 1 else 0.0
@@ -299,7 +321,7 @@ def win_rate(a: Sequence[float], b: Sequence[float], groups: Sequence | None = N
     wins = np.where(b > a, 1.0, np.where(b < a, 0.0, 0.5))
     tested = compare(np.full(len(a), 0.5), wins, groups=groups)
     rate = score_interval(wins, groups)
-    return WinRate(int((b > a).sum()), int((b == a).sum()), int((b < a).sum()), rate, tested.p_value)
+    return WinRate(int((b > a).sum()), int((b == a).sum()), int((b < a).sum()), rate, tested.p_value, tested.groups)
 
 
 def holm(comparisons: dict[str, Comparison]) -> dict[str, Comparison]:
@@ -328,7 +350,7 @@ def _verdict(delta: float, p_value: float, alpha: float) -> str:
 def _effective_size(values, groups, count: int) -> float:
     """How many independent examples would tell the mean as well as these groups do: at least one, at most all."""
     variance = float(values.var(ddof=1))
-    mean = _variance_of_mean(values, groups)[0]
+    mean = variance_of_mean(values, groups)[0]
     return max(1.0, min(len(values), variance / mean)) if variance > ROUNDING else float(count)
 
 

@@ -67,7 +67,10 @@ class Estimate:
 
 
 def estimate(job, *, today: date | None = None, prices=None, size_b: float | None = None) -> Estimate:
-    """The estimate of a prepared job: tokens x epochs x price. `size_b`: billions of parameters, for prices by size."""
+    """The estimate of a prepared job: (tokens x epochs + validation tokens x evaluations) x price.
+
+    `size_b`: billions of parameters, for prices by size.
+    """
     from ftlab.hosted.jobs import module
 
     today, book = today or date.today(), prices or load_prices()
@@ -77,7 +80,10 @@ def estimate(job, *, today: date | None = None, prices=None, size_b: float | Non
     epochs = job.settings.get("n_epochs")
     epochs = epochs if isinstance(epochs, int | float) else None
     tokens = job.tokens.get("train")
-    usd = None if None in (tokens, epochs, price.amount) else price.usd(tokens * epochs / 1e6, TOKENS)
+    looks = job.settings.get("n_evals", 0)  # Together bills the validation rows each time that they are looked at
+    looked = job.tokens.get("validation") if looks else 0
+    known = None not in (tokens, epochs, looked, price.amount)
+    usd = price.usd((tokens * epochs + looks * looked) / 1e6, TOKENS) if known else None
     retires, ends = book.dates(provider, name)
     hourly = (
         None if hosting is None or hosting.usd is None else hosting.usd if hosting.unit == HOUR else hosting.usd / 730

@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 
 from ftlab.chat_service import ChatService
+from ftlab.files import whole_file
 from ftlab.hosted.job import Job
 from ftlab.hosted.openai import RETRIES, SECONDS
-from ftlab.hosted.secrets import sdk, secret, setting
+from ftlab.hosted.secrets import RefusedError, sdk, secret, setting
 
 PROVIDER, PACKAGE = "fireworks", "fireworks-ai"
 TARGETS = {"sft": "fireworks", "dpo": "fireworks_dpo"}
@@ -137,8 +138,21 @@ def chat(job: Job) -> ChatService:
 
 
 def fetch(client, job: Job, folder: Path) -> list[Path]:
-    """Left to Fireworks' own tool, `firectl model download`, which knows how to fetch many files."""
-    return []
+    """The adapter's files, from the addresses that the service signs for a while: they are yours."""
+    import httpx
+
+    signed = client.models.get_download_endpoint(job.tuned_model.split("/")[-1]).filename_to_signed_urls or {}
+    paths = []
+    for name, url in sorted(signed.items()):
+        path = folder / Path(name).name  # no folder that a service names
+        with whole_file(path) as file, httpx.stream("GET", url, timeout=SECONDS, follow_redirects=True) as answer:
+            if not answer.is_success:  # its own message would hold the signed address
+                what = f"fireworks: download {name}: HTTP {answer.status_code}"
+                raise RefusedError(what, answer.status_code)
+            for part in answer.iter_bytes():
+                file.write(part)
+        paths.append(path)
+    return paths
 
 
 def delete(client, job: Job) -> list[str]:

@@ -71,7 +71,7 @@ def prepare(
     data = {part: sha256_of(path) for part, path in files.items()}
     job = Job(
         service, own.address(), model, method, settings, data, attempt, files, counts,
-        {"train": report.tokens}, report.warnings,
+        {"train": report.tokens, "validation": report.validation_tokens}, report.warnings,
     )  # fmt: skip
     if job.path.exists():
         return load_job(job.name).step("", files=files), report
@@ -192,6 +192,7 @@ def deploy(job: Job, *, yes: bool = False, max_usd: float | None = None, prices=
     confirm("deploy it", None if cost.usd_per_hour is None else 24 * cost.usd_per_hour, yes, max_usd, "a day")
     with talking(f"{job.service}: deploy"):
         raw = own.deploy(_client(job), job)
+    say(f"asked for, as {raw['id']}: until it answers the service may need minutes, in which evaluate is refused")
     return job.step("deployed", "deploy", raw, ids=job.ids | {"deployment": raw["id"]})
 
 

@@ -1,9 +1,9 @@
 """The state of the services: what each offers and for how long, from data/services/services.csv, a source a row."""
 
-import csv
 from dataclasses import asdict, dataclass
 from datetime import date
 
+from ftlab.data.limits import dated_rows, day_of
 from ftlab.errors import DataError
 from ftlab.models import data_folder
 from ftlab.tables import html_table
@@ -71,12 +71,8 @@ class Services:
 def state_of_services(today: date | None = None, path=None) -> Services:
     """The facts as they look today; DataError for a damaged table."""
     today, path = today or date.today(), path or data_folder() / "services" / "services.csv"
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise DataError(f"{path}:1 the columns must be {', '.join(COLUMNS)}")
-        facts = [_fact(row, f"{path}:{reader.line_num}") for row in reader]
-    ages = [(today - date.fromisoformat(fact.source_date)).days for fact in facts]
+    facts = [_fact(values, place) for place, values in dated_rows(path, COLUMNS)]
+    ages = [(today - day_of(fact.source_date)).days for fact in facts]
     warnings = tuple(
         f"{fact.service}, {fact.fact}: {days} days old, look it up again at {fact.source_url}"
         for fact, days in zip(facts, ages, strict=True)
@@ -85,16 +81,11 @@ def state_of_services(today: date | None = None, path=None) -> Services:
     return Services(tuple(facts), max(ages), min(ages), warnings)
 
 
-def _fact(row, place) -> Fact:
-    if None in row or None in row.values():
-        raise DataError(f"{place} has more or fewer than {len(COLUMNS)} columns: quote texts with commas")
-    fact = Fact(**row)
+def _fact(values, place) -> Fact:
+    fact = Fact(**values)
     if fact.fact not in FACTS or not fact.source_url or fact.confidence not in ("H", "M", "L", ""):
         raise DataError(
             f"{place} needs a fact of {', '.join(FACTS)}, its source_url, and a confidence of H, M, L or none"
         )
-    try:
-        date.fromisoformat(fact.source_date)
-    except ValueError as error:
-        raise DataError(f"{place} source_date: {fact.source_date!r} is no date; write it as 2026-11-29") from error
+    day_of(fact.source_date, f"{place} source_date")
     return fact

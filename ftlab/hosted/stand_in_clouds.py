@@ -85,6 +85,30 @@ def vertex_delete_model(stand_in, request, id):
     return 200, {}, {}
 
 
+def vertex_endpoint(stand_in, request, id):
+    """The endpoint of a tuned model; it gives up its model at the second look after it was asked."""
+    if id in stand_in.deleted:
+        return _missing(id)
+    looks = stand_in.endpoints.setdefault(id, 3)
+    if looks < 3:
+        stand_in.endpoints[id] = looks - 1
+    return 200, {}, {"name": id} | ({"deployedModels": [{"id": "1"}]} if stand_in.endpoints[id] > 0 else {})
+
+
+def vertex_undeploy(stand_in, request, id):
+    if request.json != {"deployedModelId": "1"} or stand_in.endpoints.get(id) != 3:
+        return _bad("the model is not deployed there, or is on its way already")
+    stand_in.endpoints[id] = 2
+    return 200, {}, {"name": f"{id}/operations/1"}
+
+
+def vertex_delete_endpoint(stand_in, request, id):
+    if stand_in.endpoints.get(id) != 0:
+        return _bad("the endpoint still holds a model")
+    stand_in.deleted.append(id)
+    return 200, {}, {"name": f"{id}/operations/2"}
+
+
 def vertex_generate(stand_in, request, id):
     body = request.json
     system = [
@@ -242,6 +266,9 @@ ROUTES = [
     ("POST", r"/v1beta1/(projects/.+/tuningJobs/[^/]+):cancel", vertex_cancel),
     ("DELETE", r"/v1beta1/(projects/.+/models/[^/]+)", vertex_delete_model),
     ("POST", r"/v1beta1/(projects/.+/endpoints/[^/]+):generateContent", vertex_generate),
+    ("GET", r"/v1/(projects/.+/endpoints/[^/]+)", vertex_endpoint),
+    ("POST", r"/v1/(projects/.+/endpoints/[^/]+):undeployModel", vertex_undeploy),
+    ("DELETE", r"/v1/(projects/.+/endpoints/[^/]+)", vertex_delete_endpoint),
     ("POST", M, bedrock_create),
     ("GET", M, bedrock_jobs),
     ("GET", rf"{M}/([^/]+/[^/]+)", bedrock_look),

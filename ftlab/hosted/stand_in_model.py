@@ -1,5 +1,6 @@
 """A model behind `transformers serve`, a process of its own; the stand-in answers with one that nobody trained."""
 
+import importlib.util
 import os
 import socket
 import subprocess
@@ -55,7 +56,9 @@ class ServedModel:
                 time.sleep(0.3)
         if not self.ready:
             tail = Path(self.log.name).read_text(errors="replace")[-800:]
-            raise ModelError(f"transformers serve did not start (it needs fastapi and uvicorn):\n{tail}")
+            lacking = " ".join(name for name in ("fastapi", "uvicorn") if importlib.util.find_spec(name) is None)
+            why = f"it needs what is missing here: pip install {lacking}; then start it again" if lacking else tail
+            raise ModelError(f"transformers serve did not start: {why}")
 
     def stop(self) -> None:
         """End the process."""

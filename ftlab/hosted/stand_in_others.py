@@ -323,6 +323,15 @@ def fireworks_delete_model(stand_in, request, id):
     return 200, {}, {}
 
 
+def fireworks_addresses(stand_in, request, id):
+    names = ("adapter_config.json", "adapter_model.safetensors")
+    return 200, {}, {"filenameToSignedUrls": {f"{id}/{name}": f"{stand_in.url}/signed/{name}" for name in names}}
+
+
+def fireworks_file(stand_in, request, name):
+    return 200, {}, f"the stand-in's {name}".encode()
+
+
 T, F = "/together/v1", "/v1/accounts/[^/]+"
 E, D = "/together/v2/projects/[^/]+/endpoints", rf"{F}/datasets"
 KIND = "(supervisedFineTuningJobs|dpoJobs)"
@@ -361,5 +370,7 @@ ROUTES = [
     ("POST", rf"{F}/deployments", fireworks_deploy),
     ("DELETE", rf"{F}/deployments/([^/]+)", fireworks_undeploy),
     ("DELETE", rf"{F}/models/([^/]+)", fireworks_delete_model),
+    ("GET", rf"{F}/models/([^/]+):getDownloadEndpoint", fireworks_addresses),
+    ("GET", r"/signed/([^/]+)", fireworks_file),
     ("POST", r"/inference/v1/chat/completions", together_chat),
 ]

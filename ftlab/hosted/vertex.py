@@ -5,6 +5,7 @@ The SDK knows no upload, so the file goes to Cloud Storage by its HTTP interface
 """
 
 import os
+import time
 import warnings
 from pathlib import Path
 
@@ -22,6 +23,7 @@ STATES = {
 }  # fmt: skip
 SETTINGS = ("n_epochs", "learning_rate_multiplier", "adapter_size", "beta")
 SECONDS = 120
+LOOKS, PAUSE = 30, 2.0  # at an endpoint that gives up its model; seconds between two
 
 
 def address() -> str:
@@ -123,9 +125,11 @@ def fetch(client, job: Job, folder: Path) -> list[Path]:
 
 
 def delete(client, job: Job) -> list[str]:
-    """Delete the tuned model and the files in your bucket. Its endpoint is deleted in the console."""
+    """Delete the endpoint that Google made, the tuned model, and the files in your bucket."""
     gone = []
     if job.tuned_model:
+        _delete_endpoint(job.tuned_model)
+        gone.append(job.tuned_model)
         model = job.raw["status"]["tuned_model"]["model"]
         client.models.delete(model=model)
         gone.append(model)
@@ -166,16 +170,41 @@ def _credentials():
     return google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])[0]
 
 
+def _delete_endpoint(endpoint: str) -> None:
+    """Take the model off the endpoint and delete it, by Google's HTTP interface; one that is gone already is gone."""
+    location = setting("GOOGLE_CLOUD_LOCATION", "the region, such as us-central1")
+    base = os.environ.get("GOOGLE_VERTEX_BASE_URL", f"https://{location}-aiplatform.googleapis.com").rstrip("/")
+    url = f"{base}/v1/{endpoint}"
+    for _ in range(LOOKS):
+        answer = _request("GET", url, missing_is_fine=True)
+        if answer.status_code == 404:
+            return
+        deployed = answer.json().get("deployedModels") or []
+        if not deployed:
+            _request("DELETE", url, missing_is_fine=True)
+            return
+        for each in deployed:  # both requests begin an operation; the next look tells whether it has ended
+            _request("POST", f"{url}:undeployModel", json={"deployedModelId": each["id"]}, busy_is_fine=True)
+        time.sleep(PAUSE)
+    raise RefusedError(f"vertex: {endpoint} still holds its model; delete the job again in a few minutes")
+
+
 def _storage(method: str, path: str, query: dict | None = None, content: bytes | None = None) -> None:
     """One request to Cloud Storage, or to what STORAGE_EMULATOR_HOST names, as for Google's own clients."""
+    base = os.environ.get("STORAGE_EMULATOR_HOST", "https://storage.googleapis.com").rstrip("/")
+    _request(method, f"{base}/{path}", params=query, data=content)
+
+
+def _request(method: str, url: str, missing_is_fine: bool = False, busy_is_fine: bool = False, **content):
+    """One request with the same credentials, for what the SDK has no function."""
     from google.auth.transport.requests import AuthorizedSession
 
-    base = os.environ.get("STORAGE_EMULATOR_HOST", "https://storage.googleapis.com").rstrip("/")
-    answer = AuthorizedSession(_credentials()).request(
-        method, f"{base}/{path}", params=query, data=content, timeout=SECONDS
-    )
-    if not answer.ok:
-        raise RefusedError(f"vertex: {method} in the bucket: HTTP {answer.status_code}", answer.status_code)
+    answer = AuthorizedSession(_credentials()).request(method, url, timeout=SECONDS, **content)
+    fine = (404,) * missing_is_fine + (400, 409) * busy_is_fine
+    if not answer.ok and answer.status_code not in fine:
+        what = url.split("?")[0].rsplit("/", 2)[-2]
+        raise RefusedError(f"vertex: {method} {what}: HTTP {answer.status_code}", answer.status_code)
+    return answer
 
 
 def _raw(tuning_job) -> dict:

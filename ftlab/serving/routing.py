@@ -14,7 +14,7 @@ import numpy as np
 from scipy.stats import beta
 
 from ftlab.errors import DataError
-from ftlab.evaluation.statistics import Interval, wilson
+from ftlab.evaluation.statistics import Interval, present_interval, wilson
 from ftlab.tables import html_table
 
 ROUTES = ("automatic", "checked", "human")
@@ -114,15 +114,19 @@ def _values(text: str):
         at = end
 
 
-def coverage_curve(confidences: Sequence[float], right: Sequence[float]):
-    """For each threshold that changes anything: the share of answers above it and the error among these (table)."""
+def coverage_curve(confidences: Sequence[float], right: Sequence[float], groups: Sequence | None = None):
+    """For each threshold that changes anything: the share of answers above it and the error among these (table).
+
+    The interval of each error holds for its threshold alone, not for all at once; `groups` (one name an answer) count
+    what belongs together.
+    """
     import pandas as pd
 
     confidences, right = _pairs(confidences, right)
     rows = []
     for threshold in np.unique(confidences)[::-1]:
         above = confidences >= threshold
-        wrong = wilson(int((1 - right[above]).sum()), int(above.sum()))
+        wrong = present_interval(np.where(above, 1 - right, np.nan), groups)
         rows.append((float(threshold), float(above.mean()), wrong.value, wrong.low, wrong.high))
     return pd.DataFrame(rows, columns=["threshold", "coverage", "error", "low", "high"])
 

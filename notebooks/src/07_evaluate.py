@@ -323,6 +323,47 @@ for (label, answer), count in confused.most_common(2):
 # the validation set.
 
 # %% [markdown]
+# ## Has the model seen the test?
+#
+# A test set that stands among the training rows measures memory: [leakage](GLOSSARY.md#leakage), or
+# [contamination](GLOSSARY.md#contamination) where nobody meant it. Whole copies are easy to find ([04 Prepare
+# data](04_prepare_data.ipynb) does). Here is the check for parts: which runs of eight words of a test ticket stand in one
+# of the training tickets? And would it find anything if there were something? So ten test tickets are planted.
+
+# %%
+from ftlab.evaluation.metrics import words
+
+RUN_LENGTH = 8  # words; shorter ones are shared by all letters ("to whom it may concern")
+
+
+def word_runs(text):
+    said = words(text)
+    return {" ".join(said[i : i + RUN_LENGTH]) for i in range(len(said) - RUN_LENGTH + 1)}
+
+
+def seen_in(asked, trained_on):
+    known = set().union(*map(word_runs, trained_on))
+    return np.array([len(word_runs(text) & known) / max(1, len(word_runs(text))) for text in asked])
+
+
+tickets = [row["messages"][1]["content"] for row in rows]
+trained_on = [row["messages"][1]["content"] for row in read_chat("../data/support_triage/train.jsonl")[:300]]
+for name, texts in (("as it is", trained_on), ("ten planted", trained_on + tickets[:10])):
+    overlap = seen_in(tickets, texts)
+    print(f"{name}: {(overlap == 1).sum()} of {len(tickets)} test tickets stand there whole, {(overlap > 0).sum()} in part")
+
+# %% [markdown]
+# As it is, no test ticket shares so much as eight words in a row with the training. Planted ones are found, and they do not
+# come alone: these tickets were built from few sentences, so ten of them give away parts of many others. That is why a split
+# keeps whole groups apart, and not only rows.
+#
+# The training file is one place to look. The other is what the model read before: if your test set, or a page with its
+# answers, was on the web, the model may know it by heart, and you cannot search its training data. Two things help. Write
+# the test set yourself and keep it off the web, as these tickets were, which are younger than `smol`. And where you cannot,
+# give the model the first half of a test text: one that goes on word for word has seen it, while one that does not proves
+# little.
+
+# %% [markdown]
 # ## Harder tickets, another shop
 
 # %%
