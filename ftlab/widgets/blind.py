@@ -18,7 +18,7 @@ TEXT = '<b>{}</b><pre style="white-space: pre-wrap; font: inherit; margin: 0 0 8
 
 
 def blind_form(test: BlindTest) -> widgets.VBox:
-    """One pair at a time: A, B or tie; each judgement is on the disk before the next pair shows; at the end the result."""
+    """One pair at a time: A, B or tie; each judgement is on the disk before the next pair shows, then the result."""
     form = _Form(test)
     buttons = [_button(name, form) for name in BLIND_BUTTONS]
     box = widgets.VBox([form.head, form.request, widgets.HBox([form.left, form.right]), widgets.HBox(buttons),
