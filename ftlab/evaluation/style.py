@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.stats import fisher_exact, norm
 from sklearn.feature_extraction.text import CountVectorizer
 
 from ftlab.errors import DataError
@@ -20,6 +20,7 @@ from ftlab.evaluation.statistics import Interval, wilson
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 OPENING = re.compile(r"[^.,!?:\n]*[.,!?:]?")  # up to the first stop
 TERM = r"(?u)\{\w+\}|\b\w+\b"  # a masked fact is a word
+ALPHA = 0.05
 PRIOR = 10  # texts' worth of belief that a word is as frequent in both piles
 LEAST = 5  # texts that must have a word before anything is said about it
 COMMON = 0.10  # a form of opening or closing that fewer house texts have is not the house's
@@ -37,7 +38,7 @@ class Style:
     names: tuple[str, ...]  # masked facts that nearly all of them name
     sentences: tuple[int, int]  # in a text
     words: tuple[int, int]  # in a text
-    avoided: tuple[str, ...]  # words that the other texts have and none of these
+    avoided: tuple[str, ...]  # words that the other texts have and none of these, more than chance (exact, all words)
     at_most: float  # share of house texts that may have an avoided word all the same (95 %)
 
     def kept(self, text: str, facts: Mapping[str, str]) -> dict[str, bool]:
@@ -75,13 +76,16 @@ def measure_style(house: Sequence[str], other: Sequence[str]) -> Style:
     facts = sorted({fact for text in house for fact in re.findall(r"\{\w+\}", text)})
     names = tuple(fact for fact in facts if np.mean([fact in text for text in house]) >= ALWAYS)
     words = distinctive_words(house, other, longest=1)
-    avoided = tuple(words.index[(words["high"] < 0) & (words["house"] == 0)])
+    never = words[words["house"] == 0].sort_values("other", ascending=False)
+    tables = ([[0, len(house)], [count, len(other) - count]] for count in never["other"])
+    chance = [fisher_exact(table, alternative="less").pvalue * len(words) for table in tables]  # Bonferroni
+    avoided = tuple(word for word, p in zip(never.index, chance, strict=True) if p < ALPHA)
     opens, closes = (forms([take(text) for text in house]) for take in (opening, closing))
     return Style(len(house), opens, closes, names, *ends, avoided, wilson(0, len(house)).high)
 
 
 def distinctive_words(
-    house: Sequence[str], other: Sequence[str], longest: int = 2, alpha: float = 0.05
+    house: Sequence[str], other: Sequence[str], longest: int = 2, alpha: float = ALPHA
 ) -> pd.DataFrame:
     """Words (and runs of up to `longest`) by how much oftener the house's texts have them than others; strongest first.
 
