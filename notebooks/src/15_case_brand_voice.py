@@ -39,7 +39,7 @@ OUTPUT = ftlab.home() / "15_case_brand_voice"
 from ftlab.data.schema import read_chat
 
 rows = {part: read_chat(path) for part, path in DATA.items()}
-rows["test"] = rows["test"][:50]  # two of each of 25 sentence patterns: so many were asked with each prompt
+rows["test"] = rows["test"][:25]  # one of each sentence pattern: so many were asked with each prompt
 
 
 def message(row):
@@ -132,13 +132,13 @@ for name, record in records.items():
 
 
 def recorded(arm, part="test"):
-    """The answers of an arm, as many as there are rows."""
+    """The answers of an arm to a part, in the order of its rows."""
     folder = next(folder for folder in RECORDS.values() if (folder / "predictions" / arm / f"{part}.jsonl").exists())
     lines = (folder / "predictions" / arm / f"{part}.jsonl").read_text().splitlines()
     return [json.loads(line)["prediction"] for line in lines]
 
 
-plain = recorded("plain")
+plain = recorded("plain")[: len(rows["test"])]
 print(f"\n{message(rows['test'][0])}\n  {plain[0]}")
 
 # %%
@@ -370,11 +370,12 @@ print(message(rows["test"][0]), "\n ", mail_merge(rows["test"][0]))
 # messages:
 
 # %%
-from ftlab.evaluation.statistics import clustered_mean
+from ftlab.evaluation.statistics import score_interval
 
 PROMPTED = {"plain": "told nothing", "guide": "guide in the prompt", "examples": "guide and 3 examples"}
-patterns = [row["frame"] for row in rows["test"]]  # messages of one sentence pattern succeed or fail together
-answers = {label: recorded(arm) for arm, label in PROMPTED.items()} | {"mail merge": [mail_merge(row) for row in rows["test"]]}
+PROMPTED = {arm: label for arm, label in PROMPTED.items() if arm in records["voice"]["points"]}
+answers = {label: recorded(arm)[: len(rows["test"])] for arm, label in PROMPTED.items()}
+answers["mail merge"] = [mail_merge(row) for row in rows["test"]]
 
 
 def marks(texts, asked):
@@ -382,11 +383,11 @@ def marks(texts, asked):
 
 
 def measured(texts):
-    """Style, facts and length of answers to the test messages; intervals count sentence patterns."""
+    """Style, facts and length of answers to the test messages."""
     facts = facts_kept(texts, rows["test"])
     return {
-        "style": clustered_mean(marks(texts, rows["test"]), patterns),
-        **{name: clustered_mean(list(facts[name]), patterns) for name in facts},
+        "style": score_interval(marks(texts, rows["test"])),
+        **{name: score_interval(list(facts[name])) for name in facts},
         "sentences": round(sum(len(sentences(text)) for text in texts) / len(texts), 1),
         "words": round(sum(len(text.split()) for text in texts) / len(texts), 1),
     }
@@ -539,8 +540,8 @@ show(fig, f"Style over length. The house's replies have {style.words[0]} to {sty
 
 # %%
 def on_validation(arm):
-    texts = recorded(arm, "validation")
-    return sum(marks(texts, rows["validation"][: len(texts)])) / len(texts)
+    asked = rows["validation"][:10]  # those that every prompt has answered
+    return sum(marks(recorded(arm, "validation")[:10], asked)) / len(asked)
 
 
 best_prompt = max(PROMPTED, key=on_validation)
@@ -621,11 +622,11 @@ from ftlab.evaluation.statistics import compare
 
 def style_against(label):
     before, after = (marks(answers[each], rows["test"]) for each in (label, trained))
-    return compare(before, after, groups=patterns)
+    return compare(before, after)
 
 
 facts = {label: facts_kept(answers[label], rows["test"]) for label in (prompted, trained)}
-probes = {name: compare(list(facts[prompted][name]), list(facts[trained][name]), groups=patterns) for name in facts[trained]}
+probes = {name: compare(list(facts[prompted][name]), list(facts[trained][name])) for name in facts[trained]}
 everyday = read_chat("../data/probes/everyday.jsonl")[::2]
 base = [json.loads(line)["prediction"] for line in Path("../data/recorded/triage/predictions/probe.base.jsonl").read_text().splitlines()]
 after = recorded(best_training, "probe")

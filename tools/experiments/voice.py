@@ -1,8 +1,9 @@
 """What notebook 15 compares with the record of preferences: `smol` with a style guide, and trained on edited replies.
 
 `plain`, `guide` and `examples` are prompts for the model as it comes: the system prompt of the shop's mail, the
-written guide, the guide with three edited replies. They answer the first 50 test messages, each pattern twice, and 20
-validation messages, on which the best of them is chosen. `edited` is the SFT of the record of preferences, as many rows
+written guide, the guide with three edited replies. They answer the first 25 test messages, which show each sentence
+pattern once, and 10 validation messages (`plain` twice as many), on which the best of them is chosen.
+`edited` is the SFT of the record of preferences, as many rows
 and steps, on the replies that keep the voice in place of the mail as it was sent. Answers are greedy. About a quarter
 of an hour on one core that has nothing else to do.
 """
@@ -23,7 +24,8 @@ from ftlab.training.train import train_model
 FOLDER, RECORD = WORK / "voice", ROOT / "data" / "recorded" / "voice"
 PROMPTS = ROOT / "recipes" / "brand_voice_prompts.yaml"
 SHOTS = ("late", "broken", "cancel")  # matters of the examples
-ASKED = {"validation": 20, "test": 50}
+ASKED = {name: {"validation": 10, "test": 25} for name in ("examples", "guide")}  # each sentence pattern once
+ASKED["plain"] = {"validation": 20, "test": 50}  # and twice
 
 
 def prompts() -> dict[str, Prompt]:
@@ -64,7 +66,7 @@ def prompted(folder, name: str) -> dict:
     """The answers of smol, as it comes, with one of the prompts."""
     _, model, tokenizer = preferences.started()
     prompt, found = prompts()[name], {}
-    for part, n in ASKED.items():
+    for part, n in ASKED[name].items():
         rows = preferences.rows_of(part)[:n]
         chats = [prompt.messages(input_and_answer(row)[0]) for row in rows]
         ask = partial(answer_after_prefix, model, tokenizer, chats)
@@ -84,8 +86,7 @@ def edited(folder) -> dict:
 
 
 def points() -> list[Point]:
-    names = ("plain", "guide", "examples")
-    return [*(Point(name, partial(prompted, name=name)) for name in names), Point("edited", edited)]
+    return [*(Point(name, partial(prompted, name=name)) for name in ASKED), Point("edited", edited)]
 
 
 def publish() -> None:
