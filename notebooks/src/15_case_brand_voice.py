@@ -7,8 +7,7 @@
 # %% [markdown]
 # # A case: brand voice
 #
-# **Question:** a whole case on style: from a pile of replies to a voice that is measured, written down, prompted or trained, and
-# judged blind. When is a style guide in the prompt enough?
+# **Question:** a whole case on style: when is a style guide in the prompt enough, and when is a voice worth training?
 # **Minutes:** 2. **Hardware:** any.
 #
 # A shop by the sea wants every reply to sound like the shop. [09](09_learn_preferences.ipynb) took its voice to explain
