@@ -397,11 +397,18 @@ pd.DataFrame({label: measured(texts) for label, texts in answers.items()}).T
 
 # %% [markdown]
 # Look at *style* first. Told nothing, the model does not know the house. Shown the guide and three replies, a model of 135 million
-# parameters keeps nearly every habit: greeting, farewell, facts named, length. A voice with a fixed form is the easy case for examples
-# in the prompt. Then look at *does what is asked*: it has taken over how the house speaks, and often not what is to be said. And the
-# mail merge keeps every habit for nothing.
+# parameters keeps most of its habits: greeting, farewell, words to avoid. A voice with a fixed form is the easy case for examples in
+# the prompt. Then look at *does what is asked*, and read some:
+
+# %%
+if "examples" in PROMPTED:
+    for row, text in list(zip(rows["test"], answers[PROMPTED["examples"]], strict=True))[10:14]:
+        print(f"{message(row)}\n  {text}")
 
 # %% [markdown]
+# It has taken over how the house speaks, and has nothing to say. A mark of style is blind to that, and so is whoever skims. The mail
+# merge keeps every habit for nothing, and answers what was asked in about half.
+#
 # ### The same with a larger model
 #
 # What is missing above is understanding, and that is what a model of 4 billion parameters or more brings. So measure one with the same
@@ -551,8 +558,8 @@ show(fig, f"Style over length. The house's replies have {style.words[0]} to {sty
 
 # %% [markdown]
 # DPO at the high rate has the best mark of the trainings, and look how: it names everything by saying a sentence twice, and has
-# given the farewell up for it in half of the replies. By the written guide this was the best of all (09 shows it). The trainings that stay in the
-# length of the house still thank for writing. None of this is a secret of the model: it is what was and was not asked of it.
+# given the farewell up for it in half of the replies. By the written guide this was the best of all (09 shows it). The other trainings
+# still thank for writing, which also makes them too long. None of this is a secret of the model: it is what was and was not asked of it.
 
 # %% [markdown]
 # ## People, blind
@@ -671,10 +678,10 @@ probes["everyday questions"] = compare(probe_scores(base[::2][: len(after)], eve
 decide_gate(style_against(prompted), probes, BARS, {"mail merge": style_against("mail merge")})
 
 # %% [markdown]
-# The first line is the answer to the question at the top. The trainings have not come near the prompt with three examples, so there is
-# no gain to weigh against what was lost, and what was lost is much: everyday questions, as always where a small model sees one kind
-# of text only ([07](07_evaluate.ipynb#What-was-lost?)). The fair next try would be SFT on the house's replies with everyday chats mixed
-# in, and a prompt of a larger model as the bar.
+# The training was to bring style, and in style it has not come near the prompt with three examples, nor the mail merge. It does more
+# often what is asked (on 25 messages that may still be chance), and has lost the everyday questions, as always where a small model
+# sees one kind of text only ([07](07_evaluate.ipynb#What-was-lost?)). The fair next try is SFT on the house's replies with everyday
+# chats mixed in, against the prompt of a larger model.
 
 # %% [markdown]
 # ## Does it pay?
@@ -748,7 +755,8 @@ print(f"mail merge after one replacement in its replies: {new_marks(changed):.0%
 #
 # ## When is a guide in the prompt enough?
 #
-# - When the model is large enough to follow it. Measure that first, with the cell above: it costs an afternoon.
+# - When the model, shown a few examples with it, keeps the habits *and* says what is asked. Measure both first, with the cells above: it
+#   costs an afternoon.
 # - When the voice is a set of rules. Greeting, farewell, words to avoid, length: a guide says these. What editors cannot put into words
 #   has to be shown, by examples or by training.
 # - When calls are few, or the guide changes more often than you want to train.
@@ -765,6 +773,8 @@ print(f"mail merge after one replacement in its replies: {new_marks(changed):.0%
 #
 # - A style is measured before it is trained: on texts that somebody has called right, against texts on the same matters that are not.
 # - The count found a habit that the written guide had forgotten, and a training by that guide had kept what the house avoids.
+# - A guide and three examples gave the smallest chat model most of the voice, and trainings on the mail as sent did not reach it. What
+#   it said was wrong in most replies all the same.
 # - Marks of style do not see facts. Let pairs be judged facts first, and measure what the judge does not see.
 # - Blind, two judges, intervals, kappa. And a bar that was written down before.
 # - A mail merge is a serious rival where replies repeat.
