@@ -16,6 +16,7 @@ from ftlab.costs.assumptions import read_scenario
 from ftlab.costs.scenario import cost
 from ftlab.data.schema import read_chat, write_chat
 from ftlab.decide import APPROACHES, decide, read_case
+from ftlab.evaluation.blind import BlindTest
 from ftlab.models import REPOSITORY
 from ftlab.prompt_kit import NOT_KNOWN, read_kit, slots_from_case
 from ftlab.widgets.decision import decision_form, form_case
@@ -29,6 +30,11 @@ import screenshot  # noqa: E402
 CASE = REPOSITORY / "recipes/cases/support_triage.yaml"
 SCENARIO = REPOSITORY / "recipes/costs/support_triage_hosted.yaml"
 TODAY = date(2026, 11, 22)
+SYSTEMS = ("the prompt", "the training")
+PAIRS = [{"id": str(n), "request": f"<i>message</i> {n}", "a": f"from a {n}", "b": f"from b {n}"} for n in range(3)]
+BLIND = f"""from pathlib import Path
+from ftlab.evaluation.blind import BlindTest
+OUTPUT, blind, systems = Path(), {PAIRS!r}, {SYSTEMS!r}"""
 # widget: (notebook that shows it, what that notebook has made before its cell)
 WIDGETS = {
     "decision_form": ("02_decide", f"from ftlab.decide import read_case\ncase = read_case({str(CASE)!r})"),
@@ -42,6 +48,7 @@ WIDGETS = {
         "04b_how_many_rows",
         "from pathlib import Path\nfrom ftlab.checks.review import Review\nfolder = Path()",
     ),
+    "blind_form": ("15_case_brand_voice", BLIND),
 }
 PATIENCE_MS = 60_000  # every wait is for a state, this is only when to give up
 TEXT_OF = "html => { const box = document.createElement('div'); box.innerHTML = html; return box.textContent; }"
@@ -249,6 +256,32 @@ def test_a_review_by_access_keys_is_on_the_disk_before_the_next_draft_shows(page
     assert page.locator(".jp-Cell").count() == cells  # no key was taken for one of the notebook's own
 
 
+@drives("blind_form")
+def test_blind_judgements_by_access_keys_are_on_the_disk_and_end_in_the_result(page, cell, folder):
+    def again():
+        return BlindTest.open(PAIRS, SYSTEMS, folder / "blind.jsonl", "you")
+
+    head, texts = html_of(cell).filter(has_text="pair ").first, html_of(cell)
+    for n, (key, said) in enumerate((("j", "A"), ("k", "tie"), ("l", "B"))):
+        expect(head).to_have_text(f"pair {n + 1} of 3: not judged yet")
+        left, right = again().sides(n)
+        expect(texts.nth(1)).to_contain_text(again().pairs[n]["request"])
+        expect(texts.nth(2)).to_have_text(f"A{left}")
+        expect(texts.nth(3)).to_have_text(f"B{right}")
+        assert not any(name in cell.locator(".jp-OutputArea").inner_text() for name in SYSTEMS)
+        press_access_key(page, key)
+        told = "All are judged" if n == 2 else f"pair {n + 1}: {said}, saved"
+        expect(cell.get_by_role("status")).to_contain_text(told)
+        assert again().said(n) == said
+    expect(cell.get_by_role("status")).to_contain_text(f"{SYSTEMS[1]} against {SYSTEMS[0]}: win rate")
+    cell.get_by_role("button", name="back", exact=True).click()
+    expect(head).to_have_text("pair 2 of 3: tie")
+    cell.get_by_role("button", name="A is better", exact=True).click()
+    expect(cell.get_by_role("status")).to_contain_text("All are judged")
+    assert again().said(1) == "A"
+    assert len((folder / "blind.jsonl").read_text().splitlines()) == 5  # a header, and every judgement
+
+
 def press_access_key(page, key: str) -> None:
     """Alt and the key. Playwright's own key presses leave out what access keys go by."""
     keyboard = page.context.new_cdp_session(page)
@@ -275,6 +308,7 @@ READABLE = {  # widget: what one output before it says
     "decision_form": [f"{read_case(CASE).task}: ", *(f"<td>{name}" for name in APPROACHES)],
     "prompt_kit_form": [f"<task>{read_case(CASE).task}</task>", "## Recommendation"],
     "cost_form": ["Months until the tuned model has paid back, by calls a day"],
+    "blind_form": ["you: 0 of ", "<th>message</th>", "<th>A</th>", "<th>B</th>", "<td>not judged yet"],
     "review_table": ["drafts.jsonl to reviewed.jsonl: ", "<th>answer</th>", "<th>decision</th>", "<td>not decided yet"],
 }
 

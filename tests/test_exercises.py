@@ -19,6 +19,7 @@ from ftlab.exercises.prepare_data import check_is_leak, check_luhn, check_rows_n
 from ftlab.exercises.scale import check_loss_of_all, check_rows_a_step
 from ftlab.exercises.ship import check_false_alarm_in_a_year
 from ftlab.exercises.train import check_response_mask, check_steps
+from ftlab.exercises.voice import check_invented_numbers, check_kappa
 from ftlab.exercises.what_changes import check_dpo_loss, check_relative_change
 
 # ---- what a learner may write, independent of the solutions in ftlab.exercises
@@ -160,6 +161,18 @@ def false_alarm_in_a_year(level, signals, months):
     return 1 - quiet
 
 
+def invented_numbers(message, reply):
+    asked = set(re.split(r"\D+", message))
+    return [each for each in re.split(r"\D+", reply) if each and each not in asked]
+
+
+def kappa(one, two):
+    labels = sorted({*one, *two})
+    table = np.array([[sum(x == a and y == b for x, y in zip(one, two, strict=True)) for b in labels] for a in labels])
+    chance = (table.sum(0) @ table.sum(1)) / len(one) ** 2
+    return (np.trace(table) / len(one) - chance) / (1 - chance)
+
+
 SOLUTIONS = {
     check_relative_change: relative_change, check_dpo_loss: dpo_loss, check_break_even: break_even,
     check_field_accuracy: field_accuracy, check_recall_at_k: recall, check_hallucination_rate: hallucination_rate,
@@ -172,6 +185,7 @@ SOLUTIONS = {
     check_micro_f1: micro_f1, check_route: route,
     check_kept_and_right: kept_and_right, check_taken_over: taken_over,
     check_false_alarm_in_a_year: false_alarm_in_a_year,
+    check_invented_numbers: invented_numbers, check_kappa: kappa,
 }  # fmt: skip
 SOLVED = pytest.mark.parametrize(("check", "solution"), SOLUTIONS.items(), ids=lambda each: getattr(each, "name", ""))
 def blank(*args):
