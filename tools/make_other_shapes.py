@@ -13,7 +13,15 @@ OUT = Path(__file__).resolve().parent.parent / "data" / "other_shapes"
 ROWS = 240
 
 NAMES = ("Ada", "Ben", "Chidi", "Dora", "Emre", "Farah", "Gil", "Hana", "Ines", "Jun", "Kofi", "Lena")
-BOOKS = ("the atlas", "two novels", "a cookbook", "the Latin grammar", "three comics", "a travel guide", "the big dictionary")
+BOOKS = (
+    "the atlas",
+    "two novels",
+    "a cookbook",
+    "the Latin grammar",
+    "three comics",
+    "a travel guide",
+    "the big dictionary",
+)
 LIBRARY = {  # what a reader of a public library writes, by desk
     "loans": ("Can I keep {book} for another two weeks?", "Please extend my loan, I am not through with {book}.",
               "{book} is due on Friday and I am abroad. Is there a way to renew?", "I would like to borrow {book} longer.",
@@ -31,9 +39,19 @@ LIBRARY = {  # what a reader of a public library writes, by desk
                "Where does the tour of the stacks begin?"),
 }  # fmt: skip
 GREETINGS = ("", "Hello, ", "Good morning. ", "Hi there! ", "To whom it may concern: ")
-CLOSINGS = ("", " Thank you.", " Best, {name}", " Regards, {name}", " I am at the desk until noon.", " Please call me back.")
+CLOSINGS = (
+    "",
+    " Thank you.",
+    " Best, {name}",
+    " Regards, {name}",
+    " I am at the desk until noon.",
+    " Please call me back.",
+)
 
-BIKES, JOBS = ("road", "city", "cargo", "mountain", "child's"), ("brakes", "chain", "gears", "lights", "a flat tyre", "the saddle")
+BIKES, JOBS = (
+    ("road", "city", "cargo", "mountain", "child's"),
+    ("brakes", "chain", "gears", "lights", "a flat tyre", "the saddle"),
+)
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
 BOOKINGS = ("My {bike} bike needs help with {job}. Is {day} possible?{ticket}", "{day} would suit me: {job} on a {bike} bike.{ticket}",
             "Could you see to {job} on my {bike} bike, best on {day}?{ticket}", "It is {job} again. The {bike} bike, and I can come {day}.{ticket}",
@@ -44,7 +62,12 @@ TROUBLES = {
     "bins full": "The bins are full.", "front door jams": "The front door does not open properly.",
     "garage light out": "The light in the garage has failed.", "water off for repair": "The water has to be turned off for a repair.",
 }  # fmt: skip
-HELPERS = {"plumber": "A plumber", "technician": "A technician", "caretaker": "The caretaker", "city": "The city service"}
+HELPERS = {
+    "plumber": "A plumber",
+    "technician": "A technician",
+    "caretaker": "The caretaker",
+    "city": "The city service",
+}
 
 
 def library(draw: random.Random) -> list[dict]:
@@ -55,7 +78,14 @@ def library(draw: random.Random) -> list[dict]:
         body = draw.choice(LIBRARY[desk]).format(book=draw.choice(BOOKS))
         name = draw.choice(NAMES)
         text = draw.choice(GREETINGS) + body + draw.choice(CLOSINGS).format(name=name)
-        rows.append({"nr": number + 1, "text": text[0].upper() + text[1:], "category": desk, "visitor": f"v{draw.randrange(90):02}"})
+        rows.append(
+            {
+                "nr": number + 1,
+                "text": text[0].upper() + text[1:],
+                "category": desk,
+                "visitor": f"v{draw.randrange(90):02}",
+            }
+        )
     return rows
 
 
@@ -67,9 +97,19 @@ def bikes(draw: random.Random) -> list[dict]:
         ticket = f"{draw.randrange(1000, 9999)}" if draw.random() < 0.6 else None
         text = draw.choice(BOOKINGS).format(bike=bike, job=job, day=day, ticket=f" Ticket {ticket}." if ticket else "")
         record = {"bike": bike, "job": job.removeprefix("a ").removeprefix("the "), "day": day, "ticket": ticket}
-        chat = [("system", "You book repairs."), ("user", draw.choice(GREETINGS) + text), ("assistant", json.dumps(record))]
+        chat = [
+            ("system", "You book repairs."),
+            ("user", draw.choice(GREETINGS) + text),
+            ("assistant", json.dumps(record)),
+        ]
         turns = [{"role": role, "content": content} for role, content in chat]
-        rows.append({"uuid": f"b-{number:04}", "messages": turns, "metadata": {"channel": draw.choice(("mail", "form")), "shop": draw.choice("NESW")}})
+        rows.append(
+            {
+                "uuid": f"b-{number:04}",
+                "messages": turns,
+                "metadata": {"channel": draw.choice(("mail", "form")), "shop": draw.choice("NESW")},
+            }
+        )
     return rows
 
 
@@ -77,7 +117,12 @@ def notices(draw: random.Random) -> list[dict]:
     """Notes of a caretaker, and the notice that hangs in the hall."""
     rows = []
     for _ in range(ROWS):
-        trouble, helper, day, house = draw.choice(list(TROUBLES)), draw.choice(list(HELPERS)), draw.choice(DAYS), draw.randrange(1, 40)
+        trouble, helper, day, house = (
+            draw.choice(list(TROUBLES)),
+            draw.choice(list(HELPERS)),
+            draw.choice(DAYS),
+            draw.randrange(1, 40),
+        )
         parts = [trouble, f"house {house}", f"{helper} {day.lower()}"]
         draw.shuffle(parts)
         notice = f"Dear residents of house {house}, {TROUBLES[trouble]} {HELPERS[helper]} will come on {day}. We thank you for your patience."
