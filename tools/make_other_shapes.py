@@ -23,21 +23,42 @@ BOOKS = (
     "the big dictionary",
 )
 LIBRARY = {  # what a reader of a public library writes, by desk
-    "loans": ("Can I keep {book} for another two weeks?", "Please extend my loan, I am not through with {book}.",
-              "{book} is due on Friday and I am abroad. Is there a way to renew?", "I would like to borrow {book} longer.",
-              "My renewal of {book} was refused although nobody waits for it."),
-    "cards": ("I lost my card on the bus.", "The gate does not read my card any more.", "How do I get a card for my son?",
-              "My card has expired, what do I bring along?", "Somebody found my wallet, but the card is not in it."),
-    "fees": ("Why do I owe 4 euros for {book}?", "I paid the reminder in March and it is still on my account.",
-             "Is there a discount on the yearly fee for students?", "You charged me for {book}, which I returned in time.",
-             "Can I pay what I owe by transfer?"),
-    "rooms": ("Is the group room free on Saturday?", "We are six and need a table with a screen.",
-              "I booked the quiet room for three o'clock and it was taken.", "How long may one person use the music room?",
-              "Please cancel our room on Thursday."),
-    "events": ("Is the reading on Tuesday sold out?", "Do I have to sign up for the repair evening?",
-               "Will the storytelling hour be in French too?", "My daughter is too young for the coding club by a month.",
-               "Where does the tour of the stacks begin?"),
-}  # fmt: skip
+    "loans": (
+        "Can I keep {book} for another two weeks?",
+        "Please extend my loan, I am not through with {book}.",
+        "{book} is due on Friday and I am abroad. Is there a way to renew?",
+        "I would like to borrow {book} longer.",
+        "My renewal of {book} was refused although nobody waits for it.",
+    ),
+    "cards": (
+        "I lost my card on the bus.",
+        "The gate does not read my card any more.",
+        "How do I get a card for my son?",
+        "My card has expired, what do I bring along?",
+        "Somebody found my wallet, but the card is not in it.",
+    ),
+    "fees": (
+        "Why do I owe 4 euros for {book}?",
+        "I paid the reminder in March and it is still on my account.",
+        "Is there a discount on the yearly fee for students?",
+        "You charged me for {book}, which I returned in time.",
+        "Can I pay what I owe by transfer?",
+    ),
+    "rooms": (
+        "Is the group room free on Saturday?",
+        "We are six and need a table with a screen.",
+        "I booked the quiet room for three o'clock and it was taken.",
+        "How long may one person use the music room?",
+        "Please cancel our room on Thursday.",
+    ),
+    "events": (
+        "Is the reading on Tuesday sold out?",
+        "Do I have to sign up for the repair evening?",
+        "Will the storytelling hour be in French too?",
+        "My daughter is too young for the coding club by a month.",
+        "Where does the tour of the stacks begin?",
+    ),
+}
 GREETINGS = ("", "Hello, ", "Good morning. ", "Hi there! ", "To whom it may concern: ")
 CLOSINGS = (
     "",
@@ -53,15 +74,22 @@ BIKES, JOBS = (
     ("brakes", "chain", "gears", "lights", "a flat tyre", "the saddle"),
 )
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
-BOOKINGS = ("My {bike} bike needs help with {job}. Is {day} possible?{ticket}", "{day} would suit me: {job} on a {bike} bike.{ticket}",
-            "Could you see to {job} on my {bike} bike, best on {day}?{ticket}", "It is {job} again. The {bike} bike, and I can come {day}.{ticket}",
-            "I have a {bike} bike here, {job} to be done.{ticket} I am free on {day}.")  # fmt: skip
+BOOKINGS = (
+    "My {bike} bike needs help with {job}. Is {day} possible?{ticket}",
+    "{day} would suit me: {job} on a {bike} bike.{ticket}",
+    "Could you see to {job} on my {bike} bike, best on {day}?{ticket}",
+    "It is {job} again. The {bike} bike, and I can come {day}.{ticket}",
+    "I have a {bike} bike here, {job} to be done.{ticket} I am free on {day}.",
+)
 
 TROUBLES = {
-    "lift broken": "The lift is out of order.", "no hot water": "There is no hot water at the moment.",
-    "bins full": "The bins are full.", "front door jams": "The front door does not open properly.",
-    "garage light out": "The light in the garage has failed.", "water off for repair": "The water has to be turned off for a repair.",
-}  # fmt: skip
+    "lift broken": "The lift is out of order.",
+    "no hot water": "There is no hot water at the moment.",
+    "bins full": "The bins are full.",
+    "front door jams": "The front door does not open properly.",
+    "garage light out": "The light in the garage has failed.",
+    "water off for repair": "The water has to be turned off for a repair.",
+}
 HELPERS = {
     "plumber": "A plumber",
     "technician": "A technician",
@@ -125,7 +153,8 @@ def notices(draw: random.Random) -> list[dict]:
         )
         parts = [trouble, f"house {house}", f"{helper} {day.lower()}"]
         draw.shuffle(parts)
-        notice = f"Dear residents of house {house}, {TROUBLES[trouble]} {HELPERS[helper]} will come on {day}. We thank you for your patience."
+        notice = f"Dear residents of house {house}, {TROUBLES[trouble]} {HELPERS[helper]} will come on {day}."
+        notice += " We thank you for your patience."
         rows.append({"prompt": draw.choice((", ", "; ", " - ")).join(parts), "completion": notice})
     return rows
 

@@ -26,7 +26,7 @@ GROUP = "visitor"  # rows with the same value here stay together; a name that no
 INSTRUCTION = "Name the desk of the library that this message goes to: loans, cards, fees, rooms or events."
 MODEL = "nano"  # or "smol", or a hub id such as "unsloth/Qwen3-4B-Instruct-2507" (on a GPU)
 MIN_GAIN = 0.05  # the bar: what training must bring over the best prompt, in fractions of 1
-OUTPUT = ftlab.home() / "16_your_project"
+OUTPUT = ftlab.home() / "16_your_project"  # a Path: all that is written goes there
 
 # %% [markdown]
 # `INSTRUCTION` is what you would tell a person in one or two sentences. It is the [system
@@ -36,10 +36,11 @@ OUTPUT = ftlab.home() / "16_your_project"
 # %% [markdown]
 # ## Read it
 #
-# Cells with a line `# copy me` run in a project of your own as they stand, with the packages that the line names.
+# Cells that begin with `# portable` run in a folder of your own as they stand, one after the other below a cell with your
+# choices; the line names the packages that they need. A test of the course does just that.
 
 # %% tags=["portable"]
-# copy me: needs nothing but Python
+# portable: needs nothing but Python
 import json
 from pathlib import Path
 
@@ -59,9 +60,9 @@ for number, line in enumerate(Path(DATA).read_text(encoding="utf-8").split("\n")
     chat = row.get("messages") or [{"role": role, "content": text} for role, text in turns]
     rows.append({"id": number, "group": str(row.get(GROUP, number)), "messages": chat})
 
-Path(OUTPUT).mkdir(parents=True, exist_ok=True)
+OUTPUT.mkdir(parents=True, exist_ok=True)
 text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-(Path(OUTPUT) / "chats.jsonl").write_text(text, encoding="utf-8")
+(OUTPUT / "chats.jsonl").write_text(text, encoding="utf-8")
 print(len(rows), "rows; the first one:", json.dumps(rows[0], ensure_ascii=False, indent=1))
 
 # %% [markdown]
@@ -90,7 +91,8 @@ check_asked_and_answer(asked_and_answer)
 # %% [markdown]
 # ## What is wrong in it?
 
-# %%
+# %% tags=["portable"]
+# portable: needs ftlab
 from ftlab.checks.check import check
 from ftlab.checks.fix import fix
 
@@ -107,7 +109,8 @@ report
 # %% [markdown]
 # ## Split it
 
-# %%
+# %% tags=["portable"]
+# portable: needs ftlab
 from ftlab.data.schema import read_chat
 from ftlab.data.splits import split_file
 from ftlab.evaluation.answers import KINDS, answer_kind
@@ -195,7 +198,7 @@ for name, prompt in prompts.items():
 # The cells of [06](06_train_with_unsloth.ipynb), where each setting is explained.
 
 # %% tags=["portable"]
-# copy me: needs unsloth, peft, trl and datasets, as `pip install unsloth` brings them, and ftlab for the check of the mask
+# portable: needs unsloth, torch, trl and datasets (`pip install unsloth` brings all four), and ftlab
 import math
 
 import torch
@@ -227,7 +230,7 @@ model = FastLanguageModel.get_peft_model(
 # %% tags=["portable"]
 from datasets import Dataset
 
-lines = (Path(OUTPUT) / "parts" / "train.jsonl").read_text(encoding="utf-8").split("\n")
+lines = (OUTPUT / "parts" / "train.jsonl").read_text(encoding="utf-8").split("\n")
 chats = [json.loads(line)["messages"] for line in lines if line]
 # many templates end with a new line; after that, TRL would add a second end token
 texts = [tokenizer.apply_chat_template(chat, tokenize=False).rstrip() for chat in chats]
@@ -245,7 +248,7 @@ trainer = SFTTrainer(
     processing_class=tokenizer,
     train_dataset=Dataset.from_dict({"text": texts}),
     args=SFTConfig(
-        output_dir=str(Path(OUTPUT) / "checkpoints"),
+        output_dir=str(OUTPUT / "checkpoints"),
         dataset_text_field="text",
         max_length=512,
         per_device_train_batch_size=16 if MODEL == "nano" else 8,
@@ -266,19 +269,17 @@ trainer = SFTTrainer(
 trainer = train_on_responses_only(trainer)  # learn the answers, not the questions
 check_masks(trainer.train_dataset, chats, tokenizer, trainer.data_collator)  # stops if it would learn more
 result = trainer.train()
-model.save_pretrained(Path(OUTPUT) / "adapter")
-tokenizer.save_pretrained(Path(OUTPUT) / "adapter")
-print(
-    f"{result.global_step} steps in {result.metrics['train_runtime']:.0f} seconds; saved in {Path(OUTPUT).name}/adapter"
-)
+model.save_pretrained(OUTPUT / "adapter")
+tokenizer.save_pretrained(OUTPUT / "adapter")
+print(f"{result.global_step} steps in {result.metrics['train_runtime']:.0f} seconds; saved in {OUTPUT.name}/adapter")
 
 # %% [markdown]
 # The [adapter](GLOSSARY.md#adapter) is saved together with the tokenizer, since a model that is asked with another template
 # than it was trained with is another model. Ask it, as your program will:
 
 # %% tags=["portable"]
-# copy me: needs torch, and a model from the cells above
-lines = (Path(OUTPUT) / "parts" / "test.jsonl").read_text(encoding="utf-8").split("\n")
+# portable, after the cells that train
+lines = (OUTPUT / "parts" / "test.jsonl").read_text(encoding="utf-8").split("\n")
 test = [json.loads(line)["messages"] for line in lines if line]
 FastLanguageModel.for_inference(model)
 tokenizer.padding_side = "left"
