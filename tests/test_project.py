@@ -248,7 +248,7 @@ def a_report(tuned: float, prompt: float, verdict: str, half: float = 0.08, **si
         "comparison": {"baseline": "few_shot"} | against(prompt, tuned, half),
         "rivals": {name: against(value, tuned, half) for name, value in simple.items()},
         "gate": {"verdict": verdict, "bars": {"metric": "exact_match", "min_gain": 0.05}, "reasons": ["a", "b"]},
-        "training": {}, "probes": {},
+        "training": {"steps": 100}, "probes": {},
     }  # fmt: skip
 
 
@@ -272,6 +272,17 @@ def test_the_advice_follows_from_the_numbers(report, headline):
     assert "%" in advice.reasons[0]
     assert "[" in advice.reasons[0]
     assert ("Cut to fit." in advice.then) == (report["gate"]["verdict"] != "ship" or "linear" in headline)
+
+
+@pytest.mark.parametrize(
+    "report", [a_report(0.1, 0.6, "do not ship"), a_report(0.3, 0.2, "not enough data", majority=0.4)]
+)
+def test_a_training_that_was_cut_too_short_is_no_verdict_on_training(report):
+    report["training"] = {"steps": 9}
+    advice = next_step(report, ["Cut to fit."])
+    assert advice.headline.startswith("Train longer")
+    assert any("Only 9 training steps" in line for line in advice.then)
+    assert "Train longer" not in next_step(report, []).headline
 
 
 def test_more_cases_follow_ftlab_plan_or_the_square_of_the_detectable_gain():

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from ftlab.evaluation.statistics import sample_size
 from ftlab.judging import SIMPLE
 from ftlab.tables import readable
+from ftlab.training.recipe import LEAST_STEPS
 
+FAIR = LEAST_STEPS // 2  # with fewer steps, cut to fit the time, training was not given a chance
 TRIVIAL = ("majority", "copy")  # rivals that have learned nothing
 NAMES = {
     "linear": "linear classifier", "majority": "commonest answer", "nearest": "answer of the likest row",
@@ -19,6 +21,7 @@ NO_PROBE = (
 )
 ADD_ROWS = "More test rows narrow the interval. Add the new ones to your file, and run again with another --out."
 READ_ANSWERS = "Read some answers in run/report.html. Would two people have written the same?"
+LONGER = "Train longer before you decide (--minutes)"
 FALLING = "The validation loss was still falling at the end: more epochs may bring more."
 
 
@@ -44,12 +47,20 @@ def next_step(report: dict, limits: list[str]) -> NextStep:
     best = max(rivals, key=lambda name: rate[name]["value"], default=None)
     more = more_cases(seen, metric, gate["bars"]["min_gain"])
     label = f"Label about {more:,} more rows" if more else "Label more rows"
+    steps = report["training"].get("steps") or 0
+    unfair = bool(limits) and steps < FAIR
     later = [*limits, *([FALLING] if report["training"].get("still_falling") else [])]
+    later = (
+        [f"Only {steps} training steps fitted into the time, where {LEAST_STEPS} are usual.", *later]
+        if unfair
+        else later
+    )
     if best and rivals[best]["low"] <= 0 and rate[best]["value"] >= rate[prompt]["value"]:
         better = "does better than" if rivals[best]["delta"] < 0 else "cannot be told from"
         reasons = [f"{shown(best, rate)} {better} {shown('fine_tuned', rate)}: training brings {points(rivals[best])}."]
         if best in TRIVIAL:
-            return NextStep(f"{label}: nothing here has learned the task so far", reasons, [READ_ANSWERS, *later])
+            headline = LONGER if unfair else f"{label}: nothing here has learned the task so far"
+            return NextStep(headline, reasons, [READ_ANSWERS, *later])
         reasons.append(f"It needs no chat model, and the best prompt does not reach it: {shown(prompt, rate)}.")
         then = [] if rivals[best]["high"] < 0 else [f"If the difference matters: {label.lower()} to test on."]
         return NextStep(f"The {spoken(best)} is enough", reasons, [*then, *later])
@@ -59,6 +70,8 @@ def next_step(report: dict, limits: list[str]) -> NextStep:
         return NextStep("The gate is passed: ship", reasons, [] if report["probes"] else [NO_PROBE])
     if gate["verdict"] == "not enough data":
         return NextStep(f"{label} to test on", reasons, [ADD_ROWS, *later])
+    if unfair:
+        return NextStep(LONGER, reasons, later)
     if seen["delta"] < gate["bars"]["min_gain"]:
         return NextStep("Stay with the prompt", reasons, later)
     return NextStep("Do not ship this training", [*reasons, *gate["reasons"][1:]], later)

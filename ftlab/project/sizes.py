@@ -9,9 +9,10 @@ from ftlab.costs.time import calibrate, estimate_time
 from ftlab.training.fit import CPU_BAND, SMOL
 from ftlab.training.recipe import LEAST_STEPS, MOST_EPOCHS
 
-# how many times as many tokens a CPU reads, and writes in batches of 16, as it trains; read off `smol`'s recorded run
-READ, WRITE = 3.5, 0.45
-HELD = {"record": 4, "label": 1.5, "labels": 0, "text": 0}  # passes that an answer held to allowed values takes
+# how many times as many tokens a CPU reads, and writes, as it trains: `smol`'s recorded run (data/recorded/triage, 147
+# tokens a second) gives 2, and 0.8 to 0.9 in batches of 50; batches of 16 use it less well
+READ, WRITE = 2, 0.6
+HELD = {"record": 2.5, "label": 1.3, "labels": 0, "text": 0}  # readings that an answer held to allowed values takes
 SHOTS, PROMPTS = (
     3,
     7,
