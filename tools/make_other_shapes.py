@@ -1,13 +1,17 @@
 """Write data/other_shapes: three small files as other people have them, for `ftlab project` and notebook 16.
 
-    python tools/make_other_shapes.py
+    python tools/make_other_shapes.py            write them
+    python tools/make_other_shapes.py --check    exit 1 if one differs
 
 The same seed gives the same bytes. The fields have other names than ours, on purpose.
 """
 
 import json
 import random
+import sys
 from pathlib import Path
+
+from generated import jsonl, write_or_check
 
 OUT = Path(__file__).resolve().parent.parent / "data" / "other_shapes"
 ROWS = 240
@@ -159,12 +163,13 @@ def notices(draw: random.Random) -> list[dict]:
     return rows
 
 
-def main() -> None:
-    """Write the three files."""
-    for seed, make in enumerate((library, bikes, notices)):
-        lines = [json.dumps(row, ensure_ascii=False) for row in make(random.Random(seed))]
-        (OUT / f"{make.__name__}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+def make_files() -> dict[str, str]:
+    """The three files, each with a seed of its own."""
+    return {
+        f"{make.__name__}.jsonl": jsonl(make(random.Random(seed)))
+        for seed, make in enumerate((library, bikes, notices))
+    }
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(write_or_check(__doc__, OUT, make_files))
