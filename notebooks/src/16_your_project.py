@@ -385,7 +385,7 @@ table.head(8)
 # %%
 from ftlab.project.project import run_project
 
-project = run_project(DATA, OUTPUT / "project", model="nano", minutes=2, progress=False)
+project = run_project(DATA, OUTPUT / "project", model="nano", minutes=3, progress=False)
 project
 
 # %% [markdown]
