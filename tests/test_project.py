@@ -71,7 +71,7 @@ def test_several_fields_ask_when_they_are_named(tmp_path):
         read_source(path, tmp_path / "out")
     source = read_source(path, tmp_path / "out", asked=("subject", "body"), answered="team")
     assert source.rows[3]["messages"][0]["content"] == f"subject: About 3\nbody: {asked_and_team(3)[0]}"
-    with pytest.raises(DataError, match="no row has the field 'tema'"):
+    with pytest.raises(DataError, match="no row has 'tema'"):
         read_source(path, tmp_path / "out", asked=("body",), answered="tema")
 
 
@@ -126,6 +126,18 @@ def test_rows_that_come_back_are_told_and_counted_once(tmp_path):
     source = read_source(write_lines(tmp_path / "theirs.jsonl", [*rows, *rows[:10]]), tmp_path / "out")
     assert len(source.rows) == 30
     assert {found.code for found in source.left_out} == {"repeated_row"}
+
+
+def test_what_was_masked_is_said_and_can_be_kept(tmp_path):
+    rows = [
+        {"text": f"{q} Write to ann.{i}@example.org", "category": a}
+        for i, (q, a) in enumerate(map(asked_and_team, range(40)))
+    ]
+    path = write_lines(tmp_path / "theirs.jsonl", rows)
+    source = read_source(path, tmp_path / "out")
+    assert "ann.3@" not in source.rows[3]["messages"][0]["content"]
+    assert any(note.startswith("Repaired: ") and "40" in note and "--keep-private" in note for note in source.notes)
+    assert "ann.3@" in read_source(path, tmp_path / "out", mask=False).rows[3]["messages"][0]["content"]
 
 
 def test_a_record_that_is_none_is_left_out_by_its_line(tmp_path):

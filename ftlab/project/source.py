@@ -64,7 +64,8 @@ def read_source(
     repairs = fix(copy, clean, mask=mask, force=True)
     rows = read_chat(clean)
     kind = kind or answer_kind(answers_of(rows))
-    part = Part(path, rows, [row.get(LINE, number) for number, row in enumerate(rows, 1)])
+    place = path if copy != path else clean  # a table's rows have no line of their own
+    part = Part(place, rows, [row.get(LINE, number) for number, row in enumerate(rows, 1)])
     unfit = part.findings([*answer_problems(rows), *unlike(kind, rows)])
     left_out = [*(_as_theirs(each, path, names) for each in repairs.dropped), *unfit]
     broken = [each for each in left_out if each.code != "repeated_row"]
@@ -76,8 +77,13 @@ def read_source(
     write_chat(rows, clean, force=True)
     refuse_nothing_to_learn(path, rows)
     notes = [
-        f"Asked is `{theirs}`." if ours == "prompt" else f"The answer is `{theirs}`." for ours, theirs in names.items()
+        f"Read as {'what is asked' if ours == 'prompt' else 'the answer'}: {name}." for ours, name in names.items()
     ]
+    if done := Counter(change.code for change in repairs.changes):
+        counted = ", ".join(f"{code} {count}" for code, count in done.most_common())
+        notes.append(
+            f"Repaired: {counted}; check.json lists each. Private data is masked unless --keep-private is given."
+        )
     notes += group_notes(path, rows, group)
     report = replace(report, path=str(path), findings=findings)
     return Source(path, rows, kind, report, repairs, left_out, notes)
@@ -103,9 +109,8 @@ def adopt(path: Path, copy: Path, asked: Sequence[str], answered: str, group: st
     for line in lines:
         written += [b""] * (line.number - len(written) - 1)  # so that each line keeps its number
         sound = isinstance(line.row, dict) and not errors_of(line.findings)
-        written.append(
-            jsonl.encode(_ours(line.row, asked, answered, group) | {LINE: line.number}) if sound else line.raw
-        )
+        row = _ours(line.row, asked, answered, group) | {LINE: line.number} if sound else {}
+        written.append(jsonl.encode(row) if sound else line.raw)
     copy.parent.mkdir(parents=True, exist_ok=True)
     copy.write_bytes(b"\n".join(written) + b"\n")
     return copy, {"prompt": ", ".join(asked), "completion": answered} if answered else {}
@@ -119,11 +124,7 @@ def find_fields(path: Path, rows: list[dict], asked: Sequence[str], answered: st
     answers = [key for key in there if key in ANSWERED and key not in found] if not answered else [answered]
     unknown = [key for key in (*found, *answers) if key not in counts]
     if unknown or len(answers) != 1 or not (asked or len(found) == 1):
-        what = (
-            f"no row has the field {unknown[0]!r}"
-            if unknown
-            else "it cannot be told which field asks and which answers"
-        )
+        what = f"no row has {unknown[0]!r}" if unknown else "it cannot be told which field asks and which one answers"
         raise DataError(f"{path}: {what}; there are {', '.join(map(repr, there))}. Name them, for example --input text "
                         "--output label (several: --input subject,body)")  # fmt: skip
     return found, answers[0]
