@@ -130,7 +130,7 @@ def test_rows_that_come_back_are_told_and_counted_once(tmp_path):
 
 def test_what_was_masked_is_said_and_can_be_kept(tmp_path):
     rows = [
-        {"text": f"{q} Write to ann.{i}@example.org", "category": a}
+        {"text": f"{q} Write to ann.{i}@brightwater-shop.net", "category": a}
         for i, (q, a) in enumerate(map(asked_and_team, range(40)))
     ]
     path = write_lines(tmp_path / "theirs.jsonl", rows)
