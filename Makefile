@@ -43,6 +43,7 @@ check: setup ## lint, notebooks fresh, links, coverage map, data as generated, f
 	@$(PY) tools/make_replay.py --check
 	@$(PY) tools/make_probe.py --check
 	@$(PY) tools/make_small_tasks.py --check
+	@$(PY) tools/make_other_shapes.py --check
 	@$(PY) tools/make_brand_voice.py --check
 	@$(PY) tools/make_medical_coding.py --check
 	@$(PY) tools/measure_nano.py --check-probe

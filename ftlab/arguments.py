@@ -48,6 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (default: under FTLAB_HOME)")
     run.add_argument("--force", action="store_true", help="start anew; what is in the folder goes to old/ there")
 
+    add_project(commands)
+
     plan = add_command(
         commands, "plan", "how many test cases show a gain? by McNemar's paired test",
         "ftlab plan --gain 0.05 --disagreement 0.10 --power 0.8 --json",
@@ -61,6 +63,28 @@ def build_parser() -> argparse.ArgumentParser:
     add_compare(commands)
     add_release(commands)
     return parser
+
+
+def add_project(commands) -> None:
+    """project."""
+    project = add_command(
+        commands, "project", "one file, the whole path: check, split, baselines, training, verdict, what to do next",
+        "ftlab project data/other_shapes/library.jsonl --out runs/library",
+    )  # fmt: skip
+    project.add_argument("file", type=Path, metavar="FILE", help="a row a line, with a question and its answer")
+    project.add_argument("--answer", choices=("label", "record", "text", "labels"),
+                         help="what an answer is (default: found out, and said)")  # fmt: skip
+    project.add_argument("--model", default="smol", metavar="M", help="default: smol")
+    project.add_argument("--out", type=Path, metavar="DIR", help="default: project_FILE under FTLAB_HOME")
+    project.add_argument("--input", default="", metavar="KEY[,KEY]", help="the field, or fields, that ask")
+    project.add_argument("--output", default="", metavar="KEY", help="the field that answers")
+    project.add_argument("--group", metavar="KEY", help="rows with the same value stay on one side of the split")
+    project.add_argument("--instruction", default="", metavar="TEXT", help="the prompt that training has to beat")
+    project.add_argument("--minutes", type=float, default=15, metavar="N",
+                         help="on a CPU: rows and steps are cut to fit (default: %(default)s)")  # fmt: skip
+    project.add_argument("--calls-per-day", type=float, metavar="N", help="for the costs (default: 100 to 10,000)")
+    project.add_argument("--keep-private", action="store_true", help="do not mask keys, cards, mail, phones")
+    project.add_argument("--drop", action="store_true", help="leave out unusable rows, however many")
 
 
 def add_compare(commands) -> None:

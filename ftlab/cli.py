@@ -346,6 +346,20 @@ def cmd_run(options: Namespace) -> int:
     return DONE if report.verdict == "ship" else NEGATIVE
 
 
+def cmd_project(options: Namespace) -> int:
+    """`ftlab project`: 0 only when the gate says "ship"."""
+    from ftlab.project.project import run_project
+
+    project = run_project(
+        options.file, options.out, answer=options.answer, model=options.model, group=options.group,
+        instruction=options.instruction, asked=tuple(filter(None, options.input.split(","))), answered=options.output,
+        minutes=options.minutes, calls_per_day=options.calls_per_day, mask=not options.keep_private, drop=options.drop,
+        progress=not options.json,
+    )  # fmt: skip
+    print_result(project, project.to_dict(), options.json)
+    return DONE if project.verdict == "ship" else NEGATIVE
+
+
 def cmd_release(options: Namespace) -> int:
     """`ftlab release`: 1 when a run was refused."""
     from ftlab.serving.releases import current, release, rollback

@@ -13,7 +13,7 @@ from ftlab.costs.cards import gpus
 from ftlab.errors import DataError
 
 COMMANDS = ["doctor", "compare", "check", "split", "convert", "export", "cost", "memory", "fit", "decide",
-            "run", "plan"]  # fmt: skip
+            "run", "plan", "project"]  # fmt: skip
 COMPARE = ["compare", "a.jsonl", "b.jsonl", "--references", "r.jsonl"]
 
 

@@ -1,8 +1,14 @@
-"""The trainer's cells, pasted into several notebooks to be copied from there: they agree, except where it says why."""
+"""Cells to be copied: the trainer's agree in all notebooks, except where it says why, and portable ones run alone."""
 
 import ast
+import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
+import jupytext
 import pytest
 import yaml
 
@@ -83,6 +89,14 @@ ON_PURPOSE = {
         "config.logging_steps": FUNCTION,
     },
     "09": WITHOUT_VALIDATION | {"config.output_dir": FOLDER, "config.num_train_epochs": ROWS},
+    "16": WITHOUT_VALIDATION
+    | BATCH
+    | {
+        "trainer.callbacks": "it runs in a script too, where nothing is drawn",
+        "config.output_dir": FOLDER,
+        "config.num_train_epochs": ROWS,
+        "config.logging_steps": ROWS,
+    },
     "17": WITHOUT_VALIDATION
     | BATCH
     | {
@@ -174,3 +188,68 @@ def test_07_trains_with_the_settings_of_the_recipe_for_one_epoch():
     assert values | {"learning_rate": 0} == wanted | {"learning_rate": 0}
     assert values["learning_rate"] == float(wanted["learning_rate"])  # YAML reads 4e-3 as text
     assert len(values) >= 9
+
+
+# --- cells that carry the tag `portable` run in an empty folder on somebody else's file
+
+
+def portable_cells(path: Path) -> list[str]:
+    """The cells of a notebook that people copy, in its order."""
+    cells = jupytext.read(path, fmt="py:percent").cells
+    return [cell.source for cell in cells if "portable" in cell.metadata.get("tags", [])]
+
+
+PORTABLE = {number: cells for number, path in SOURCES.items() if (cells := portable_cells(path))}
+CHOICES = {  # what the first cell of a notebook asks for, for a file with fields that are nobody's
+    "16": """
+import ftlab
+from pathlib import Path
+DATA, ASKED, ANSWERED, GROUP, MODEL = "theirs.jsonl", ["frage", "betreff"], "antwort", "kunde", "nano"
+INSTRUCTION, OUTPUT = "Name the drawer.", Path("out")
+"""
+}
+
+
+def not_stated(cells: list[str]) -> set[str]:
+    """Packages that are imported, and that no line `# portable: needs ...` up to there has named."""
+    stated, missing = set(sys.stdlib_module_names), set()
+    for cell in cells:
+        stated |= set(re.findall(r"\w+", " ".join(re.findall(r"^# portable: needs (.+)$", cell, re.M))))
+        for node in ast.walk(ast.parse(cell)):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            missing |= {name.partition(".")[0] for name in names} - stated
+    return missing
+
+
+@pytest.mark.parametrize("number", PORTABLE)
+def test_portable_cells_say_what_must_be_installed(number):
+    assert not_stated(PORTABLE[number]) == set()
+    assert all(cell.startswith("# portable") or "# portable" in PORTABLE[number][0] for cell in PORTABLE[number])
+
+
+def test_a_package_that_is_not_stated_is_named():
+    assert not_stated(["# portable: needs trl\nimport trl, json", "from torch.nn import Linear"]) == {"torch"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", PORTABLE)
+def test_portable_cells_run_alone_on_a_strangers_file(number, tmp_path):
+    drawers = ("red", "green", "blue")
+    rows = [{"betreff": f"Box {i}", "frage": f"Where does part {i * 7} of kind {drawers[i % 3]} go?", "kunde": i // 2,
+             "antwort": drawers[i % 3]} for i in range(60)]  # fmt: skip
+    lines = [json.dumps(row) for row in rows]
+    lines[16] = lines[16][:-5]
+    (tmp_path / "theirs.jsonl").write_text("\n".join(lines) + "\n")
+    script = tmp_path / "copied.py"
+    script.write_text("\n\n".join([CHOICES[number], *PORTABLE[number]]))
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "theirs.jsonl:17 left out, JSONDecodeError" in done.stdout
+    assert "59 rows; the first one" in done.stdout
+    right, of = map(int, re.search(r"(\d+) of (\d+) answers are the right one", done.stdout).groups())
+    assert of >= 10
+    assert right > of / 2, "a hundred steps teach nano to copy a word that stands in the question"
+    assert (tmp_path / "out" / "adapter" / "adapter_model.safetensors").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"theirs.jsonl", "copied.py", "out"}

@@ -1,5 +1,6 @@
 """Each check: a blank is "not solved yet", a solution passes, known mistakes are named, nothing raises."""
 
+import json
 import math
 import re
 
@@ -16,6 +17,7 @@ from ftlab.exercises.lora import check_adapter_numbers, check_merged, check_quan
 from ftlab.exercises.medical import check_micro_f1, check_route
 from ftlab.exercises.preferences import check_advantages, check_win_rate
 from ftlab.exercises.prepare_data import check_is_leak, check_luhn, check_rows_needed
+from ftlab.exercises.project import check_asked_and_answer, check_rows_to_label
 from ftlab.exercises.scale import check_loss_of_all, check_rows_a_step
 from ftlab.exercises.ship import check_false_alarm_in_a_year
 from ftlab.exercises.train import check_response_mask, check_steps
@@ -154,6 +156,18 @@ def taken_over(student, teacher, reference):
     return (student == teacher)[wrong].mean() if wrong.any() else 0
 
 
+def asked_and_answer(row, asked, answered):
+    texts = [row.get(key) for key in [*asked, answered]]
+    if None in texts or "" in texts:
+        raise ValueError("missing")
+    *questions, answer = texts
+    return "\n".join(map(str, questions)), answer if isinstance(answer, str) else json.dumps(answer)
+
+
+def rows_to_label(n, detectable, gain):
+    return max(0, math.ceil(round(n * detectable**2 / gain**2, 6)) - n)
+
+
 def false_alarm_in_a_year(level, signals, months):
     quiet = 1
     for _ in range(signals * months):
@@ -185,7 +199,11 @@ SOLUTIONS = {
     check_micro_f1: micro_f1, check_route: route,
     check_kept_and_right: kept_and_right, check_taken_over: taken_over,
     check_false_alarm_in_a_year: false_alarm_in_a_year,
+<<<<<<< HEAD
     check_invented_numbers: invented_numbers, check_kappa: kappa,
+=======
+    check_asked_and_answer: asked_and_answer, check_rows_to_label: rows_to_label,
+>>>>>>> project
 }  # fmt: skip
 SOLVED = pytest.mark.parametrize(("check", "solution"), SOLUTIONS.items(), ids=lambda each: getattr(each, "name", ""))
 def blank(*args):
