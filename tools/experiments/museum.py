@@ -1,15 +1,14 @@
 """Faults planted in one small fine-tune of `smol`, each alone, three times: what notebook 08 shows.
 
-The task: name the team (of four) that a ticket goes to. A customer is one sentence pattern of data/support_triage: their
-tickets are about one matter in like words. The good training reads two tickets of each of forty customers four times;
+The task: name the team (of four) that a ticket goes to. A customer is one sentence pattern of data/support_triage:
+their tickets are about one matter in like words. The good training reads two of each of forty customers three times;
 every faulty one differs from it in one thing. All answer the same tickets of forty customers who are nowhere in the
-training data. A training takes 23,000 tokens, with its answers some two to four minutes on one core. Nothing is chosen
+training data. A training takes 14,000 tokens, with its answers some two to four minutes on one core. Nothing is chosen
 by the results: learning rate and adapter are those of the recipe.
 """
 
 import json
 import random
-import re
 import shutil
 from collections import defaultdict
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from experiments._common import PROBE, copy_answers, mixed, recipe_with, texts_in, tickets
+from experiments._common import PROBE, copy_answers, mixed, recipe_with, tickets
 from record import ROOT, WORK, Point, done, write_results
 
 from ftlab.data.splits import group_of
@@ -29,14 +28,15 @@ from ftlab.training.preflight import IGNORED, check_masks, tokenize_for_training
 from ftlab.training.train import add_adapter, load_model, trainer_arguments
 
 FOLDER, RECORD = WORK / "museum", ROOT / "data" / "recorded" / "museum"
-SEEDS, EPOCHS, BATCH, RATE = (1, 2, 3), 4, 8, 2e-3
+SEEDS, EPOCHS, BATCH, RATE = (1, 2, 3), 3, 8, 2e-3
 TEAMS = ("accounts", "aftersales", "billing", "workshop")
 SYSTEM, WORDS = "Name the team.", 40  # the system turn; a longer ticket is left out
 CUSTOMERS = {"train": 10, "fresh": 10, "validation": 5}  # of each team
-TICKETS = {"train": 2, "again": 2, "fresh": 3, "validation": 3}  # of each customer; `again`: more of those in train
+TICKETS = {"train": 2, "again": 2, "fresh": 2, "validation": 3}  # of each customer; `again`: more of those in train
 NEW_TOKENS, ASKED_AT_ONCE, PROBED = 16, 40, 9  # every ninth everyday question is asked
 CONTRADICTED, FEW, FEWER, NARROW = 20, 32, 16, 2  # rows, rows, rows, customers of a team
-STEPS, EVERY, WATCHED = 40, 10, 28  # of the good training; steps between looks at the loss of so many validation rows
+ANEW = 40  # tickets that are asked in other ways
+STEPS, EVERY, WATCHED = 30, 10, 28  # of the good training; steps between looks at the loss of so many validation rows
 OTHER_TEMPLATE = (
     "{% for m in messages %}{{ '### ' + m['role'] + ':\\n' + m['content'] + '\\n\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}### assistant:\\n{% endif %}"
@@ -160,7 +160,7 @@ ARMS = {
     "narrow": Arm(narrow, epochs=STEPS * BATCH / FEW),
     "few_32_steps": Arm(partial(few, rows=FEW), epochs=STEPS * BATCH / FEW),
     "few_32": Arm(partial(few, rows=FEW)),
-    "long": Arm(epochs=12, watched=True, seeds=(1,)),
+    "long": Arm(epochs=9, watched=True, seeds=(1,)),
     "noise_20": Arm(partial(noisy, percent=20)),
     "gentle": Arm(rate=RATE / 10, watched=True),
     "replay": Arm(lambda seed: mixed(good(seed), 0.25), watched=True),
@@ -263,7 +263,7 @@ def helpful(turns: list[dict]) -> list[dict]:
 def asked_otherwise(folder: Path, seed: int) -> dict:
     """The good training's answers where the server puts the question in other ways."""
     model, tokenizer = load_model(recipe_with(), FOLDER / f"good_{seed}" / "adapter")
-    own, rows, found = tokenizer.chat_template, rows_of("fresh"), {}
+    own, rows, found = tokenizer.chat_template, rows_of("fresh")[:ANEW], {}
     opened = own.replace("add_generation_prompt", "false")  # the answer's turn is not opened
     ways = {"no_system": (own, no_system), "helpful": (own, helpful), "other_template": (OTHER_TEMPLATE, None),
             "not_opened": (opened, None), "start_twice": ("{{ bos_token }}" + own, None)}  # fmt: skip
