@@ -36,6 +36,7 @@ TICKETS = {"train": 2, "again": 2, "fresh": 2, "validation": 3}  # of each custo
 NEW_TOKENS, ASKED_AT_ONCE, PROBED = 16, 40, 9  # every ninth everyday question is asked
 CONTRADICTED, FEW, FEWER, NARROW = 20, 32, 16, 2  # rows, rows, rows, customers of a team
 ANEW = 40  # tickets that are asked in other ways
+MEASURED = (8, 16, 32)  # rows of an evaluation whose memory is measured
 STEPS, EVERY, WATCHED = 30, 10, 28  # of the good training; steps between looks at the loss of so many validation rows
 OTHER_TEMPLATE = (
     "{% for m in messages %}{{ '### ' + m['role'] + ':\\n' + m['content'] + '\\n\\n' }}{% endfor %}"
@@ -168,6 +169,9 @@ ARMS = {
 }
 
 
+SHOWN = ("contradictory", "noise_40", "narrow", "few_16")  # whose rows are published, as the first seed has them
+
+
 def train(folder: Path, arm: Arm, seed: int, steps: int = -1) -> dict:
     """One training with its answers; an adapter stays where a later point reads it."""
     from transformers.trainer_callback import PrinterCallback
@@ -273,6 +277,35 @@ def asked_otherwise(folder: Path, seed: int) -> dict:
     return {"asked": found}
 
 
+# --- memory of an evaluation
+
+
+def memory(folder: Path) -> dict:
+    """What an evaluation with compute_metrics keeps, in MiB, by rows; and the memory of the process before and after."""
+    import psutil
+    from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
+
+    model, tokenizer = load_model(recipe_with())
+    arguments = TrainingArguments(str(folder / "checkpoints"), per_device_eval_batch_size=BATCH, report_to="none",
+                                  disable_tqdm=True, use_cpu=True)  # fmt: skip
+    rows, seen, used = tokenize_for_training(rows_of("validation"), tokenizer), [], []
+
+    def kept(predictions) -> dict:
+        array = predictions.predictions[0] if isinstance(predictions.predictions, tuple) else predictions.predictions
+        used.append(psutil.Process().memory_info().rss / 2**20)
+        seen.append({"rows": len(array), "shape": array.shape, "kept_mib": round(array.nbytes / 2**20)})
+        return {}
+
+    for count in MEASURED:
+        trainer = Trainer(model, arguments, DataCollatorForSeq2Seq(tokenizer), eval_dataset=rows.select(range(count)),
+                          compute_metrics=kept)  # fmt: skip
+        before = psutil.Process().memory_info().rss / 2**20
+        trainer.evaluate()
+        seen[-1] |= {"before_mib": round(before), "after_mib": round(used[-1])}
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    return {"evaluations": seen, "vocabulary": model.config.vocab_size}
+
+
 # --- points and record
 
 
@@ -287,7 +320,7 @@ def points() -> list[Point]:
         if name == "few_16":
             otherwise = partial(asked_otherwise, seed=seed)
             made.append(Point(f"otherwise_{seed}", otherwise, (f"good_{seed}",)))
-    return made[:2] + [Point("base", base)] + made[2:]
+    return made[:2] + [Point("base", base)] + made[2:] + [Point("memory", memory)]
 
 
 def publish() -> None:
@@ -296,6 +329,7 @@ def publish() -> None:
     for name in made:
         copy_answers(FOLDER / name / "predictions", RECORD / "predictions" / name)
     parts = {"train": good(0), "again": again(), "fresh": rows_of("fresh"), "validation": rows_of("validation")}
+    parts |= {name: ARMS[name].rows(SEEDS[0]) for name in SHOWN}
     for name, rows in parts.items():
         with whole_file(RECORD / f"{name}.jsonl") as file:
             file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
