@@ -178,8 +178,10 @@ def full_memory() -> tuple[list[str], list[dict]]:
     lines = [
         "training went well, and its memory did not grow. Evaluations with compute_metrics, before each longer one:"
     ]
-    lines += [f"  {each['rows']} rows: {each['before_mib']:,} MiB in use before, {each['after_mib']:,} MiB after the last row"
-              for each in results()["points"]["memory"]["evaluations"]]  # fmt: skip
+    for each in results()["points"]["memory"]["evaluations"]:
+        lines.append(
+            f"  {each['rows']} rows: {each['before_mib']:,} MiB before, {each['after_mib']:,} MiB after the last row"
+        )
     return [*lines, "  the one that is planned has 2,000 rows, and the machine 8,192 MiB"], []
 
 
@@ -262,7 +264,8 @@ def show_case(letter: str) -> None:
 def check_of(letter: str) -> Exercise:
     """The check of one case: it is called with a function from a letter to a fault."""
     case = CASES[letter]
-    hints = [(partial(lambda guess, asked: guess, guess), hint) for guess, hint in case.not_it.items()]
+    hints = [(partial(lambda guess, asked: guess, guess), f"you take it for {guess!r}. {hint[0].upper()}{hint[1:]}")
+             for guess, hint in case.not_it.items()]  # fmt: skip
     return Exercise(f"case {letter}", partial(lambda fault, asked: fault, case.fault), [((letter,), case.why)], hints)
 
 

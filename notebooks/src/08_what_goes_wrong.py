@@ -370,11 +370,11 @@ except DataError as error:
 # %%
 if told := points_of("no_end"):
     for seed, point in told.items():
-        texts = texts_of(f"no_end_{seed}")
-        begun = np.mean([text.strip().startswith(team_of(row)) for text, row in zip(texts, fresh, strict=True)])
+        answers = texts_of(f"no_end_{seed}")
+        begun = np.mean([text.strip().startswith(team_of(row)) for text, row in zip(answers, fresh, strict=True)])
         cut = point["asked"]["fresh"]["cut_off"]
-        print(f"seed {seed}: {begun:.0%} begin with the right team, {right('no_end').mean():.0%} are right, {cut} of {len(texts)} ran into the limit")
-    for text in texts[:4]:
+        print(f"seed {seed}: {begun:.0%} begin with the right team, {right('no_end').mean():.0%} are right, {cut} of {len(answers)} ran into the limit")
+    for text in answers[:4]:
         print("  ", repr(text))
 
 # %% [markdown]
