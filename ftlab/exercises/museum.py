@@ -8,7 +8,7 @@ from functools import cache, partial
 import numpy as np
 
 from ftlab.evaluation.metrics import probe_scores
-from ftlab.evaluation.statistics import Interval, clustered_mean
+from ftlab.evaluation.statistics import Interval, paired_wald
 from ftlab.exercises.engine import Exercise
 from ftlab.models import data_folder
 
@@ -66,7 +66,7 @@ def everyday(point: str) -> np.ndarray:
 def against(scores: np.ndarray, others: np.ndarray) -> Interval:
     """How much more the first are right, on the same tickets: means over seeds, interval over customers."""
     customers = [row["customer"] for row in rows_of("fresh")][: scores.shape[1]]
-    return clustered_mean(scores.mean(0) - others[:, : scores.shape[1]].mean(0), customers)
+    return paired_wald(others[:, : scores.shape[1]].mean(0), scores.mean(0), groups=customers)
 
 
 # --- the cases of the exercise: real runs, without their names
@@ -192,7 +192,7 @@ CASES = {
                                "that is right.", "few": "there are as many rows and steps as in the good training."},
               ("contradictory_1",)),
     "B": Case("few", partial(training, "few_16", "few_16"),
-              "six steps: the loss is still on its way down, and the answers have barely left those of the base model.",
+              "six steps: the loss is still falling steeply at the last one, and some answers are not even teams.",
               {"wrong labels": "read the rows: every answer is right. Count them instead.",
                "narrow": "few customers, yet few rows too: count the steps first."}, ("few_16_1",)),
     "C": Case("no end token", partial(training, "no_end"),

@@ -194,8 +194,8 @@ for point, name in SETTINGS.items():
 pd.DataFrame.from_dict(lines, orient="index", columns=["ticket fields right", "everyday questions right"])
 
 # %% [markdown]
-# A smaller [rank](GLOSSARY.md#rank) or another [learning rate](GLOSSARY.md#learning-rate) did not save the rest. Replay did:
-# the model's own answers to other questions, mixed in. On the workbench:
+# Neither a smaller [rank](GLOSSARY.md#rank) nor another [learning rate](GLOSSARY.md#learning-rate) saved the rest. Replay did:
+# the model's own answers to other questions, mixed in, and it cost the tickets nothing. On the workbench:
 
 # %%
 lines = {"before any training": everyday("base")[None]} if "base" in record["points"] else {}
@@ -281,7 +281,7 @@ if points_of("contradictory"):
 
 # %% [markdown]
 # **Cause:** [contradictions](GLOSSARY.md#contradiction). **Proof:** the pairs. The training loss tells as well, since no model can
-# be sure of both: it does not go to nothing, however long you train. **Remedy:** one rule for each pair, written down; then
+# be sure of both: it stays well above that of the good training. **Remedy:** one rule for each pair, written down; then
 # drop the row that breaks it.
 
 # %% [markdown]
@@ -310,12 +310,17 @@ for way, name in WAYS.items() if asked else ():
 pd.DataFrame.from_dict(lines, orient="index", columns=["right, by seed", "points against as trained", "one answer"])
 
 # %% [markdown]
-# **Your diagnosis?** Five ways to put the same ticket, and some of them look harmless.
+# **Your diagnosis?** Five ways to put the same ticket, and one of them does the harm.
 #
 # **Cause:** the model was trained on one way to write a chat, and is asked in another. **Proof:** write the prompt of the
 # training beside the prompt of the server, token by token; [Room 15](#Room-15:-worse-only-there) does it. **Remedy:** ship the
 # tokenizer with its [chat template](GLOSSARY.md#chat-template), send the same [system prompt](GLOSSARY.md#system-prompt), and
 # test the server, not the notebook.
+#
+# Why do the other four show next to nothing? All training rows had the same system turn, so no answer ever depended on it, and
+# forty tickets cannot show a loss of a few points. Do not rely on that: where a system prompt says what is to be done, it
+# matters, and larger models are known to lose by much smaller changes of the prompt's form (Sclar et al. 2023, arXiv
+# 2310.11324).
 
 # %% [markdown]
 # ## Room 7: it learns the questions, too
@@ -338,6 +343,9 @@ if told := points_of("on_prompt"):
 # [mask](GLOSSARY.md#label-mask) and the wrong one:
 
 # %%
+import torch
+from unsloth import FastLanguageModel  # before transformers and trl, which it patches
+
 from ftlab.errors import DataError
 from ftlab.models import load_tokenizer, smol_or_nano
 from ftlab.training.preflight import check_masks, read_mask, tokenize_for_training
@@ -378,7 +386,8 @@ if told := points_of("no_end"):
         print("  ", repr(text))
 
 # %% [markdown]
-# **Your diagnosis?** It is the most common of all faults that people report.
+# **Your diagnosis?** Look at the table of the workbench again, too: the validation loss of this run is the highest of all, for
+# the end token stands in the labels of the *validation* rows.
 #
 # **Cause:** the [end token](GLOSSARY.md#end-token) was in no label, so nothing ever said "now stop". There are two usual ways to
 # that. One is a mask made by hand that ends one token early. The other is quieter: the [padding](GLOSSARY.md#padding) token *is*
@@ -402,12 +411,10 @@ tokenizer.pad_token = pad
 # time one line takes the end token out of the labels.
 
 # %%
-import torch
-from unsloth import FastLanguageModel  # before trl, which it patches
-from unsloth.chat_templates import train_on_responses_only  # noqa: I001
 from datasets import Dataset
 from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
+from unsloth.chat_templates import train_on_responses_only
 
 from ftlab import hardware
 from ftlab.evaluation.generation import generate
@@ -705,18 +712,18 @@ print(f"{rows} rows x {tokens} tokens x {vocabulary:,} entries x 4 bytes = {rows
 # %% [markdown]
 # ## Room 15: worse only there
 #
-# The same adapter is right in the evaluation and worse behind a server. Nobody changed anything.
+# The same adapter is right in the evaluation and much worse behind a server. Nobody changed anything.
 
 # %%
 if asked_there := points_of("otherwise"):
     here = right("good")[[seed - 1 for seed in asked_there if seed in good]]
-    there = right("otherwise", "not_opened")
+    there = right("otherwise", "other_template")
     print(f"in the evaluation {here[:, : there.shape[1]].mean():.0%} right, behind the server {there.mean():.0%}")
-    for text in texts_of("otherwise_1", "not_opened")[:3]:
-        print("  ", repr(text))
+    for row, text in list(zip(fresh, texts_of("otherwise_1", "other_template"), strict=False))[:3]:
+        print(f"   {row['messages'][1]['content'][:80]}\n      answers {text!r}, right is {team_of(row)!r}")
 
 # %% [markdown]
-# **Your diagnosis?** Do not guess, and do not look at the answers. Look at what was *read*:
+# **Your diagnosis?** Do not guess, and do not look at the answers: they are teams, in the right form. Look at what was *read*:
 
 # %%
 import copy
@@ -724,23 +731,27 @@ import copy
 from ftlab.evaluation.generation import prompt_ids
 
 servers = copy.deepcopy(tokenizer)
-servers.chat_template = tokenizer.chat_template.replace("add_generation_prompt", "false")
+servers.chat_template = (
+    "{% for m in messages %}{{ '### ' + m['role'] + ':\\n' + m['content'] + '\\n\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '### assistant:\\n' }}{% endif %}"
+)
 chat = fresh[0]["messages"][:-1]
 for name, each in {"evaluation": tokenizer, "server": servers}.items():
     ids = prompt_ids(each, chat)
-    print(f"{name:>10}: {len(ids)} tokens, the last of them {[each.decode(token) for token in ids[-6:]]}")
+    print(f"{name:>10}: {len(ids)} tokens, the first of them {[each.decode(token) for token in ids[:8]]}")
 
 # %% [markdown]
-# **Cause:** the server's template does not open the answer's turn, so the model has to do that first, and was never trained to.
-# **Proof:** the ids of the rendered prompt, side by side; most servers tell at least how many there are. `compare_sides` does that
-# for all that a server tells, and names the remedy:
+# **Cause:** the server was told another [chat template](GLOSSARY.md#chat-template) than the model was trained with. (Some servers
+# have a default, and take it where the model's folder has none.) **Proof:** the ids of the rendered prompt, side by side; most
+# servers tell at least how many there are. `compare_sides` does that for all that a server tells, and names the remedy. Here on
+# `nano`, with a local model in the part of the server:
 
 # %%
 from ftlab.serving.parity import compare_sides
 from ftlab.serving.sides import local_side
 
 its_servers = copy.deepcopy(its_tokenizer)
-its_servers.chat_template = its_tokenizer.chat_template.replace("add_generation_prompt", "false")
+its_servers.chat_template = servers.chat_template
 chats = [row["messages"][:-1] for row in fresh[:2]]
 reference = local_side("evaluation", base, its_tokenizer, chats, max_new_tokens=4)
 compare_sides(reference, local_side("server", base, its_servers, chats, reference, max_new_tokens=4))

@@ -281,7 +281,7 @@ def asked_otherwise(folder: Path, seed: int) -> dict:
 
 
 def memory(folder: Path) -> dict:
-    """What an evaluation with compute_metrics keeps, in MiB, by rows; and the memory of the process before and after."""
+    """What an evaluation with compute_metrics keeps, in MiB, by rows; memory of the process before and after."""
     import psutil
     from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
 
@@ -320,7 +320,7 @@ def points() -> list[Point]:
         if name == "few_16":
             otherwise = partial(asked_otherwise, seed=seed)
             made.append(Point(f"otherwise_{seed}", otherwise, (f"good_{seed}",)))
-    return made[:2] + [Point("base", base)] + made[2:] + [Point("memory", memory)]
+    return made[:2] + [Point("base", base), Point("memory", memory)] + made[2:]
 
 
 def publish() -> None:
