@@ -598,10 +598,11 @@ pd.DataFrame(lines, columns=["step", "validation loss", "validation tickets righ
 # %% [markdown]
 # ## Room 12: no significant difference
 #
-# The owner cleaned the copies out of 200 rows, retrained, and compared two shares with the test that every textbook has.
+# Half of an owner's 200 rows were copies of five tickets. They put other tickets in the place of the copies, trained anew, and
+# compared the two shares of records without any mistake with the test that every textbook has.
 
 # %%
-from scipy.stats import ttest_ind
+from statsmodels.stats.proportion import proportions_ztest
 
 from ftlab.evaluation.metrics import score_records
 from ftlab.evaluation.statistics import compare
@@ -612,11 +613,12 @@ truth = [json.loads(json.loads(line)["messages"][-1]["content"]) for line in ope
 
 def scores_of(point):
     path = f"../data/recorded/data/predictions/{point}/test.fine_tuned.jsonl"
-    return score_records([json.loads(line)["prediction"] for line in open(path)], truth, schema=schema).field_accuracy
+    return score_records([json.loads(line)["prediction"] for line in open(path)], truth, schema=schema).exact_match
 
 
-before, after = scores_of("copies"), scores_of("cleaned")
-print(f"{before.mean():.1%} before, {after.mean():.1%} after; t-test of two samples: p = {ttest_ind(before, after).pvalue:.3f}")
+before, after = scores_of("copies"), scores_of("careful")
+_, p_value = proportions_ztest([before.sum(), after.sum()], [len(before), len(after)])
+print(f"{before.mean():.1%} before, {after.mean():.1%} after; test of two shares: p = {p_value:.3f}")
 
 # %% [markdown]
 # **Your diagnosis?** "No difference, do not bother", they wrote.
