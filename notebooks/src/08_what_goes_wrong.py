@@ -681,7 +681,9 @@ def best_token(logits, labels):
     return (logits[0] if isinstance(logits, tuple) else logits).argmax(-1)
 
 
-base, its_tokenizer = FastLanguageModel.from_pretrained(model_name=resolve("nano"), max_seq_length=1024, dtype=torch.float32)
+base, its_tokenizer = FastLanguageModel.from_pretrained(
+    model_name=resolve("nano"), max_seq_length=1024, dtype=torch.float32, load_in_4bit=False
+)
 asked = tokenize_for_training(fresh[:40], its_tokenizer)
 TRIED = {"all logits": {}, "the best token": {"preprocess_logits_for_metrics": best_token}}
 for name, setting in TRIED.items():
