@@ -311,9 +311,12 @@ def memory(folder: Path) -> dict:
 
 def points() -> list[Point]:
     """Every fault once, then again with the other seeds, then what is cheap to do without."""
-    later = ("long", "noise_20", "gentle", "replay", "few_16_steps")
-    rounds = [(name, seed) for seed in SEEDS for name in ARMS if name not in later]
+    later = ("noise_20", "long", "gentle", "replay", "few_16_steps")
+    rounds = [(name, SEEDS[0]) for name in ARMS if name not in later]
+    rounds += [("noise_20", SEEDS[0]), *(("good", seed) for seed in SEEDS[1:])]
+    rounds += [(name, seed) for seed in SEEDS for name in ARMS if name not in later]
     rounds += [(name, seed) for name in later for seed in ARMS[name].seeds]
+    rounds = list(dict.fromkeys(rounds))
     made = []
     for name, seed in rounds:
         made.append(Point(f"{name}_{seed}", partial(train, arm=ARMS[name], seed=seed)))
