@@ -335,7 +335,7 @@ pd.DataFrame.from_dict(lines, orient="index", columns=["right, by seed", "points
 # %% [markdown]
 # ## Room 7: it learns the questions, too
 #
-# The loss of this run stands far above that of the others, and hardly falls.
+# The training loss of this run ends far above that of the others.
 
 # %%
 table({arm: ARMS[arm] for arm in ("good", "on_prompt")})
@@ -348,8 +348,8 @@ if told := points_of("on_prompt"):
 # **Your diagnosis?** The training loss and the validation loss of one model should not lie so far apart, least of all this way
 # round. (The validation loss was measured on answers only.)
 #
-# **Cause:** every token is under the loss, the customer's words as well, which nobody can guess. Two tokens of fifty are the
-# answer, and the other forty-eight push as hard. **Proof:** decode what is trained. Here are the right
+# **Cause:** every token is under the loss, the customer's words as well, which nobody can guess. The answer
+# is a few tokens of each row, and all the others push as hard. **Proof:** decode what is trained. Here are the right
 # [mask](GLOSSARY.md#label-mask) and the wrong one:
 
 # %%
@@ -377,8 +377,8 @@ except DataError as error:
 
 # %% [markdown]
 # With long answers the difference is often small, and some report a gain from a little loss on the prompt (Shi et al. 2024,
-# "Instruction tuning with loss over instructions", arXiv 2405.14394). With two-token answers you see it plainly, or not at all:
-# the table above says which.
+# "Instruction tuning with loss over instructions", arXiv 2405.14394). With answers this short the most could be
+# expected; the table above says how much it was.
 
 # %% [markdown]
 # ## Room 8: it never stops
@@ -564,7 +564,7 @@ pd.DataFrame.from_dict(lines, orient="index", columns=columns)
 # %% [markdown]
 # ## Room 11: a better loss
 #
-# Eleven trainings of the record `data`, each judged twice: by its validation loss, and by its answers.
+# Trainings of the record `data`, each judged twice: by its validation loss, and by its answers.
 
 # %%
 from matplotlib.figure import Figure
@@ -641,8 +641,8 @@ print(f"{before.mean():.1%} before, {after.mean():.1%} after; test of two shares
 compare(before, after)
 
 # %% [markdown]
-# (This pair was chosen for the room from all pairs of that record because the two tests disagree on it. With eleven trainings
-# there are 55 pairs, so take it as a picture of the method, not as a finding on copies.)
+# (This pair was chosen for the room because the two tests disagree on it, from all pairs of that record's ten trainings. Take it
+# as a picture of the method, not as a finding on copies.)
 
 # %% [markdown]
 # ## Room 13: full marks
@@ -697,14 +697,16 @@ base, its_tokenizer = FastLanguageModel.from_pretrained(
 asked = tokenize_for_training(fresh[:40], its_tokenizer)
 TRIED = {"all logits": {}, "the best token": {"preprocess_logits_for_metrics": best_token}}
 for name, setting in TRIED.items():
-    Trainer(
+    trainer = Trainer(
         model=base,
         args=TrainingArguments(output_dir=str(OUT), per_device_eval_batch_size=8, report_to="none", disable_tqdm=True, use_cpu=not ON_GPU),
         data_collator=DataCollatorForSeq2Seq(its_tokenizer),
         eval_dataset=asked,
         compute_metrics=measure,
         **setting,
-    ).evaluate()
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.evaluate()
     print(f"{name}: {kept[name].shape}, {kept[name].nbytes / 2**20:.1f} MiB kept until the last row")
 
 # %% [markdown]
