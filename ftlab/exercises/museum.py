@@ -239,7 +239,7 @@ CASES = {
               {"few": "nothing is known of the answers yet. Compute what 2,000 rows will need.",
                "nothing": "compute what 2,000 rows will need."}, ("memory",)),
     "M": Case("loss on the prompt", partial(training, "on_prompt"),
-              "the loss is that of whole tickets: far above what four labels can cost, and it cannot come near nothing, because "
+              "the loss is that of whole tickets: far above what four labels can cost, and it stays there, because "
               "nobody can guess the next customer's words.",
               {"wrong labels": "read the rows: the answers are right. Compare the height of the loss with the others'.",
                "few": "there are as many rows and steps as in the good training."}, ("on_prompt_1",)),
