@@ -88,6 +88,17 @@ ON_PURPOSE = {
         "config.logging_strategy": FUNCTION,
         "config.logging_steps": FUNCTION,
     },
+    "08": WITHOUT_VALIDATION
+    | {
+        "trainer.callbacks": FUNCTION,
+        "config.output_dir": FOLDER,
+        "config.max_steps": FUNCTION,
+        "config.num_train_epochs": FUNCTION,
+        "config.weight_decay": RECIPE,
+        "config.optim": RECIPE,
+        "config.logging_strategy": FUNCTION,
+        "config.logging_steps": FUNCTION,
+    },
     "09": WITHOUT_VALIDATION | {"config.output_dir": FOLDER, "config.num_train_epochs": ROWS},
     "16": WITHOUT_VALIDATION
     | BATCH
