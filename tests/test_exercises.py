@@ -199,11 +199,8 @@ SOLUTIONS = {
     check_micro_f1: micro_f1, check_route: route,
     check_kept_and_right: kept_and_right, check_taken_over: taken_over,
     check_false_alarm_in_a_year: false_alarm_in_a_year,
-<<<<<<< HEAD
     check_invented_numbers: invented_numbers, check_kappa: kappa,
-=======
     check_asked_and_answer: asked_and_answer, check_rows_to_label: rows_to_label,
->>>>>>> project
 }  # fmt: skip
 SOLVED = pytest.mark.parametrize(("check", "solution"), SOLUTIONS.items(), ids=lambda each: getattr(each, "name", ""))
 def blank(*args):
