@@ -1,0 +1,139 @@
+"""Write the minutes of each notebook and the timetables into HOSTING.md; --check fails where they are not those of today.
+
+Run minutes are what the notebook itself states. Reading is computed: its words and its lines of code, at the paces below,
+and a time for each exercise. The timetables add these up, with breaks; a day is too long where its last line is too late.
+"""
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from generated import COUNTS_END, COUNTS_START
+
+ROOT = Path(__file__).resolve().parent.parent
+WORDS_A_MINUTE, LINES_A_MINUTE, MINUTES_AN_EXERCISE = 200, 25, 6
+START = 9 * 60  # minutes after midnight
+STEP = 5  # blocks are rounded up to so many minutes
+OPEN = ("welcome: who is here, with which case of their own", 15, "")
+CLOSE = ("what each will do on Monday", 15, "")
+# title: a tuple a day, of numbers of notebooks and of what lies between them
+PLANS = {
+    "Half a day: may it ship?": [("00", "02", "break", "03", "break", "07")],
+    "One day: from a case to a verdict": [("00", "02", "03", "break", "04", "lunch", "06", "break", "07", )],
+    "Two days: the whole way, with your own data": [
+        ("00", "01", "break", "02", "03", "lunch", "04", "break", "06", "11"),
+        ("05", "07", "break", "10", "09", "lunch", "12", "own", "break", "exam"),
+    ],
+}
+PAUSES = {  # what, minutes, machine
+    "break": ("break", 15, ""), "lunch": ("lunch", 60, ""),
+    "own": ("own data: `ftlab check`, a recipe of four lines, `ftlab run` started", 60, "laptop; T4 for 1B and more"),
+}  # fmt: skip
+EXAM = "18"  # in a timetable "exam" is this notebook
+
+
+@dataclass(frozen=True)
+class Times:
+    """One notebook: what it states, and what is counted in it."""
+
+    name: str
+    title: str
+    run: int
+    words: int
+    lines: int
+    exercises: int
+
+    @property
+    def reading(self) -> int:
+        return round(self.words / WORDS_A_MINUTE + self.lines / LINES_A_MINUTE)
+
+    @property
+    def block(self) -> int:
+        """Minutes in a timetable: run, read, exercises, rounded up."""
+        return -(-(self.run + self.reading + self.exercises * MINUTES_AN_EXERCISE) // STEP) * STEP
+
+
+def times_of(path: Path) -> Times:
+    """What one built notebook states and holds."""
+    cells = nbformat.read(path, as_version=4).cells
+    texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    words = len(re.sub(r"\]\([^)]*\)", "]", " ".join(texts[:-1])).split())  # the last is the line of versions
+    lines = sum(bool(line.strip()) for cell in code for line in cell.source.splitlines())
+    exercises = sum("exercise" in cell.metadata.get("tags", []) for cell in code)
+    run = int(re.search(r"\*\*Minutes:\*\* (\d+)", texts[0])[1])
+    title = re.search(r"^# (.+)$", texts[0], re.MULTILINE)[1]
+    return Times(path.stem, title, run, words, lines, exercises)
+
+
+def table(notebooks: dict[str, Times]) -> str:
+    lines = ["| notebook | run | words | lines of code | read | exercises | block |", "|---|---|---|---|---|---|---|"]
+    lines += [
+        f"| {link(each)} | {each.run} | {each.words:,} | {each.lines} | {each.reading} | {each.exercises} | {each.block} |"
+        for each in notebooks.values()
+    ]
+    return "\n".join(lines)
+
+
+def link(each: Times) -> str:
+    return f"[{each.name[:2]} {each.title}](notebooks/{each.name}.ipynb)"
+
+
+def clock(minutes: int) -> str:
+    return f"{minutes // 60:02}:{minutes % 60:02}"
+
+
+def hardware(name: str, root: Path) -> str:
+    """What the table of README says that a notebook runs on."""
+    row = next(line for line in (root / "README.md").read_text(encoding="utf-8").splitlines() if f"{name}.ipynb)" in line)
+    return row.strip("| ").split(" | ")[-1]
+
+
+def timetable(title: str, days: list[tuple], notebooks: dict[str, Times], root: Path) -> str:
+    """One table a plan, a line a block."""
+    lines = [f"### {title}", "", "| from | minutes | what | machine |", "|---|---|---|---|"]
+    for number, day in enumerate(days, start=1):
+        before = f"{number}, " if len(days) > 1 else ""
+        chosen = {item: notebooks[EXAM if item == "exam" else item] for item in day if item not in PAUSES}
+        blocks = [PAUSES.get(item) or block_of(chosen[item], root) for item in day]
+        blocks = [OPEN] * (number == 1) + blocks + [CLOSE] * (number == len(days))
+        now = START
+        for what, minutes, machine in blocks:
+            lines.append(f"| {before}{clock(now)} | {minutes} | {what} | {machine} |")
+            now += minutes
+        lines.append(f"| {before}{clock(now)} | | end | |")
+    return "\n".join(lines)
+
+
+def block_of(each: Times, root: Path) -> tuple[str, int, str]:
+    return link(each), each.block, hardware(each.name, root)
+
+
+def written(root: Path = ROOT) -> str:
+    """HOSTING.md as it should be."""
+    notebooks = {path.stem[:2]: times_of(path) for path in sorted((root / "notebooks").glob("[0-9]*.ipynb"))}
+    paces = (
+        f"Computed with {WORDS_A_MINUTE} words and {LINES_A_MINUTE} lines of code a minute, {MINUTES_AN_EXERCISE} minutes an "
+        f"exercise, and rounded up to {STEP}: paces of our choice, not measured on learners."
+    )
+    plans = [timetable(title, days, notebooks, root) for title, days in PLANS.items()]
+    made = "\n\n".join([paces, table(notebooks), *plans])
+    before, rest = (root / "HOSTING.md").read_text(encoding="utf-8").split(COUNTS_START)
+    return f"{before}{COUNTS_START}\n{made}\n{COUNTS_END}{rest.split(COUNTS_END)[1]}"
+
+
+def main() -> int:
+    now = written()
+    if sys.argv[1:] == ["--check"]:
+        if now != (ROOT / "HOSTING.md").read_text(encoding="utf-8"):
+            print("HOSTING.md: minutes differ from the notebooks'; run tools/host_times.py", file=sys.stderr)
+            return 1
+        return 0
+    (ROOT / "HOSTING.md").write_text(now, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
