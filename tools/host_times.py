@@ -1,7 +1,7 @@
-"""Write the minutes of each notebook and the timetables into HOSTING.md; --check fails where they are not those of today.
+"""Write the minutes of each notebook and the timetables into HOSTING.md; --check fails where they are others.
 
-Run minutes are what the notebook itself states. Reading is computed: its words and its lines of code, at the paces below,
-and a time for each exercise. The timetables add these up, with breaks; a day is too long where its last line is too late.
+Run minutes are what the notebook itself states. Reading is computed: its words and its lines of code, at the paces
+below, and a time for each exercise. The timetables add these up, with breaks; look at their last lines.
 """
 
 import re
@@ -21,7 +21,7 @@ CLOSE = ("what each will do on Monday", 15, "")
 # title: a tuple a day, of numbers of notebooks and of what lies between them
 PLANS = {
     "Half a day: may it ship?": [("00", "02", "break", "03", "break", "07")],
-    "One day: from a case to a verdict": [("00", "02", "03", "break", "04", "lunch", "06", "break", "07", )],
+    "One day: from a case to a verdict": [("00", "02", "03", "break", "04", "lunch", "06", "break", "07", "exam")],
     "Two days: the whole way, with your own data": [
         ("00", "01", "break", "02", "03", "lunch", "04", "break", "06", "11"),
         ("05", "07", "break", "10", "09", "lunch", "12", "own", "break", "exam"),
@@ -70,10 +70,9 @@ def times_of(path: Path) -> Times:
 
 def table(notebooks: dict[str, Times]) -> str:
     lines = ["| notebook | run | words | lines of code | read | exercises | block |", "|---|---|---|---|---|---|---|"]
-    lines += [
-        f"| {link(each)} | {each.run} | {each.words:,} | {each.lines} | {each.reading} | {each.exercises} | {each.block} |"
-        for each in notebooks.values()
-    ]
+    for each in notebooks.values():
+        cells = (link(each), each.run, f"{each.words:,}", each.lines, each.reading, each.exercises, each.block)
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
 
@@ -87,7 +86,8 @@ def clock(minutes: int) -> str:
 
 def hardware(name: str, root: Path) -> str:
     """What the table of README says that a notebook runs on."""
-    row = next(line for line in (root / "README.md").read_text(encoding="utf-8").splitlines() if f"{name}.ipynb)" in line)
+    lines = (root / "README.md").read_text(encoding="utf-8").splitlines()
+    row = next(line for line in lines if line.startswith("|") and f"{name}.ipynb)" in line)
     return row.strip("| ").split(" | ")[-1]
 
 
@@ -115,8 +115,8 @@ def written(root: Path = ROOT) -> str:
     """HOSTING.md as it should be."""
     notebooks = {path.stem[:2]: times_of(path) for path in sorted((root / "notebooks").glob("[0-9]*.ipynb"))}
     paces = (
-        f"Computed with {WORDS_A_MINUTE} words and {LINES_A_MINUTE} lines of code a minute, {MINUTES_AN_EXERCISE} minutes an "
-        f"exercise, and rounded up to {STEP}: paces of our choice, not measured on learners."
+        f"All in minutes. Read and block are computed: {WORDS_A_MINUTE} words and {LINES_A_MINUTE} lines of code a "
+        f"minute, {MINUTES_AN_EXERCISE} minutes an\nexercise, rounded up to {STEP}: paces of our choice, not measured."
     )
     plans = [timetable(title, days, notebooks, root) for title, days in PLANS.items()]
     made = "\n\n".join([paces, table(notebooks), *plans])

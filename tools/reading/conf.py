@@ -1,6 +1,6 @@
-"""The site that `make site` builds with Sphinx and MyST-NB of the notebooks as they lie there: nothing is run, nothing copied.
+"""The site that `make site` builds with Sphinx and MyST-NB, of the notebooks as they lie there: nothing is run.
 
-A page that is opened asks no other computer for anything: fonts are the reader's, formulas are MathML, the search is a file.
+A page asks no other computer for anything: fonts are the reader's, formulas are MathML, the search is a file.
 """
 
 import json
@@ -50,7 +50,7 @@ def titled(path: Path) -> str:
 
 
 def linked(text: str) -> str:
-    """Links as this site has them: headings by its own names (Jupyter's keep capitals and signs), folders as plain words."""
+    """Links as this site has them: headings by its own names (Jupyter's keep capitals), folders as plain words."""
     text = re.sub(r"(\]\([\w./]*(?:\.ipynb)?#)([^)\s]+)\)",
                   lambda found: f"{found[1]}{default_slugify(found[2].replace('-', ' '))})", text)  # fmt: skip
     return re.sub(r"\[([^]]+)\]\((?:\.\./)*[\w/]+\)", r"\1", text)

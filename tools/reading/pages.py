@@ -12,13 +12,13 @@ FORMULA = re.compile(r"\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^\s$](?:[^$]*?[^\s$]
 
 
 def describe(notebook: dict) -> None:
-    """Write the pictures of a notebook as HTML with their alt text, which renderers leave out of an output's metadata."""
+    """Write a notebook's pictures as HTML with their alt text, which renderers do not read from the metadata."""
     for output in (output for cell in notebook["cells"] for output in cell.get("outputs", [])):
         about = output.get("metadata", {}).get("image/png", {})
         if "alt" in about:
             data = "".join(output["data"].pop("image/png")).replace("\n", "")
-            tag = f'<img alt="{escape(about["alt"])}" width="{about.get("width", "")}" src="data:image/png;base64,{data}">'
-            output["data"]["text/html"] = tag
+            alt, width = escape(about["alt"]), about.get("width", "")
+            output["data"]["text/html"] = f'<img alt="{alt}" width="{width}" src="data:image/png;base64,{data}">'
 
 
 def mathml(tex: str, block: bool = False) -> str:

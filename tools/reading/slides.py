@@ -41,9 +41,10 @@ def sections(notebook) -> list[Section]:
     """The notebook cut at its headings; the first section is the title."""
     found = []
     for cell in notebook.cells:
-        parts = re.split(r"^(?=#{1,2} )", cell.source, flags=re.MULTILINE) if cell.cell_type == "markdown" else [cell.source]
+        prose = cell.cell_type == "markdown"
+        parts = re.split(r"^(?=#{1,2} )", cell.source, flags=re.MULTILINE) if prose else [cell.source]
         for part in filter(None, parts):
-            heading = re.match(r"#{1,2} .+", part) if cell.cell_type == "markdown" else None
+            heading = re.match(r"#{1,2} .+", part) if prose else None
             if heading:
                 found.append(Section(heading[0]))
                 part = part.removeprefix(heading[0])
@@ -103,7 +104,8 @@ def slide(section: Section, last: bool) -> list:
     cells = [cell("markdown", f"{section.heading}\n\n{with_mathml(opening(lead))}", "slide")]
     cells.append(cell("code", "", "-", outputs=[output]))
     if reading := opening(after):
-        cells.append(cell("markdown", f"**{with_mathml(reading)}**" if "*" not in reading else with_mathml(reading), "-"))
+        mark = "" if "*" in reading else "**"
+        cells.append(cell("markdown", f"{mark}{with_mathml(reading)}{mark}", "-"))
     return [*cells, cell("markdown", with_mathml("\n\n".join(map(plain, texts))), "notes")]
 
 
@@ -138,7 +140,8 @@ def write(folder: Path) -> list[Path]:
     shutil.copy(HERE / "slides.css", folder)
     settings = Config()
     settings.SlidesExporter.update({
-        "extra_template_basedirs": [str(HERE)], "template_name": "deck", "reveal_url_prefix": "reveal", "reveal_theme": "white",
+        "extra_template_basedirs": [str(HERE)], "template_name": "deck", "reveal_url_prefix": "reveal",
+        "reveal_theme": "white",  # of reveal's themes one that takes no font from elsewhere
         "exclude_input": True, "exclude_input_prompt": True, "exclude_output_prompt": True,
         "reveal_width": str(SIZE[0]), "reveal_height": str(SIZE[1]),
     })  # fmt: skip
@@ -149,8 +152,8 @@ def write(folder: Path) -> list[Path]:
         made.append(folder / f"{path.stem}.html")
         made[-1].write_text(page, encoding="utf-8")
         lines.append(f'<li><a href="{path.stem}.html">{path.stem[:2]} {escape(title(notebook))}</a></li>')
-    page = f"<!doctype html><html lang=en><meta charset=utf-8><title>ftlab: slides</title><ul>{''.join(lines)}</ul></html>"
-    (folder / "index.html").write_text(page, encoding="utf-8")
+    head = "<!doctype html><html lang=en><meta charset=utf-8><title>ftlab: slides</title>"
+    (folder / "index.html").write_text(f"{head}<ul>{''.join(lines)}</ul></html>", encoding="utf-8")
     return made
 
 
