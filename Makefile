@@ -45,6 +45,8 @@ check: setup ## lint, notebooks fresh, links, coverage map, data as generated, f
 	@$(PY) tools/make_small_tasks.py --check
 	@$(PY) tools/make_brand_voice.py --check
 	@$(PY) tools/make_medical_coding.py --check
+	@$(PY) tools/make_exam.py --check
+	@$(PY) tools/host_times.py --check
 	@$(PY) tools/measure_nano.py --check-probe
 	@$(PY) tools/record_run.py --check
 

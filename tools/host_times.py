@@ -9,8 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import nbformat
 from generated import COUNTS_END, COUNTS_START
+from notebook_source import read_source, tags, variant
 
 ROOT = Path(__file__).resolve().parent.parent
 WORDS_A_MINUTE, LINES_A_MINUTE, MINUTES_AN_EXERCISE = 200, 25, 6
@@ -29,7 +29,7 @@ PLANS = {
 }
 PAUSES = {  # what, minutes, machine
     "break": ("break", 15, ""), "lunch": ("lunch", 60, ""),
-    "own": ("own data: `ftlab check`, a recipe of four lines, `ftlab run` started", 60, "laptop; T4 for 1B and more"),
+    "own": ("own data: `ftlab check`, a recipe of four lines, `ftlab run` started", 60, "laptop; Colab's T4 for 1B and more"),
 }  # fmt: skip
 EXAM = "18"  # in a timetable "exam" is this notebook
 
@@ -56,13 +56,13 @@ class Times:
 
 
 def times_of(path: Path) -> Times:
-    """What one built notebook states and holds."""
-    cells = nbformat.read(path, as_version=4).cells
+    """What the source of a notebook states, and what it holds for learners."""
+    cells = variant(read_source(path), solved=False).cells
     texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
     code = [cell for cell in cells if cell.cell_type == "code"]
-    words = len(re.sub(r"\]\([^)]*\)", "]", " ".join(texts[:-1])).split())  # the last is the line of versions
+    words = len(re.sub(r"\]\([^)]*\)", "]", " ".join(texts)).split())
     lines = sum(bool(line.strip()) for cell in code for line in cell.source.splitlines())
-    exercises = sum("exercise" in cell.metadata.get("tags", []) for cell in code)
+    exercises = sum("exercise" in tags(cell) for cell in code)
     run = int(re.search(r"\*\*Minutes:\*\* (\d+)", texts[0])[1])
     title = re.search(r"^# (.+)$", texts[0], re.MULTILINE)[1]
     return Times(path.stem, title, run, words, lines, exercises)
@@ -85,10 +85,10 @@ def clock(minutes: int) -> str:
 
 
 def hardware(name: str, root: Path) -> str:
-    """What the table of README says that a notebook runs on."""
+    """What the table of README says that a notebook runs on; any machine is a laptop or Colab."""
     lines = (root / "README.md").read_text(encoding="utf-8").splitlines()
     row = next(line for line in lines if line.startswith("|") and f"{name}.ipynb)" in line)
-    return row.strip("| ").split(" | ")[-1]
+    return row.strip("| ").split(" | ")[-1].replace("any", "laptop or Colab", 1)
 
 
 def timetable(title: str, days: list[tuple], notebooks: dict[str, Times], root: Path) -> str:
@@ -113,7 +113,7 @@ def block_of(each: Times, root: Path) -> tuple[str, int, str]:
 
 def written(root: Path = ROOT) -> str:
     """HOSTING.md as it should be."""
-    notebooks = {path.stem[:2]: times_of(path) for path in sorted((root / "notebooks").glob("[0-9]*.ipynb"))}
+    notebooks = {path.stem[:2]: times_of(path) for path in sorted((root / "notebooks/src").glob("[0-9]*.py"))}
     paces = (
         f"All in minutes. Read and block are computed: {WORDS_A_MINUTE} words and {LINES_A_MINUTE} lines of code a "
         f"minute, {MINUTES_AN_EXERCISE} minutes an\nexercise, rounded up to {STEP}: paces of our choice, not measured."

@@ -85,24 +85,24 @@ check_runs = {letter: run_exercise(letter, fault) for letter, fault in PLANTED.i
 
 def usable(rows, test, labels):
     """Ids of the rows to train on: a label of the list, no test text, no text with two labels, each text once."""
-    fit = [row for row in rows if answer_of(row) in labels]
+    fit = [row for row in rows if given_answer(row) in labels]
     named = {}
     for row in fit:
-        named.setdefault(text_of(row), set()).add(answer_of(row))
-    seen, kept = {text_of(row) for row in test}, []
+        named.setdefault(asked_text(row), set()).add(given_answer(row))
+    seen, kept = {asked_text(row) for row in test}, []
     for row in fit:
-        if text_of(row) not in seen and len(named[text_of(row)]) == 1:
-            seen.add(text_of(row))
+        if asked_text(row) not in seen and len(named[asked_text(row)]) == 1:
+            seen.add(asked_text(row))
             kept.append(row["id"])
     return kept
 
 
-def text_of(row: dict) -> str:
+def asked_text(row: dict) -> str:
     """What the user wrote, without capitals and spare spaces."""
     return " ".join(row["messages"][-2]["content"].lower().split())
 
 
-def answer_of(row: dict) -> str:
+def given_answer(row: dict) -> str:
     return row["messages"][-1]["content"]
 
 
@@ -121,15 +121,15 @@ def without(step: str) -> Callable:
             asked = {row["messages"][-2]["content"] for row in test}
             return usable([row for row in rows if row["messages"][-2]["content"] not in asked], [], labels)
         if step == "labels":
-            return usable(rows, test, {answer_of(row) for row in rows})
+            return usable(rows, test, {given_answer(row) for row in rows})
         kept, names = set(usable(rows, test, labels)), {row["id"]: row for row in rows}
-        texts = {text_of(names[name]) for name in kept}
+        texts = {asked_text(names[name]) for name in kept}
         if step == "first of two":
             firsts = {}
             for row in rows:
-                firsts.setdefault(text_of(row), row)
+                firsts.setdefault(asked_text(row), row)
             return usable(list(firsts.values()), test, labels)
-        return [row["id"] for row in rows if text_of(row) in texts and answer_of(row) in labels]
+        return [row["id"] for row in rows if asked_text(row) in texts and given_answer(row) in labels]
 
     return mistaken
 

@@ -12,7 +12,7 @@ PLACES = "name the folder with the course's notebooks (--notebooks)"
 
 
 @dataclass(frozen=True)
-class Progress:
+class Solved:
     """The exercises of one notebook, by name what their check said last."""
 
     notebook: str
@@ -28,12 +28,12 @@ class Progress:
         return f"{self.solved:2} of {len(self.statuses):2}  {self.notebook:<30}  {', '.join(left)}".rstrip()
 
 
-def progress(folder: Path) -> list[Progress]:
+def progress(folder: Path) -> list[Solved]:
     """One line for each notebook that has exercises; DataError for a folder without notebooks."""
     paths = sorted(folder.glob("[0-9]*.ipynb"))
     if not paths:
         raise DataError(f"{folder}: no notebooks there; {PLACES}")
-    found = [Progress(path.stem, statuses(path)) for path in paths]
+    found = [Solved(path.stem, statuses(path)) for path in paths]
     return [each for each in found if each.statuses]
 
 

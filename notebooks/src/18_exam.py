@@ -220,7 +220,7 @@ import ftlab
 from ftlab import hardware
 from ftlab.models import resolve
 
-MODEL = "nano"  # or "smol": ten minutes or so, and a fairer contest
+MODEL = "nano"  # or "smol": minutes instead of seconds, and a fairer contest
 ON_GPU, PRECISION = torch.cuda.is_available(), hardware.precision(MODEL)
 
 model, tokenizer = FastLanguageModel.from_pretrained(
@@ -255,7 +255,7 @@ trainer = SFTTrainer(
         output_dir=str(ftlab.home() / "18_exam"),
         dataset_text_field="text",
         max_length=512,
-        max_steps=60,
+        max_steps=40,
         per_device_train_batch_size=16,
         learning_rate={"nano": 4e-3, "smol": 2e-3}.get(MODEL, 2e-4),
         warmup_steps=0.05,
