@@ -154,7 +154,7 @@ for row in inbox[:3]:
 # %%
 from ftlab.checks.check import check
 
-check(EXAM / "inbox.jsonl", against=EXAM / "test.jsonl", model="nano")
+check(EXAM / "inbox.jsonl", against=EXAM / "test.jsonl")
 
 # %% [markdown]
 # **Exercise.** Write `usable(rows, test, labels)`: the ids, in their order, of the rows to train on. Leave out what has no answer out of
