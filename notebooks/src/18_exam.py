@@ -39,6 +39,7 @@ advice = {"A": None, "B": None, "C": None, "D": None, "E": None, "F": None}
 # solution
 advice = {"A": "rag", "B": "fine_tune", "C": "prompt", "D": "rag_and_fine_tune", "E": "few_shot", "F": "few_shot"}
 # end solution
+print(sum(answer is not None for answer in advice.values()), "of", len(advice), "answered")
 
 # %%
 from ftlab.exercises.exam import check_cases, check_each
@@ -126,6 +127,7 @@ faults = {"A": None, "B": None, "C": None, "D": None, "E": None, "F": None}
 # solution
 faults = {"A": "overfit", "B": "systematic_labels", "C": "forgetting", "D": "short", "E": "facts", "F": "random_labels"}
 # end solution
+print(sum(answer is not None for answer in faults.values()), "of", len(faults), "answered")
 
 # %%
 from ftlab.exercises.exam import check_runs
@@ -319,7 +321,8 @@ print("your verdict:", verdict(contest.delta, contest.low, contest.high, BAR))
 print(f"linear {contest.a:.0%}, {MODEL} {contest.b:.0%}, gain {100 * contest.delta:+.0f} points [{100 * contest.low:+.0f}, {100 * contest.high:+.0f}]")
 
 # %% [markdown]
-# And the gate of the course, which also asks for the p-value, and has one row more for tests that are large enough:
+# And the gate of the course. It is stricter than your three lines: "ship" needs the p-value too, and nothing is ruled out by the
+# interval of fewer than 30 groups unless the test is large enough for the bar. Where the two disagree, read its reason.
 
 # %%
 from ftlab.evaluation.gate import Bars, decide_gate
@@ -365,6 +368,7 @@ numbers = {
     "6": 3 * math.ceil(math.ceil(900 / 2) / 8),
 }
 # end solution
+print(sum(answer is not None for answer in numbers.values()), "of", len(numbers), "answered")
 
 # %%
 from ftlab.exercises.exam import check_numbers
