@@ -29,7 +29,7 @@ PLANS = {
 }
 PAUSES = {  # what, minutes, machine
     "break": ("break", 15, ""), "lunch": ("lunch", 60, ""),
-    "own": ("own data: `ftlab check`, a recipe of four lines, `ftlab run` started", 60, "laptop; Colab's T4 for 1B and more"),
+    "own": ("own data: `ftlab check`, a recipe of four lines, `ftlab run` started", 60, "laptop; a T4 for 1B and more"),
 }  # fmt: skip
 EXAM = "18"  # in a timetable "exam" is this notebook
 
