@@ -12,7 +12,7 @@ export PIP_EXTRA_INDEX_URL =
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test course check lock publish wheelhouse clean
+.PHONY: help setup lab test course check lock publish wheelhouse site slides clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s%s\n", $$1, $$2}' Makefile
@@ -46,6 +46,8 @@ check: setup ## lint, notebooks fresh, links, coverage map, data as generated, f
 	@$(PY) tools/make_other_shapes.py --check
 	@$(PY) tools/make_brand_voice.py --check
 	@$(PY) tools/make_medical_coding.py --check
+	@$(PY) tools/make_exam.py --check
+	@$(PY) tools/host_times.py --check
 	@$(PY) tools/measure_nano.py --check-probe
 	@$(PY) tools/record_run.py --check
 
@@ -58,6 +60,19 @@ publish: setup ## badges and first cells for Colab (REPO=owner/name; none takes 
 wheelhouse: setup ## a folder that installs the course without a network (TO=/media/usb/ftlab)
 	@$(PY) tools/wheelhouse.py "$(TO)"
 
-clean: ## remove .venv and caches; runs/ stays
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build *.egg-info
+# what makes pages of the notebooks has a small environment of its own: a learner does not need it
+.venv-reading/done: requirements/reading.txt
+	@$(PYTHON) -m venv .venv-reading
+	@.venv-reading/bin/python -m pip install --quiet --no-deps --requirement requirements/reading.txt
+	@touch $@
+
+site: .venv-reading/done ## the course as pages to read, nothing is run: build/site/README.html
+	@.venv-reading/bin/python -m sphinx -q -W --keep-going -c tools/reading -d build/site-kept . build/site
+	@echo "open build/site/README.html"
+
+slides: .venv-reading/done ## slides made of the notebooks: build/slides/index.html
+	@.venv-reading/bin/python tools/reading/slides.py
+
+clean: ## remove environments, caches and what was built; runs/ stays
+	rm -rf .venv .venv-reading .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -26,6 +26,9 @@ def build_parser() -> argparse.ArgumentParser:
     doctor = add_command(commands, "doctor", "what this machine has and what will run on it", "ftlab doctor --json")
     doctor.add_argument("--folder", type=Path, default=Path(), help="where free disk is measured (default: here)")
 
+    progress = add_command(commands, "progress", "which exercises are solved, by the saved notebooks", "ftlab progress")
+    progress.add_argument("--notebooks", type=Path, metavar="DIR", help="their folder (default: the course's own)")
+
     add_data_commands(commands)
     add_cost_commands(commands)
 

@@ -53,6 +53,18 @@ def cmd_doctor(options: Namespace) -> int:
     return NEGATIVE if "missing" in machine.versions.values() else DONE
 
 
+def cmd_progress(options: Namespace) -> int:
+    """`ftlab progress`: 0 whatever is solved."""
+    from ftlab.exercises.progress import progress
+    from ftlab.models import REPOSITORY
+
+    found = progress(options.notebooks or REPOSITORY / "notebooks")
+    solved, of = sum(each.solved for each in found), sum(len(each.statuses) for each in found)
+    text = "\n".join([*map(repr, found), f"{solved} of {of} exercises solved; save a notebook to have it counted"])
+    print_result(text, {each.notebook: each.statuses for each in found}, options.json)
+    return DONE
+
+
 def cmd_compare(options: Namespace) -> int:
     """`ftlab compare`: 0 only when B, or one of several candidates, is better."""
     from ftlab.evaluation.predictions import align

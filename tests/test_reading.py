@@ -1,0 +1,71 @@
+"""The site and the slides: made of the notebooks by their own environment; a page asks no other computer for anything.
+
+Skipped where `make site` has not been run: a learner does not need what it installs.
+"""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHON = ROOT / ".venv-reading" / "bin" / "python"
+NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
+LOADED = re.compile(
+    r"""<(?:script|img|iframe|source|video)\b[^>]*\bsrc=["']?(?!data:)([^"'\s>]+)|<link\b[^>]*\bhref=["']([^"']+)"""
+)
+made_here = pytest.mark.skipif(not PYTHON.exists(), reason="no .venv-reading: run `make site` once")
+
+
+def test_all_it_installs_is_pinned():
+    lines = (ROOT / "requirements/reading.txt").read_text().splitlines()
+    pins = [line for line in lines if not line.startswith("#")]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in pins)
+    assert {"myst-nb", "furo", "sphinx-revealjs", "latex2mathml", "nbconvert"} <= {pin.split("==")[0] for pin in pins}
+
+
+def fetched(page: Path) -> list[str]:
+    """What a page loads from elsewhere; a link that a reader may follow is none of it."""
+    found = ["".join(parts) for parts in LOADED.findall(page.read_text(encoding="utf-8"))]
+    return [url for url in found if re.match(r"(https?:)?//", url)]
+
+
+@pytest.fixture(scope="module")
+def slides(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("slides") / "made"
+    subprocess.run([PYTHON, ROOT / "tools/reading/slides.py", folder], check=True, capture_output=True)
+    return folder
+
+
+@made_here
+@pytest.mark.slow
+def test_slides_of_every_notebook_show_pictures_with_their_text_and_fetch_nothing(slides):
+    assert [path.stem for path in sorted(slides.glob("[0-9]*.html"))] == NOTEBOOKS
+    for page in slides.glob("*.html"):
+        assert fetched(page) == []
+    text = (slides / "07_evaluate.html").read_text(encoding="utf-8")
+    assert text.count("<section") > 8
+    assert re.findall(r'<img(?![^>]*alt="[^"]+)[^>]*>', text) == []
+    assert "score_records(" not in text, "code stays in the notebook"
+    for script in ("dist/reveal.js", "plugin/notes/notes.js", "dist/theme/white.css", "../slides.css"):
+        script = str(Path("reveal", script)).replace("reveal/../", "")
+        assert script in text
+        assert (slides / script).is_file()
+    assert "://" not in re.sub(r"/\*.*?\*/", "", (slides / "reveal/dist/theme/white.css").read_text(), flags=re.DOTALL)
+
+
+@made_here
+@pytest.mark.slow
+def test_the_site_has_every_notebook_its_links_hold_and_it_fetches_nothing(tmp_path):
+    out = tmp_path / "site"
+    command = [PYTHON, "-m", "sphinx", "-q", "-W", "--keep-going", "-c", "tools/reading", "-d", tmp_path / "kept", "."]
+    subprocess.run([*command, out], cwd=ROOT, check=True, capture_output=True)  # -W: a link to nothing is an error
+    pages = list(out.rglob("*.html"))
+    assert {path.stem for path in (out / "notebooks").glob("[0-9]*.html")} == set(NOTEBOOKS)
+    assert {out / "HOSTING.html", out / "notebooks/GLOSSARY.html", out / "search.html"} <= set(pages)
+    assert {str(page): urls for page in pages if (urls := fetched(page))} == {}
+    page = (out / "notebooks/07_evaluate.html").read_text(encoding="utf-8")
+    assert 'href="GLOSSARY.html#linear-classifier"' in page
+    assert "<math" in page
+    assert "leakage" in (out / "searchindex.js").read_text(encoding="utf-8")
