@@ -351,12 +351,17 @@ print(f"{report['n']} test tickets; recorded {report['created']} on {report['mac
 # | [05 LoRA by hand](05_lora_by_hand.ipynb) | what do LoRA and 4-bit do to a matrix? | 18 | 3 | 3 |
 # | [06 Train with Unsloth](06_train_with_unsloth.ipynb) | how do I train, watch, interrupt and resume a QLoRA run? | 29 | 4 | 2 |
 # | [07 Evaluate](07_evaluate.ipynb) | did it work, by how much, and may it ship? | 23 | 2 | 1 |
+# | [08 What goes wrong](08_what_goes_wrong.ipynb) | what does each fault of a fine-tune look like, and how do you prove that it is that one? | 24 | 4 | 1 |
 # | [09 Learn preferences](09_learn_preferences.ipynb) | how does DPO change the answer, and where do rewards (GRPO) come in? | 29 | 2 | 2 |
 # | [10 Count the cost](10_count_the_cost.ipynb) | what does it cost, and when does it pay back? | 26 | 1 | 2 |
 # | [11 Use hosted services](11_use_hosted_services.ipynb) | how do I do the same at OpenAI, Azure, Vertex, Bedrock, Together or Fireworks, and should I? | 14 | 2 | 2 |
 # | [12 Ship and maintain](12_ship_and_maintain.ipynb) | how do I export, route by confidence, notice decay and retrain? | 17 | 1 | 1 |
 # | [13 Scale out](13_scale_out.ipynb) | how does the same recipe run on several GPUs or machines? | 15 | 2 | 2 |
+# | [14 A case: medical coding](14_case_medical_coding.ipynb) | a whole case: physicians' notes in, diagnosis codes out. Which notes may go out unread, and does it pay? | 14 | 3 | 2 |
+# | [15 A case: brand voice](15_case_brand_voice.ipynb) | a whole case on style: when is a style guide in the prompt enough, and when is a voice worth training? | 25 | 2 | 2 |
+# | [16 Your project](16_your_project.ipynb) | how do I go the whole path with a file of my own, and what do I do then? | 12 | 3 | 2 |
 # | [17 Small from large](17_small_from_large.ipynb) | can a long prompt, or a large model, be distilled into a small one, and what is saved? | 24 | 4 | 2 |
+# | [18 The exam](18_exam.ipynb) | can I do it without being led by the hand? | 11 | 2 | 5 |
 # <!-- end of the course -->
 #
 # Ways through it:
@@ -364,10 +369,10 @@ print(f"{report['n']} test tickets; recorded {report['created']} on {report['mac
 # - **You decide** whether a project starts, and will not train yourself: this page, 02, the first half of 10, *May it ship?*
 #   in 07, *Six services* in 11. About an hour.
 # - **You build it:** this page, 01, 02, 03, 04, 06, 07, 12, in this order; 03b where the task needs facts, 04b before you pay
-#   for labels, 05 to see what the library does, 13 when one card is too small. Two afternoons.
+#   for labels, 05 to see what the library does, 13 when one card is too small, 08 when something
+#   looks odd. Two afternoons.
 # - **You show it to others**, as a host: run this page on your own machine the day before; then 02, 03 and 07 together, and
 #   put the questions at the end of each to the group before anybody opens an answer. Half a day.
-# - **You have a JSONL** and an afternoon: 04 with your file as `RAW`, then 06 with it in `DATA`, and 03 for the prompt that it has
-#   to beat.
+# - **You have a JSONL** and an afternoon: [16](16_your_project.ipynb) takes it the whole way; 04 and 06 explain what it does.
 #
 # **Read next:** [02 Decide](02_decide.ipynb), with a case of your own in mind.

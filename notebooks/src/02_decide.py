@@ -315,7 +315,8 @@ others = ", ".join(sorted({approach for approach in advice if "fine_tune" not in
 print(f"{tuned} of {len(advice)} worked cases end in training; the advice for the others is {others}")
 
 # %% [markdown]
-# Find the case that is nearest to yours in [recipes/cases](../recipes/cases), copy its file, and change what differs.
+# Find the case that is nearest to yours in [recipes/cases](../recipes/cases), copy its file, and change what differs. Two of
+# them are worked out: medical coding in [14](14_case_medical_coding.ipynb), brand voice in [15](15_case_brand_voice.ipynb).
 # The cases were made up to be different from one another, so how many of them end in training says nothing about how
 # often it is right in practice.
 

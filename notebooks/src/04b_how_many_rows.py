@@ -404,7 +404,7 @@ pd.DataFrame({f"200 careful -> {name}": against(careful, tickets) for name, tick
 # model took the same number of steps on both. Forty contradictions among 200 rows cost nearly half as much as all those
 # wrong labels, and the checks find them for you. Copies cost least: what they take is the place of other tickets. One row
 # in nine wrong, as in the export, was a few points. Where your own labels stand you learn by having a hundred tickets
-# labelled twice.
+# labelled twice. ([08](08_what_goes_wrong.ipynb) has more faults, and how each looks.)
 
 # %% [markdown]
 # ## One system prompt, and what happens when it drifts

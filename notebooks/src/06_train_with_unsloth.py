@@ -927,4 +927,4 @@ for family_name, names in newer(listed).items():
 #
 # </details>
 #
-# **Read next:** [07 Evaluate](07_evaluate.ipynb).
+# **Read next:** [07 Evaluate](07_evaluate.ipynb); [08 What goes wrong](08_what_goes_wrong.ipynb), if a run of yours looks odd.

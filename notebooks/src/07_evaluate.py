@@ -743,5 +743,5 @@ decide_gate(on_few, bars=Bars(min_gain=0.05))
 #
 # </details>
 #
-# **Read next:** the report of your own run (`ftlab run recipes/support_triage.yaml`), and
+# **Read next:** [08 What goes wrong](08_what_goes_wrong.ipynb); [16 Your project](16_your_project.ipynb); the report of your own run (`ftlab run recipes/support_triage.yaml`), and
 # [03 Measure baselines](03_measure_baselines.ipynb) if the prompt was too easy to beat.

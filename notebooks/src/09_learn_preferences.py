@@ -872,4 +872,4 @@ for way, other in combinations(ways, 2):
 #
 # </details>
 #
-# **Read next:** [10 Count the cost](10_count_the_cost.ipynb).
+# **Read next:** [15 Brand voice](15_case_brand_voice.ipynb), a whole case; [10 Count the cost](10_count_the_cost.ipynb).

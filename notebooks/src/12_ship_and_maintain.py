@@ -553,4 +553,4 @@ for number in range(month.month + 1, 13):
 #
 # </details>
 #
-# **Read next:** [10 Count the cost](10_count_the_cost.ipynb), for what the hours of people are worth.
+# **Read next:** [14 Medical coding](14_case_medical_coding.ipynb), routing in a whole case; [10 Count the cost](10_count_the_cost.ipynb), for what the hours of people are worth.

@@ -8,7 +8,7 @@
 # # A case: medical coding
 #
 # **Question:** a whole case: physicians' notes in, diagnosis codes out. Which notes may go out unread, and does it pay?
-# **Minutes:** 3. **Hardware:** any.
+# **Minutes:** 14 to read, 3 to run. **Hardware:** any.
 #
 # After each visit somebody turns the physician's note into codes of [ICD-10-CM](GLOSSARY.md#icd-10-cm), and an insurer pays by
 # them. You take that work through the whole path: what counts as right, what simple rivals reach, what a

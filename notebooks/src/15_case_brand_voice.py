@@ -8,7 +8,7 @@
 # # A case: brand voice
 #
 # **Question:** a whole case on style: when is a style guide in the prompt enough, and when is a voice worth training?
-# **Minutes:** 2. **Hardware:** any.
+# **Minutes:** 25 to read, 2 to run. **Hardware:** any.
 #
 # A shop by the sea wants every reply to sound like the shop. [09](09_learn_preferences.ipynb) took its voice to explain
 # [DPO](GLOSSARY.md#dpo). Here it is a project, in the order in which you would do it for a brand of your own: measure the style

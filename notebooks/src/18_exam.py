@@ -8,7 +8,7 @@
 # # The exam
 #
 # **Question:** can I do it without being led by the hand?
-# **Minutes:** 2, and about an hour for you. **Hardware:** any.
+# **Minutes:** 11 to read, 2 to run, and about an hour for you. **Hardware:** any.
 #
 # Four parts: six cases to decide, six runs with a fault to find, a file to take to a verdict, six numbers to work out. All of it
 # is new to you, and nothing asks for more than notebooks [02](02_decide.ipynb), [04](04_prepare_data.ipynb),
