@@ -818,4 +818,38 @@ check_diagnosis(fault_of)
 # - A score is a claim on *new* cases: split by what ties rows together, compare pairs, probe what was not trained.
 # - What you optimise goes up. Keep a measure aside that you do not.
 #
-# **Next:** [09](09_learn_preferences.ipynb) on preferences, or [16](../README.md) with your own rows.
+# **Next:** [09](09_learn_preferences.ipynb) on preferences, or [16](16_your_project.ipynb) with your own rows.
+
+# %% [markdown]
+# ## What would you do?
+#
+# Decide first, then open the answer.
+#
+# **1.** A colleague's validation loss is the best that the team has seen: 0.02. The customers of the test rows also stand
+# in the training file. What do you do before anybody celebrates?
+#
+# <details><summary>One answer</summary>
+#
+# Split again by customer and judge the same adapter on customers that it has not seen. Until then the figure says how well
+# it remembers, and nobody ships on that.
+#
+# </details>
+#
+# **2.** Answers are right in the notebook and run on without an end behind the server. Do you train again?
+#
+# <details><summary>One answer</summary>
+#
+# Not yet. Ask the server for the token ids of one prompt and of one answer, and compare them with the training's: first the
+# template, then which token ends an answer. Train again only if the decoded labels of a training row lack the end token.
+#
+# </details>
+#
+# **3.** You have one day. 500 rows with a fifth of wrong labels are there, and somebody offers 2,000 more of the same kind.
+# What do you take?
+#
+# <details><summary>One answer</summary>
+#
+# The day for the 500: find where two answers to like rows disagree, and put these right. More rows of the same kind bring
+# more of the same errors, and the test set is made of them, too. Look there first.
+#
+# </details>

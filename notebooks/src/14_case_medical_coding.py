@@ -451,3 +451,38 @@ print(f"test notes with such a code: {sum(old)}, exactly right {exact['test'][np
 #
 # **Read next:** [10 Count the cost](10_count_the_cost.ipynb) for the sums behind the payback, [07 Evaluate](07_evaluate.ipynb) for
 # intervals and the gate.
+
+# %% [markdown]
+# ## What would you do?
+#
+# Decide first, then open the answer.
+#
+# **1.** The department wants to let everything above 0.9 out unread, "as everybody does". What do you answer?
+#
+# <details><summary>One answer</summary>
+#
+# That 0.9 means something else for every model. Agree on the share of wrong codes that may go out unread, choose the
+# threshold on held-out notes for that share, and say on which notes it holds.
+#
+# </details>
+#
+# **2.** The linear classifier gets as many notes right as the fine-tune. Which one do you put into use?
+#
+# <details><summary>One answer</summary>
+#
+# The classifier, if it also routes as well: it costs nothing a call, cannot invent a code, and is trained again in seconds
+# when the list changes. Look at the traps first: if the fine-tune is better just where errors are dear, the sum may come
+# out otherwise.
+#
+# </details>
+#
+# **3.** It is September. The new list comes in force on the first of October, and the model has served well for a year.
+# What do you do this month?
+#
+# <details><summary>One answer</summary>
+#
+# Compare the two lists, find the notes whose codes were deleted or split, have these coded anew, train and choose
+# thresholds again, and switch by the date of the visit. Until that is done, a check against the new list sends every
+# deleted code to a person.
+#
+# </details>

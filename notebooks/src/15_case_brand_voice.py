@@ -779,5 +779,39 @@ print(f"mail merge after one replacement in its replies: {new_marks(changed):.0%
 # - Blind, two judges, intervals, kappa. And a bar that was written down before.
 # - A mail merge is a serious rival where replies repeat.
 #
-# **Read next:** [16 Your project](../README.md#notebooks) for your own file; [09 Learn preferences](09_learn_preferences.ipynb) for how
+# **Read next:** [16 Your project](16_your_project.ipynb) for your own file; [09 Learn preferences](09_learn_preferences.ipynb) for how
 # DPO works inside; [12 Ship and maintain](12_ship_and_maintain.ipynb), when it may ship.
+
+# %% [markdown]
+# ## What would you do?
+#
+# Decide first, then open the answer.
+#
+# **1.** The new head of marketing wants the voice "warmer" by Monday. The guide stands in a prompt of one system, and in
+# the weights of another. What do you change first?
+#
+# <details><summary>One answer</summary>
+#
+# The prompt, and you measure what it does to facts and length. For the trained one, write down what warmer means in habits
+# that can be counted, and change the rows it is made from; it follows when the guide has settled.
+#
+# </details>
+#
+# **2.** Two judges prefer the trained replies in 70 % of cases, and kappa between them is 0.1. Do you ship?
+#
+# <details><summary>One answer</summary>
+#
+# No. They do not mean the same thing by "better". Talk through twenty replies on which they disagree, write down the rule,
+# and judge again, blind.
+#
+# </details>
+#
+# **3.** A team has 3,000 replies as they were sent and no record of which were good. They ask for a fine-tune on all of
+# them. What do you say?
+#
+# <details><summary>One answer</summary>
+#
+# It would learn the mail as it is, bad habits included. Let people mark a few hundred as right or wrong, facts first;
+# measure the guide with three of the good ones in the prompt; then see whether anything is left to train for.
+#
+# </details>

@@ -412,3 +412,35 @@ Markdown(page.replace("\n#", "\n###").split("### Run it again")[0])
 #
 # **Read next:** [10 Count the cost](10_count_the_cost.ipynb) with your own numbers in `cost.yaml`,
 # [12 Ship and maintain](12_ship_and_maintain.ipynb) when the gate says yes.
+
+# %% [markdown]
+# ## What would you do?
+#
+# Decide first, then open the answer.
+#
+# **1.** The page says: a linear classifier is enough. Your manager has promised "an AI model". What do you do?
+#
+# <details><summary>One answer</summary>
+#
+# Ship the classifier and show the page: the same test rows, the interval, the price of a call. Keep the recipe. When new
+# rows come or the task grows, one command tells whether that has changed.
+#
+# </details>
+#
+# **2.** The page says that there is not enough data to decide. Which do you ask for: a larger model, or labels?
+#
+# <details><summary>One answer</summary>
+#
+# Labels for the test set first, as many as the page names: without them no result can be believed, of any model. Then the
+# training rows.
+#
+# </details>
+#
+# **3.** The check leaves out 9 % of your rows, and the run goes on. The result is good. Are you done?
+#
+# <details><summary>One answer</summary>
+#
+# No. Look at what was left out: if it is one customer, one language or the long cases, the result holds for the rest alone,
+# and that will be asked of the model tomorrow.
+#
+# </details>
