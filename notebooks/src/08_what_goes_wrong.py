@@ -817,8 +817,6 @@ check_diagnosis(fault_of)
 # - Look at what is read: the token ids of one prompt, in training, in the evaluation and behind the server.
 # - A score is a claim on *new* cases: split by what ties rows together, compare pairs, probe what was not trained.
 # - What you optimise goes up. Keep a measure aside that you do not.
-#
-# **Next:** [09](09_learn_preferences.ipynb) on preferences, or [16](16_your_project.ipynb) with your own rows.
 
 # %% [markdown]
 # ## What would you do?
@@ -853,3 +851,5 @@ check_diagnosis(fault_of)
 # more of the same errors, and the test set is made of them, too. Look there first.
 #
 # </details>
+#
+# **Read next:** [09](09_learn_preferences.ipynb) on preferences, or [16](16_your_project.ipynb) with your own rows.

@@ -448,9 +448,6 @@ print(f"test notes with such a code: {sum(old)}, exactly right {exact['test'][np
 # What is known of larger models: without training, general chat models write ICD codes badly; in [Soroush et al.
 # 2024](https://ai.nejm.org/doi/full/10.1056/AIdbp2300040) the best of them found fewer than half of the codes from the codes' own
 # descriptions. Whether fine-tuning a larger model on notes like yours is enough is for you to measure, with the same cells.
-#
-# **Read next:** [10 Count the cost](10_count_the_cost.ipynb) for the sums behind the payback, [07 Evaluate](07_evaluate.ipynb) for
-# intervals and the gate.
 
 # %% [markdown]
 # ## What would you do?
@@ -486,3 +483,6 @@ print(f"test notes with such a code: {sum(old)}, exactly right {exact['test'][np
 # deleted code to a person.
 #
 # </details>
+#
+# **Read next:** [10 Count the cost](10_count_the_cost.ipynb) for the sums behind the payback, [07 Evaluate](07_evaluate.ipynb) for
+# intervals and the gate.

@@ -778,9 +778,6 @@ print(f"mail merge after one replacement in its replies: {new_marks(changed):.0%
 # - Marks of style do not see facts. Let pairs be judged facts first, and measure what the judge does not see.
 # - Blind, two judges, intervals, kappa. And a bar that was written down before.
 # - A mail merge is a serious rival where replies repeat.
-#
-# **Read next:** [16 Your project](16_your_project.ipynb) for your own file; [09 Learn preferences](09_learn_preferences.ipynb) for how
-# DPO works inside; [12 Ship and maintain](12_ship_and_maintain.ipynb), when it may ship.
 
 # %% [markdown]
 # ## What would you do?
@@ -815,3 +812,6 @@ print(f"mail merge after one replacement in its replies: {new_marks(changed):.0%
 # measure the guide with three of the good ones in the prompt; then see whether anything is left to train for.
 #
 # </details>
+#
+# **Read next:** [16 Your project](16_your_project.ipynb) for your own file; [09 Learn preferences](09_learn_preferences.ipynb) for how
+# DPO works inside; [12 Ship and maintain](12_ship_and_maintain.ipynb), when it may ship.

@@ -409,9 +409,6 @@ Markdown(page.replace("\n#", "\n###").split("### Run it again")[0])
 # - Something simple and a good prompt come first, on the same test rows, and the bar is written down before the result.
 # - The gate may say no. Then the simple thing is what you ship.
 # - "Not enough data" has a number: the rows that must be labelled for the gain that matters to you.
-#
-# **Read next:** [10 Count the cost](10_count_the_cost.ipynb) with your own numbers in `cost.yaml`,
-# [12 Ship and maintain](12_ship_and_maintain.ipynb) when the gate says yes.
 
 # %% [markdown]
 # ## What would you do?
@@ -444,3 +441,6 @@ Markdown(page.replace("\n#", "\n###").split("### Run it again")[0])
 # and that will be asked of the model tomorrow.
 #
 # </details>
+#
+# **Read next:** [10 Count the cost](10_count_the_cost.ipynb) with your own numbers in `cost.yaml`,
+# [12 Ship and maintain](12_ship_and_maintain.ipynb) when the gate says yes.
