@@ -166,13 +166,13 @@ def test_publish_writes_what_is_done_and_names_what_is_not(recorded, tmp_path):
     assert sum(right for right, _ in point["kept"]["skills"].values()) == n - 100
 
 
-def test_the_medical_search_is_the_recipe_but_for_rows_epochs_and_rate():
-    whole, few = medical.the_recipe(), medical.the_recipe(medical.FEW, 1e-3)
+def test_the_medical_trainings_are_the_recipe_but_for_rows_and_epochs():
+    whole, few = medical.the_recipe(), medical.the_recipe(medical.FEW)
     assert (whole.data.train_rows, few.data.train_rows) == (medical.ALL, medical.FEW)
-    assert few.training.learning_rate == 1e-3
     assert whole.training == medical.load_recipe(medical.RECIPE).training
-    same = ("r", "lora_alpha", "target_modules", "per_device_train_batch_size", "max_length")
-    assert all(getattr(whole.training, key) == getattr(few.training, key) for key in same)
+    changed = {"num_train_epochs": medical.EPOCHS[medical.FEW]}
+    assert few.training == whole.training.model_copy(update=changed)
+    assert 8 == whole.training.per_device_train_batch_size * whole.training.gradient_accumulation_steps
     assert set(medical.asked()) == {"validation", "test", "hard"}
 
 
@@ -181,8 +181,9 @@ def test_medical_publishes_answers_and_how_sure_they_were(tmp_path, monkeypatch)
     monkeypatch.setattr(medical, "FOLDER", work)
     monkeypatch.setattr(medical, "RECORD", record_folder)
     for point, names in {"simple": ["300/predictions/test.linear.jsonl"],
-                         "rate_0.002": ["predictions/test.fine_tuned.jsonl", "predictions/test.fine_tuned.sure.json",
-                                        "predictions/test.fine_tuned.json", "training.json"]}.items():  # fmt: skip
+                         f"rows_{medical.FEW}": [
+                             "predictions/test.fine_tuned.jsonl", "predictions/test.fine_tuned.sure.json",
+                             "predictions/test.fine_tuned.json", "training.json"]}.items():  # fmt: skip
         for name in names:
             path = work / point / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -191,11 +192,11 @@ def test_medical_publishes_answers_and_how_sure_they_were(tmp_path, monkeypatch)
     medical.publish()
     written = {str(path.relative_to(record_folder)) for path in record_folder.rglob("*") if path.is_file()}
     assert written == {"results.json", "predictions/simple/300/test.linear.jsonl",
-                       "predictions/rate_0.002/test.fine_tuned.jsonl",
-                       "predictions/rate_0.002/test.fine_tuned.sure.json"}  # fmt: skip
+                       f"predictions/rows_{medical.FEW}/test.fine_tuned.jsonl",
+                       f"predictions/rows_{medical.FEW}/test.fine_tuned.sure.json"}  # fmt: skip
     found = json.loads((record_folder / "results.json").read_text())
     assert found["minutes_by_machine"] == {"here": 4.0}
-    assert found["not_done"] == ["rate_0.001", "prompts", f"rows_{medical.ALL}"]
+    assert found["not_done"] == ["prompts", f"rows_{medical.ALL}"]
 
 
 def test_no_phrasing_teaches_and_judges():

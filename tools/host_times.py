@@ -24,7 +24,7 @@ PLANS = {
     "One day: from a case to a verdict": [("00", "02", "03", "break", "04", "lunch", "06", "break", "07", "exam")],
     "Two days: the whole way, with your own data": [
         ("00", "01", "break", "02", "03", "lunch", "04", "break", "06", "11"),
-        ("05", "07", "break", "10", "09", "lunch", "12", "own", "break", "exam"),
+        ("07", "break", "10", "09", "lunch", "12", "own", "break", "exam"),
     ],
 }
 PAUSES = {  # what, minutes, machine

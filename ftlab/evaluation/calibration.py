@@ -20,7 +20,7 @@ RESAMPLES = 1_000
 
 
 @dataclass(frozen=True, repr=False)
-class Calibration:
+class Reliability:
     """Confidence against what was right.
 
     `bins`: (mean confidence, share right), lowest first, as many answers in each. `ece`: the mean distance of the two
@@ -53,7 +53,7 @@ class Calibration:
 
 def calibration(
     confidences: Sequence[float], right: Sequence[float], groups: Sequence | None = None, bins: int = BINS
-) -> Calibration:
+) -> Reliability:
     """Measure calibration; with `groups` (one name an answer) those of a group count as belonging together.
 
     The ECE of a sample is too large, the more so the smaller it is, since chance adds distance in every bin; its
@@ -80,7 +80,7 @@ def calibration(
     seen = float(np.abs(gaps) @ sizes / n)
     shares = [(float(confidences[a : a + size].mean()), score_interval(right[a : a + size]))
               for a, size in zip(starts, sizes, strict=True)]  # fmt: skip
-    return Calibration(
+    return Reliability(
         n,
         seen,
         float(np.quantile(chance, 0.95)),
@@ -120,7 +120,7 @@ def _centre(total: float, degrees: int, level: float) -> float:
     return 0.0 if above(0) <= 0 else float(brentq(above, 0, 4 * total + 40 * degrees))
 
 
-def reliability_figure(seen: Calibration):
+def reliability_figure(seen: Reliability):
     """Share right against confidence, with intervals; on the line a confidence means what it says."""
     from ftlab.plots import BLUE, GREY, Figure, plain_axes
 
@@ -138,7 +138,7 @@ def reliability_figure(seen: Calibration):
     return fig
 
 
-def reliability_alt(seen: Calibration) -> str:
+def reliability_alt(seen: Reliability) -> str:
     """The sentence for `reliability_figure`, written from the numbers."""
     dots = ", ".join(f"{100 * confidence:.0f} %: {each}" for confidence, each in seen.bins)
     return f"Share of right answers by confidence in {len(seen.bins)} bins. {dots}."

@@ -30,7 +30,7 @@ def results(name: str = "museum") -> dict:
     return json.loads((RECORDED / name / "results.json").read_text(encoding="utf-8"))
 
 
-def points_of(arm: str) -> dict[int, dict]:
+def trainings_of(arm: str) -> dict[int, dict]:
     """Seed -> what the recorded training told; empty where none is recorded."""
     found = results()["points"]
     return {seed: found[f"{arm}_{seed}"] for seed in (1, 2, 3) if f"{arm}_{seed}" in found}
@@ -53,7 +53,7 @@ def team_of(row: dict) -> str:
 def right(arm: str, part: str = "fresh") -> np.ndarray:
     """1 for each right answer, else 0; shape (seeds, tickets)."""
     rows = rows_of("fresh" if arm == "otherwise" else part)
-    given = [zip(texts_of(f"{arm}_{seed}", part), rows, strict=False) for seed in points_of(arm)]
+    given = [zip(texts_of(f"{arm}_{seed}", part), rows, strict=False) for seed in trainings_of(arm)]
     return np.array([[float(text.strip() == team_of(row)) for text, row in pairs] for pairs in given])
 
 
@@ -89,7 +89,7 @@ FAULTS = {
 
 
 @dataclass(frozen=True)
-class Case:
+class Exhibit:
     """A run without its name: what is shown of it, its fault, why it is that, and what to say to other guesses."""
 
     fault: str
@@ -105,17 +105,17 @@ def said(rows: list[dict], texts: list[str], count: int = 5) -> list[str]:
             for row, text in zip(rows[:count], texts, strict=False)]  # fmt: skip
 
 
-def share(scores) -> str:
+def percent(scores) -> str:
     return f"{int(np.sum(scores))} of {np.size(scores)}"
 
 
 def training(arm: str, trained: str = "train") -> tuple[list[str], list[dict]]:
     """What a training on the workbench shows: seed 1."""
-    point, rows = points_of(arm)[1], ordered(rows_of(trained))
+    point, rows = trainings_of(arm)[1], ordered(rows_of(trained))
     customers = len({row["customer"] for row in rows})
     lines = [f"trained on {point['rows']} rows of {customers} customers in {point['steps']} steps, among them"]
     lines += [f"  {row['messages'][1]['content'][:100]} -> {team_of(row)}" for row in rows[:8]]
-    lines += [f"tickets of new customers: {share(right(arm)[0])} right, {point['asked']['fresh']['cut_off']} cut off"]
+    lines += [f"tickets of new customers: {percent(right(arm)[0])} right, {point['asked']['fresh']['cut_off']} cut off"]
     return [*lines, *said(rows_of("fresh"), texts_of(f"{arm}_1"))], point["log"]
 
 
@@ -126,7 +126,7 @@ def ordered(rows: list[dict]) -> list[dict]:
 
 
 def two_tests() -> tuple[list[str], list[dict]]:
-    tested, used = (share(right("good", part)[0]) for part in ("again", "fresh"))
+    tested, used = (percent(right("good", part)[0]) for part in ("again", "fresh"))
     lines = [f"test file: {tested} right; tickets of the first week in use: {used}"]
     again, fresh = rows_of("again"), rows_of("fresh")
     for name, rows in (("trained on", rows_of("train")), ("test file", again), ("first week", fresh)):
@@ -137,7 +137,7 @@ def two_tests() -> tuple[list[str], list[dict]]:
 
 def served(way: str) -> tuple[list[str], list[dict]]:
     rows, asked = rows_of("fresh"), right("otherwise", way)[0]
-    lines = [f"in the evaluation: {share(right('good')[0][: len(asked)])} right; behind the server: {share(asked)}"]
+    lines = [f"in the evaluation: {percent(right('good')[0][: len(asked)])} right; behind the server: {percent(asked)}"]
     lines += ["the same weights, the same tickets:", *said(rows, texts_of("otherwise_1", way))]
     return lines, []
 
@@ -145,7 +145,7 @@ def served(way: str) -> tuple[list[str], list[dict]]:
 def before_and_after() -> tuple[list[str], list[dict]]:
     asked = read_lines(data_folder() / "probes" / "everyday.jsonl")[::PROBED]
     was, now = (texts_of(point, "probe") for point in ("base", "good_1"))
-    lines = [f"tickets of new customers: {share(right('good')[0])} right", "asked something else, before and after:"]
+    lines = [f"tickets of new customers: {percent(right('good')[0])} right", "asked something else, before and after:"]
     for row, a, b in list(zip(asked, was, now, strict=True))[:5]:
         lines += [f"  {row['messages'][-2]['content'][:100]}", f"      {a[:80]!r}", f"      {b[:80]!r}"]
     return lines, []
@@ -186,59 +186,59 @@ def full_memory() -> tuple[list[str], list[dict]]:
 
 
 CASES = {
-    "A": Case("contradictions", partial(training, "contradictory", "contradictory"),
+    "A": Exhibit("contradictions", partial(training, "contradictory", "contradictory"),
               "the same text stands there twice with two teams: whichever the model says, it is punished once.",
               {"wrong labels": "part of the answers is wrong, that is true. But look closer: each wrong one has a twin "
                                "that is right.", "few": "there are as many rows and steps as in the good training."},
               ("contradictory_1",)),
-    "B": Case("few", partial(training, "few_16", "few_16"),
+    "B": Exhibit("few", partial(training, "few_16", "few_16"),
               "six steps: the loss is still falling steeply at the last one, and some answers are not even teams.",
               {"wrong labels": "read the rows: every answer is right. Count them instead.",
                "narrow": "few customers, yet few rows too: count the steps first."}, ("few_16_1",)),
-    "C": Case("no end token", partial(training, "no_end"),
+    "C": Exhibit("no end token", partial(training, "no_end"),
               "the answers begin right and go on until the limit cuts them: nothing ever taught the model to stop.",
               {"few": "the steps are those of the good training, and the answers begin right.",
                "loss on the prompt": "a near guess, since the answer runs on. But a model that learned prompts as well "
                                      "has learned the end token, too: look at how many were cut off."}, ("no_end_1",)),
-    "D": Case("leak", two_tests, "the names say it: the customers of the test file are those of the training rows, the "
-              "first week's are not. Split by customer.",
+    "D": Exhibit("leak", two_tests, "the names say it: the customers of the test file are those of the training rows, "
+              "the first week's are not. Split by customer.",
               {"narrow": "the training rows have forty customers. Compare them with those of the test file.",
                "nothing": "then both tests would tell the same."}, ("good_1",)),
-    "E": Case("wrong labels", partial(training, "noise_40", "noise_40"),
+    "E": Exhibit("wrong labels", partial(training, "noise_40", "noise_40"),
               "read the rows: two in five answers are not what a person would say, and none has a twin.",
               {"contradictions": "no text stands there twice. The answers themselves are wrong.",
                "few": "there are as many rows and steps as in the good training."}, ("noise_40_1",)),
-    "F": Case("other prompt", partial(served, "other_template"),
+    "F": Exhibit("other prompt", partial(served, "other_template"),
               "the same weights on the same tickets: only what is put around the ticket can differ. Compare token ids.",
               {"forgetting": "the tickets are what it was trained on, and in the evaluation it knows them.",
                "no end token": "in the evaluation the same weights do stop. What differs is what they read."},
               ("good_1", "otherwise_1")),
-    "G": Case("nothing", partial(training, "good"),
+    "G": Exhibit("nothing", partial(training, "good"),
               "this is the good training. Not every run has a fault, and to look for one until it is found is one.",
               {"few": "few rows they are. But the loss has levelled out and new customers are mostly answered right.",
                "wrong labels": "read the rows again: which answer is wrong?"}, ("good_1",)),
-    "H": Case("forgetting", before_and_after,
+    "H": Exhibit("forgetting", before_and_after,
               "whatever it is asked, it names a team. The tickets are fine; all else is gone.",
               {"other prompt": "the tickets are still answered right with that prompt.",
                "narrow": "the tickets of new customers are answered right; it is everything else that is not."},
               ("base", "good_1")),
-    "I": Case("narrow", partial(training, "narrow", "narrow"),
+    "I": Exhibit("narrow", partial(training, "narrow", "narrow"),
               "eight customers: it knows their sentences by heart, the loss is near nothing, and new customers are "
               "answered worse.", {"few": "few rows, yes, but as many steps as the good training. Count the customers.",
                                   "leak": "the score that is shown is of new customers."}, ("narrow_1",)),
-    "J": Case("facts", invented,
+    "J": Exhibit("facts", invented,
               "form and tone are learned, the facts are not: it says one that sounds likely. Look them up instead.",
               {"few": "299 documents, eight times, and the answers are fluent.",
                "other prompt": "it answers what it is asked, in good sentences. They are not true."}),
-    "K": Case("pleased the measure", more_points,
+    "K": Exhibit("pleased the measure", more_points,
               "points go up, the reply gets longer and repeats itself, and what the customer needs is said less often.",
               {"nothing": "read two of the answers aloud.",
                "no end token": "they end. They say things twice, because that scored."}),
-    "L": Case("logits kept", full_memory, "training fits. An evaluation with compute_metrics keeps rows x tokens x "
+    "L": Exhibit("logits kept", full_memory, "training fits. An evaluation with compute_metrics keeps rows x tokens x "
               "vocabulary numbers of four bytes: keep the best token of each place, or the loss alone.",
               {"few": "nothing is known of the answers yet. Compute what 2,000 rows will need.",
                "nothing": "compute what 2,000 rows will need."}, ("memory",)),
-    "M": Case("loss on the prompt", partial(training, "on_prompt"),
+    "M": Exhibit("loss on the prompt", partial(training, "on_prompt"),
               "the loss is that of whole tickets: far above what four labels can cost, and it stays there, because "
               "nobody can guess the next customer's words.",
               {"wrong labels": "read the rows: the answers are right. Compare the height of the loss with the others'.",

@@ -76,7 +76,7 @@ def run_project(
         sizes = measure(source, model, minutes)
         for line in [*told(source.left_out), *source.notes, f"{source.kind} answers; {sizes!r}"]:
             say(line)
-        prepare(folder, source, sizes, model, group, instruction)
+        write_parts(folder, source, sizes, model, group, instruction)
         write(folder / OWN, json.dumps(own, indent=1))
     if not (folder / "run" / "report.json").exists():
         run_recipe(own_recipe(folder), out=folder / "run", progress=progress)
@@ -127,7 +127,7 @@ def measure(source: Source, model: str, minutes: float) -> Sizes:
     return choose_sizes(prompts, answers, source.kind, speed, minutes)
 
 
-def prepare(folder: Path, source: Source, sizes: Sizes, model: str, group: str | None, instruction: str) -> None:
+def write_parts(folder: Path, source: Source, sizes: Sizes, model: str, group: str | None, instruction: str) -> None:
     """Split, and write what the run reads."""
     rows, schema, stratify = source.rows, None, "answer" if source.kind == "label" else None
     if source.kind == "record":

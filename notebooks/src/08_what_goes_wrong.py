@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 
 import ftlab
-from ftlab.exercises.museum import against, everyday, points_of, results, right, rows_of, team_of, texts_of
+from ftlab.exercises.museum import against, everyday, trainings_of, results, right, rows_of, team_of, texts_of
 from ftlab.plots import loss_alt, loss_figure, show
 
 record = results()
@@ -39,7 +39,7 @@ minutes = ", ".join(f"{minutes:.0f} minutes on {machine}" for machine, minutes i
 print(f"\n{len(train)} tickets to learn from, {len(fresh)} to be asked; recorded in {minutes}")
 
 # %%
-good = points_of("good")
+good = trainings_of("good")
 show(loss_figure(good[1]["log"]), f"Losses of the good training. {loss_alt(good[1]['log'])}")
 
 # %% [markdown]
@@ -53,7 +53,7 @@ def table(arms, part="fresh"):
     """Names of the recorded trainings -> what is shown of them; those that are not recorded say so."""
     lines = {}
     for arm, name in arms.items():
-        told = points_of(arm)
+        told = trainings_of(arm)
         if not told:
             lines[name] = ["", "", "not recorded yet", "", ""]
             continue
@@ -141,7 +141,7 @@ table({arm: ARMS[arm] for arm in ("good", "few_32_steps", "narrow")})
 
 # %%
 for arm in ("few_32_steps", "narrow"):
-    if told := points_of(arm):
+    if told := trainings_of(arm):
         show(loss_figure(told[min(told)]["log"]), f"{ARMS[arm]}. {loss_alt(told[min(told)]['log'])}")
 
 # %% [markdown]
@@ -152,7 +152,7 @@ for arm in ("few_32_steps", "narrow"):
 # the model has never met. Is it the eight customers, or are 32 rows too few whoever wrote them? Compare these two directly:
 
 # %%
-if points_of("narrow") and points_of("few_32_steps"):
+if trainings_of("narrow") and trainings_of("few_32_steps"):
     difference = against(right("narrow"), right("few_32_steps"))
     print(f"8 customers against 26: {100 * difference.value:+.1f} points [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]")
 
@@ -210,8 +210,8 @@ pd.DataFrame.from_dict(lines, orient="index", columns=["ticket fields right", "e
 # %%
 lines = {"before any training": everyday("base")[None]} if "base" in record["points"] else {}
 for arm, name in {"good": "the good training", "gentle": "a tenth of the learning rate", "replay": "25 % replayed chats"}.items():
-    if points_of(arm):
-        lines[name] = np.array([everyday(f"{arm}_{seed}") for seed in points_of(arm)])
+    if trainings_of(arm):
+        lines[name] = np.array([everyday(f"{arm}_{seed}") for seed in trainings_of(arm)])
 for name, scores in lines.items():
     print(f"{name}: everyday questions right, by seed: " + ", ".join(f"{share:.0%}" for share in scores.mean(1)))
 
@@ -233,7 +233,7 @@ table({arm: ARMS[arm] for arm in noisy})
 # **Your diagnosis?** Read a few rows before you read the next line. Nothing else finds it so fast.
 
 # %%
-if points_of("noise_40"):
+if trainings_of("noise_40"):
     for row in rows_of("noise_40")[:6]:
         print(f"{team_of(row):>10}: {row['messages'][1]['content']}")
 
@@ -282,7 +282,7 @@ table({arm: ARMS[arm] for arm in ("good", "contradictory")})
 from ftlab.checks.duplicates import contradictions
 from ftlab.data.findings import Row
 
-if points_of("contradictory"):
+if trainings_of("contradictory"):
     rows = [Row(row, Path("rows.jsonl"), line) for line, row in enumerate(rows_of("contradictory"), 1)]
     pairs = contradictions(rows)
     print(f"{len(pairs)} rows contradict another")
@@ -307,7 +307,7 @@ WAYS = {
     "not_opened": "the answer's turn is not opened",
     "start_twice": "the start token twice",
 }
-asked = points_of("otherwise")
+asked = trainings_of("otherwise")
 lines = {}
 for way, name in WAYS.items() if asked else ():
     scores = right("otherwise", way)
@@ -341,7 +341,7 @@ pd.DataFrame.from_dict(lines, orient="index", columns=["right, by seed", "points
 table({arm: ARMS[arm] for arm in ("good", "on_prompt")})
 
 # %%
-if told := points_of("on_prompt"):
+if told := trainings_of("on_prompt"):
     show(loss_figure(told[min(told)]["log"]), f"Loss on the prompt. {loss_alt(told[min(told)]['log'])}")
 
 # %% [markdown]
@@ -386,7 +386,7 @@ except DataError as error:
 # The answers begin well.
 
 # %%
-if told := points_of("no_end"):
+if told := trainings_of("no_end"):
     for seed, point in told.items():
         answers = texts_of(f"no_end_{seed}")
         begun = np.mean([text.strip().startswith(team_of(row)) for text, row in zip(answers, fresh, strict=True)])
@@ -596,7 +596,7 @@ print(f"few: loss {close[0][0]:.3f}, {close[0][1]:.1f} % right; careless_40: los
 # numbers for several runs, as here. And within one run, step by step:
 
 # %%
-longest = points_of("long") or good
+longest = trainings_of("long") or good
 watched = longest[1]["watched"]
 losses = {row["step"]: row["eval_loss"] for row in longest[1]["log"] if "eval_loss" in row}
 lines = [[each["step"], f"{losses[each['step']]:.2f}", f"{each['right']} of {each['n']}"] for each in watched]
@@ -731,7 +731,7 @@ print(f"{rows} rows x {tokens} tokens x {vocabulary:,} entries x 4 bytes = {rows
 # The same adapter is right in the evaluation and much worse behind a server. Nobody changed anything.
 
 # %%
-if asked_there := points_of("otherwise"):
+if asked_there := trainings_of("otherwise"):
     here = right("good")[[seed - 1 for seed in asked_there if seed in good]]
     there = right("otherwise", "other_template")
     print(f"in the evaluation {here[:, : there.shape[1]].mean():.0%} right, behind the server {there.mean():.0%}")
