@@ -57,15 +57,15 @@ def next_step(report: dict, limits: list[str]) -> NextStep:
     )
     if best and rivals[best]["low"] <= 0 and rate[best]["value"] >= rate[prompt]["value"]:
         better = "does better than" if rivals[best]["delta"] < 0 else "cannot be told from"
-        reasons = [f"{with_rate(best, rate)} {better} {with_rate('fine_tuned', rate)}: training brings {points(rivals[best])}."]
+        reasons = [f"{named(best, rate)} {better} {named('fine_tuned', rate)}: training brings {points(rivals[best])}."]
         if best in TRIVIAL:
             headline = LONGER if unfair else f"{label}: nothing here has learned the task so far"
             return NextStep(headline, reasons, [READ_ANSWERS, *later])
-        reasons.append(f"It needs no chat model, and the best prompt does not reach it: {with_rate(prompt, rate)}.")
+        reasons.append(f"It needs no chat model, and the best prompt does not reach it: {named(prompt, rate)}.")
         then = [] if rivals[best]["high"] < 0 else [f"If the difference matters: {label.lower()} to test on."]
         return NextStep(f"The {spoken(best)} is enough", reasons, [*then, *later])
-    reasons = [f"{with_rate('fine_tuned', rate)} against {with_rate(prompt, rate)}: training brings {points(seen)}."]
-    reasons += [f"The best of the simple rivals: {with_rate(best, rate)}."] if best else []
+    reasons = [f"{named('fine_tuned', rate)} against {named(prompt, rate)}: training brings {points(seen)}."]
+    reasons += [f"The best of the simple rivals: {named(best, rate)}."] if best else []
     if gate["verdict"] == "ship":
         return NextStep("The gate is passed: ship", reasons, [] if report["probes"] else [NO_PROBE])
     if gate["verdict"] == "not enough data":
@@ -87,7 +87,7 @@ def more_cases(seen: dict, metric: str, gain: float) -> int:
     return max(0, 10 * math.ceil((needed - n) / 10))
 
 
-def with_rate(name: str, rate: dict) -> str:
+def named(name: str, rate: dict) -> str:
     """ "linear classifier 75.2 % [71.8, 78.4]"."""
     return f"{spoken(name)} {percent(rate[name])}"
 
