@@ -105,7 +105,7 @@ def said(rows: list[dict], texts: list[str], count: int = 5) -> list[str]:
             for row, text in zip(rows[:count], texts, strict=False)]  # fmt: skip
 
 
-def in_percent(scores) -> str:
+def rate_of(scores) -> str:
     return f"{int(np.sum(scores))} of {np.size(scores)}"
 
 
@@ -115,7 +115,7 @@ def training(arm: str, trained: str = "train") -> tuple[list[str], list[dict]]:
     customers = len({row["customer"] for row in rows})
     lines = [f"trained on {point['rows']} rows of {customers} customers in {point['steps']} steps, among them"]
     lines += [f"  {row['messages'][1]['content'][:100]} -> {team_of(row)}" for row in rows[:8]]
-    lines += [f"tickets of new customers: {in_percent(right(arm)[0])} right, {point['asked']['fresh']['cut_off']} cut off"]
+    lines += [f"tickets of new customers: {rate_of(right(arm)[0])} right, {point['asked']['fresh']['cut_off']} cut off"]
     return [*lines, *said(rows_of("fresh"), texts_of(f"{arm}_1"))], point["log"]
 
 
@@ -126,7 +126,7 @@ def ordered(rows: list[dict]) -> list[dict]:
 
 
 def two_tests() -> tuple[list[str], list[dict]]:
-    tested, used = (in_percent(right("good", part)[0]) for part in ("again", "fresh"))
+    tested, used = (rate_of(right("good", part)[0]) for part in ("again", "fresh"))
     lines = [f"test file: {tested} right; tickets of the first week in use: {used}"]
     again, fresh = rows_of("again"), rows_of("fresh")
     for name, rows in (("trained on", rows_of("train")), ("test file", again), ("first week", fresh)):
@@ -137,7 +137,7 @@ def two_tests() -> tuple[list[str], list[dict]]:
 
 def served(way: str) -> tuple[list[str], list[dict]]:
     rows, asked = rows_of("fresh"), right("otherwise", way)[0]
-    lines = [f"in the evaluation: {in_percent(right('good')[0][: len(asked)])} right; behind the server: {in_percent(asked)}"]
+    lines = [f"in the evaluation: {rate_of(right('good')[0][: len(asked)])} right; behind the server: {rate_of(asked)}"]
     lines += ["the same weights, the same tickets:", *said(rows, texts_of("otherwise_1", way))]
     return lines, []
 
@@ -145,7 +145,7 @@ def served(way: str) -> tuple[list[str], list[dict]]:
 def before_and_after() -> tuple[list[str], list[dict]]:
     asked = read_lines(data_folder() / "probes" / "everyday.jsonl")[::PROBED]
     was, now = (texts_of(point, "probe") for point in ("base", "good_1"))
-    lines = [f"tickets of new customers: {in_percent(right('good')[0])} right", "asked something else, before and after:"]
+    lines = [f"tickets of new customers: {rate_of(right('good')[0])} right", "asked something else, before and after:"]
     for row, a, b in list(zip(asked, was, now, strict=True))[:5]:
         lines += [f"  {row['messages'][-2]['content'][:100]}", f"      {a[:80]!r}", f"      {b[:80]!r}"]
     return lines, []
