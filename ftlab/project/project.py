@@ -4,10 +4,12 @@ Each step is another command of ftlab; what is done lies in the folder and is no
 """
 
 import hashlib
+import io
 import json
+import logging
 import re
 import sys
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -79,7 +81,10 @@ def run_project(
         write_parts(folder, source, sizes, model, group, instruction)
         write(folder / OWN, json.dumps(own, indent=1))
     if not (folder / "run" / "report.json").exists():
-        run_recipe(own_recipe(folder), out=folder / "run", progress=progress)
+        # it warns of checkpoints that were written within one second, as those of a small model are
+        logging.getLogger("transformers.trainer_utils").setLevel(logging.ERROR)
+        with nullcontext() if progress else redirect_stderr(io.StringIO()):
+            run_recipe(own_recipe(folder), out=folder / "run", progress=progress)
     report = json.loads((folder / "run" / "report.json").read_text(encoding="utf-8"))
     found = json.loads((folder / "check.json").read_text(encoding="utf-8"))
     write_card(folder / "run")
