@@ -157,14 +157,13 @@ print(f"the whole record: {minutes}")
 # Notes of one problem succeed or fail together, so the [intervals](GLOSSARY.md#confidence-interval) count wordings, not notes:
 
 # %%
-from ftlab.evaluation.statistics import clustered_mean
 from ftlab.plots import show, systems_alt, systems_figure
 
 groups = {part: [row["phrasing"].split("+")[0] for row in rows[part]] for part in ("test", "hard")}
 
 
 def seen(system, metric, part="test"):
-    return clustered_mean(scores[system][part].values(metric), groups[part])
+    return scores[system][part].summary(groups[part])[metric]
 
 
 f1 = {system: seen(system, "micro_f1") for system in SYSTEMS}
