@@ -519,7 +519,7 @@ table({arm: ARMS.get(arm, "16 rows, as many steps") for arm in few})
 #
 # **Cause:** what is missing to the good training at equal *steps* is missing rows; what equal steps give back was missing
 # training. **Proof:** both kinds of line in one table. **Remedy:** train longer first, it is cheap; then more rows. What the
-# next doubling will buy is measured in [04](04_prepare_data.ipynb#How-many-rows-are-enough?).
+# next doubling will buy is measured in [04b](04b_how_many_rows.ipynb#How-many-rows-are-enough?).
 
 # %% [markdown]
 # ## Room 10: it knows it all
@@ -558,7 +558,7 @@ pd.DataFrame.from_dict(lines, orient="index", columns=columns)
 # one. **Proof:** questions to facts that were never taught; who drilled half of the facts learned that half in part, and
 # answers the other half with inventions. (It invented before as well: `smol` was never taught to say "I do not know".)
 # **Remedy:** look facts up, and train the reading ([01](01_what_fine_tuning_changes.ipynb#Facts,-more-closely),
-# [03](03_measure_baselines.ipynb#What-nobody-told)). On larger models new facts are learned slowly, and
+# [03b](03b_retrieve_or_teach.ipynb#What-nobody-told)). On larger models new facts are learned slowly, and
 # [hallucination](GLOSSARY.md#hallucination) rises as they are (Gekhman et al. 2024, arXiv 2405.05904).
 
 # %% [markdown]
