@@ -177,7 +177,7 @@ def test_the_medical_trainings_are_the_recipe_but_for_rows_and_epochs():
 
 
 def test_medical_publishes_answers_and_how_sure_they_were(tmp_path, monkeypatch):
-    work, record_folder = tmp_path / "medical", tmp_path / "recorded"
+    work, record_folder = tmp_path / "never_recorded", tmp_path / "recorded"
     monkeypatch.setattr(medical, "FOLDER", work)
     monkeypatch.setattr(medical, "RECORD", record_folder)
     for point, names in {"simple": ["300/predictions/test.linear.jsonl"],
