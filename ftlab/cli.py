@@ -75,7 +75,8 @@ def cmd_compare(options: Namespace) -> int:
     aligned = align(paths, options.references, options.metric, options.group, options.group_part)
     results = aligned.compare_all()
     if len(results) == 1:
-        text, as_dict = (each(result) for result in results.values() for each in (repr, dataclasses.asdict))
+        (result,) = results.values()
+        text, as_dict = repr(result), dataclasses.asdict(result)
     else:
         text = "\n\n".join(f"{name}\n{result!r}" for name, result in results.items())
         as_list = [{"candidate": name} | dataclasses.asdict(result) for name, result in results.items()]
@@ -94,8 +95,10 @@ def cmd_plan(options: Namespace) -> int:
     from ftlab.evaluation.statistics import sample_size
 
     n = sample_size(options.gain, options.disagreement, options.power, options.alpha)
-    text = (f"{n:,} cases, answered by both systems, find a gain of {100 * options.gain:g} points with "
-            f"{100 * options.power:g} % power, if exactly one of the two is right on {100 * options.disagreement:g} %")
+    text = (
+        f"{n:,} cases, answered by both systems, find a gain of {100 * options.gain:g} points with "
+        f"{100 * options.power:g} % power, if exactly one of the two is right on {100 * options.disagreement:g} %"
+    )
     print_result(text, {"n": n}, options.json)
     return DONE
 
@@ -319,9 +322,7 @@ def cmd_fit(options: Namespace) -> int:
     counted = lengths(rows, load_tokenizer(model))
     kind = next((kind for kind in map(row_kind, (row.data for row in rows)) if kind != "chat"), "chat")
     methods = ("lora", "qlora") if kind == "chat" else ("dpo_lora", "dpo_qlora")
-    table = what_fits(
-        counted.total, options.gpu, epochs=options.epochs, max_length=options.max_length, methods=methods
-    )
+    table = what_fits(counted.total, options.gpu, epochs=options.epochs, max_length=options.max_length, methods=methods)
     table = dataclasses.replace(table, rows_in=len(rows))
     notes = [f"counted with the tokenizer of {model}; that of another model gives other numbers (--model)"]
     notes += COUNTED_AS[kind] + counted.notes

@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 try:
+    import course_table
     import host_times
 finally:
     sys.path.remove(str(ROOT / "tools"))
@@ -26,9 +27,13 @@ def test_its_tables_are_those_of_the_notebooks_today():
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"notebooks/(\w+)\.ipynb", GUIDE))))
 def test_a_notebook_it_names_exists_and_states_these_minutes(name):
-    stated = re.search(r"\*\*Minutes:\*\* (\d+)", SOURCES[name])[1]
+    read, run = re.search(r"\*\*Minutes:\*\* (\d+) to read, (\d+) to run", SOURCES[name]).groups()
     rows = [line.split(" | ") for line in GUIDE.splitlines() if line.startswith("| [") and f"/{name}.ipynb" in line]
-    assert [row[1] for row in rows] == [stated]
+    assert [(row[1], row[4]) for row in rows] == [(run, read)]
+
+
+def test_its_table_has_every_notebook():
+    assert {name for name in SOURCES if f"/{name}.ipynb) | " in GUIDE} == set(SOURCES)
 
 
 @pytest.mark.parametrize("title", host_times.PLANS)
@@ -44,7 +49,7 @@ def test_a_timetable_adds_up(title):
 
 
 def test_a_change_of_a_notebook_would_be_noticed(monkeypatch):
-    monkeypatch.setattr(host_times, "WORDS_A_MINUTE", 100)
+    monkeypatch.setattr(course_table, "WORDS_A_MINUTE", 100)
     assert host_times.written() != GUIDE
 
 

@@ -1,19 +1,17 @@
 """Write the minutes of each notebook and the timetables into HOSTING.md; --check fails where they are others.
 
-Run minutes are what the notebook itself states. Reading is computed: its words and its lines of code, at the paces
-below, and a time for each exercise. The timetables add these up, with breaks; look at their last lines.
+Minutes to run and to read are what the notebook itself states (tools/course_table.py counts the latter); a time for
+each exercise comes on top. The timetables add these up, with breaks; look at their last lines.
 """
 
-import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
+from course_table import LINES_A_MINUTE, WORDS_A_MINUTE, Notebook, notebooks
 from generated import COUNTS_END, COUNTS_START
-from notebook_source import read_source, tags, variant
 
 ROOT = Path(__file__).resolve().parent.parent
-WORDS_A_MINUTE, LINES_A_MINUTE, MINUTES_AN_EXERCISE = 200, 25, 6
+MINUTES_AN_EXERCISE = 6
 START = 9 * 60  # minutes after midnight
 STEP = 5  # blocks are rounded up to so many minutes
 OPEN = ("welcome: who is here, with which case of their own", 15, "")
@@ -24,7 +22,7 @@ PLANS = {
     "One day: from a case to a verdict": [("00", "02", "03", "break", "04", "lunch", "06", "break", "07", "exam")],
     "Two days: the whole way, with your own data": [
         ("00", "01", "break", "02", "03", "lunch", "04", "break", "06", "11"),
-        ("07", "break", "10", "09", "lunch", "12", "own", "break", "exam"),
+        ("05", "07", "break", "10", "09", "lunch", "12", "own", "break", "exam"),
     ],
 }
 PAUSES = {  # what, minutes, machine
@@ -34,50 +32,25 @@ PAUSES = {  # what, minutes, machine
 EXAM = "18"  # in a timetable "exam" is this notebook
 
 
-@dataclass(frozen=True)
-class Times:
-    """One notebook: what it states, and what is counted in it."""
-
-    name: str
-    title: str
-    run: int
-    words: int
-    lines: int
-    exercises: int
-
-    @property
-    def reading(self) -> int:
-        return round(self.words / WORDS_A_MINUTE + self.lines / LINES_A_MINUTE)
-
-    @property
-    def block(self) -> int:
-        """Minutes in a timetable: run, read, exercises, rounded up."""
-        return -(-(self.run + self.reading + self.exercises * MINUTES_AN_EXERCISE) // STEP) * STEP
+def block(each: Notebook) -> int:
+    """Minutes in a timetable: run, read, exercises, rounded up."""
+    return -(-(each.run + each.read + each.exercises * MINUTES_AN_EXERCISE) // STEP) * STEP
 
 
-def times_of(path: Path) -> Times:
-    """What the source of a notebook states, and what it holds for learners."""
-    cells = variant(read_source(path), solved=False).cells
-    texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
-    code = [cell for cell in cells if cell.cell_type == "code"]
-    words = len(re.sub(r"\]\([^)]*\)", "]", " ".join(texts)).split())
-    lines = sum(bool(line.strip()) for cell in code for line in cell.source.splitlines())
-    exercises = sum("exercise" in tags(cell) for cell in code)
-    run = int(re.search(r"\*\*Minutes:\*\* (\d+)", texts[0])[1])
-    title = re.search(r"^# (.+)$", texts[0], re.MULTILINE)[1]
-    return Times(path.stem, title, run, words, lines, exercises)
-
-
-def table(notebooks: dict[str, Times]) -> str:
+def table(course: list[Notebook]) -> str:
     lines = ["| notebook | run | words | lines of code | read | exercises | block |", "|---|---|---|---|---|---|---|"]
-    for each in notebooks.values():
-        cells = (link(each), each.run, f"{each.words:,}", each.lines, each.reading, each.exercises, each.block)
+    for each in course:
+        cells = (link(each), each.run, f"{each.words:,}", each.lines, each.read, each.exercises, block(each))
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
 
-def link(each: Times) -> str:
-    return f"[{each.name[:2]} {each.title}](notebooks/{each.name}.ipynb)"
+def number(each: Notebook) -> str:
+    return each.name.split("_")[0]
+
+
+def link(each: Notebook) -> str:
+    return f"[{number(each)} {each.title}](notebooks/{each.name}.ipynb)"
 
 
 def clock(minutes: int) -> str:
@@ -91,14 +64,15 @@ def hardware(name: str, root: Path) -> str:
     return row.strip("| ").split(" | ")[-1].replace("any", "laptop or Colab", 1)
 
 
-def timetable(title: str, days: list[tuple], notebooks: dict[str, Times], root: Path) -> str:
+def timetable(title: str, days: list[tuple], course: list[Notebook], root: Path) -> str:
     """One table a plan, a line a block."""
+    by_number = {number(each): each for each in course}
     lines = [f"### {title}", "", "| from | minutes | what | machine |", "|---|---|---|---|"]
-    for number, day in enumerate(days, start=1):
-        before = f"{number}, " if len(days) > 1 else ""
-        chosen = {item: notebooks[EXAM if item == "exam" else item] for item in day if item not in PAUSES}
+    for at, day in enumerate(days, start=1):
+        before = f"{at}, " if len(days) > 1 else ""
+        chosen = {item: by_number[EXAM if item == "exam" else item] for item in day if item not in PAUSES}
         blocks = [PAUSES.get(item) or block_of(chosen[item], root) for item in day]
-        blocks = [OPEN] * (number == 1) + blocks + [CLOSE] * (number == len(days))
+        blocks = [OPEN] * (at == 1) + blocks + [CLOSE] * (at == len(days))
         now = START
         for what, minutes, machine in blocks:
             lines.append(f"| {before}{clock(now)} | {minutes} | {what} | {machine} |")
@@ -107,19 +81,19 @@ def timetable(title: str, days: list[tuple], notebooks: dict[str, Times], root: 
     return "\n".join(lines)
 
 
-def block_of(each: Times, root: Path) -> tuple[str, int, str]:
-    return link(each), each.block, hardware(each.name, root)
+def block_of(each: Notebook, root: Path) -> tuple[str, int, str]:
+    return link(each), block(each), hardware(each.name, root)
 
 
 def written(root: Path = ROOT) -> str:
     """HOSTING.md as it should be."""
-    notebooks = {path.stem[:2]: times_of(path) for path in sorted((root / "notebooks/src").glob("[0-9]*.py"))}
+    course = notebooks(root)
     paces = (
         f"All in minutes. Read and block are computed: {WORDS_A_MINUTE} words and {LINES_A_MINUTE} lines of code a "
         f"minute, {MINUTES_AN_EXERCISE} minutes an\nexercise, rounded up to {STEP}: paces of our choice, not measured."
     )
-    plans = [timetable(title, days, notebooks, root) for title, days in PLANS.items()]
-    made = "\n\n".join([paces, table(notebooks), *plans])
+    plans = [timetable(title, days, course, root) for title, days in PLANS.items()]
+    made = "\n\n".join([paces, table(course), *plans])
     before, rest = (root / "HOSTING.md").read_text(encoding="utf-8").split(COUNTS_START)
     return f"{before}{COUNTS_START}\n{made}\n{COUNTS_END}{rest.split(COUNTS_END)[1]}"
 
