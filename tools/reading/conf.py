@@ -46,7 +46,7 @@ def contents(caption: str, entries: list[str]) -> str:
 
 def titled(path: Path) -> str:
     """`06 Train with Unsloth <notebooks/06_train_with_unsloth>`."""
-    return f"{path.stem[:2]} {title(json.loads(path.read_text(encoding='utf-8')))} <notebooks/{path.stem}>"
+    return f"{path.stem.split('_')[0]} {title(json.loads(path.read_text(encoding='utf-8')))} <notebooks/{path.stem}>"
 
 
 def linked(text: str) -> str:

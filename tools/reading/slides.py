@@ -151,7 +151,7 @@ def write(folder: Path) -> list[Path]:
         page, _ = exporter.from_notebook_node(deck(notebook), {"metadata": {"name": path.stem}})
         made.append(folder / f"{path.stem}.html")
         made[-1].write_text(page, encoding="utf-8")
-        lines.append(f'<li><a href="{path.stem}.html">{path.stem[:2]} {escape(title(notebook))}</a></li>')
+        lines.append(f'<li><a href="{path.stem}.html">{path.stem.split("_")[0]} {escape(title(notebook))}</a></li>')
     head = "<!doctype html><html lang=en><meta charset=utf-8><title>ftlab: slides</title>"
     (folder / "index.html").write_text(f"{head}<ul>{''.join(lines)}</ul></html>", encoding="utf-8")
     return made
