@@ -46,7 +46,10 @@ TABLE = {
     ),
     "nothing differs, many": (seen(0, 0, 0, sees=0.003, disagreement=0), "do not ship", "ruled out"),
     "ruled out": (seen(0.01, -0.02, 0.04), "do not ship", "a gain that large is ruled out"),
-    "worse on a small test": (seen(-0.3, -0.5, -0.1, sees=0.2), "do not ship", "ruled out"),
+    "worse on a small test": (seen(-0.3, -0.5, -0.1, sees=0.2), "do not ship", "it got worse"),
+    "worse in few groups": (seen(-0.1, -0.17, -0.03, sees=0.12, n=200, groups=9), "do not ship", "it got worse"),
+    "worse in few groups, or chance": (
+        seen(-0.1, -0.25, 0.01, sees=0.12, n=200, groups=9), "not enough data", "neither shown nor ruled out"),
     "better for sure, yet below": (seen(0.03, 0.02, 0.04), "do not ship", "a gain that large is ruled out"),
     "cannot tell": (seen(0.02, -0.06, 0.10, sees=0.11), "not enough data", "neither shown nor ruled out"),
     "better, cannot tell how much": (

@@ -324,8 +324,9 @@ def test_what_was_left_out_follows_from_the_data(write, kind, rows, epochs, metr
     said = []
     recipe = settled(load_recipe(write(LEAST.format("some/model"))), kind, rows, said.append)
     assert (recipe.answer, recipe.bars.metric, recipe.training.num_train_epochs) == (kind, metric, epochs)
-    assert len(said) == 1 + (epochs != 3)
-    assert any(f"is {epochs}, for about 100 steps" in line for line in said) == (epochs != 3)
+    assert len(said) == 1 + (epochs != 3) + (rows == 40)
+    assert any(line.endswith(f"num_train_epochs was left out and is {epochs}.") for line in said) == (epochs != 3)
+    assert any("Training is only 30 steps of 16 rows" in line for line in said) == (rows == 40)
     again = settled(recipe, kind, rows)
     assert again == recipe
 
@@ -333,8 +334,11 @@ def test_what_was_left_out_follows_from_the_data(write, kind, rows, epochs, metr
 def test_what_stands_in_the_recipe_is_kept(write):
     text = LEAST.format("some/model") + "training: {num_train_epochs: 1}\nbars: {metric: rouge_l}\nanswer: text\n"
     recipe, said = load_recipe(write(text)), []
-    assert settled(recipe, "text", 20, said.append) == recipe
+    assert settled(recipe, "text", 1600, said.append) == recipe
     assert not said
+    assert settled(recipe, "text", 1584, said.append) == recipe
+    assert len(said) == 1
+    assert "only 99 steps" in said[0]
     with pytest.raises(RecipeError, match="rouge_l, which answers of the kind label lack; write one of exact_match"):
         settled(recipe, "label", 20)
 

@@ -16,7 +16,7 @@ from ftlab.errors import DataError
 from ftlab.evaluation.gate import Bars, decide_gate
 from ftlab.evaluation.metrics import score_records
 from ftlab.evaluation.report import Report, SystemResult, example_table, pick_examples
-from ftlab.evaluation.statistics import compare, interval_of
+from ftlab.evaluation.statistics import compare, score_interval
 
 EVIL = "<script>alert('x')</script> & \"quotes\" \ud83d"  # markup, and half of a surrogate pair
 REFERENCES = [{"queue": "billing", "order_id": f"{i:06d}", "product": None} for i in range(40)]
@@ -45,7 +45,7 @@ def report() -> Report:
     base, before = system(
         texts["zero_shot"], tokens_per_call=210.4, seconds_per_call=0.05, prompt=f"Answer in JSON. {EVIL}"
     )
-    tuned, after = system(texts["fine_tuned"], tokens_per_call=90, slices={"hard": interval_of([1, 0, 1])})
+    tuned, after = system(texts["fine_tuned"], tokens_per_call=90, slices={"hard": score_interval([1, 0, 1])})
     comparison = compare(before, after, metric="field_accuracy")
     probes = {f"skills {EVIL}": compare([1.0] * 50, [1.0] * 49 + [0.0])}
     return Report(
@@ -68,7 +68,7 @@ def report() -> Report:
             "log": [{"loss": 3.4, "step": 10}, {"eval_loss": 0.5, "step": 10}, {"loss": np.float32(1), "step": 20}],
         },
         prompt_search=[
-            {"name": EVIL, "kind": "few_shot", "field_accuracy": interval_of([1, 0]), "tokens_per_call": 3.0}
+            {"name": EVIL, "kind": "few_shot", "field_accuracy": score_interval([1, 0]), "tokens_per_call": 3.0}
         ],
         examples=pick_examples(
             [f"t{i}{EVIL}" for i in range(40)], [f"ticket {EVIL}"] * 40, REFERENCES, texts, before, after

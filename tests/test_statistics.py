@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 
 from ftlab.errors import DataError, FtlabError
 from ftlab.evaluation.statistics import (
-    clustered_mean,
     compare,
+    difference_interval,
     holm,
-    interval_of,
     mcnemar_midp,
     paired_permutation,
     paired_wald,
@@ -52,11 +51,13 @@ def test_wilson_bounds_and_symmetry(n, data):
     assert interval.low == pytest.approx(1 - mirror.high, abs=1e-12)
 
 
-def test_interval_of_chooses_by_the_values():
-    assert interval_of([0, 1, 1]) == wilson(2, 3)
-    assert interval_of([0, 0.5, 1]).method == "Wilson, effective size"
-    assert interval_of([0, 0.5, -1]).method == "adjusted paired Wald"  # differences
-    assert interval_of([True, False]).method == "Wilson"
+def test_scores_have_one_interval_and_differences_another():
+    assert score_interval([0, 1, 1]) == wilson(2, 3)
+    assert score_interval([0, 0.5, 1]).method == "Wilson, effective size"
+    assert score_interval([True, False]).method == "Wilson"
+    # a difference that is nowhere negative is a difference: no loss is ruled out by two examples that gained
+    assert difference_interval([0, 0.5, 1, 0]) == paired_wald([0, 0, 0, 0], [0, 0.5, 1, 0])
+    assert difference_interval([0, 0.5, 1, 0]).low < 0
 
 
 def test_the_interval_of_many_graded_scores_is_the_normal_one():
@@ -91,7 +92,7 @@ def test_equal_scores_leave_doubt(groups, value):
 def test_clusters_by_hand():
     # clusters (1, 1) and (0, 0): each left out once leaves a mean of 0 or 1, so se² = 1/2 · (1/4 + 1/4) = 1/4, which is
     # what one example of p = 1/2 would tell; t with one degree of freedom
-    interval = clustered_mean([1, 1, 0, 0], ["x", "x", "y", "y"])
+    interval = score_interval([1, 1, 0, 0], ["x", "x", "y", "y"])
     z2 = 12.7062**2
     assert interval.high - interval.value == pytest.approx(math.sqrt(z2 / 4 + z2**2 / 4) / (1 + z2), rel=1e-5)
 
@@ -103,15 +104,15 @@ def test_groups_by_hand():
     left_out = (sums.sum() - sums) / 6
     se = math.sqrt(3 / 4 * np.sum((left_out - sums.sum() / 8) ** 2))
     assert interval.low == pytest.approx(max(-1, 0.25 - 12.7062 * se))
-    assert clustered_mean([1, 1, 0, -1], [1, 1, 2, 2]).method == "adjusted paired Wald, 2 groups"
+    assert difference_interval([1, 1, 0, -1], [1, 1, 2, 2]).method == "adjusted paired Wald, 2 groups"
 
 
 def test_clusters_of_one_give_the_plain_interval_and_copies_widen_it():
     values = np.random.default_rng(0).uniform(size=40)
-    plain = clustered_mean(values, range(40))
+    plain = score_interval(values, range(40))
     assert (plain.low, plain.high) == pytest.approx((score_interval(values).low, score_interval(values).high))
-    copied = clustered_mean(np.repeat(values, 5), np.repeat(np.arange(40), 5))
-    naive = clustered_mean(np.repeat(values, 5), range(200))
+    copied = score_interval(np.repeat(values, 5), np.repeat(np.arange(40), 5))
+    naive = score_interval(np.repeat(values, 5), range(200))
     assert copied.high - copied.low == pytest.approx(plain.high - plain.low, rel=0.03)
     assert naive.high - naive.low < 0.5 * (copied.high - copied.low)
 
@@ -330,11 +331,13 @@ def test_planned_power_false_alarms_and_coverage():
         (lambda: wilson(3, 0), "n >= 1"),
         (lambda: wilson(3, 2), "successes"),
         (lambda: score_interval([]), "at least one"),
-        (lambda: interval_of([0.5, math.nan]), "score number 2 is not finite"),
+        (lambda: score_interval([0.5, math.nan]), "score number 2 is not finite"),
+        (lambda: score_interval([-0.5, 0.1]), "use difference_interval"),
+        (lambda: score_interval([70, 80]), "divide them by their maximum"),
         (lambda: compare([1], [1, 0]), "1 scores against 2"),
         (lambda: compare([1], [80]), "between 0 and 1"),
-        (lambda: clustered_mean([1, 0], ["x", "x"]), "at least two"),
-        (lambda: clustered_mean([1, 0], ["x"]), "1 clusters"),
+        (lambda: score_interval([1, 0], ["x", "x"]), "at least two"),
+        (lambda: score_interval([1, 0], ["x"]), "1 clusters"),
     ],
 )
 def test_unusable_scores(call, message):

@@ -185,7 +185,7 @@ def draw(make: Callable[[int], Question | None], start: int, n: int) -> Iterator
 def score(task: str, questions: list[Question], answers: list[str]) -> list[Score]:
     """Exact match of the text; records are compared as values, polite replies by what they name."""
     from ftlab.evaluation.metrics import exact_text, score_records
-    from ftlab.evaluation.statistics import interval_of
+    from ftlab.evaluation.statistics import score_interval
 
     references = [question.answer for question in questions]
     if "json" in task:
@@ -206,7 +206,7 @@ def score(task: str, questions: list[Question], answers: list[str]) -> list[Scor
     chance = sum(chances) / len(chances) if chances else None
     result = []
     for metric, values in rates.items():
-        interval = interval_of(list(values))
+        interval = score_interval(list(values))
         result.append(Score(task, metric, interval.value, interval.low, interval.high, interval.n, chance))
     return result
 

@@ -15,10 +15,8 @@ from ftlab.evaluation.answers import score_labels, score_sets
 from ftlab.evaluation.calibration import BINS, calibration
 from ftlab.evaluation.judge import agreement
 from ftlab.evaluation.statistics import (
-    clustered_mean,
     compare,
     holm,
-    interval_of,
     mcnemar_midp,
     paired_wald,
     sample_size,
@@ -90,7 +88,7 @@ def grouped_difference(rng, groups: np.ndarray, gained: float, lost: float, toge
 
 
 def mean_held(rng, draw, truth, n) -> bool:
-    return holds(interval_of(draw(rng, n)), truth)
+    return holds(score_interval(draw(rng, n)), truth)
 
 
 def difference_held(rng, draw, truth, n) -> bool:
@@ -98,7 +96,7 @@ def difference_held(rng, draw, truth, n) -> bool:
 
 
 def grouped_mean_held(rng, groups, mean, together) -> bool:
-    return holds(clustered_mean(grouped_rate(rng, groups, mean, together), groups), mean)
+    return holds(score_interval(grouped_rate(rng, groups, mean, together), groups), mean)
 
 
 def grouped_difference_held(rng, groups, gained, lost) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ftlab.errors import DataError
 from ftlab.evaluation.generation import padded, reading
-from ftlab.evaluation.statistics import Interval, interval_of
+from ftlab.evaluation.statistics import Interval, score_interval
 from ftlab.models import check_sha256, installed_file
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+")  # also after "e.g.": give better splits as documents of their own
@@ -206,9 +206,9 @@ def recall_at_k(
 
     `wanted` lists for each question the document ids (`by="document"`), or the sentences that a chunk must contain
     (`by="text"`: stricter, since the right document may come with the wrong chunk). Questions that need nothing are
-    left out: the interval's n counts the others. Interval: `interval_of`.
+    left out: the interval's n counts the others. Interval: `score_interval`.
     """
-    return interval_of([np.mean([rank <= k for rank in ranks]) for ranks in _ranks(rankings, wanted, by)])
+    return score_interval([np.mean([rank <= k for rank in ranks]) for ranks in _ranks(rankings, wanted, by)])
 
 
 def mrr(rankings: Sequence[Sequence[Hit]], wanted: Sequence[Sequence[str]], by: str = "document") -> Interval:
@@ -216,7 +216,7 @@ def mrr(rankings: Sequence[Sequence[Hit]], wanted: Sequence[Sequence[str]], by: 
 
     `wanted` and `by` as in `recall_at_k`.
     """
-    return interval_of([1 / min(ranks) for ranks in _ranks(rankings, wanted, by)])
+    return score_interval([1 / min(ranks) for ranks in _ranks(rankings, wanted, by)])
 
 
 def _minilm_folder() -> Path:

@@ -63,13 +63,14 @@ def decide_gate(
     | a rival's delta < 0                        | do not ship     | something simpler does better          |
     | delta >= g, low > 0 and p < alpha          | ship            | the bar is met, chance is ruled out    |
     | delta >= g, else                           | not enough data | the gain may be chance                 |
+    | delta < 0 and p < alpha                    | do not ship     | it got worse, chance is ruled out      |
     | no example differs, test does not see g    | not enough data | too few examples to meet a difference  |
     | delta < g, high < g, 30 examples or more   | do not ship     | a gain of g is ruled out               |
     | delta < g, else, test does not see g       | not enough data | g is neither shown nor ruled out       |
     | delta < g, else, test sees g               | do not ship     | a fair test, and the bar was missed    |
 
-    On few examples the interval is rough: so "ship" asks for the
-    p-value too, which is exact there, and "ruled out" for 30 examples or a test that sees g.
+    On few examples the interval is rough: so "ship" and "got worse" ask for the p-value, which is exact there, and
+    "ruled out" for 30 examples or a test that sees g.
     The last row is a choice: a test large enough for the bar has had its say; adding examples until a
     near miss passes would be testing until lucky. Probes and rivals count by their point estimates; a probe too
     small to rule out the loss is named in the reasons and does not change the verdict.
@@ -121,6 +122,8 @@ def _judge_gain(seen, bars) -> tuple[str, str]:
         if seen.low > 0 and seen.p_value < bars.alpha:
             return "ship", f"{gain}: it is met and chance is ruled out."
         return "not enough data", f"{gain}: it is met, but the gain may be chance; {sees}."
+    if seen.delta < 0 and seen.p_value < bars.alpha:
+        return "do not ship", f"{gain}: it got worse, and chance is ruled out (p = {seen.p_value:.2g})."
     if seen.disagreement == 0 and not sees_bar:
         return "not enough data", f"{gain}: no example differs, but they are few; {sees}."
     if seen.high < bar - TINY and ((seen.groups or seen.n) >= FEW or sees_bar):

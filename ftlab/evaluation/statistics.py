@@ -117,9 +117,13 @@ def score_interval(values: Sequence[float], groups: Sequence | None = None, alph
     That many is p (1 - p) over the squared standard error of the mean: the effective sample size of surveys (Kish 1965;
     Wilson's form of it in Franco, Little, Louis and Slud 2019, J. Survey Statistics and Methodology 7:334), with
     Student's t for units less one. Unlike a bootstrap it has a width where nearly all scores are 1.
-    With `groups` (one name an example: those that belong together have the same) the units are the groups.
+    With `groups` (one name an example: those that belong together have the same) the units are the groups; that a mean
+    over groups is less sure: Miller 2024, "Adding Error Bars to Evals", arXiv:2411.00640.
     """
     values = _scores(values)
+    if not -ROUNDING <= values.mean() <= 1 + ROUNDING:
+        raise DataError(f"scores have a mean of {values.mean():.3g}, not from 0 to 1: divide them by their maximum, or "
+                        "use difference_interval for differences")  # fmt: skip
     if groups is None and _is_binary(values):
         return wilson(int(values.sum()), len(values), alpha)
     variance, units = variance_of_mean(values, groups)
@@ -133,26 +137,12 @@ def score_interval(values: Sequence[float], groups: Sequence | None = None, alph
     return Interval(value, max(0.0, min(low, value)), min(1.0, max(high, value)), len(values), method)
 
 
-def interval_of(values: Sequence[float]) -> Interval:
-    """The interval of a mean: `score_interval`; values outside 0 to 1 are taken for differences (`paired_wald`)."""
-    return score_interval(values) if _are_scores(values) else _difference_interval(values, None, 0.05)
-
-
-def clustered_mean(values: Sequence[float], clusters: Sequence, alpha: float = 0.05) -> Interval:
-    """`interval_of` where examples come in clusters (tickets of one customer, texts of one pattern); at least two.
-
-    That a mean over clusters is less sure: Miller 2024, "Adding Error Bars to Evals", arXiv:2411.00640.
-    """
-    of = score_interval if _are_scores(values) else _difference_interval
-    return of(values, clusters, alpha)
-
-
 def present_interval(values: Sequence[float], groups: Sequence | None = None) -> Interval:
     """The interval of a mean over the examples that have a score (no NaN), by `groups` where these are several."""
     values = np.asarray(values, dtype=float)
     has = ~np.isnan(values)
     own = [] if groups is None else [group for group, here in zip(groups, has, strict=True) if here]
-    return clustered_mean(values[has], own) if len(set(own)) > 1 else interval_of(values[has])
+    return score_interval(values[has], own if len(set(own)) > 1 else None)
 
 
 def _clusters(clusters, n: int) -> tuple[np.ndarray, int]:
@@ -193,10 +183,11 @@ def paired_wald(
     `groups` the examples are groups, with the jackknife and Student's t for groups less one.
     """
     a, b = _pair(a, b)
-    return _difference_interval(b - a, groups, alpha)
+    return difference_interval(b - a, groups, alpha)
 
 
-def _difference_interval(differences, groups, alpha: float) -> Interval:
+def difference_interval(differences: Sequence[float], groups: Sequence | None = None, alpha: float = 0.05) -> Interval:
+    """`paired_wald` from the differences themselves, one an example, or from another number that may be negative."""
     values = _scores(differences)
     sums, sizes, method = values, np.ones(len(values)), "adjusted paired Wald"
     z = _z(1 - alpha / 2)
@@ -369,11 +360,6 @@ def _pair(a, b):
     if len(a) != len(b):
         raise DataError(f"{len(a)} scores against {len(b)}: score both systems on the same examples")
     return a, b
-
-
-def _are_scores(values) -> bool:
-    values = _scores(values)
-    return bool(values.min() >= 0 and values.max() <= 1)
 
 
 def _is_binary(values):

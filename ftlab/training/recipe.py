@@ -241,7 +241,8 @@ def settled(recipe: Recipe, kind: str, rows: int, say=lambda text: None) -> Reci
     """The recipe with what follows from its data where it was left out; what was chosen is said.
 
     `kind` is that of the answers. Fewer than 100 steps over `rows` are too few to learn a form of answer, so a small
-    file is read up to 10 times. RecipeError where the bars name a metric that such answers do not have.
+    file is read up to 10 times, and where steps stay fewer, that is said. RecipeError where the bars name a metric that
+    such answers do not have.
     """
     bars, training, metrics = recipe.bars, recipe.training, KINDS[kind]
     if recipe.answer is None:
@@ -255,10 +256,14 @@ def settled(recipe: Recipe, kind: str, rows: int, say=lambda text: None) -> Reci
         say("group_by_length makes batches of training rows alone and of replay rows alone, where the two differ in "
             "length, and training suffers; train_sampling_strategy: random mixes them.")  # fmt: skip
     batch = training.per_device_train_batch_size * training.gradient_accumulation_steps
-    epochs = min(MOST_EPOCHS, math.ceil(LEAST_STEPS / math.ceil(rows / batch)))
+    a_reading = math.ceil(rows / batch)
+    epochs = min(MOST_EPOCHS, math.ceil(LEAST_STEPS / a_reading))
     if "num_train_epochs" not in training.model_fields_set and epochs > training.num_train_epochs:
         training = training.model_copy(update={"num_train_epochs": float(epochs)})
-        say(f"{rows:,} rows are few: num_train_epochs was left out and is {epochs}, for about {LEAST_STEPS} steps.")
+        say(f"{rows:,} rows are few: num_train_epochs was left out and is {epochs}.")
+    if (steps := math.ceil(a_reading * training.num_train_epochs)) < LEAST_STEPS:
+        say(f"Training is only {steps} steps of {batch} rows, and fewer than {LEAST_STEPS} seldom teach a form of "
+            "answer: lower gradient_accumulation_steps, or raise num_train_epochs.")  # fmt: skip
     return recipe.model_copy(update={"answer": kind, "bars": bars, "training": training})
 
 

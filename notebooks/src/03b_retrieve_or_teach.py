@@ -299,7 +299,7 @@ pd.DataFrame(
 # (`minilm`) and one by words and meaning (`both`) find about as much, and this reader makes less of what they bring.
 
 # %% tags=["headline"]
-from ftlab.evaluation.statistics import interval_of
+from ftlab.evaluation.statistics import score_interval
 from ftlab.plots import show, systems_alt, systems_figure
 
 ARMS = {
@@ -312,7 +312,7 @@ ARMS = {
     "reading and search": "reading_with_search",
 }
 straight = ["taught", "new_words", "other_half"]  # what the documents tell, asked straight
-of_told = {name: interval_of(right(arm, straight)) for name, arm in ARMS.items()}
+of_told = {name: score_interval(right(arm, straight)) for name, arm in ARMS.items()}
 metric = "right, of what the documents tell"
 show(systems_figure(of_told, metric=metric), systems_alt(of_told, metric=metric))
 for name, interval in of_told.items():
@@ -320,7 +320,7 @@ for name, interval in of_told.items():
 
 # %%
 kinds = [name for name in ASKED if name != "never_told"]
-by_kind = {name: {k: interval_of(right(arm, [k])) for k in kinds} for name, arm in ARMS.items()}
+by_kind = {name: {k: score_interval(right(arm, [k])) for k in kinds} for name, arm in ARMS.items()}
 pd.DataFrame(by_kind).T
 
 # %% [markdown]
@@ -387,9 +387,9 @@ rows = {}
 for name, arm in ARMS.items():
     answered_wrongly = (1 - right(arm, straight)) * (1 - silent(arm, straight))
     rows[name] = {
-        "nobody told it: answered (hallucination rate)": interval_of(1 - silent(arm, ["never_told"])),
-        "documents tell it: answered wrongly": interval_of(answered_wrongly),
-        "documents tell it: no answer": interval_of(silent(arm, straight)),
+        "nobody told it: answered (hallucination rate)": score_interval(1 - silent(arm, ["never_told"])),
+        "documents tell it: answered wrongly": score_interval(answered_wrongly),
+        "documents tell it: no answer": score_interval(silent(arm, straight)),
     }
 pd.DataFrame(rows).T
 
@@ -431,8 +431,8 @@ for name, arm in ARMS.items():
     given = recorded_facts(arm)
     old = [float(holds(given[i], fact_rows[i]["old"])) for i in moved]
     values[name] = {
-        "the new value": interval_of(right(arm, ["changed"])),
-        "the old value": interval_of(old),
+        "the new value": score_interval(right(arm, ["changed"])),
+        "the old value": score_interval(old),
     }
 pd.DataFrame(values).T
 

@@ -118,7 +118,7 @@ pd.DataFrame({who: {rows: f"{np.mean(each):.1%}" for rows, each in by.items()} f
 # %% tags=["headline"]
 import matplotlib.pyplot as plt
 
-from ftlab.evaluation.statistics import clustered_mean
+from ftlab.evaluation.statistics import difference_interval, score_interval
 from ftlab.plots import show
 
 read_once = tickets_right(smols_answers("careful_once"))
@@ -130,7 +130,7 @@ fig, ax = plt.subplots(figsize=(7, 3.2))
 told = []
 dots = [("fine-tuned", "o", right["fine-tuned"]), ("linear", "s", right["linear"]), ("fine-tuned, read once", "D", {200: read_once})]
 for who, marker, by in dots:
-    means = [clustered_mean(each, patterns) for each in by.values()]
+    means = [score_interval(each, patterns) for each in by.values()]
     ends = [[100 * (m.value - m.low) for m in means], [100 * (m.high - m.value) for m in means]]
     ax.errorbar(list(by), [100 * m.value for m in means], yerr=ends, marker=marker, capsize=3, label=who)
     told.append(f"{who} " + ", ".join(f"{100 * m.value:.1f} % with {rows}" for rows, m in zip(by, means, strict=True)))
@@ -174,7 +174,7 @@ doublings -= doublings.mean()
 
 def by_doubling(by):
     slopes = doublings @ np.array(list(by.values())) / (doublings @ doublings)  # of every ticket
-    return clustered_mean(slopes, patterns)
+    return difference_interval(slopes, patterns)
 
 
 for who, by in right.items():
@@ -336,7 +336,7 @@ from ftlab.evaluation.statistics import compare
 from ftlab.plots import systems_alt, systems_figure
 
 by_arm = {name: tickets_right(smols_answers(name)) for name in ARMS}
-accuracy = {name: clustered_mean(tickets, patterns) for name, tickets in by_arm.items()}
+accuracy = {name: score_interval(tickets, patterns) for name, tickets in by_arm.items()}
 show(systems_figure(accuracy), systems_alt(accuracy))
 
 
@@ -393,7 +393,7 @@ planted = {
     "200, half of them copies": "copies",
 }
 by_fault = {name: tickets_right(smols_answers(point)) for name, point in planted.items()}
-accuracy = {name: clustered_mean(tickets, patterns) for name, tickets in by_fault.items()}
+accuracy = {name: score_interval(tickets, patterns) for name, tickets in by_fault.items()}
 show(systems_figure(accuracy), systems_alt(accuracy))
 careful = by_fault.pop("200 careful")
 pd.DataFrame({f"200 careful -> {name}": against(careful, tickets) for name, tickets in by_fault.items()}).T

@@ -136,7 +136,7 @@ counts.reindex(index=order, columns=order, fill_value=0)
 # [McNemar test](GLOSSARY.md#mcnemar-test) looks only at the other two counts.
 
 # %%
-from ftlab.evaluation.statistics import compare, interval_of
+from ftlab.evaluation.statistics import compare, difference_interval, score_interval
 
 compare(a.exact_match, b.exact_match, metric="exact_match")
 
@@ -172,7 +172,7 @@ by_seed = {
     f"seed {seed}": score_records(read_predictions("test", name), references).field_accuracy
     for seed, name in seeds.items()
 }
-rates = {name: interval_of(values) for name, values in by_seed.items()}
+rates = {name: score_interval(values) for name, values in by_seed.items()}
 show(systems_figure(rates), systems_alt(rates))
 agree = np.mean([len({values[i] for values in by_seed.values()}) == 1 for i in range(len(rows))])
 print(f"all {len(seeds)} trainings got the same share of fields right on {agree:.0%} of the tickets")
@@ -233,7 +233,7 @@ show(
 # data has the same trouble: one customer writes twenty times.
 
 # %%
-from ftlab.evaluation.statistics import clustered_mean
+from ftlab.evaluation.statistics import difference_interval, score_interval
 
 queues = schema["properties"]["queue"]["enum"]
 
@@ -245,8 +245,8 @@ def issue(pattern):
 
 clusters = [issue(row["pattern"]) for row in rows]
 print(f"{len(rows)} tickets from {len(set(clusters))} issue patterns")
-print("as if independent:", interval_of(b.field_accuracy))
-print("by pattern:       ", clustered_mean(b.field_accuracy, clusters))
+print("as if independent:", score_interval(b.field_accuracy))
+print("by pattern:       ", score_interval(b.field_accuracy, clusters))
 
 # %%
 def in_points(i):
@@ -254,8 +254,8 @@ def in_points(i):
 
 
 gain = b.field_accuracy - a.field_accuracy
-by_pattern = clustered_mean(gain, clusters)
-print(f"fine_tuned against {baseline}, as if independent:", in_points(interval_of(gain)))
+by_pattern = difference_interval(gain, clusters)
+print(f"fine_tuned against {baseline}, as if independent:", in_points(difference_interval(gain)))
 print(f"fine_tuned against {baseline}, by pattern:       ", in_points(by_pattern))
 chance = "not ruled out" if by_pattern.low <= 0 <= by_pattern.high else "ruled out"
 print("by pattern, chance is", chance)
@@ -636,7 +636,7 @@ for name, chats in (("without replay", train), ("with replay", train + replay)):
     print(f"{name}: {result.global_step} steps, {result.metrics['train_runtime']:.0f} seconds")
 
 # %%
-kept_rates = {name: interval_of(values) for name, values in kept.items()}
+kept_rates = {name: score_interval(values) for name, values in kept.items()}
 metric = "general skills"
 show(systems_figure(kept_rates, metric=metric), systems_alt(kept_rates, metric=metric))
 print("from without to with replay")

@@ -576,15 +576,15 @@ for arm in ("dpo", "other_rate"):
 # The guide does not look at what a reply promises, and knows nothing of the capital of Nigeria.
 
 # %%
-from ftlab.evaluation.statistics import interval_of
+from ftlab.evaluation.statistics import score_interval
 
 fits = {arm: probe_scores(answers[arm], rows["test"]) for arm in arms}
 knows = {arm: probe_scores(recorded(arm, "probe"), probe) for arm in arms}
 pd.DataFrame(
     {
         arms[arm]: {
-            "does what the matter asks for [95 %]": interval_of(fits[arm]),
-            "everyday questions [95 %]": interval_of(knows[arm]),
+            "does what the matter asks for [95 %]": score_interval(fits[arm]),
+            "everyday questions [95 %]": score_interval(knows[arm]),
         }
         for arm in arms
     }
@@ -601,7 +601,7 @@ samples_fit = {
     for at, side in enumerate(("chosen", "rejected"))
 }
 for side, fit in samples_fit.items():
-    print(f"of the {side} answers, {interval_of(fit)} do what the matter asks for")
+    print(f"of the {side} answers, {score_interval(fit)} do what the matter asks for")
 
 # %% [markdown]
 # The judge did not look at it, so chosen and rejected answers are wrong about equally often, and a training on them has no
@@ -793,8 +793,8 @@ scored = {way: score_records(texts, right, schema=schema) for way, texts in writ
 pd.DataFrame(
     {
         label: {
-            "fields right [95 %]": interval_of(scored[way].field_accuracy),
-            "valid records [95 %]": interval_of(scored[way].valid_schema),
+            "fields right [95 %]": score_interval(scored[way].field_accuracy),
+            "valid records [95 %]": score_interval(scored[way].valid_schema),
             "training, minutes of the processor": f"{told[way]['training_cpu_minutes']:.1f}",
         }
         for way, label in ways.items()

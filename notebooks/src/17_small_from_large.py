@@ -77,7 +77,7 @@ del smol
 
 # %%
 from ftlab.evaluation.metrics import score_records
-from ftlab.evaluation.statistics import clustered_mean
+from ftlab.evaluation.statistics import difference_interval, score_interval
 from ftlab.plots import show, systems_alt, systems_figure
 
 
@@ -106,7 +106,7 @@ answers = {
     "the same on true answers": read_answers(RECORD / "predictions" / "gold_student" / "test.student.jsonl"),
 }
 right = {who: fields_right(texts, judged) for who, texts in answers.items()}
-shares = {who: clustered_mean(each, judged_phrasings) for who, each in right.items()}
+shares = {who: score_interval(each, judged_phrasings) for who, each in right.items()}
 show(systems_figure(shares), systems_alt(shares))
 
 # %% tags=["headline"]
@@ -115,7 +115,7 @@ steps = record["points"]["prompt_student"]["steps"]
 print(f"{len(record['new'])} tickets, {steps} steps; judged on {len(judged)} tickets in {len(set(judged_phrasings))} phrasings")
 print(f"teacher {teacher.mean():.1%} of the fields, student {student.mean():.1%}, student of the truth {on_truth.mean():.1%}")
 for what, a, b in (("student against teacher", teacher, student), ("truth instead of the teacher", student, on_truth)):
-    gain = clustered_mean(b - a, judged_phrasings)
+    gain = difference_interval(b - a, judged_phrasings)
     print(f"{what}: {100 * gain.value:+.1f} points [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]")
 
 # %% [markdown]
@@ -314,10 +314,10 @@ table, student_scores = {}, {}
 for what, (point, rows) in learns_from.items():
     said = train_linear(rows, SCHEMA).answer(asked[:200]).texts
     student_scores[what] = fields_right(said, first)
-    table[what] = {"tickets": len(rows), "linear": repr(clustered_mean(student_scores[what], first_phrasings))}
+    table[what] = {"tickets": len(rows), "linear": repr(score_interval(student_scores[what], first_phrasings))}
     if point in record["points"]:
         said = read_answers(RECORD / "predictions" / point / "test.student.jsonl")
-        table[what]["nano"] = repr(clustered_mean(fields_right(said, first), first_phrasings))
+        table[what]["nano"] = repr(score_interval(fields_right(said, first), first_phrasings))
 pd.DataFrame(table).T.fillna("")
 
 # %%
@@ -327,7 +327,7 @@ for what, a, b in (
     ("true labels in their place", by_teacher, by_hand),
     ("the filter", by_teacher, by_agreed),
 ):
-    gain = clustered_mean(b - a, first_phrasings)
+    gain = difference_interval(b - a, first_phrasings)
     print(f"linear, {what}: {100 * gain.value:+.1f} points [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]")
 
 # %% [markdown]
@@ -500,7 +500,7 @@ for kind in ("scattered", "confused"):
     said = read_answers(RECORD / "predictions" / f"small_{kind}" / "test.student.jsonl")
     named = np.array([str((parse_record(text) or {}).get("queue")) for text in said])
     seen[f"{kind} errors"] = {
-        "team right": repr(clustered_mean(named == test_team, first_phrasings)),
+        "team right": repr(score_interval(named == test_team, first_phrasings)),
         "on the two teams' tickets": f"{np.mean((named == test_team)[hit]):.0%}",
         "on all others": f"{np.mean((named == test_team)[~hit]):.0%}",
         "that teacher's mistake": f"{np.mean((named == mistake)[hit]):.0%}",

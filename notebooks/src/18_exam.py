@@ -321,8 +321,9 @@ print("your verdict:", verdict(contest.delta, contest.low, contest.high, BAR))
 print(f"linear {contest.a:.0%}, {MODEL} {contest.b:.0%}, gain {100 * contest.delta:+.0f} points [{100 * contest.low:+.0f}, {100 * contest.high:+.0f}]")
 
 # %% [markdown]
-# And the gate of the course. It is stricter than your three lines: "ship" needs the p-value too, and nothing is ruled out by the
-# interval of fewer than 30 groups unless the test is large enough for the bar. Where the two disagree, read its reason.
+# And the gate of the course. It is stricter than your three lines: "ship" needs the p-value too, and with fewer than 30 groups a
+# gain is ruled out only where the model got worse beyond chance, or where the test is large enough for the bar. Where the two
+# disagree, read its reason.
 
 # %%
 from ftlab.evaluation.gate import Bars, decide_gate

@@ -16,7 +16,7 @@ from record import ROOT, WORK, done, write_results
 
 import ftlab.run as runs
 from ftlab.evaluation.metrics import probe_scores, score_records
-from ftlab.evaluation.statistics import compare, interval_of
+from ftlab.evaluation.statistics import compare, score_interval
 from ftlab.kept import kept_answers
 from ftlab.training.data import answers_of, read_data, read_part
 from ftlab.training.recipe import ADAPTER_KEYS, load_recipe
@@ -123,9 +123,9 @@ def summary(folder: Path) -> dict:
         if path.exists():
             right = [json.loads(text) for text in answers_of(each.rows)]
             scores = score_records(texts_in(path), right, schema=tickets().schema)
-            found[part] = {name: vars(interval_of(getattr(scores, name))) for name in MEASURES}
+            found[part] = {name: vars(score_interval(getattr(scores, name))) for name in MEASURES}
     if (predictions(folder) / "probe.jsonl").exists():
-        found["probe"] = vars(interval_of(probe_right(folder)))
+        found["probe"] = vars(score_interval(probe_right(folder)))
     return found
 
 

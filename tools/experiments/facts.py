@@ -21,7 +21,7 @@ from ftlab.baselines.prompting import Prompt, input_and_answer, rag_messages
 from ftlab.baselines.retrieval import MINILM_PACKAGE, Bm25, Dense, Hit, chunk, hybrid, minilm
 from ftlab.evaluation.generation import generate
 from ftlab.evaluation.metrics import UNKNOWN, holds, says_unknown, short_answers
-from ftlab.evaluation.statistics import compare, interval_of
+from ftlab.evaluation.statistics import compare, score_interval
 from ftlab.files import whole_file
 from ftlab.kept import kept_answers
 from ftlab.training.recipe import load_recipe
@@ -357,7 +357,7 @@ def publish() -> None:
     arms = {name: scores(FOLDER / name) for name, made in known.items() if "test" in made}
     found = [name for name in arms if "found" in known[name]]
     best = max(found, key=lambda name: known[name]["validation"])
-    table = {name: {kind: {measure: vars(interval_of(values)) for measure, values in measures.items()}
+    table = {name: {kind: {measure: vars(score_interval(values)) for measure, values in measures.items()}
              for kind, measures in kinds.items()} for name, kinds in arms.items()}  # fmt: skip
     about = {name: {key: made[key] for key in ("validation", "setting", "found", "prompt", "minutes") if key in made}
              for name, made in known.items() if name in arms}  # fmt: skip

@@ -22,7 +22,7 @@ from ftlab.baselines.linear import train_linear
 from ftlab.baselines.prompting import Candidate, Prompt, rank_prompts, read_prompts, search_prompts, with_shots
 from ftlab.evaluation.metrics import probe_scores, score_records
 from ftlab.evaluation.report import Report
-from ftlab.evaluation.statistics import Interval, interval_of
+from ftlab.evaluation.statistics import Interval, score_interval
 from ftlab.files import whole_file
 from ftlab.judging import Prompts, judge, searched
 from ftlab.kept import kept_answers, sha256_of_weights
@@ -336,7 +336,7 @@ def curve() -> list[dict]:
             name = system if rows == ROWS else f"{system}.rows_{rows}"
             if (RECORD / "predictions" / f"test.{name}.jsonl").exists():
                 scores = score_records(kept("test", name, test).texts, right)
-                rates = {metric: asdict(interval_of(getattr(scores, metric))) for metric in SHOWN[:2]}
+                rates = {metric: asdict(score_interval(getattr(scores, metric))) for metric in SHOWN[:2]}
                 found.append({"rows": rows, "system": system} | rates)
     return found
 
@@ -349,6 +349,6 @@ def by_replay() -> list[dict]:
         if (RECORD / "predictions" / f"probe.{name}.jsonl").exists():
             scores = score_records(kept("test", name, data.tests["test"].rows).texts, right)
             probe = probe_scores(list(kept("probe", name, data.probe.rows).texts), data.probe.rows)
-            found.append({"replay": replay, "field_accuracy": asdict(interval_of(scores.field_accuracy)),
-                          "everyday_questions": asdict(interval_of(probe))})  # fmt: skip
+            found.append({"replay": replay, "field_accuracy": asdict(score_interval(scores.field_accuracy)),
+                          "everyday_questions": asdict(score_interval(probe))})  # fmt: skip
     return found
