@@ -1,0 +1,73 @@
+"""How much sooner is an evaluation done that answers in batches, and are its answers the same?
+
+`smol`, trained for a few minutes on support tickets so that its answers are records that end, answers tickets one
+at a time, 8 and 50 at a time, through the same `generate`, in one process; the order of the sizes differs by round.
+Then it answers 500 tickets, 50 at a time. Some twenty minutes.
+"""
+
+from functools import cache
+from pathlib import Path
+
+from experiments._common import BATCH, fine_tune, recipe_with, tickets
+from record import ROOT, WORK, Point, done, write_results
+
+from ftlab.evaluation.generation import generate
+from ftlab.training.train import load_model
+
+FOLDER, RECORD = WORK / "batches", ROOT / "data" / "recorded" / "batches"
+SIZES = (1, 8, BATCH)
+ROUNDS, ALL, TOKENS = 3, 500, 96
+
+
+def trained(folder: Path) -> dict:
+    """A short training: 300 tickets, read once; its adapter stays for the others."""
+
+    def keep(model) -> dict:
+        model.save_pretrained(folder / "adapter")
+        return {}
+
+    return fine_tune(folder, tickets().train.rows[:300], keep, only_test=True, num_train_epochs=1)
+
+
+@cache
+def model_and_tokenizer():
+    """The model of `trained`, and its tokenizer."""
+    return load_model(recipe_with(), FOLDER / "trained" / "adapter")
+
+
+def chats_of(rows) -> list[list[dict]]:
+    return [row["messages"][:-1] for row in rows]
+
+
+def one_round(number: int):
+    """A point that answers the same 50 tickets in each size."""
+
+    def made(folder: Path) -> dict:
+        rows = tickets().tests["test"].rows[number * BATCH : (number + 1) * BATCH]
+        chats, seconds, texts = chats_of(rows), {}, {}
+        for size in SIZES[number:] + SIZES[:number]:
+            answers = generate(*model_and_tokenizer(), chats, TOKENS, batch_size=size)
+            seconds[size], texts[size] = answers.seconds, answers.texts
+        same = {size: sum(a == b for a, b in zip(texts[size], texts[1], strict=True)) for size in SIZES}
+        return {"seconds": seconds, "same": same, "chats": len(chats), "new_tokens": answers.new_tokens}
+
+    return made
+
+
+def whole(folder: Path) -> dict:
+    """500 tickets, 50 at a time."""
+    rows = [row for part in (tickets().tests["test"], tickets().validation, tickets().train) for row in part.rows]
+    answers = generate(*model_and_tokenizer(), chats_of(rows[:ALL]), TOKENS, batch_size=BATCH)
+    return {"seconds": answers.seconds, "chats": len(answers.texts), "new_tokens": answers.new_tokens}
+
+
+def points() -> list[Point]:
+    rounds = [Point(f"round_{number}", one_round(number), needs=("trained",)) for number in range(ROUNDS)]
+    return [Point("trained", trained), *rounds, Point("all", whole, needs=("trained",))]
+
+
+def publish() -> None:
+    """Write data/recorded/batches: results.json."""
+    names = [point.name for point in points()]
+    made = {name: done(FOLDER / name) for name in names}
+    write_results("batches", RECORD, made, names, {"points": made})
