@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from ftlab.evaluation.statistics import sample_size
+from ftlab.evaluation.statistics import Interval, sample_size
 from ftlab.judging import SIMPLE
 from ftlab.tables import readable
 from ftlab.training.recipe import LEAST_STEPS
@@ -49,12 +49,8 @@ def next_step(report: dict, limits: list[str]) -> NextStep:
     label = f"Label about {more:,} more rows" if more else "Label more rows"
     steps = report["training"].get("steps") or 0
     unfair = bool(limits) and steps < FAIR
-    later = [*limits, *([FALLING] if report["training"].get("still_falling") else [])]
-    later = (
-        [f"Only {steps} training steps fitted into the time, where {LEAST_STEPS} are usual.", *later]
-        if unfair
-        else later
-    )
+    later = [f"Only {steps} training steps fitted into the time, where {LEAST_STEPS} are usual."] if unfair else []
+    later += [*limits, *([FALLING] if report["training"].get("still_falling") else [])]
     if best and rivals[best]["low"] <= 0 and rate[best]["value"] >= rate[prompt]["value"]:
         better = "does better than" if rivals[best]["delta"] < 0 else "cannot be told from"
         reasons = [f"{named(best, rate)} {better} {named('fine_tuned', rate)}: training brings {points(rivals[best])}."]
@@ -89,13 +85,7 @@ def more_cases(seen: dict, metric: str, gain: float) -> int:
 
 def named(name: str, rate: dict) -> str:
     """ "linear classifier 75.2 % [71.8, 78.4]"."""
-    return f"{spoken(name)} {percent(rate[name])}"
-
-
-def percent(interval: dict) -> str:
-    """ "75.2 % [71.8, 78.4]"."""
-    value, low, high = (100 * interval[key] for key in ("value", "low", "high"))
-    return f"{value:.1f} % [{low:.1f}, {high:.1f}]"
+    return f"{spoken(name)} {Interval(**rate[name])}"
 
 
 def spoken(name: str) -> str:
