@@ -14,9 +14,11 @@ FOLDER = data_folder() / "exam"
 
 
 def check_each(exercises: Mapping[str, Exercise], answers: Mapping) -> None:
-    """The grade of each answer by itself; one that is missing or None is not solved yet."""
+    """The grade of each answer by itself, and how many are right; one that is missing or None is not solved yet."""
     for letter, exercise in exercises.items():
         exercise(given(answers.get(letter)))
+    solved = sum(each.grade(given(answers.get(letter))).status == "solved" for letter, each in exercises.items())
+    print(f"{solved} of {len(exercises)} solved")
 
 
 def given(answer) -> Callable:
@@ -53,14 +55,25 @@ check_cases = {letter: case_exercise(letter, case) for letter, case in CASES.ite
 
 # ---- B: six runs
 
-FAULTS = {  # name: its sign
-    "overfit": "the training loss went far below the validation loss, which stood still",
+FAULTS = {  # name: what was done
+    "overfit": "few rows, read very often",
+    "short": "too few steps",
+    "rate": "a learning rate that is far too high or too low",
+    "random_labels": "many labels drawn at random",
+    "systematic_labels": "labels by a rule that is wrong",
+    "leak": "test tickets among the training rows",
+    "forgetting": "nothing but tickets in the training",
+    "prompt": "asked with another template than trained with",
+    "facts": "facts taught by training",
+}
+SIGNS = {
+    "overfit": "the training loss goes far below the validation loss, and no single team is lost altogether",
     "short": "both losses lie together, far above those of a sound run, after few steps",
     "rate": "the loss jumps, or ends where it began",
     "random_labels": "no model foretells a label drawn at random, so after enough steps and rows the losses are still "
     "high, and the fields that a person judges suffer, not those that are copied",
-    "systematic_labels": "some teams are never named, the others as often as elsewhere: the rule was learned, the "
-    "training loss is low, and only true labels show it",
+    "systematic_labels": "a few teams are never right, all others about as often as in the sound run of that model, "
+    "and the training loss is as low as there",
     "leak": "the test set is answered better than anything else",
     "forgetting": "the tickets are nearly as good as elsewhere, and the everyday questions are gone",
     "prompt": "the losses are those of a sound run, and the answers are not",
@@ -70,10 +83,9 @@ FAULTS = {  # name: its sign
 
 def run_exercise(letter: str, fault: str) -> Exercise:
     """Which fault: the sign of the right one is the reason, the sign of a wrong one what is missing here."""
-    hints = {
-        name: f"you named {name}. Its sign would be: {sign}. Look whether it is there." for name, sign in FAULTS.items()
-    }
-    return one_answer(f"run {letter}", fault, FAULTS[fault], hints)
+    hints = {name: f"you named {name}. Its sign would be: {sign}. Look whether it is there."
+             for name, sign in SIGNS.items()}  # fmt: skip
+    return one_answer(f"run {letter}", fault, SIGNS[fault], hints)
 
 
 PLANTED = json.loads((FOLDER / "faults.json").read_text("utf-8"))
@@ -108,7 +120,8 @@ def given_answer(row: dict) -> str:
 
 def mail(name: str, text: str, answer: str) -> dict:
     """A row for a trial."""
-    return {"id": name, "messages": [{"role": "user", "content": text}, {"role": "assistant", "content": answer}]}
+    turns = (("system", "Name the desk."), ("user", text), ("assistant", answer))
+    return {"id": name, "messages": [{"role": role, "content": content} for role, content in turns]}
 
 
 def without(step: str) -> Callable:
@@ -189,27 +202,29 @@ check_numbers = {
     "1": one_answer("number 1, memory", round(8e9 * 0.5 / GIB, 2), "8 billion weights of half a byte, over 2^30", {
         4.0: "that is GB, 10^9 bytes. A GiB is 2^30 bytes.",
         round(8e9 * 2 / GIB, 2): "those are 16 bits a weight. Four bits are half a byte.",
+        3.72: "you cut where you should round.",
     }, tolerance=0.006),
     "2": one_answer("number 2, price", 2000 * 250 * 3 * 3 / 1e6, "2,000 rows of 250 tokens, three times, at 3 USD", {
         1.5: "you read the file once. Each epoch is paid for.",
         0.5: "you left out the epochs and the price.",
     }, tolerance=0.006),
-    "3": one_answer("number 3, payback", 4.5 / (400 * 0.15 / 1e6), "400 tokens at 0.15 USD a million, each call", {
-        4.5 / (400 * 0.15 / 1e3): "you took 0.15 USD for a thousand tokens. It is for a million.",
-        4.5 / (0.15 / 1e6): "that is for one token a call. Each call saves 400.",
+    "3": one_answer("number 3, payback", 6 / (400 * 0.15 / 1e6), "400 tokens at 0.15 USD a million, each call", {
+        6 / (400 * 0.15 / 1e3): "you took 0.15 USD for a thousand tokens. It is for a million.",
+        6 / (0.15 / 1e6): "that is for one token a call. Each call saves 400.",
     }, tolerance=1),
-    "4": one_answer("number 4, sample size", sample_size(0.05, 0.10, power=0.8), "McNemar's test, `ftlab plan`", {
-        sample_size(0.05, 0.05001, power=0.8): "you took the disagreement for as large as the gain. It is 10 points.",
-        sample_size(0.05, 0.10, power=0.9): "that is for a power of 90 %.",
-        sample_size(0.10, 0.20, power=0.8): "that is for a gain of ten points.",
-    }),
+    "4": one_answer("number 4, sample size", sample_size(0.08, 0.12, power=0.8), "McNemar's test, `ftlab plan`", {
+        sample_size(0.08, 0.08001, power=0.8): "you took the disagreement for as large as the gain. It is 12 points.",
+        sample_size(0.08, 0.12, power=0.9): "that is for a power of 90 %.",
+        sample_size(0.05, 0.12, power=0.8): "that is for a gain of five points.",
+    }, tolerance=4),
     "5": one_answer("number 5, interval", round(wilson(45, 50).low, 3), "Wilson's interval of 45 in 50", {
         round(0.9 - 1.96 * (0.9 * 0.1 / 50) ** 0.5, 3): "that is the normal interval, not Wilson's.",
         round(wilson(45, 50).high, 3): "that is the upper end.",
         round(100 * wilson(45, 50).low, 1): "that is in percent. Rates here are fractions of 1.",
+        0.79: "two digits are too few: give three.",
     }, tolerance=0.002),
     "6": one_answer("number 6, steps", 171, "57 steps an epoch, the last of them smaller, three times", {
-        168: "you dropped the last, smaller batch of each epoch.",
+        168: "you dropped the last step of each epoch, for which two batches are left.",
         1350: "you forgot that eight batches are added up before a step.",
         169: "you rounded once at the end. Each epoch has its own last step.",
     }),

@@ -32,7 +32,7 @@ CASES = Path("../recipes/cases")
 print((CASES / "support_triage.yaml").read_text())
 
 # %% [markdown]
-# Accuracies are fractions of 1. `prompt_accuracy` is what the best prompt reaches on real cases with known answers;
+# Accuracies are fractions of 1. `prompt_accuracy` is what the best prompt without examples reaches on real cases with known answers;
 # `target_accuracy` is what would be good enough.
 
 # %%
