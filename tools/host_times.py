@@ -29,11 +29,13 @@ PAUSES = {  # what, minutes, machine
     "break": ("break", 15, ""), "lunch": ("lunch", 60, ""),
     "own": ("own data: `ftlab check`, a recipe of four lines, `ftlab run` started", 60, "laptop; a T4 for 1B and more"),
 }  # fmt: skip
-EXAM = "18"  # in a timetable "exam" is this notebook
+EXAM, EXAM_MINUTES = "18", 90  # in a timetable "exam" is this notebook, whose questions want more than its words
 
 
 def block(each: Notebook) -> int:
     """Minutes in a timetable: run, read, exercises, rounded up."""
+    if number(each) == EXAM:
+        return EXAM_MINUTES
     return -(-(each.run + each.read + each.exercises * MINUTES_AN_EXERCISE) // STEP) * STEP
 
 
