@@ -63,8 +63,7 @@ def test_the_cells_run_and_show_their_outputs(page):
 
 
 def test_no_cell_ends_in_an_error_and_only_the_marked_one_warns(page):
-    errors = '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]'
-    assert page.locator(errors).count() == 0
+    assert screenshot.errors_shown(page) == []
     stderr = page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.stderr"]')
     texts = [text.strip() for text in stderr.all_inner_texts() if "%|" not in text]  # tqdm's bar is on stderr
     assert [text for text in texts if text] == ["a warning that is meant"]

@@ -3,6 +3,9 @@
 Examples:
     python tools/screenshot.py notebooks/00_start_here.ipynb out.png          as a static page (nbconvert)
     python tools/screenshot.py notebooks/00_start_here.ipynb out.png --lab    as JupyterLab shows it, not run
+    python tools/screenshot.py notebooks/00_start_here.ipynb out.png --run    after Run All Cells from its menu
+
+With --run the exit code is 1 where a cell ended in an error that the built notebook does not show; its name is printed.
 
 Needs Chromium and Playwright for Python: apt-get install chromium; pip install playwright.
 """
@@ -30,6 +33,7 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 PATIENCE_MS = 180_000  # slow machines: every wait is for a state, this is only when to give up
+RUN_PATIENCE_MS = 1_800_000
 ALL_RUN = """() => {
     const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(p => p.textContent);
     return prompts.length > 0 && prompts.every(text => /\\[\\d+\\]:/.test(text));
@@ -117,11 +121,17 @@ def open_notebook(page, url: str, token: str, path: str) -> None:
     page.locator(".jp-Spinner").first.wait_for(state="hidden")
 
 
-def run_all_cells(page) -> None:
+def run_all_cells(page, patience_ms: int = PATIENCE_MS) -> None:
     """Run all cells of the open notebook from the menu and wait until each has a number."""
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    page.wait_for_function(ALL_RUN)
+    page.wait_for_function(ALL_RUN, timeout=patience_ms)
+
+
+def errors_shown(page) -> list[str]:
+    """The last line of each error that a cell shows."""
+    shown = page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]').all_inner_texts()
+    return [text.strip().splitlines()[-1] for text in shown]
 
 
 def keep_picture(page, name: str) -> None:
@@ -147,13 +157,22 @@ def static_page(notebook: Path, png: Path) -> None:
         page.screenshot(path=png, full_page=True)
 
 
-def lab_page(notebook: Path, png: Path) -> None:
-    """The notebook in JupyterLab, as it opens; the window is made as high as the notebook."""
+def lab_page(notebook: Path, png: Path, run: bool) -> list[str]:
+    """The notebook in JupyterLab, as it opens or as it looks when run; the window is made as high as the notebook.
+
+    The errors that it shows beyond those with which it opened.
+    """
     with jupyter_lab(notebook.parent) as (url, token), open_page(height=600) as page:
         open_notebook(page, url, token, notebook.name)
+        known = errors_shown(page)
+        if run:
+            page.get_by_role("menuitem", name="Edit", exact=True).click()
+            page.get_by_role("menuitem", name="Clear Outputs of All Cells", exact=True).click()
+            run_all_cells(page, RUN_PATIENCE_MS)
         height = page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollHeight")
         page.set_viewport_size({"width": 1200, "height": min(height + 200, 15000)})
         page.screenshot(path=png)
+        return [error for error in errors_shown(page) if error not in known]
 
 
 def main() -> int:
@@ -163,6 +182,7 @@ def main() -> int:
     parser.add_argument("notebook", type=Path)
     parser.add_argument("png", type=Path)
     parser.add_argument("--lab", action="store_true", help="in JupyterLab instead of as a static page")
+    parser.add_argument("--run", action="store_true", help="in JupyterLab, after all cells were run there")
     args = parser.parse_args()
     if not args.notebook.is_file() or not chromium():
         print(
@@ -170,8 +190,12 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
-    (lab_page if args.lab else static_page)(args.notebook.resolve(), args.png)
-    return 0
+    if not (args.lab or args.run):
+        static_page(args.notebook.resolve(), args.png)
+        return 0
+    errors = lab_page(args.notebook.resolve(), args.png, args.run)
+    print("\n".join(errors) or "no error", file=sys.stderr)
+    return 1 if errors else 0
 
 
 if __name__ == "__main__":
