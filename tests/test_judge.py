@@ -90,7 +90,8 @@ def test_words_that_are_no_verdict_count_against_the_judge(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "vote"),
-    [("1", "1"), (" Answer 2.", "2"), ("TIE", "tie"), ("<think>2?</think>\n1", "1"), ("12", None), ("Neither 1", None)],
+    [("1", "1"), (" Answer 2.", "2"), ("TIE", "tie"), ("<think>2?</think>\n1", "1"), ("12", None), ("Neither 1", None),
+     ("1, 2", None), ("1 or 2.", None), ("1/2", None), ("1. 2 has no closing.", "1")],
 )
 def test_reading_a_vote(text, vote):
     assert read_vote(text) == vote

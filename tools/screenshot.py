@@ -171,7 +171,7 @@ def lab_page(notebook: Path, png: Path, run: bool) -> list[str]:
             run_all_cells(page, RUN_PATIENCE_MS)
         height = page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollHeight")
         page.set_viewport_size({"width": 1200, "height": min(height + 200, 15000)})
-        page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollTop = 0")  # Run All ends at the last cell
+        page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollTop = 0")
         page.screenshot(path=png)
         return [error for error in errors_shown(page) if error not in known]
 

@@ -28,6 +28,7 @@ Answer 2:
 {second}"""
 VERDICTS = {"a": 0.0, "tie": 0.5, "b": 1.0}  # and what each counts for b
 UNREAD = "unreadable"
+VOTE = re.compile(r"\W*(?:answer\W+)?(1|2|tie)\b(?![\s,/&]+(?:or |and )?(?:1|2|tie)\b)", re.IGNORECASE)
 FIRST, SECOND = {"1": "a", "2": "b", "tie": "tie"}, {"1": "b", "2": "a", "tie": "tie"}
 
 
@@ -123,8 +124,8 @@ def ask_judge(
 
 
 def read_vote(text: str) -> str | None:
-    """ "1", "2" or "tie": the first word of the answer behind a thought; None for anything else."""
-    found = re.match(r"\W*(?:answer\W+)?(1|2|tie)\b", after_thought(text), re.IGNORECASE)
+    """ "1", "2" or "tie": the first word of the answer behind a thought; None for anything else, as for "1, 2"."""
+    found = VOTE.match(after_thought(text))
     return found[1].lower() if found else None
 
 
