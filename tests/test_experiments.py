@@ -5,6 +5,7 @@ import math
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -31,6 +32,34 @@ def test_points_are_few_and_differ(experiment):
     names = [point.name for point in experiment.points()]
     assert len(set(names)) == len(names) <= 12
     assert all(set(point.needs) <= set(names) for point in experiment.points())
+
+
+def test_a_point_that_fails_stops_only_those_that_need_it(tmp_path, monkeypatch, capsys):
+    def made(folder):
+        return {"made": folder.name}
+
+    def read_adapter(folder):
+        return {"read": str(recording.adapter_of(tmp_path / "museum" / "first"))}
+
+    points = [recording.Point("first", made), recording.Point("reads", read_adapter, needs=("first",)),
+              recording.Point("after", made, needs=("reads",)), recording.Point("other", made)]  # fmt: skip
+    monkeypatch.setattr(recording, "WORK", tmp_path)
+    monkeypatch.setattr(recording.importlib, "import_module", lambda name: SimpleNamespace(points=lambda: points))
+    monkeypatch.setattr(sys, "argv", ["record.py", "museum"])
+    assert recording.main() == 1
+    assert sorted(path.parent.name for path in tmp_path.rglob("done.json")) == ["first", "other"]
+    assert "its adapter is not here; make it again: python tools/record.py museum --again" in capsys.readouterr().err
+    (tmp_path / "museum" / "first" / "adapter").mkdir()
+    assert recording.main() == 0
+    assert sorted(path.parent.name for path in tmp_path.rglob("done.json")) == ["after", "first", "other", "reads"]
+
+
+def test_a_recorded_point_is_made_again_only_when_asked(tmp_path, monkeypatch):
+    points = [recording.Point("good_1", lambda folder: {})]
+    assert recording.take(points, tmp_path / "museum") is None
+    found, lock = recording.take(points, tmp_path / "museum", recording.here)
+    lock.close()
+    assert found.name == "good_1"
 
 
 @pytest.mark.parametrize("share", [0, 0.1, 0.25, 0.5])

@@ -19,6 +19,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+
+from ftlab.errors import FtlabError  # noqa: E402
+
 WORK = ROOT / "runs" / "record"
 
 
@@ -31,11 +34,17 @@ class Point:
     needs: tuple[str, ...] = ()  # names of points that must be done before
 
 
+def here(folder: Path) -> dict | None:
+    """What a point that was finished on this machine returned: its adapter, if it keeps one, lies beside it."""
+    path = folder / "done.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
 def done(folder: Path) -> dict | None:
     """What a finished point returned; it may be finished here, or recorded before."""
-    path, record = folder / "done.json", ROOT / "data" / "recorded" / folder.parent.name
-    if path.exists():
-        return json.loads(path.read_text())
+    record = ROOT / "data" / "recorded" / folder.parent.name
+    if found := here(folder):
+        return found
     if (record / "points.json").exists():
         return json.loads((record / "points.json").read_text()).get(folder.name)
     if (record / "results.json").exists():
@@ -51,10 +60,18 @@ def minutes_by_machine(made: Iterable[dict]) -> dict[str, float]:
     return minutes
 
 
-def take(points: list[Point], work: Path):
+def adapter_of(folder: Path) -> Path:
+    """Where a point's adapter lies; it is not published, so a point that is only recorded has none."""
+    if not (folder / "adapter").exists():
+        again = f"python tools/record.py {folder.parent.name} --again --only {folder.name}"
+        raise FtlabError(f"{folder.name}: its answers are recorded, its adapter is not here; make it again: {again}")
+    return folder / "adapter"
+
+
+def take(points: list[Point], work: Path, finished: Callable = done):
     """The next point that nobody works on, with its open lock; None where there is none."""
     for point in points:
-        if done(work / point.name) or not all(done(work / name) for name in point.needs):
+        if finished(work / point.name) or not all(done(work / name) for name in point.needs):
             continue
         folder = work / point.name
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,7 +80,7 @@ def take(points: list[Point], work: Path):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             continue
-        if done(folder) is None:  # it may have been finished since
+        if finished(folder) is None:  # it may have been finished since
             return point, lock
     return None
 
@@ -104,6 +121,7 @@ def main() -> int:
     parser.add_argument("name", choices=sorted(p.stem for p in (ROOT / "tools/experiments").glob("[a-z]*.py")))
     parser.add_argument("--list", action="store_true", help="show which points are done")
     parser.add_argument("--only", nargs="+", help="names of points to make, no others")
+    parser.add_argument("--again", action="store_true", help="also make points that are recorded, not here")
     parser.add_argument("--publish", action="store_true", help="write data/recorded/NAME from the points that are done")
     options = parser.parse_args()
     experiment = importlib.import_module(f"experiments.{options.name}")
@@ -121,13 +139,19 @@ def main() -> int:
 
     machine = ftlab.run.machine_line()
     wanted = [point for point in points if not options.only or point.name in options.only]
+    finished, failed = here if options.again else done, []
     while True:
-        if found := take(wanted, work):
+        if found := take(wanted, work, finished):
             point, lock = found
-            run(point, work / point.name, machine)
+            try:
+                run(point, work / point.name, machine)
+            except FtlabError as error:  # the others can still be made
+                print(f"{point.name}: {error}", file=sys.stderr, flush=True)
+                failed.append(point.name)
+                wanted = [each for each in wanted if each is not point and point.name not in each.needs]
             lock.close()
-        elif all(done(work / point.name) for point in wanted):
-            return 0
+        elif all(finished(work / point.name) for point in wanted):
+            return 1 if failed else 0
         else:
             time.sleep(20)  # another command makes what the next points need
 

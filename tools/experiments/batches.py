@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from experiments._common import BATCH, fine_tune, recipe_with, tickets
-from record import ROOT, WORK, Point, done, write_results
+from record import ROOT, WORK, Point, adapter_of, done, write_results
 
 from ftlab.evaluation.generation import generate
 from ftlab.training.train import load_model
@@ -32,7 +32,7 @@ def trained(folder: Path) -> dict:
 @cache
 def model_and_tokenizer():
     """The model of `trained`, and its tokenizer."""
-    return load_model(recipe_with(), FOLDER / "trained" / "adapter")
+    return load_model(recipe_with(), adapter_of(FOLDER / "trained"))
 
 
 def chats_of(rows) -> list[list[dict]]:

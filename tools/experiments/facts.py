@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-from record import ROOT, WORK, Point, done, write_results
+from record import ROOT, WORK, Point, adapter_of, done, write_results
 
 from ftlab.baselines.prompting import Prompt, input_and_answer, rag_messages
 from ftlab.baselines.retrieval import MINILM_PACKAGE, Bm25, Dense, Hit, chunk, hybrid, minilm
@@ -271,7 +271,7 @@ def test(folder: Path, arm: str) -> dict:
     """The best setting of an arm answers the test questions."""
     trained = arm.removesuffix("_with_search")
     point = setting(trained, *best_setting(trained)) if TRIED[trained] else f"{trained}_training"
-    tuned, tokenizer = load_model(the_recipe(), FOLDER / point / "adapter")
+    tuned, tokenizer = load_model(the_recipe(), adapter_of(FOLDER / point))
     return {"setting": point, "validation": done(FOLDER / point)["validation"],
             "test": examine(folder, tuned, tokenizer, asked_as(arm))}  # fmt: skip
 

@@ -17,7 +17,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from experiments._common import PROBE, copy_answers, mixed, recipe_with, tickets
-from record import ROOT, WORK, Point, done, write_results
+from record import ROOT, WORK, Point, adapter_of, done, write_results
 
 from ftlab.data.splits import group_of
 from ftlab.evaluation.generation import generate
@@ -266,7 +266,7 @@ def helpful(turns: list[dict]) -> list[dict]:
 
 def asked_otherwise(folder: Path, seed: int) -> dict:
     """The good training's answers where the server puts the question in other ways."""
-    model, tokenizer = load_model(recipe_with(), FOLDER / f"good_{seed}" / "adapter")
+    model, tokenizer = load_model(recipe_with(), adapter_of(FOLDER / f"good_{seed}"))
     own, rows, found = tokenizer.chat_template, rows_of("fresh")[:ANEW], {}
     opened = own.replace("add_generation_prompt", "false")  # the answer's turn is not opened
     ways = {"no_system": (own, no_system), "helpful": (own, helpful), "other_template": (OTHER_TEMPLATE, None),

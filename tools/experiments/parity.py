@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from record import ROOT, WORK, Point, done, write_results
+from record import ROOT, WORK, Point, adapter_of, done, write_results
 
 import ftlab.run as runs
 from ftlab.models import resolve
@@ -81,7 +81,7 @@ def reference() -> Side:
     from peft import PeftModel
 
     base, tokenizer = load(resolve("smol"))
-    tuned = PeftModel.from_pretrained(base, TRAINED / "adapter")
+    tuned = PeftModel.from_pretrained(base, adapter_of(TRAINED))
     return local_side("adapter", tuned, tokenizer, chats(), None, NEW_TOKENS, EVALUATED)
 
 

@@ -16,7 +16,7 @@ import torch
 from experiments import triage
 from experiments._common import ROWS, answer_probe, asked_tickets, fine_tune, recipe_with, tickets
 from experiments._common import publish as write
-from record import WORK, Point
+from record import WORK, Point, adapter_of
 
 import ftlab.run as runs
 from ftlab.training.train import load_model
@@ -80,7 +80,7 @@ def nf4(folder) -> dict:
     in_four_bits(model)
     results = {"probe": answer_probe(folder, model, tokenizer)}
     recipe = triage.the_recipe(rate=triage.best_rate())
-    tuned, tokenizer = load_model(recipe, triage.FOLDER / f"seed_{triage.SEEDS[0]}" / "adapter")
+    tuned, tokenizer = load_model(recipe, adapter_of(triage.FOLDER / f"seed_{triage.SEEDS[0]}"))
     in_four_bits(tuned.get_base_model())
     ask = partial(runs.ask, tuned, tokenizer, runs.asking(recipe))
     return results | triage.answer(folder, "fine_tuned", asked_tickets(), ask, tickets().schema)

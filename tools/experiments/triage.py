@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
-from record import ROOT, WORK, Point, done
+from record import ROOT, WORK, Point, adapter_of, done
 
 import ftlab.run as runs
 from ftlab import hardware
@@ -199,7 +199,7 @@ def drift(folder: Path) -> dict:
     """The first seed's training, asked with its system prompt and with others: the same tickets every time."""
     recipe = the_recipe()
     data = tickets(recipe)
-    model, tokenizer = load_model(recipe, FOLDER / f"seed_{SEEDS[0]}" / "adapter")
+    model, tokenizer = load_model(recipe, adapter_of(FOLDER / f"seed_{SEEDS[0]}"))
     asked = first(data.tests["test"], DRIFTED)
     parts = {name: replace(asked, rows=[with_system(row, text) for row in asked.rows])
              for name, text in OTHER_SYSTEMS.items()}  # fmt: skip
@@ -216,7 +216,7 @@ def probe(folder: Path, after: str | None = None) -> dict:
     """Answers to the everyday questions, before a training (no name) or after that of a point."""
     recipe = the_recipe()
     questions = read_data(recipe).probe
-    model, tokenizer = load_model(recipe, FOLDER / after / "adapter" if after else None)
+    model, tokenizer = load_model(recipe, adapter_of(FOLDER / after) if after else None)
     ask = partial(runs.ask, model, tokenizer, runs.asking(recipe) | {"max_new_tokens": PROBE_TOKENS})
     runs.ask_probe("fine_tuned" if after else "base", ask, questions, folder, runs.say_time)
     return {"after": after, "questions": len(questions.rows)}
