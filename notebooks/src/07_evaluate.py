@@ -1,6 +1,6 @@
 # ---
 # ftlab:
-#   reads: [data/support_triage/*.json*, data/recorded/triage/report.json, data/recorded/triage/predictions/*, data/recorded/forgetting/results.json, data/probes/*, data/replay/*, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
+#   reads: [data/support_triage/*.json*, data/recorded/triage/report.json, data/recorded/triage/predictions/*, data/recorded/forgetting/results.json, data/recorded/judge/*, data/recorded/batches/results.json, data/probes/*, data/replay/*, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
 #   headline: the verdict of the gate
 # ---
 
@@ -225,6 +225,21 @@ show(
 # %% [markdown]
 # To find half the gain you need about four times the tickets. A [test set](GLOSSARY.md#test-set) of a few dozen can show
 # a triumph. A small improvement it finds only by luck, and then it makes it look too large.
+#
+# Are hundreds of tickets affordable? One answer at a time they take long, since each new token reads all weights for a single
+# row. In batches many rows share that reading (`python tools/record.py batches`, `smol` on one core):
+
+# %%
+batches = json.loads(Path("../data/recorded/batches/results.json").read_text())["points"]
+rounds = [batches[name] for name in batches if name.startswith("round")]
+for size in rounds[0]["seconds"]:
+    faster = [each["seconds"]["1"] / each["seconds"][size] for each in rounds]
+    same = sum(each["same"][size] for each in rounds)
+    print(f"{size} at a time: {np.mean(faster):.1f} times as fast ({min(faster):.1f} to {max(faster):.1f}), "
+          f"{same} of {sum(each['chats'] for each in rounds)} answers the same")
+
+# %% [markdown]
+# BATCH_TEXT
 
 # %% [markdown]
 # ## Are 300 tickets really 300?
@@ -362,6 +377,26 @@ for name, texts in (("as it is", trained_on), ("ten planted", trained_on + ticke
 # the test set yourself and keep it off the web, as these tickets were, which are younger than `smol`. And where you cannot,
 # give the model the first half of a test text: one that goes on word for word has seen it, while one that does not proves
 # little.
+
+# %% [markdown]
+# ## May a model be the judge?
+#
+# A record is right or wrong, and code can tell. Of a free text somebody has to say whether it is good, and people are slow. A
+# language model would judge a thousand pairs in an hour: may it? Measure it like any other system, on pairs whose better one
+# is known. Here are 48 replies to customers, each beside a copy in which one to three points of a style guide are broken, and
+# `smol` as [judge](GLOSSARY.md#llm-as-a-judge). It sees the guide and the two replies, and every pair in both orders; once it
+# is asked for *1, 2 or tie*, once for the number of the better one (`python tools/record.py judge`).
+
+# %%
+from ftlab.evaluation.judge import Votes, measure_judge
+
+for path in sorted(Path("../data/recorded/judge").glob("*.jsonl")):
+    pairs = [json.loads(line) for line in path.read_text().splitlines()]
+    votes = Votes(*(tuple(pair[what] for pair in pairs) for what in ("verdict", "forth", "back")))
+    print(f"{path.stem}: {measure_judge(votes, [pair['better'] for pair in pairs])}\n")
+
+# %% [markdown]
+# JUDGE_TEXT
 
 # %% [markdown]
 # ## Harder tickets, another shop
