@@ -10,13 +10,11 @@
 # **Question:** how does DPO change the answer, and where do rewards (GRPO) come in?
 # **Minutes:** 29 to read, 2 to run. **Hardware:** any; two CPU cores are enough.
 #
-# A shop wants every reply in its own voice. Its sent mail is a mixture: some replies have the voice, most have half of it.
-# Nobody has the time to write hundreds of good ones. But anybody can say which of two replies is better. You go the whole
-# way here with `nano`, the tiny model of this course, in two minutes: [SFT](GLOSSARY.md#sft) on the mail, several answers
-# to each message, a judge, pairs, [DPO](GLOSSARY.md#dpo), a [win rate](GLOSSARY.md#win-rate). Then you read the same way
-# recorded on `smol`, a real chat model: what each step was worth, what it did to the length of replies, what it cost
-# elsewhere, and whether more SFT would have been enough. The last section lets a program give rewards.
-#
+# A shop wants every reply in its own voice. Nobody has the time to write hundreds of good ones, but anybody can say which
+# of two is better. You go the whole way here with `nano`, in two minutes: [SFT](GLOSSARY.md#sft) on the shop's mail,
+# several answers to each message, a judge, pairs, [DPO](GLOSSARY.md#dpo), a [win rate](GLOSSARY.md#win-rate). Then you
+# read the same way recorded on `smol`, a real chat model: what each step was worth, what it cost, and whether more SFT
+# would have been enough. At the end a program gives rewards.
 # ([01](01_what_fine_tuning_changes.ipynb#Learning-from-preferences) has the first look at DPO.)
 
 # %% [markdown]
@@ -40,7 +38,7 @@ OUTPUT = ftlab.home() / "09_learn_preferences"
 # %% [markdown]
 # ## What is a good reply?
 #
-# Somebody has to say it. Here it is a written style guide, in a form that code can check: five points.
+# Somebody has to say it. Here a written style guide does, in a form that code can check: five points.
 
 # %%
 from ftlab.data.schema import read_chat
@@ -63,17 +61,16 @@ shares = kept.mean().map("{:.0%}".format).to_frame(f"of {len(kept)} replies that
 shares.assign(**{"all five": f"{kept.all(axis=1).mean():.0%}"})
 
 # %% [markdown]
-# Most replies name the item, half of them the order, and fewer than a third open or close as the guide wants. The last column
-# counts the replies that keep all five. A model that learns to write like this mail will write like this mail.
+# A model that learns from this mail will write like this mail.
 #
-# The guide is a rule, not people. It is never in doubt, never tired, and blind for all that it does not name: whether what
-# a reply promises fits the matter, and how long it is. We measure both beside it.
+# The guide is a rule, not people: never in doubt, and blind for all that it does not name, such as how long a reply is, and
+# whether what it promises fits the matter. We measure both beside it.
 
 # %% [markdown]
 # ## SFT first
 #
 # The cells of [06](06_train_with_unsloth.ipynb), on the mail as it is. Preference training needs a model that can already do
-# the task badly and well: what it never writes, it cannot be told to prefer.
+# the task, well and badly: what it never writes, it cannot be told to prefer.
 
 # %%
 import torch
@@ -170,11 +167,10 @@ for row, text, points in zip(rows["test"][:3], sft_answers, sft_points, strict=F
 # %% [markdown]
 # It writes like the team, habits included. ([Greedy decoding](GLOSSARY.md#greedy-decoding) takes the likeliest word each
 # time, so its habits are the team's most frequent ones.)
-
-# %% [markdown]
+#
 # ## Ask it several times, and judge
 #
-# At [temperature](GLOSSARY.md#temperature) 1 the model shows how its answers scatter. Six answers to each of 96 messages:
+# At [temperature](GLOSSARY.md#temperature) 1 the answers scatter. Six to each of 96 messages:
 
 # %%
 SAMPLES, ASKED = 6, 96
@@ -208,7 +204,7 @@ for points, text in sorted(zip(scores[0], sampled[0], strict=True), reverse=True
 
 # %% [markdown]
 # The best answer against the worst makes a [preference pair](GLOSSARY.md#preference-pair). Where all six have as many points
-# there is no preference, and the message falls away.
+# there is none.
 
 # %%
 from ftlab.data.jsonl import write_rows
@@ -227,13 +223,14 @@ for side in ("chosen", "rejected"):
 
 # %% [markdown]
 # Such pairs are *[on-policy](GLOSSARY.md#on-policy)*: both answers are the model's own, so the pair is about choices that
-# this model really makes. Pairs that people wrote, or that another model wrote, are *off-policy*: easy to buy, but DPO then
-# spends its steps on answers that this model would not have given. Tajwar et al. (2024, arXiv 2404.14367) compared both and
-# found that own samples help.
+# it really makes. On pairs that people or another model wrote (*off-policy*) DPO spends its steps on answers that this
+# model would not have given. Tajwar et al. (2024, arXiv 2404.14367) compared both: own samples help, and so does pushing
+# bad answers down.
 #
 # ## Read the pairs
 #
-# Whether made here or named in `DATA`, a file of pairs is read as all files are: what is wrong is said with line and field.
+# A file of pairs, made here or named in `DATA`, is read as all files are: what is wrong is said with line and field. Look at
+# the lengths, too:
 
 # %%
 from ftlab.data.findings import errors_of, raise_findings
@@ -243,11 +240,6 @@ pairs = read(pairs_file, "preference")
 raise_findings(errors_of(pairs.findings))
 dataset = Dataset.from_list([from_messages(row.data, "preference") for row in pairs.rows])
 print(pairs)
-
-# %% [markdown]
-# Look at the length before you train on pairs, in words:
-
-# %%
 words = pd.DataFrame(
     {side: [len(turns[0]["content"].split()) for turns in dataset[side]] for side in ("chosen", "rejected")}
 )
@@ -255,16 +247,14 @@ longer = (words["chosen"] > words["rejected"]).mean()
 words.mean().map("{:.1f} words".format).to_frame("on average").T.assign(**{"chosen is longer": f"{longer:.0%} of pairs"})
 
 # %% [markdown]
-# Where the chosen answer is mostly the longer one, a model can learn "longer" in place of "better". Keep the two numbers in
-# mind.
+# Where the chosen answer is mostly the longer one, a model can learn "longer" in place of "better".
 
 # %% [markdown]
 # ## One pair by hand
 #
 # DPO's [loss](GLOSSARY.md#loss) looks at four numbers: the [log-probability](GLOSSARY.md#log-probability) of the chosen and
 # of the rejected answer, each under the model in training ($\pi$) and under the frozen [reference
-# model](GLOSSARY.md#reference-model) from which it started ($\pi_0$). Here is the trainer; before it takes a step, we do
-# its sum ourselves.
+# model](GLOSSARY.md#reference-model) from which it started ($\pi_0$). Before the first step we do the trainer's sum.
 
 # %% tags=["allow-stderr"]
 from trl import DPOConfig, DPOTrainer
@@ -335,9 +325,8 @@ assert abs(dpo_loss(pair) - trainers_loss(pair)) < 1e-3
 
 # %% [markdown]
 # Nothing has moved yet, so the loss is that of a coin toss. $\beta \log(\pi / \pi_0)$ is called the *implicit reward*: DPO
-# trains as if this were the judge's mark, and asks that the chosen answer gets more of it than the rejected one. A small
-# $\beta$ makes a nat of change count little, so the model has to move far before the loss is content; a large one holds it
-# near the reference.
+# trains as if it were the judge's mark, and asks that the chosen answer gets more of it. With a small $\beta$ the model
+# has to move far before the loss is content; a large one holds it near the reference.
 #
 # ## DPO
 
@@ -356,9 +345,9 @@ parts.index = ["first four steps", "last four steps"]
 parts.round(2)
 
 # %% [markdown]
-# This is what to watch: `accuracies` is how often the chosen answer has the larger implicit reward, `margins` by how much.
-# `chosen` and `rejected` say how: often both fall, the rejected one faster. (If `chosen` falls deep, take fewer steps, or a
-# larger beta.) None of it says that the answers are better. That takes answers.
+# Watch `accuracies`, how often the chosen answer has the larger implicit reward, and `margins`, by how much. `chosen` and
+# `rejected` say how: often both fall, the rejected one faster. (If `chosen` falls deep, take fewer steps, or a larger
+# beta.) None of it says that the answers are better. That takes answers.
 #
 # ## How often does it win?
 
@@ -374,13 +363,11 @@ for row, before, after in zip(rows["test"][:3], sft_answers, dpo_answers, strict
     print(f"\n{row['messages'][1]['content']}\n  SFT: {before}\n  DPO: {after}")
 
 # %% [markdown]
-# **Win rate:** the same message, an answer of each, which has more points? One half means no difference. A tie counts
-# half. The interval is over sentence patterns, as messages of one pattern win or lose together. With people, or a model, as
-# judges you would also show each pair in both orders, since judges like the first or the second place; to a rule the order
-# means nothing.
+# **Win rate:** which of two answers to the same message has more points? One half means no difference; a tie counts half.
+# The interval is over sentence patterns, as messages of one pattern win or lose together. (Show people, or a model, each
+# pair in both orders: they like one place.)
 #
-# Now read the replies. Each row says by which words a reply does what the matter asks for (`accept`), about which the guide
-# is silent:
+# Now what the guide is silent about. Each row says by which words a reply does what the matter asks for (`accept`):
 
 # %%
 from ftlab.evaluation.metrics import probe_scores
@@ -394,8 +381,7 @@ print("words in a reply:", ", ".join(f"{name} {count:.1f}" for name, count in wo
 
 # %% [markdown]
 # By the judge nearly every reply is better. But `nano` reads badly: with five matters, one reply in five fits by luck, and
-# neither training has changed that. The pairs say nothing about it, so nothing pushes there. `nano` had little to lose;
-# whether a model that can read loses something is measured below, on `smol`.
+# neither training has changed that, since the pairs say nothing about it. What of a model that can read?
 #
 # **Exercise.** Write `win_rate_of(a, b)` for two lists of points: how often `b` is better, a tie counting half.
 
@@ -414,9 +400,8 @@ check_win_rate(win_rate_of)
 # %% [markdown]
 # ## The same way on `smol`, recorded
 #
-# `nano` shows the steps; what they are worth is a question for a model that can write. The record was made by
-# `python tools/record.py preferences`: the same guide, mail and messages, one training each, settings chosen on validation
-# messages.
+# What the steps are worth is a question for a model that can write. `python tools/record.py preferences` made the record:
+# the same guide, mail and messages, one training each, settings chosen on validation messages.
 
 # %%
 import json
@@ -461,46 +446,14 @@ pd.DataFrame(
 ).T
 
 # %% [markdown]
-# Read the table from the left: points first, then how often the arm's reply had more of them than SFT's. "Other rate" is the
-# DPO setting that was not chosen. The choice was made on validation messages: most points, of those settings that cost at
-# most five in a hundred of the replies that do what the matter asks for; where every setting costs more, the one that costs
-# least. Without that second half, points alone would choose the setting that games the guide best.
-
-# %%
-pd.DataFrame(
-    {
-        f"learning rate {found['setting']['learning_rate']:g}, beta {found['setting']['beta']:g}": {
-            "points, validation": f"{found['validation']['points']:.0%}",
-            "does what the matter asks for": f"{found['validation']['deed_fits']:.0%}",
-            "words": f"{found['validation']['words']:.1f}",
-            "chosen": "yes" if name == record["chosen"] else "",
-        }
-        for name, found in record["points"].items()
-        if name.startswith("dpo_")
-    }
-).T
-
-# %%
-import matplotlib.pyplot as plt
-
-from ftlab.plots import BLUE, ORANGE, plain_axes, show
-
-fig, ax = plt.subplots(figsize=(7, 0.8 + 0.45 * len(rates)))
-for at, found in enumerate(rates.values()):
-    ax.plot([100 * found.rate.low, 100 * found.rate.high], [at, at], "|-", color=BLUE, lw=2.2, ms=11, mew=2.2)
-    ax.plot(100 * found.rate.value, at, "o", color=BLUE, ms=7)
-ax.axvline(50, color=ORANGE, ls="--", lw=1.8)
-ax.set(yticks=range(len(rates)), yticklabels=[arms[arm] for arm in rates], xlim=(0, 101), xlabel="win rate against SFT alone, % [95 %]")
-ax.set_ylim(len(rates) - 0.5, -0.5)
-plain_axes(ax, grid="x")
-told = "; ".join(f"{arms[arm]} {found.rate}" for arm, found in rates.items())
-show(fig, f"Win rates against SFT alone with intervals; a dashed line at one half. {told}.")
+# "Other rate" is the DPO setting that was not chosen. On validation messages it had more points and fewer replies that do
+# what the matter asks for. Points alone would choose the setting that games the guide best.
 
 # %% [markdown]
 # ## When is SFT enough?
 #
-# DPO's honest rival is SFT itself. The chosen answers are good answers: why not simply train on these? `more_sft` did, on
-# the chosen answers of the same pairs, twice, so that it read as many answers as DPO.
+# The chosen answers are good answers: why not simply train on these? `more_sft` did, on those of the same pairs, twice, so
+# that it read as many answers as DPO.
 
 # %%
 for arm in ("dpo", "other_rate"):
@@ -508,10 +461,9 @@ for arm in ("dpo", "other_rate"):
         print(f"{arms[arm]}, against more SFT:", win_rate(points["more_sft"], points[arm], groups=frames))
 
 # %% [markdown]
-# Best of six and SFT on it (rejection sampling, some call it) goes most of the way, with a trainer that you know, and it
-# cannot run away: it only imitates answers that the model gave. Where somebody can pick good answers, begin with that. DPO
-# has more to say where good and bad differ in a detail that imitation blurs, where even the best of the samples is not
-# good, or where the bad answers are what must go. It is a second lever, and a sharper one.
+# SFT on the best of six (rejection sampling) goes most of the way, and it cannot run away: it only imitates answers that the
+# model gave. Begin with that. DPO has more to say where good and bad differ in a detail that imitation blurs, where even
+# the best sample is not good, or where the bad answers are what must go.
 
 # %% [markdown]
 # ## Did it only learn "longer"?
@@ -558,7 +510,7 @@ pd.DataFrame(
 ).T
 
 # %% [markdown]
-# The pairs are nearly level in length. See what the replies did all the same, and read one of each rate:
+# The pairs are nearly level in length, the replies need not be. Read one of each rate:
 
 # %%
 for arm in ("dpo", "other_rate"):
@@ -566,10 +518,10 @@ for arm in ("dpo", "other_rate"):
         print(f"{arms[arm]}: {answers[arm][2]}\n")
 
 # %% [markdown]
-# A pair teaches more than what the judge meant. If farewells stand in chosen answers, a model that is pushed far says two.
+# A pair teaches more than what the judge meant: if farewells stand in chosen answers, a model that is pushed far says two.
 # Park et al. (2024, arXiv 2403.19159) found DPO's answers to grow far beyond the lengths in the pairs, on models of 2.8
-# billion parameters, and tamed it by a term for length in the loss. Without such a term you can level the pairs in
-# length, and look at the win rate where both answers are about as long: a win that is gone there was length.
+# billion parameters, and tamed it by a term for length in the loss. Without one, level the pairs in length, and look at
+# the win rate where both answers are about as long: a win that is gone there was length.
 #
 # ## What did it cost elsewhere?
 #
@@ -580,20 +532,24 @@ from ftlab.evaluation.statistics import score_interval
 
 fits = {arm: probe_scores(answers[arm], rows["test"]) for arm in arms}
 knows = {arm: probe_scores(recorded(arm, "probe"), probe) for arm in arms}
+
+
+def change(arm):
+    """Points of deeds that fit, won or lost against SFT alone, with the interval of the difference."""
+    found = compare(fits["sft"], fits[arm], groups=frames)
+    return f"{100 * found.delta:+.0f} [{100 * found.low:+.0f}, {100 * found.high:+.0f}], {found.verdict}"
+
+
 pd.DataFrame(
     {
         arms[arm]: {
             "does what the matter asks for [95 %]": score_interval(fits[arm]),
+            "against SFT alone": "" if arm == "sft" else change(arm),
             "everyday questions [95 %]": score_interval(knows[arm]),
         }
         for arm in arms
     }
 ).T
-
-# %%
-for arm in arms:
-    if arm != "sft":
-        print(f"deeds that fit, SFT alone -> {arms[arm]}: {compare(fits['sft'], fits[arm], groups=frames)}\n")
 
 # %%
 samples_fit = {
@@ -604,13 +560,12 @@ for side, fit in samples_fit.items():
     print(f"of the {side} answers, {score_interval(fit)} do what the matter asks for")
 
 # %% [markdown]
-# The judge did not look at it, so chosen and rejected answers are wrong about equally often, and a training on them has no
-# reason to keep it. Compare the arms with SFT: with a hundred messages only large losses can be told from luck, and the arm
-# that was pushed hardest has the lowest value. **What the judge does not see, the training may spend.** Let whoever judges
-# see everything that matters, and measure what they do not.
+# The judge did not look at it: chosen and rejected answers are wrong about equally often, and a training on them has no
+# reason to keep it. With a hundred messages only large losses can be told from luck; the arm that was pushed hardest has
+# the lowest value. **What the judge does not see, the training may spend**
+# ([reward hacking](GLOSSARY.md#reward-hacking)). Measure what the judge does not see.
 #
-# Everyday questions were lost before, by SFT on mail alone ([07](07_evaluate.ipynb#What-was-lost?) has the remedy, chats
-# mixed in); none of the arms brings them back.
+# Everyday questions were lost before, by SFT on mail alone; [07](07_evaluate.ipynb#What-was-lost?) has the remedy.
 #
 # ## Which data do you have?
 #
@@ -623,24 +578,22 @@ for side, fit in samples_fit.items():
 # | RLHF with PPO | messages; pairs for the reward model | a reward model, a value model, the reference, answers written all the while | Ouyang et al. 2022, arXiv 2203.02155 |
 # | [GRPO](GLOSSARY.md#grpo) | a message | a reward (a program or a model), answers written all the while | Shao et al. 2024, arXiv 2402.03300 |
 #
-# In TRL each is a trainer with a configuration of its own: `KTOTrainer` with the columns `prompt`, `completion`, `label`;
-# ORPO under `trl.experimental.orpo`. [04](04_prepare_data.ipynb#One-row,-five-formats) has the forms of the rows.
+# In TRL: `KTOTrainer` with the columns `prompt`, `completion`, `label`; ORPO under `trl.experimental.orpo`.
+# [04](04_prepare_data.ipynb#One-row,-five-formats) has the forms of the rows.
 #
 # **What it costs.** A pair is two answers, and the reference reads them once more: DPO takes about three times as long as
-# SFT on as many rows. No second model is in memory, since the reference is the same one with its old adapter; without an
-# adapter it would be a whole copy. `precompute_ref_log_probs=True` reads it before the training and lets even that go.
+# SFT on as many rows. It needs no second model in memory, since the reference is the same one with its old adapter.
 
 # %% [markdown]
 # ## Where rewards come in
 #
-# Pairs are needed where only a comparison can be had. Sometimes more is there: a program that says how good an answer is. It
-# compiles or not, the sum is right or not, the record is valid and its fields are right. Then the model can write, be
-# marked, and be moved towards what got better marks than its other attempts. That is reinforcement learning.
+# Sometimes a program can say how good an answer is: the code compiles, the sum is right, the record is valid. Then the
+# model can write, be marked, and be moved towards what got better marks. That is reinforcement learning.
 #
-# **[RLHF](GLOSSARY.md#rlhf)** is the same with a *[reward model](GLOSSARY.md#reward-model)* in the place of the program,
-# trained on people's pairs, and PPO as the rule by which the model is moved: a second model (the value model) guesses how
-# much reward to expect, and what came out better than expected is made more probable. **GRPO** leaves the value model out.
-# It asks for several answers to the *same* prompt and compares each with the mean of its group:
+# **[RLHF](GLOSSARY.md#rlhf)** puts a *[reward model](GLOSSARY.md#reward-model)*, trained on people's pairs, in the place of
+# the program, and PPO is its rule: a second model (the value model) guesses how much reward to expect, and what came out
+# better becomes more probable. **GRPO** leaves the value model out. It asks for several answers to the *same* prompt and
+# compares each with the mean of its group:
 #
 # $$\text{advantage} = \frac{\text{reward} - \text{mean of the group}}{\text{standard deviation of the group}}$$
 #
@@ -669,8 +622,8 @@ check_advantages(advantages)
 # %% [markdown]
 # ## GRPO, a few steps
 #
-# The style guide is a program, so it can give the reward itself. A reward function gets the prompts, the answers, and every
-# other column of the data, and returns one number an answer:
+# The style guide is a program, so it can give the reward. A reward function gets the prompts, the answers, and every other
+# column of the data, and returns one number an answer:
 
 
 # %%
@@ -722,8 +675,7 @@ print(f"{result.global_step} steps in {result.metrics['train_runtime']:.0f} seco
 print("mean reward of each step:", ", ".join(f"{float(row['reward']):.2f}" for row in steps))
 
 # %% [markdown]
-# Most of the time goes into writing, and each answer is used once. The reward in the log is that of sampled answers to
-# training messages: it is what the model is pushed up by, no proof. The test messages are:
+# The reward in the log is what the model is pushed up by, no proof. The test messages are:
 
 # %%
 grpo_answers = answer_test()
@@ -736,16 +688,15 @@ print("\nGRPO:", grpo_answers[0])
 
 # %% [markdown]
 # The reward is reached, and look at what reached it: a reply that opens and closes as it should, names item and order, and
-# is not English in between. GRPO, like DPO, gives what is counted, and a program counts what it was told to. So rewards
-# want what cannot be had without doing the task: a record that is right, a test that passes, a sum.
+# is not English in between. So rewards want what cannot be had without doing the task: a record that is right, a test
+# that passes, a sum.
 
 # %% [markdown]
 # ## GRPO on the tickets, recorded
 #
-# The course's main task has an answer that can be checked: a JSON record, valid and with the right fields. `nano` was
-# taught it by SFT on 300 tickets, then went on with GRPO on other tickets; two functions gave the reward, the share of
-# right fields and whether the record is valid, so that 2 is the most. The honest rival has the same start and the same
-# minutes of the processor, and reads the right answers to the same tickets.
+# The course's main task can be checked: a JSON record with the right fields. `nano` was taught it by SFT on 300 tickets,
+# then went on with GRPO on others; the reward was the share of right fields, and 1 for a valid record, so that 2 is the
+# most. The honest rival has the same start and the same minutes, and reads the right answers to the same tickets.
 
 # %%
 from itertools import combinations
@@ -764,20 +715,8 @@ for machine, minutes in rewards["minutes_by_machine"].items():
     print(f"{rewards['command']}, {subject}: {minutes:.0f} minutes on {machine}, beside other work")
 print(f"GRPO: {told['grpo']['steps']} steps, {told['grpo']['rows']} tickets", end=", ")
 print(f"{told['grpo']['tokens_written']:,.0f} tokens written")
-
-# %%
-curve = [row for row in told["grpo"]["log"] if "reward" in row]
-fig, ax = plt.subplots(figsize=(7, 2.6))
-ax.plot([row["step"] for row in curve], [row["reward"] for row in curve], color=BLUE, lw=1.8)
-ax.set(xlabel="step", ylabel="mean reward\n(at most 2)", ylim=(0, 2))
-plain_axes(ax, grid="y")
-ends = [sum(row["reward"] for row in part) / len(part) for part in (curve[:5], curve[-5:])]
-told_curve = f"{ends[0]:.2f} in the first five steps, {ends[1]:.2f} in the last five"
-show(fig, f"Mean reward of the sampled answers by step of GRPO: {told_curve}.")
-print("mean reward:", told_curve)
-
-# %% [markdown]
-# That is the reward of sampled answers to training tickets. Judged is on held-out tickets:
+curve = [row["reward"] for row in told["grpo"]["log"] if "reward" in row]
+print(f"mean reward of sampled answers to training tickets: {sum(curve[:5]) / 5:.2f} in the first five steps, {sum(curve[-5:]) / 5:.2f} in the last five")
 
 # %%
 recipe = load_recipe("../recipes/support_triage_smol.yaml")
@@ -807,34 +746,28 @@ for way, other in combinations(ways, 2):
     print(f"{ways[way]} -> {ways[other]}: {found}\n")
 
 # %% [markdown]
-# The sampled reward rises, since that is what is pushed. What counts is the table: whether greedy answers to tickets that
-# nobody trained on have more fields right, and by how much. GRPO pays in tokens: every step writes answers, uses them once and
-# throws them away, while SFT on the same ticket reads one right answer. Where you have right answers, SFT on them is the first
-# thing to spend minutes on; GRPO is for where only the check exists. `nano` reads badly, so take the heights for what they are.
+# What counts is the table, on tickets that nobody trained on. GRPO writes answers in every step, uses them once and throws
+# them away; SFT on the same ticket reads one right answer. Where you have right answers, spend the first minutes on SFT;
+# GRPO is for where only the check exists. `nano` reads badly, so take the heights for what they are.
 #
 # ## What is known about larger models
 #
-# - **DPO works, with one ordinary loss.** Rafailov et al. (2023, arXiv 2305.18290) found it as good as PPO-based RLHF or
-#   better in summaries and dialogue, on models of up to 6 billion parameters. Here it moved a model of 135 million from
-#   habits to the guide in 24 steps.
-# - **Its length runs away** (Park et al. 2024, above), as here at the larger step.
-# - **Pairs are not a must.** Ethayarajh et al. (2024, KTO, arXiv 2402.01306) matched preference methods with thumbs alone,
-#   from 1 to 30 billion parameters; Hong et al. (2024, ORPO, arXiv 2403.07691) did without a reference, from 125 million to
-#   7 billion.
-# - **Own samples and pushing bad answers down help** (Tajwar et al. 2024, arXiv 2404.14367). Here, imitation of the chosen
-#   ones came close: with a rule that is never in doubt and good answers among six samples, there was little left to push.
-# - **Rewards pay where answers can be checked and the model can already find them sometimes.** Shao et al. (2024, arXiv
-#   2402.03300) took a 7-billion model that was trained on mathematics first, and GRPO on top brought it to 51.7 % on the
-#   MATH benchmark. A small model on a small task with right answers at hand is the other end: there, show it the answers.
+# - **DPO works, with one ordinary loss.** Rafailov et al. (2023) found it as good as PPO-based RLHF or better in summaries
+#   and dialogue, on models of up to 6 billion parameters. Pal et al. (2024, arXiv 2402.13228): where the two answers of a
+#   pair are nearly the same, it may make even the chosen one less probable.
+# - **Judges like length.** Singhal et al. (2023, arXiv 2310.03716) got most of RLHF's gains in three settings with a reward
+#   for length alone.
+# - **Pairs are not a must.** Ethayarajh et al. (2024, KTO) matched preference methods with thumbs alone, from 1 to 30
+#   billion; Hong et al. (2024, ORPO) did without a reference, from 125 million to 7 billion.
+# - **Rewards pay where answers can be checked and the model already finds them sometimes.** Shao et al. (2024) trained a
+#   7-billion model on mathematics first, and GRPO on top brought it to 51.7 % on the MATH benchmark.
 #
-# What this page cannot show: people as judges, who disagree; answers that nobody could write down as a rule; models whose
-# samples are good enough that only taste is left.
+# What this page cannot show: people as judges, who disagree; answers that nobody could write down as a rule.
 #
 # ## What you have seen
 #
 # - Pairs come from the model's own answers and a judge; DPO makes the chosen ones more probable *relative* to the rejected.
-# - The loss is a sum of four log-probabilities, and you have done it by hand. Loss and margins say nothing about answers:
-#   count wins, on new messages, with intervals.
+# - The loss says nothing about answers: count wins, on new messages, with intervals.
 # - SFT on the chosen answers is the rival to beat, and may be enough.
 # - Look at length, at what the judge cannot see, and at what the model could do before.
 # - Rewards are for what a program can check. They give exactly what is counted.
