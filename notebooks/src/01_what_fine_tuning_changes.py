@@ -8,7 +8,7 @@
 # # What fine-tuning changes
 #
 # **Question:** what changes in the model, what can and cannot change?
-# **Minutes:** 36 to read, 3 to run. **Hardware:** any; two CPU cores are enough.
+# **Minutes:** 24 to read, 3 to run. **Hardware:** any; two CPU cores are enough.
 #
 # (This page explains. Who only wants to train can go on to [06](06_train_with_unsloth.ipynb) and come back.)
 #

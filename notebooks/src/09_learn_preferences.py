@@ -8,7 +8,7 @@
 # # Learn preferences
 #
 # **Question:** how does DPO change the answer, and where do rewards (GRPO) come in?
-# **Minutes:** 29 to read, 2 to run. **Hardware:** any; two CPU cores are enough.
+# **Minutes:** 25 to read, 2 to run. **Hardware:** any; two CPU cores are enough.
 #
 # A shop wants every reply in its own voice. Nobody has the time to write hundreds of good ones, but anybody can say which
 # of two is better. You go the whole way here with `nano`, in two minutes: [SFT](GLOSSARY.md#sft) on the shop's mail,
@@ -38,7 +38,7 @@ OUTPUT = ftlab.home() / "09_learn_preferences"
 # %% [markdown]
 # ## What is a good reply?
 #
-# Somebody has to say it. Here a written style guide does, in a form that code can check: five points.
+# Here a written style guide says it, in a form that code can check: five points.
 
 # %%
 from ftlab.data.schema import read_chat
@@ -675,7 +675,7 @@ print(f"{result.global_step} steps in {result.metrics['train_runtime']:.0f} seco
 print("mean reward of each step:", ", ".join(f"{float(row['reward']):.2f}" for row in steps))
 
 # %% [markdown]
-# The reward in the log is what the model is pushed up by, no proof. The test messages are:
+# That reward is what the model is pushed up by, no proof. The test messages are:
 
 # %%
 grpo_answers = answer_test()
@@ -746,7 +746,7 @@ for way, other in combinations(ways, 2):
     print(f"{ways[way]} -> {ways[other]}: {found}\n")
 
 # %% [markdown]
-# What counts is the table, on tickets that nobody trained on. GRPO writes answers in every step, uses them once and throws
+# GRPO writes answers in every step, uses them once and throws
 # them away; SFT on the same ticket reads one right answer. Where you have right answers, spend the first minutes on SFT;
 # GRPO is for where only the check exists. `nano` reads badly, so take the heights for what they are.
 #

@@ -8,19 +8,18 @@
 # # Count the cost
 #
 # **Question:** what does it cost, and when does it pay back?
-# **Minutes:** 26 to read, 1 to run. **Hardware:** any; two CPU cores are enough, no GPU, no account, no network.
+# **Minutes:** 22 to read, 1 to run. **Hardware:** any; two CPU cores are enough, no GPU, no account, no network.
 #
-# Before you spend anything, you can estimate whether a training run fits your card, about how long it takes, what it
-# costs, and from how many calls it saves money. Every estimate here says how wrong it may be, and every price has its
-# date. The answer can be "never", and it is good to know that first.
+# Before you spend anything, you can estimate whether a training run fits your card, how long it takes, what it costs, and
+# from how many calls it saves money. Every estimate says how wrong it may be, every price has its date, and the answer
+# can be "never".
 
 # %% [markdown]
 # ## Does it fit?
 #
 # One model of 8 billion [parameters](GLOSSARY.md#parameter), two rows of 2,048 [tokens](GLOSSARY.md#token) at a time,
 # trained in three ways on three cards: a T4 (16 GB, old and cheap to rent), a gaming card of 24 GB, and a data-centre
-# card of 80 GB.
-# What counts is the card's memory, its [VRAM](GLOSSARY.md#vram).
+# card of 80 GB. What counts is the card's memory, its [VRAM](GLOSSARY.md#vram).
 
 # %%
 from ftlab.costs.memory import estimate_memory
@@ -42,9 +41,8 @@ for method in ("full", "lora", "qlora"):
 # %% [markdown]
 # Where a bar is longer than the black line, the run stops with "out of memory". [Full
 # fine-tuning](GLOSSARY.md#full-fine-tuning) needs a [gradient](GLOSSARY.md#gradient) and an
-# [optimizer](GLOSSARY.md#optimizer) state for every weight. [LoRA](GLOSSARY.md#lora) needs them only for a small
-# [adapter](GLOSSARY.md#adapter). [QLoRA](GLOSSARY.md#qlora) also stores the frozen weights in 4 bits. Everything else
-# in the bars is nearly the same.
+# [optimizer](GLOSSARY.md#optimizer) state for every weight, [LoRA](GLOSSARY.md#lora) only for a small
+# [adapter](GLOSSARY.md#adapter). [QLoRA](GLOSSARY.md#qlora) also stores the frozen weights in 4 bits.
 #
 # **Exercise.** Write `training_gib(frozen, bytes_per_frozen, trainable)`: the GiB of weights, gradients and
 # optimizer. `frozen` and `trainable` are numbers of parameters. A frozen one takes `bytes_per_frozen` bytes. A
@@ -67,13 +65,11 @@ check_training_gib(training_gib)
 # %% [markdown]
 # The bars above take less than 16 bytes, because there weights and gradients have 16 bits and the optimizer 8. Your sum
 # leaves out [activations](GLOSSARY.md#activation) and [logits](GLOSSARY.md#logits), which grow with the rows in a
-# [batch](GLOSSARY.md#batch) and with their length, and the memory that the driver takes.
-
-# %% [markdown]
+# [batch](GLOSSARY.md#batch) and with their length.
+#
 # ## What would make it fit?
 #
-# Many settings save memory, and each costs something else. Here is a run as somebody might start it on the card of 24
-# GB. No row of the data has more than 1,500 tokens (`longest`).
+# A first try on the card of 24 GB. No row of the data has more than 1,500 tokens (`longest`).
 
 # %%
 from ftlab.costs.remedies import what_would_fit
@@ -84,20 +80,18 @@ what_would_fit(
 )  # fmt: skip
 
 # %% [markdown]
-# The first table has one change a line, those that cost nothing first; each line includes the changes above it. Do
-# not reserve room for rows longer than yours. Compute the loss in pieces (`fused`), as Unsloth does, and the logits
-# are never all in memory. Use [gradient checkpointing](GLOSSARY.md#gradient-checkpointing). A smaller model would
-# come last. The second table is the run after these changes. From a shell: `ftlab memory --model llama-3.1-8b
-# --method qlora --batch 2 --length 2048 --gpu T4`.
-
-# %% [markdown]
+# The first table has one change a line, on top of those above it; those that cost nothing come first. Do not reserve room
+# for rows longer than yours. Compute the loss in pieces (`fused`), as Unsloth does. Use [gradient
+# checkpointing](GLOSSARY.md#gradient-checkpointing). The second table is the run after these changes. (From a shell:
+# `ftlab memory --help`.)
+#
 # ## How wrong is the estimate?
 #
-# Other people have measured such runs and published the peak, the most memory in use at any time. We compare:
+# Other people have measured such runs and published the peak, the most memory in use at any time:
 #
 # - *calibration*: a constant of our formula was taken from this run;
 # - *held-out*: nothing was taken from it ([hold-out](GLOSSARY.md#hold-out));
-# - *bound*: the longest row of the run is unknown, so the estimate can only be an upper limit.
+# - *bound*: the longest row is unknown, so the estimate can only be an upper limit.
 
 # %%
 import matplotlib.pyplot as plt
@@ -155,16 +149,13 @@ pd.DataFrame(
 )
 
 # %% [markdown]
-# (A difference smaller than the rounding of the published number counts as zero.) Keep the largest of these errors
-# free when you choose a card. Two warnings: we knew all of these runs while we wrote the formula, so even the
-# held-out ones are no blind test; and your software may differ from theirs. `data/hardware/README.md` says what was
-# fitted and what is known to be wrong.
-
-# %% [markdown]
+# Keep the largest of these errors free when you choose a card. Two warnings: we knew all of these runs while we wrote the
+# formula, so even the held-out ones are no blind test; and your software may differ from theirs.
+# (`data/hardware/README.md` says what is known to be wrong.)
+#
 # ## How long does it take?
 #
-# 5,000 examples, three [epochs](GLOSSARY.md#epoch), QLoRA on the same 8B model, for two lengths of examples. The
-# answer is a range, because no card reaches the speed of its data sheet, and how much of it a run reaches varies.
+# 5,000 examples, three [epochs](GLOSSARY.md#epoch), QLoRA on the same 8B model, for two lengths of examples:
 
 # %%
 from datetime import date
@@ -189,12 +180,11 @@ for gpu in ("T4", "RTX 4090", "A100-80GB", "H100"):
 pd.DataFrame(rows).set_index("card").fillna("not found")
 
 # %% [markdown]
-# The ranges of the RTX 4090 and the H100 are the widest, because we have no measured run on them. The card with the
-# highest price an hour does not make the dearest run. Compare the last column with what an hour of an engineer costs
-# you.
+# A time is a range, because no card reaches the speed of its data sheet; those of the RTX 4090 and the H100 are the widest,
+# because we have no measured run on them. Compare the last column with an hour of an engineer.
 #
 # It is often said that LoRA on a 7B model with 5,000 examples takes "2 to 6 hours on an H100". We found no measurement
-# behind that sentence, and it does not say how long the examples are. How long would they have to be (here with 8B)?
+# behind that. How long would the examples have to be (here with 8B)?
 
 # %%
 sizes = [512, 1024, 2048, 4096, 8192, 16384]
@@ -219,16 +209,13 @@ print(f"the middle of the estimate is between 2 and 6 hours for examples of {ins
 print(f"the range of the estimate overlaps with 2 to 6 hours for {touched} tokens")
 
 # %% [markdown]
-# So the sentence fits long examples, or slower code: plain transformers without fused kernels took longer than this
-# estimate (`data/hardware/README.md` has the comparison). Examples as short as our tickets are done sooner.
-
-# %% [markdown]
+# So the sentence fits long examples, or slower code (`data/hardware/README.md` has plain transformers).
+#
 # ## How long on your own machine?
 #
-# No table knows your machine. Better is to measure one training step: it tells how many operations a second you really get.
-# Here a step of `nano`, the tiny model of this course, on this CPU. From it we predict two others, a step with longer rows
-# and a step of a model twice as wide, and then compare with the measurement. The three take turns, so that other work on
-# the machine disturbs all of them alike.
+# Measure one training step: it tells how many operations a second you really get. From one of
+# `nano` on this CPU we predict two others, with longer rows and with a model twice as wide. (The three take turns, so that
+# other work disturbs all alike.)
 
 # %%
 import time
@@ -269,8 +256,7 @@ here = calibrate(list(rounds["measured"]), nano, "full", batch=4, length=128, ch
 here
 
 # %% [markdown]
-# TFLOP/s are million million operations a second. The factors behind it are the range that a predicted time gets. Now
-# predict the other two steps:
+# TFLOP/s are million million operations a second; behind them stands the range of a predicted time. The other two steps:
 
 # %%
 rows = []
@@ -288,18 +274,15 @@ rows = [(what, f"{guess:.2f} s", f"{real:.2f} s", f"{error:+.0%}") for what, gue
 pd.DataFrame(rows, columns=["step", "predicted", "measured", "error"]).set_index("step")
 
 # %% [markdown]
-# The formula leaves things out, such as the start of each operation or other programs on the machine. So it is best
-# close to what you measured. Calibrate with the model and the length that you will train: run ten steps on the rented
-# card, give their seconds to `calibrate`, and `estimate_time(..., calibration=...)` gives the hours of the whole run.
-
-# %% [markdown]
+# The formula is best close to what you measured. So run ten steps on the rented card with your model and length, give their
+# seconds to `calibrate`, and `estimate_time(..., calibration=...)` gives the hours of the whole run.
+#
 # ## Your own file
 #
 # A service bills tokens times epochs, and a card computes on them. Put the path of your own
 # [JSONL](GLOSSARY.md#jsonl) in `DATA` (each line `{"messages": [...]}`), and count with the
-# [tokenizer](GLOSSARY.md#tokenizer) of the model that you will train. (Here it is that of `smol`, SmolLM2-135M-Instruct,
-# which is close to those of larger models; where `smol` is not installed, that of `nano`, which needs more tokens for the
-# same text. A service counts with its own, so its bill will differ.)
+# [tokenizer](GLOSSARY.md#tokenizer) of the model that you will train. (Here it is that of `smol`, close to those of larger
+# models; where `smol` is not installed, that of `nano`, which needs more tokens. A service counts with its own.)
 
 # %%
 import statistics
@@ -332,8 +315,8 @@ for provider, model, size_b in services:
     print(f"{provider}, {model}: " + ("price not found" if charge.usd is None else f"{charge.usd:.2f} USD"))
 
 # %% [markdown]
-# One training on a file of this size costs little; the sections below show what does cost. And which models could you
-# train on it yourself, with LoRA where it fits and otherwise QLoRA?
+# One training on a file of this size costs little; the sections below show what does cost. Which models could you train on
+# it yourself, with LoRA where it fits and otherwise QLoRA?
 
 # %%
 from ftlab.costs.time import what_fits
@@ -341,16 +324,14 @@ from ftlab.costs.time import what_fits
 what_fits(lengths, "T4", epochs=EPOCHS)
 
 # %% [markdown]
-# A model that is missing in this table does not fit. Put your own card in place of `"T4"`. From a shell: `ftlab fit
-# --help`.
-
-# %% [markdown]
+# A model that is missing here does not fit. Put your own card in place of `"T4"`. (From a shell: `ftlab fit --help`.)
+#
 # ## What do the prices rest on?
 #
-# The prices of ordinary models come from the package `genai-prices`. Those of training, of
-# [inference](GLOSSARY.md#inference) with tuned models, of hosting and of GPUs come from two small tables in
-# `data/prices`. Each price there has a date and a confidence: H, read at the source; M, one good secondary source; L,
-# an unconfirmed hint; empty, nothing found. The prices of supervised training ([SFT](GLOSSARY.md#sft)):
+# The prices of ordinary models come from the package `genai-prices`, the others (training,
+# [inference](GLOSSARY.md#inference) with tuned models, hosting, GPUs) from two small tables in `data/prices`. Each price
+# there has a date and a confidence: H, read at the source; M, one good secondary source; L, an unconfirmed hint; empty,
+# nothing found. The prices of supervised training ([SFT](GLOSSARY.md#sft)):
 
 # %%
 shown = [
@@ -366,24 +347,19 @@ shown = [
     if row.what == "training" and row.method == "sft"
 ]
 pd.set_option("display.max_rows", None)
+print(f"{sum(row.usd is None for row in prices.rows)} of all {len(prices.rows)} prices are not known")
 pd.DataFrame(shown).set_index(["service", "model"])
 
-# %%
-unknown = pd.Series([f"{row.provider}: {row.what.replace('_', ' ')}" for row in prices.rows if row.usd is None])
-print(f"{len(unknown)} of {len(prices.rows)} prices are not known:")
-print(unknown.value_counts().to_string())
-
 # %% [markdown]
-# An unknown price is never counted as zero. A sum that needs it is "unknown" until you give the price yourself
-# (`data/prices/README.md` shows how). Old prices, and models that will be switched off, bring a warning.
-
-# %% [markdown]
+# An unknown price is never counted as zero: a sum that needs it is "unknown" until you give the price yourself
+# (`data/prices/README.md` shows how).
+#
 # ## Four ways to answer the same tickets
 #
-# A [prompt](GLOSSARY.md#prompt) alone, a prompt with examples ([few-shot](GLOSSARY.md#few-shot)), a prompt with
-# documents ([RAG](GLOSSARY.md#rag)), and a tuned model. The last one twice: hosted by the service, and as your own
-# weights on a rented GPU. All assumptions are in two files that you can change, most of them as `[low, likely,
-# high]`, because nobody knows them exactly. We add the rented GPU of the second file to the options of the first.
+# A [prompt](GLOSSARY.md#prompt) alone, with examples ([few-shot](GLOSSARY.md#few-shot)), with documents
+# ([RAG](GLOSSARY.md#rag)), and a tuned model, this one twice: hosted by the service, and as your own weights on a rented
+# GPU. All assumptions are in two files that you can change, most of them as `[low, likely, high]`, because nobody knows
+# them exactly.
 
 # %%
 from dataclasses import replace
@@ -400,10 +376,9 @@ print(f"{support.point()['calls_per_month']:,.0f} calls a month")
 report
 
 # %% [markdown]
-# "Worth today" is the sum over all months, with later dollars counted a little less. The last column gives its range:
-# all assumptions are drawn at random between their low and high ends, and eight of ten draws are inside. At this
-# number of calls the tuned options are the cheapest for one more call and the dearest in all. Where does the money
-# go?
+# "Worth today" is the sum over all months, with later dollars counted a little less. The last column is its range: all
+# assumptions are drawn at random between their ends, and eight of ten draws are inside. At this number of calls the tuned
+# options are the cheapest for one more call and the dearest in all. Where does the money go?
 
 # %%
 months = {}
@@ -417,13 +392,10 @@ for option in report.options:
 pd.DataFrame(months).T
 
 # %% [markdown]
-# Look for the large numbers: setting up, labelling, maintenance, and for your own weights a GPU that waits for calls.
-# The training is one of the small ones.
+# Look for the large numbers: setting up, labelling, maintenance, and for your own weights a GPU that waits for calls. The
+# training is one of the small ones. (And compare only options that answer well enough for you:
+# [03](03_measure_baselines.ipynb) and [07](07_evaluate.ipynb) measure that.)
 #
-# Money is only half of it, because the options do not answer equally well. Compare only those that are good enough for
-# you; [03](03_measure_baselines.ipynb) and [07](07_evaluate.ipynb) measure that.
-
-# %% [markdown]
 # ## From how many calls?
 #
 # More calls favour whatever is cheap per call. The same five options from 30 to a million calls a day:
@@ -441,9 +413,8 @@ show(curve_figure(curve, at=support.point()["calls_per_month"] / DAYS_PER_MONTH)
 print(curve_alt(curve).partition(". ")[2])
 
 # %% [markdown]
-# On the left a line is flat: that is what you pay even if nobody calls. On the right it rises with the calls. Each
-# step in the line of the own weights is one more machine. The grey line is the scenario above. All lines use the
-# likely values; the order near a crossing is uncertain.
+# On the left a line is flat: that is what you pay even if nobody calls. Each step in the line of the own weights is one more
+# machine. The grey line is the scenario above. All lines use the likely values; the order near a crossing is uncertain.
 #
 # When has a tuned model paid back what it cost at the start?
 
@@ -467,8 +438,8 @@ table = {
 pd.DataFrame(table).T
 
 # %% [markdown]
-# "Never" means that a month saves nothing, so waiting does not help. Where does it end? Where the calls of a month
-# save as much as the tuned model costs each month: its fixed dollars a month divided by what one call saves.
+# "Never" means that a month saves nothing, so waiting does not help. It ends where the calls of a month save as much as the
+# tuned model costs each month: its fixed dollars a month divided by what one call saves.
 
 # %% tags=["headline"]
 few_shot, tuned = report["few_shot"], report["tuned"]
@@ -477,8 +448,6 @@ print(f"at {support.point()['calls_per_month']:,.0f} calls a month: {report.brea
 print(f"tuned saves against few-shot only above {border:,.0f} calls a month ({border / DAYS_PER_MONTH:,.0f} a day)")
 
 # %% [markdown]
-# These are the likely values; the report above says how far the break-even moves when the assumptions do.
-#
 # **Exercise.** Write `payback_months(one_time_usd, calls_per_month, usd_per_call_before, usd_per_call_after,
 # rent_usd)`: after how many months has the new way saved its `one_time_usd`, if each month also costs `rent_usd` for
 # hosting? Return `math.inf` for never. (Not discounted: every month counts the same.)
@@ -502,9 +471,9 @@ check_payback_months(payback_months)
 # %% [markdown]
 # ## The long prompt may already be cheap
 #
-# A tuned model saves you the long prompt. But when a service has seen the beginning of a prompt a short time before,
-# it bills that part at a lower price ([prompt caching](GLOSSARY.md#prompt-caching)). The same comparison with four
-# shares of calls whose prompt is cached:
+# A tuned model saves you the long prompt. But a service that has seen the beginning of a prompt a short time before bills
+# that part at a lower price ([prompt caching](GLOSSARY.md#prompt-caching)). The same comparison with four shares of calls
+# whose prompt is cached:
 
 # %%
 rows = []
@@ -519,17 +488,14 @@ columns = ["cached", "few-shot, USD per 1,000 calls", "tuned, USD per 1,000 call
 pd.DataFrame(rows, columns=columns).set_index("cached")
 
 # %% [markdown]
-# The more calls are cached, the less is left for a [fine-tune](GLOSSARY.md#fine-tuning) to save, and the more calls
-# it needs. So first put the fixed part of your prompt at its beginning, never change it, and look at the bill again.
-# (Services cache only prompts above a minimum length.)
-
-# %% [markdown]
+# The more calls are cached, the less is left for a [fine-tune](GLOSSARY.md#fine-tuning) to save. So first put the fixed part
+# of your prompt at its beginning, never change it, and look at the bill again.
+#
 # ## What matters most?
 #
-# A comparison that is not settled shows it best: the second file alone
-# (`recipes/costs/support_triage_own_weights.yaml`), own weights on a rented GPU against a long prompt at a service,
-# with more calls than above. Each bar moves one assumption from its low to its high end and leaves the others at
-# their likely values. The two numbers are these ends.
+# A comparison that is not settled shows it best: the second file alone, own weights on a rented GPU against a long prompt
+# at a service, with more calls than above. Each bar moves one assumption from its low to its high end, the two numbers,
+# and leaves the others at their likely values.
 
 # %%
 own_report = cost(own, TODAY)
@@ -562,24 +528,16 @@ print(f"all drawn at once: eight of ten draws save {band.low:,.0f} to {band.high
 print(f"own weights are cheaper in {band.share_positive:.0%} of the draws")
 
 # %% [markdown]
-# Find out the orange numbers before anything else; those at the bottom may stay guesses. As long as the range of
-# all draws has losses and gains in it, these assumptions do not decide the question. What a training run costs is not
-# even among the bars.
-
-# %% [markdown]
+# Find out the orange numbers before anything else; those at the bottom may stay guesses. As long as the draws both win and
+# lose, these assumptions do not decide the question. What a training run costs is not even among the bars.
+#
 # ## The model that is retired under you
 #
-# When a service switches off a [base model](GLOSSARY.md#base-model), every fine-tune of it ends too. What does the
-# first report say about that?
+# When a service switches off a [base model](GLOSSARY.md#base-model), every fine-tune of it ends too: see the warnings under
+# the first report. A fine-tune that has not paid back by that day never will. The same comparison with few-shot over the
+# 24 months of the scenario, at 30,000 calls a day, where it would pay back. The last two cases assume that there is a
+# successor to tune:
 
-# %%
-for warning in report.warnings:
-    print("-", warning)
-
-# %% [markdown]
-# A hosted fine-tune that has not paid back by that day never will. The same comparison with few-shot over the 24
-# months of the scenario, at 30,000 calls a day, where it would pay back, in three cases. The last two assume that there
-# is a successor to tune:
 
 # %%
 def at_volume(**changes):
@@ -610,38 +568,36 @@ capped = at_volume().at({"horizon_months": left})
 print(f"months left until the model is switched off: {left:.1f}; saved by then: {capped.saving_usd:,.0f} USD")
 
 # %% [markdown]
-# This service takes no new training after the day in the warnings, so there will be no successor to tune there. The
-# last row of the table is the realistic one, and even that at the prices of another service, which we do not know
-# here. Weights of your own cannot be switched off by somebody else. That can be a better reason for them than the
-# price of a call.
-
-# %% [markdown]
+# This service takes no new training after the day in the warnings, so there will be no successor to tune there. The last
+# row of the table is the realistic one, and even that at another service, whose prices we do not know here. Weights of
+# your own cannot be switched off by somebody else.
+#
 # ## Payback with people in the loop
 #
 # (A second subject, for those whose answers are read by people; it stands alone.)
 #
-# In many workflows the calls cost next to nothing, and the money goes to the people who check the answers. Here is a
-# case that practitioners tell and that we could not check at its origin ([14](14_case_medical_coding.ipynb) works such a case out): 12,000 labelled notes, medical codes 78 %
-# right before training and 94 % after, calls 8 % dearer, review of all notes before and of 30 % after, 180 USD for
-# training, paid back in about six weeks.
+# Often the money goes to the people who check the answers. Here is a case that practitioners tell and that we could not
+# check at its origin ([14](14_case_medical_coding.ipynb) works such a case out): 12,000 labelled notes, medical
+# codes 78 % right before training and 94 % after, calls 8 % dearer, review of all notes before and of 30 % after, 180 USD
+# for training, paid back in about six weeks.
 
 # %%
 from ftlab.costs.payback import (
-    by_threshold, elasticities, payback, read_workflow, weeks_bands, weeks_spread, with_new_labels,
+    by_threshold, payback, read_workflow, weeks_bands, weeks_spread, with_new_labels,
 )  # fmt: skip
 
 workflow = read_workflow("../recipes/costs/medical_coding_payback.yaml")
 payback(workflow)
 
 # %% [markdown]
-# Our sum gives about the same, and that proves nothing. The story does not say how many notes there are, how long a
-# review takes or what a wrong code costs. We had to assume these numbers, and chose them so that the story holds:
+# Our sum gives about the same, and that proves nothing. The story does not say how many notes there are, how long a review
+# takes or what a wrong code costs. We had to assume these numbers, and chose them so that the story holds:
 
 # %%
 print(workflow)
 
 # %% [markdown]
-# How much does the result depend on what we assumed? Each of our assumptions from its low to its high end:
+# Each of our assumptions from its low to its high end:
 
 # %%
 bands = [band for band in weeks_bands(workflow) if band.width > 0.2]
@@ -666,7 +622,7 @@ doubled = [b for b in bands if max(b.at_low, b.at_high) >= 2 * workflow.publishe
 print("alone enough to double the six weeks:", ", ".join(b.assumption.replace("_", " ") for b in doubled) or "none")
 
 # %% [markdown]
-# So the case stands on a few numbers that it does not tell. And in reality all of them are uncertain at the same time:
+# So the case stands on a few numbers that it does not tell. And all of them are uncertain at the same time:
 
 # %%
 spread = weeks_spread(workflow)
@@ -676,22 +632,8 @@ print(
 )
 
 # %% [markdown]
-# Six weeks is possible under these assumptions, but only one result among many. Which numbers matter most? The table
-# says by how many per cent the weeks grow when a number grows by one per cent; minus means that it pays back sooner.
-
-# %%
-strong = [each for each in elasticities(workflow) if each.elasticity is not None]
-pd.DataFrame(
-    [(each.assumption, f"{each.value:g}", f"{each.elasticity:+.2f}", "ours" if each.ours else "told") for each in strong],
-    columns=["assumption", "value", "% weeks for 1 %", "whose"],
-).set_index("assumption")
-
-# %% [markdown]
-# The price of the training, which the story does tell, hardly matters. What people do and cost matters most, and most
-# of that it does not tell. (The first line may surprise. Had fewer notes been read before, more wrong codes would
-# have gone out, and with these numbers that costs more than reading. The old way would have been dearer, and the new
-# one would pay back sooner.) And where did the 12,000 labels come from? If there is no archive, somebody has to write
-# them:
+# Six weeks is possible under these assumptions, but only one result among many. And where did the 12,000 labels come from?
+# If there is no archive, somebody has to write them:
 
 # %%
 found, paid = payback(workflow), with_new_labels(workflow)
@@ -703,9 +645,9 @@ print(f"labels paid for:         {paid}")
 #
 # ### Who is reviewed?
 #
-# Which notes does a person read? Answers above a threshold of the model's confidence go out unread. A lower threshold
-# saves more reading and lets more errors pass. The shares and accuracies below are **made up** to fit the story (70 %
-# unread, 98.5 % of them right); for your own case, measure how often the model is right at each confidence.
+# Answers above a threshold of the model's confidence go out unread. A lower threshold saves more reading and lets more
+# errors pass. The shares and accuracies below are **made up** to fit the story (70 % unread, 98.5 % of them right); for
+# your own case, measure how often the model is right at each confidence.
 
 # %%
 made_up = [  # threshold, share of notes above it, accuracy among them
@@ -726,45 +668,13 @@ show(fig, f"Weeks until paid back over the review share for three costs of an er
 print("soonest: " + "; ".join(best))
 
 # %% [markdown]
-# The dearer an error, the more notes are worth reading. So you need the cost of an error before you can choose the
-# threshold. No price list has it: ask the people who repair the errors.
-
-# %% [markdown]
+# The dearer an error, the more notes are worth reading. So find out the cost of an error before you choose the threshold. No
+# price list has it: ask the people who repair the errors.
+#
 # ## Your own numbers
 #
-# Calls and cached prompts decide most about a hosted fine-tune. When does it pay back, for each combination?
-
-# %%
-from matplotlib.colors import LogNorm
-
-pair = replace(support, content=support.content | {"options": {name: options[name] for name in ("few_shot", "tuned")}})
-pair_report = cost(pair, TODAY)
-days, shares = np.geomspace(1000, 300_000, 24), np.linspace(0, 1, 11)
-months = np.full((len(shares), len(days)), np.nan)
-for row, share in enumerate(shares):
-    for column, day in enumerate(days):
-        at = pair_report.at({"options.few_shot.cache_hit_rate": share, "calls_per_month": day * DAYS_PER_MONTH})
-        even = at.break_even
-        months[row, column] = even.months if even.months is not None else np.nan
-fig, ax = plt.subplots(figsize=(6.4, 3.2))
-ax.set_facecolor("#DDDDDD")
-mesh = ax.pcolormesh(days, 100 * shares, months, norm=LogNorm(0.5, 60), cmap="cividis_r", shading="nearest")
-bar = fig.colorbar(mesh, label="months until paid back")
-bar.set_ticks([1, 3, 6, 12, 24, 60], labels=["1", "3", "6", "12", "24", "60"])
-bar.minorticks_off()
-ax.contour(days, 100 * shares, np.nan_to_num(months, nan=1e3), levels=[pair.content["horizon_months"]], colors="black")
-ax.set(xscale="log", xlabel="calls a day", ylabel="calls with a cached prompt, %")
-ax.set_xticks([1000, 10_000, 100_000], ["1,000", "10,000", "100,000"])
-show(
-    fig,
-    f"Months until the tuned model has paid back, by calls a day and share of cached calls. "
-    f"Grey, {np.isnan(months).mean():.0%} of the map: never. The black line is the horizon of {pair.content['horizon_months']:g} months.",
-)
-
-# %% [markdown]
-# Grey means never. Left of the black line it takes longer than the months of the scenario. Again these are the likely
-# values, and as if there were a successor to tune when the model is switched off. Now put in your own numbers. (Where no
-# kernel runs, as on GitHub, the controls are not shown.)
+# Move the assumptions of the tickets until they are yours. (Where no kernel runs, as on GitHub, the controls are not
+# shown.)
 
 # %%
 from ftlab.widgets.cost import cost_form
@@ -777,11 +687,10 @@ cost_form(support, TODAY)
 #
 # ## What you have seen
 #
-# - Memory can be estimated to within some per cent before anything is loaded. Time is a wide range until you measure
-#   a step.
+# - Memory can be estimated to within some per cent. Time is a wide range until you measure a step.
 # - Training is cheap. Labels, people, maintenance and waiting machines are not.
-# - A tuned model must earn back its fixed costs from what each call saves. With a cached prompt a call saves less;
-#   with too few calls it never pays back; when the base model is switched off, it ends.
+# - A tuned model must earn back its fixed costs from what each call saves: less with a cached prompt, never with too few
+#   calls, and only until the base model is switched off.
 # - Where people check the answers, their hours decide. Do not believe a payback that does not state them.
 # - Vary every assumption. If the answer changes, find out that number first.
 
