@@ -476,8 +476,8 @@ for lesson in ("format", "vocabulary", "reasoning"):
 
 # %% [markdown]
 # One wrong word makes the whole sentence wrong, so a score near 0 % does not mean that nothing was learnt. Where the form
-# or the house words are right and the copied ones are not, the lesson was learnt and the model is too weak to carry it
-# out.
+# or the house words are right and the copied ones are not, what the lesson teaches is there, and what it takes for granted
+# is missing.
 
 # %% [markdown]
 # ## Facts, more closely
