@@ -461,9 +461,10 @@ for arm in ("dpo", "other_rate"):
         print(f"{arms[arm]}, against more SFT:", win_rate(points["more_sft"], points[arm], groups=frames))
 
 # %% [markdown]
-# The DPO setting that was chosen did no better than SFT on the best of six (rejection sampling); the one that beat it is the one
-# that was not chosen, for what it cost. And SFT cannot run away: it only imitates answers that the model gave. Begin with that. DPO has more to say where good and bad differ in a detail that imitation blurs, where even
-# the best sample is not good, or where the bad answers are what must go.
+# The DPO setting that was chosen did no better than SFT on the best of six (rejection sampling); the one that beat it is the
+# one that was not chosen, for what it cost. And SFT cannot run away: it only imitates answers that the model gave. Begin with
+# that. DPO has more to say where good and bad differ in a detail that imitation blurs, where even the best sample is not
+# good, or where the bad answers are what must go.
 
 # %% [markdown]
 # ## Did it only learn "longer"?
