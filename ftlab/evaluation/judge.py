@@ -39,6 +39,7 @@ class Votes:
     verdicts: tuple[str, ...]
     forth: tuple[str | None, ...]  # "1", "2", "tie" or None, with a in the first place
     back: tuple[str | None, ...]  # with b in the first place
+    said: tuple[tuple[str, str], ...] = ()  # the judge's own words, forth and back
 
     def win_rate(self, groups: Sequence | None = None) -> WinRate:
         """How often b wins, by this judge; contrary and unreadable answers count as half."""
@@ -118,9 +119,14 @@ def ask_judge(
         return [{"role": "user", "content": "".join(texts[p] if i % 2 else p for i, p in enumerate(parts))}]
 
     chats = [chat(pair, "a", "b") for pair in pairs] + [chat(pair, "b", "a") for pair in pairs]
-    said = [read_vote(text) for text in endpoint.answer(chats, max_new_tokens, confirm=confirm).texts]
-    forth, back = said[: len(pairs)], said[len(pairs) :]
-    return Votes(tuple(map(_verdict, forth, back)), tuple(forth), tuple(back))
+    texts = endpoint.answer(chats, max_new_tokens, confirm=confirm).texts
+    said = tuple(zip(texts[: len(pairs)], texts[len(pairs) :], strict=True))
+    return both_orders([read_vote(text) for text, _ in said], [read_vote(text) for _, text in said], said)
+
+
+def both_orders(forth: Sequence[str | None], back: Sequence[str | None], said: tuple = ()) -> Votes:
+    """The votes ("1", "2", "tie" or None) on pairs with a in the first place, and with b there, as one verdict each."""
+    return Votes(tuple(map(_verdict, forth, back)), tuple(forth), tuple(back), said)
 
 
 def read_vote(text: str) -> str | None:

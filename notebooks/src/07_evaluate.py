@@ -382,21 +382,54 @@ for name, texts in (("as it is", trained_on), ("ten planted", trained_on + ticke
 # ## May a model be the judge?
 #
 # A record is right or wrong, and code can tell. Of a free text somebody has to say whether it is good, and people are slow. A
-# language model would judge a thousand pairs in an hour: may it? Measure it like any other system, on pairs whose better one
-# is known. Here are 48 replies to customers, each beside a copy in which one to three points of a style guide are broken, and
-# `smol` as [judge](GLOSSARY.md#llm-as-a-judge). It sees the guide and the two replies, and every pair in both orders; once it
-# is asked for *1, 2 or tie*, once for the number of the better one (`python tools/record.py judge`).
+# language model would [judge](GLOSSARY.md#llm-as-a-judge) a thousand pairs in an hour: may it? Measure it like any other
+# system, on pairs whose better one is known. Here are 48 replies to customers, each beside a copy in which one to three points
+# of a style guide are broken. Three judges are planted first, so that you see what the measure says of judges whose habits you
+# know; each sees every pair in both orders.
 
 # %%
-from ftlab.evaluation.judge import Votes, measure_judge
 
-for path in sorted(Path("../data/recorded/judge").glob("*.jsonl")):
-    pairs = [json.loads(line) for line in path.read_text().splitlines()]
-    votes = Votes(*(tuple(pair[what] for pair in pairs) for what in ("verdict", "forth", "back")))
-    print(f"{path.stem}: {measure_judge(votes, [pair['better'] for pair in pairs])}\n")
+from ftlab.evaluation.judge import both_orders, measure_judge
+
+pairs = [json.loads(line) for line in Path("../data/recorded/judge/votes.jsonl").read_text().splitlines()]
+better = [pair["better"] for pair in pairs]  # by the guide, which code checks
+luck = np.random.default_rng(0)
+
+
+def judged(choose):
+    """The votes of a judge: `choose` names "a" or "b" for a pair; what stands first is told to it, too."""
+    first = ["1" if choose(pair, "a") == "a" else "2" for pair in pairs]
+    second = ["1" if choose(pair, "b") == "b" else "2" for pair in pairs]
+    return both_orders(first, second)
+
+
+planted = {
+    "takes the first": lambda pair, first: first,
+    "takes the longer": lambda pair, first: pair["longer"],
+    "right in 85 of 100": lambda pair, first: pair["better"] if luck.random() < 0.85 else "ab"[pair["better"] == "a"],
+}
+for name, choose in planted.items():
+    print(f"{name}: {measure_judge(judged(choose), better)}\n")
 
 # %% [markdown]
-# JUDGE_TEXT
+# The first two say something about every pair and know nothing. Asking in both orders unmasks the one: each of its verdicts
+# turns round. The other is only found out because here the better reply is the longer one as often as not; on pairs where it
+# mostly is, love of length would look like taste. And the third, which errs in one question of seven, may be used, for large
+# differences.
+#
+# Now `smol`, behind a real server (`python tools/record.py judge`): it was shown the guide and both replies, and was to answer
+# with *1, 2 or tie*.
+
+# %%
+said = Counter(words for pair in pairs for words in pair["said"])
+print(said.most_common(3))
+measure_judge(both_orders([pair["forth"] for pair in pairs], [pair["back"] for pair in pairs]), better)
+
+# %% [markdown]
+# It repeats the choice that it was given. `ftlab` takes that for no verdict; a program that looks at the first character would
+# have read a *1* each time, and drawn a win rate from it. So look at the judge's words before you count them, and ask a model
+# that is much stronger than the one you judge. The cell above takes any: `ask_judge(endpoint, pairs)` speaks to every server of
+# the OpenAI form, and tells the price before it asks.
 
 # %% [markdown]
 # ## Harder tickets, another shop

@@ -4,12 +4,10 @@ Each pair is a customer's message of the brand voice's test set, its reply by th
 one to three points of the guide broken. The guide is checked by code, so nobody's taste is in the labels. The better
 reply stands as often under a as under b, and is as often the longer as the shorter one. `smol` answers behind
 `transformers serve`, a real server, through the same `Endpoint` and `ask_judge` that judge with any other model;
-each pair in both orders. Asked in two wordings: one names the three words that it may answer with, the other asks
-for a number. Some four minutes each on one core that has nothing else to do.
+each pair in both orders. Some four minutes on one core that has nothing else to do.
 """
 
 import json
-from functools import partial
 from pathlib import Path
 
 from record import ROOT, WORK, Point, done, write_results
@@ -37,11 +35,7 @@ Reply 1:
 Reply 2:
 {second}
 
-"""
-WORDINGS = {
-    "one_word": "Reply with one word: 1, 2 or tie.",
-    "a_number": "Which number has the reply that keeps more of the guide? Write that number alone.",
-}
+Reply with one word: 1, 2 or tie."""
 
 
 def pairs() -> list[dict]:
@@ -71,35 +65,36 @@ def broken(reply: str, facts: dict, how_many: int) -> str:
     return reply.replace(f" of order {facts['number']}", "") if how_many > 2 else reply
 
 
-def ask(folder: Path, wording: str) -> dict:
-    """`smol`'s votes, asked in one wording; answers that came before an interruption are kept."""
+def smol(folder: Path) -> dict:
+    """`smol`'s votes; answers that came before an interruption are kept."""
     from ftlab.baselines.endpoint import Endpoint
     from ftlab.hosted.stand_in_model import ServedModel
 
-    served, chosen, instruction = ServedModel("smol"), pairs(), INSTRUCTION + WORDINGS[wording]
+    served, chosen = ServedModel("smol"), pairs()
     try:
         served.wait(1200)
         free = {"usd_per_mtok_in": 0, "usd_per_mtok_out": 0, "max_usd": 0, "concurrency": 1, "timeout": 600}
         endpoint = Endpoint(f"{served.url}/v1", served.folder, **free, cache=folder / "cache")
-        votes = ask_judge(endpoint, chosen, instruction, max_new_tokens=4, confirm=True)
+        votes = ask_judge(endpoint, chosen, INSTRUCTION, max_new_tokens=4, confirm=True)
     finally:
         served.stop()
-    rows = [pair | {"verdict": verdict, "forth": forth, "back": back} for pair, verdict, forth, back
-            in zip(chosen, votes.verdicts, votes.forth, votes.back, strict=True)]  # fmt: skip
+    rows = [pair | {"verdict": verdict, "forth": forth, "back": back, "said": said}
+            for pair, verdict, forth, back, said
+            in zip(chosen, votes.verdicts, votes.forth, votes.back, votes.said, strict=True)]  # fmt: skip
     with whole_file(folder / "votes.jsonl") as file:
         file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
-    return {"pairs": len(rows), "instruction": instruction}
+    return {"pairs": len(rows), "instruction": INSTRUCTION}
 
 
 def points() -> list[Point]:
-    return [Point(name, partial(ask, wording=name)) for name in WORDINGS]
+    return [Point("smol", smol)]
 
 
 def publish() -> None:
-    """Write data/recorded/judge: the votes of each wording, and results.json."""
-    made = {name: found for name in WORDINGS if (found := done(FOLDER / name))}
-    for name in made:
-        if (votes := FOLDER / name / "votes.jsonl").exists():
-            with whole_file(RECORD / f"{name}.jsonl") as file:
-                file.write(votes.read_bytes())
-    write_results("judge", RECORD, made, list(WORDINGS), {"points": made})
+    """Write data/recorded/judge: votes.jsonl and results.json."""
+    found = done(FOLDER / "smol")
+    made = {"smol": found} if found else {}
+    if (votes := FOLDER / "smol" / "votes.jsonl").exists():
+        with whole_file(RECORD / "votes.jsonl") as file:
+            file.write(votes.read_bytes())
+    write_results("judge", RECORD, made, ["smol"], {"points": made})
