@@ -18,30 +18,12 @@ from ftlab.kept import write_predictions
 
 ALL = each_service()
 CURVE = [{"step": 1, "train_loss": 2.5}, {"step": 2, "train_loss": 1.25}]
-UPLOAD = {
-    "openai": "upload",
-    "azure": "upload",
-    "vertex": "gcs_upload",
-    "bedrock": "s3_put",
-    "together": "upload_address",
-    "fireworks": "fireworks_upload",
-}
-CREATE = {
-    "openai": "create",
-    "azure": "create",
-    "vertex": "vertex_create",
-    "bedrock": "bedrock_create",
-    "together": "together_create",
-    "fireworks": "fireworks_create",
-}
-LOOK = {
-    "openai": "look",
-    "azure": "look",
-    "vertex": "vertex_look",
-    "bedrock": "bedrock_look",
-    "together": "together_look",
-    "fireworks": "fireworks_look",
-}
+SERVICES = ("openai", "azure", "vertex", "bedrock", "together", "fireworks")
+UPLOAD = dict(
+    zip(SERVICES, ("upload", "upload", "gcs_upload", "s3_put", "upload_address", "fireworks_upload"), strict=True)
+)
+CREATE = {name: "create" if name in SERVICES[:2] else f"{name}_create" for name in SERVICES}
+LOOK = {name: "look" if name in SERVICES[:2] else f"{name}_look" for name in SERVICES}
 DEPLOYED = ("azure", "bedrock", "together", "fireworks")
 
 

@@ -20,15 +20,11 @@ VERSION = "2024-10-01"  # of the management's interface
 
 
 def address() -> str:
-    """Where requests go: your resource."""
-    return (
-        setting("AZURE_OPENAI_ENDPOINT", "your resource, such as https://NAME.openai.azure.com").rstrip("/")
-        + "/openai/v1"
-    )
+    resource = setting("AZURE_OPENAI_ENDPOINT", "your resource, such as https://NAME.openai.azure.com")
+    return f"{resource.rstrip('/')}/openai/v1"
 
 
 def connect():
-    """The openai SDK's client, at your resource."""
     return common.client_at(address(), "AZURE_OPENAI_API_KEY")
 
 
@@ -49,7 +45,6 @@ def deploy(client, job: Job) -> dict:
 
 
 def undeploy(client, job: Job) -> None:
-    """End the deployment and its bill."""
     _manage("DELETE", job.ids["deployment"])
 
 

@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,25 +19,14 @@ from ftlab.hosted.secrets import sdk, setting
 
 PROVIDER, PACKAGE = "aws", "boto3"
 TARGETS = {"sft": "bedrock_nova"}
-STATES = {
-    "InProgress": "running",
-    "Completed": "succeeded",
-    "Failed": "failed",
-    "Stopping": "running",
-    "Stopped": "cancelled",
-}
-NAMES = {
-    "n_epochs": "epochCount",
-    "learning_rate": "learningRate",
-    "learning_rate_warmup_steps": "learningRateWarmupSteps",
-}
+STATES = {"Completed": "succeeded", "Failed": "failed", "Stopped": "cancelled"}  # all else is running
+NAMES = {"n_epochs": "epochCount", "learning_rate": "learningRate",
+         "learning_rate_warmup_steps": "learningRateWarmupSteps"}  # fmt: skip
 SETTINGS = tuple(NAMES)
 
 
 def address() -> str:
-    """Where requests go: one region of AWS."""
-    region = setting("AWS_DEFAULT_REGION", "the region, such as us-east-1")
-    return os.environ.get("AWS_ENDPOINT_URL", f"https://bedrock.{region}.amazonaws.com").rstrip("/")
+    return os.environ.get("AWS_ENDPOINT_URL", f"https://bedrock.{_region()}.amazonaws.com").rstrip("/")
 
 
 def connect():
@@ -48,33 +38,28 @@ def connect():
         retries={"total_max_attempts": 4, "mode": "standard"}, read_timeout=120, s3={"addressing_style": "path"},
         request_checksum_calculation="when_required", response_checksum_validation="when_required",
     )  # fmt: skip
-    region = setting("AWS_DEFAULT_REGION", "the region, such as us-east-1")
-    session = boto3.session.Session()  # the default one keeps the keys that it saw first
+    session = boto3.session.Session(region_name=_region())  # the default one keeps the keys that it saw first
     names = {"s3": "s3", "bedrock": "bedrock", "runtime": "bedrock-runtime"}
-    return SimpleNamespace(
-        **{own: session.client(name, region_name=region, config=config) for own, name in names.items()}
-    )
+    return SimpleNamespace(**{own: session.client(name, config=config) for own, name in names.items()})
 
 
 def upload(client, job: Job, part: str) -> dict:
-    """Put one file into your bucket, under our mark; the same file again changes nothing."""
+    """Into your bucket, under our mark; the same file again changes nothing."""
     bucket, key = _bucket(), f"ftlab/{job.mark}/{part}.jsonl"
     client.s3.put_object(Bucket=bucket, Key=key, Body=Path(job.files[part]).read_bytes())
     return {"id": f"s3://{bucket}/{key}"}
 
 
 def find(client, job: Job) -> dict | None:
-    """The job of our name, if there is one; names are unique in an account."""
+    """Names are unique in an account."""
     listed = client.bedrock.list_model_customization_jobs(nameContains=job.mark)["modelCustomizationJobSummaries"]
     found = next((each for each in listed if each["jobName"] == job.mark), None)
     return None if found is None else _job(client, found["jobArn"])
 
 
 def create(client, job: Job) -> dict:
-    """Create the job; by its token a second request for the same is no second job."""
-    where = (
-        {"validationDataConfig": {"validators": [{"s3Uri": job.ids["validation"]}]}} if "validation" in job.ids else {}
-    )
+    """By its token a second request for the same is no second job."""
+    validators = [{"s3Uri": job.ids["validation"]}] if "validation" in job.ids else []
     made = client.bedrock.create_model_customization_job(
         jobName=job.mark,
         customModelName=job.mark,
@@ -85,23 +70,20 @@ def create(client, job: Job) -> dict:
         trainingDataConfig={"s3Uri": job.ids["train"]},
         outputDataConfig={"s3Uri": f"s3://{_bucket()}/ftlab/{job.mark}/output"},
         hyperParameters={NAMES[name]: str(value) for name, value in job.settings.items()},
-        **where,
+        **({"validationDataConfig": {"validators": validators}} if validators else {}),
     )
     return {"id": made["jobArn"], "status": "InProgress"}
 
 
 def retrieve(client, job: Job) -> dict:
-    """The job as the service sees it now."""
     return _job(client, job.ids["job"])
 
 
 def seen(raw: dict) -> dict:
-    """What an answer of `create`, `find` or `retrieve` says, as fields of `Job`."""
     return {
         "state": STATES.get(raw["status"], "running"),
         "status": raw["status"],
         "tuned_model": raw.get("outputModelArn") or "",
-        "trained_tokens": None,
         "error": raw.get("failureMessage") or "",
     }
 
@@ -114,19 +96,16 @@ def events(client, job: Job, raw: dict) -> list[str]:
 
 
 def curve(client, job: Job) -> list[dict]:
-    """Step and losses, from the table that Bedrock leaves in your bucket."""
+    """From the table that Bedrock leaves in your bucket."""
     rows = []
     for key in _outputs(client, job):
         if key.endswith("step_wise_training_metrics.csv"):
-            text = client.s3.get_object(Bucket=_bucket(), Key=key)["Body"].read().decode()
-            rows += [
-                {name: float(cell) for name, cell in row.items() if cell} for row in csv.DictReader(io.StringIO(text))
-            ]
+            table = csv.DictReader(io.StringIO(_object(client, key).decode()))
+            rows += [{name: float(cell) for name, cell in row.items() if cell} for row in table]
     return rows
 
 
 def cancel(client, job: Job) -> dict:
-    """Stop the job; what was trained so far is billed."""
     client.bedrock.stop_model_customization_job(jobIdentifier=job.ids["job"])
     return {"id": job.ids["job"]}
 
@@ -140,12 +119,10 @@ def deploy(client, job: Job) -> dict:
 
 
 def undeploy(client, job: Job) -> None:
-    """End the deployment."""
     client.bedrock.delete_custom_model_deployment(customModelDeploymentIdentifier=job.ids["deployment"])
 
 
 def chat(job: Job) -> OwnChat:
-    """The deployment, asked by `converse`."""
     return OwnChat(address().replace("bedrock.", "bedrock-runtime."), job.ids.get("deployment", "none"), connect, _send)
 
 
@@ -155,32 +132,28 @@ def fetch(client, job: Job, folder: Path) -> list[Path]:
     for key in _outputs(client, job):
         paths.append(folder / key.split("/output/", 1)[1].replace("/", "_"))
         with whole_file(paths[-1]) as file:
-            file.write(client.s3.get_object(Bucket=_bucket(), Key=key)["Body"].read())
+            file.write(_object(client, key))
     return paths
 
 
-def delete(client, job: Job) -> list[str]:
-    """Delete the tuned model and the files in your bucket."""
-    gone = []
+def delete(client, job: Job) -> Iterator[str]:
     if job.tuned_model:
         client.bedrock.delete_custom_model(modelIdentifier=job.tuned_model)
-        gone.append(job.tuned_model)
+        yield job.tuned_model
     for file in job.uploaded:
         client.s3.delete_object(Bucket=_bucket(), Key=file.split("/", 3)[3])
-    return gone + job.uploaded
+        yield file
 
 
 def _send(client, model: str, messages: list[dict], fields: dict) -> dict:
     """One chat by `converse`."""
     system, turns = split_system(messages)
     more = {"system": [{"text": system}]} if system is not None else {}
-    limits = {"maxTokens": fields["max_tokens"]} | (
-        {"temperature": fields["temperature"]} if "temperature" in fields else {}
-    )
+    names = {"max_tokens": "maxTokens", "temperature": "temperature"}
     answer = client.runtime.converse(
         modelId=model,
         messages=[{"role": turn["role"], "content": [{"text": turn["content"]}]} for turn in turns],
-        inferenceConfig=limits,
+        inferenceConfig={own: fields[name] for name, own in names.items() if name in fields},
         **more,
     )
     parts = answer["output"]["message"]["content"]
@@ -192,9 +165,17 @@ def _send(client, model: str, messages: list[dict], fields: dict) -> dict:
     }
 
 
+def _object(client, key: str) -> bytes:
+    return client.s3.get_object(Bucket=_bucket(), Key=key)["Body"].read()
+
+
 def _outputs(client, job) -> list[str]:
     found = client.s3.list_objects_v2(Bucket=_bucket(), Prefix=f"ftlab/{job.mark}/output/")
     return [each["Key"] for each in found.get("Contents", [])]
+
+
+def _region() -> str:
+    return setting("AWS_DEFAULT_REGION", "the region, such as us-east-1")
 
 
 def _bucket() -> str:
@@ -203,6 +184,5 @@ def _bucket() -> str:
 
 def _job(client, arn: str) -> dict:
     raw = client.bedrock.get_model_customization_job(jobIdentifier=arn)
-    return json.loads(json.dumps({name: raw[name] for name in raw if name != "ResponseMetadata"}, default=str)) | {
-        "id": arn
-    }
+    del raw["ResponseMetadata"]
+    return json.loads(json.dumps(raw | {"id": arn}, default=str))

@@ -1,56 +1,37 @@
 """`ftlab hosted ACTION --service S`: the steps of a job from a shell."""
 
 from argparse import Namespace
-from dataclasses import asdict
 from pathlib import Path
 
 from ftlab.errors import RecipeError
 from ftlab.hosted.job import SERVICES
 
-ACTIONS = (
-    "prepare",
-    "estimate",
-    "submit",
-    "watch",
-    "evaluate",
-    "deploy",
-    "undeploy",
-    "fetch",
-    "cancel",
-    "delete",
-    "services",
-)
+ACTIONS = ("prepare", "estimate", "submit", "watch", "evaluate", "deploy", "undeploy", "fetch", "cancel", "delete",
+           "services")  # fmt: skip
 
 
 def add_hosted_arguments(hosted) -> None:
     """The arguments of every action; which of them an action needs is said when one is missing."""
-    hosted.add_argument("action", choices=ACTIONS, metavar="ACTION", help=", ".join(ACTIONS))
-    hosted.add_argument(
-        "file", type=Path, nargs="?", metavar="FILE", help="prepare: training rows; evaluate: test rows"
-    )
-    hosted.add_argument("--service", choices=SERVICES, metavar="S", help=", ".join(SERVICES))
-    hosted.add_argument("--job", metavar="NAME", help="as prepare printed it (default: the latest of the service)")
-    hosted.add_argument("--model", metavar="M", help="prepare: the service's name of the base model")
-    hosted.add_argument("--method", default="sft", choices=("sft", "dpo"), help="prepare (default: sft)")
-    hosted.add_argument("--validation", type=Path, metavar="FILE", help="prepare: rows that are not trained on")
-    hosted.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
-                        help="prepare: a setting of the service, such as n_epochs=2; may be given again")  # fmt: skip
-    hosted.add_argument("--attempt", type=int, default=1, metavar="N", help="prepare: 2 trains the same once more")
-    hosted.add_argument("--drop", action="store_true", help="prepare: leave out rows that the service would refuse")
-    hosted.add_argument("--out", type=Path, metavar="DIR", help="prepare, fetch, evaluate: where files go")
-    hosted.add_argument("--prices", type=Path, metavar="FILE", help="your own prices (data/prices/README.md)")
-    hosted.add_argument(
-        "--billion", type=float, metavar="B", help="the model's parameters, where the price goes by size"
-    )
-    hosted.add_argument("--against", type=Path, metavar="FILE", help="evaluate: predictions of the baseline")
-    hosted.add_argument(
-        "--seconds", type=float, metavar="N", help="watch: stop watching after so long; the job goes on"
-    )
-    hosted.add_argument(
-        "--every", type=float, default=5.0, metavar="N", help="watch: seconds to the first look (default: 5)"
-    )
-    hosted.add_argument("--yes", action="store_true", help="do not ask; needs --max-usd (delete: needs nothing else)")
-    hosted.add_argument("--max-usd", type=float, metavar="N", help="the most that it may cost")
+    add = hosted.add_argument
+    add("action", choices=ACTIONS, metavar="ACTION", help=", ".join(ACTIONS))
+    add("file", type=Path, nargs="?", metavar="FILE", help="prepare: training rows; evaluate: test rows")
+    add("--service", choices=SERVICES, metavar="S", help=", ".join(SERVICES))
+    add("--job", metavar="NAME", help="as prepare printed it (default: the latest of the service)")
+    add("--model", metavar="M", help="prepare: the service's name of the base model")
+    add("--method", default="sft", choices=("sft", "dpo"), help="prepare (default: sft)")
+    add("--validation", type=Path, metavar="FILE", help="prepare: rows that are not trained on")
+    add("--set", action="append", default=[], metavar="NAME=VALUE",
+        help="prepare: a setting of the service, such as n_epochs=2; may be given again")  # fmt: skip
+    add("--attempt", type=int, default=1, metavar="N", help="prepare: 2 trains the same once more")
+    add("--drop", action="store_true", help="prepare: leave out rows that the service would refuse")
+    add("--out", type=Path, metavar="DIR", help="prepare, fetch, evaluate: where files go")
+    add("--prices", type=Path, metavar="FILE", help="your own prices (data/prices/README.md)")
+    add("--billion", type=float, metavar="B", help="the model's parameters, where the price goes by size")
+    add("--against", type=Path, metavar="FILE", help="evaluate: predictions of the baseline")
+    add("--seconds", type=float, metavar="N", help="watch: stop watching after so long; the job goes on")
+    add("--every", type=float, default=5.0, metavar="N", help="watch: seconds to the first look (default: 5)")
+    add("--yes", action="store_true", help="do not ask; needs --max-usd (delete: needs nothing else)")
+    add("--max-usd", type=float, metavar="N", help="the most that it may cost")
 
 
 def run_action(options: Namespace) -> tuple[object, dict, bool]:
@@ -67,11 +48,7 @@ def run_action(options: Namespace) -> tuple[object, dict, bool]:
         raise RecipeError(f"--service is missing: one of {', '.join(SERVICES)}")
     if options.action == "prepare":
         job, report = prepare_file(options)
-        return (
-            f"{report!r}\n{job!r}",
-            {"job": asdict(job) | {"name": job.name}, "report": report.to_dict()},
-            not report.dropped,
-        )
+        return f"{report!r}\n{job!r}", {"job": job.to_dict(), "report": report.to_dict()}, not report.dropped
     job, say = chosen_job(options), (lambda text: None) if options.json else print
     prices = load_prices(options.prices)
     if options.action == "estimate":
@@ -85,16 +62,16 @@ def run_action(options: Namespace) -> tuple[object, dict, bool]:
     if options.action == "fetch":
         paths = [str(path) for path in jobs.fetch(job, options.out or Path("runs") / job.name)]
         return "\n".join(paths) or f"{job.service} gives nothing back for this job", {"files": paths}, True
-    act = {
-        "submit": lambda: jobs.submit(job, **paid, size_b=options.billion, say=say),
-        "watch": lambda: jobs.watch(job, every=options.every, most_seconds=options.seconds, say=say),
-        "deploy": lambda: jobs.deploy(job, **paid, say=say),
-        "undeploy": lambda: jobs.undeploy(job, say=say),
-        "cancel": lambda: jobs.cancel(job),
-        "delete": lambda: jobs.delete(job, yes=options.yes, say=say),
-    }[options.action]
-    job = act()
-    return job, asdict(job) | {"name": job.name}, job.state != "failed"
+    of_action = {
+        "submit": paid | {"size_b": options.billion, "say": say},
+        "watch": {"every": options.every, "most_seconds": options.seconds, "say": say},
+        "deploy": paid | {"say": say},
+        "undeploy": {"say": say},
+        "cancel": {},
+        "delete": {"yes": options.yes, "say": say},
+    }
+    job = getattr(jobs, options.action)(job, **of_action[options.action])
+    return job, job.to_dict(), job.state != "failed"
 
 
 def prepare_file(options: Namespace):
@@ -138,9 +115,8 @@ def chosen_job(options: Namespace):
         return job
     found = kept_jobs(options.service)
     if not found:
-        raise RecipeError(
-            f"no job at {options.service} yet: ftlab hosted prepare FILE --service {options.service} --model M"
-        )
+        remedy = f"ftlab hosted prepare FILE --service {options.service} --model M"
+        raise RecipeError(f"no job at {options.service} yet: {remedy}")
     return found[0]
 
 

@@ -66,16 +66,16 @@ class Estimate:
         return html_table([(f"{self.model} at {self.service}", ""), *self._lines()])
 
 
-def estimate(job, *, today: date | None = None, prices=None, size_b: float | None = None) -> Estimate:
+def estimate(job, *, prices=None, size_b: float | None = None) -> Estimate:
     """The estimate of a prepared job: (tokens x epochs + validation tokens x evaluations) x price.
 
     `size_b`: billions of parameters, for prices by size.
     """
     from ftlab.hosted.jobs import module
 
-    today, book = today or date.today(), prices or load_prices()
+    book = prices or load_prices()
     provider, name = module(job.service).PROVIDER, priced_name(job.model)
-    price = book.price(provider, name, "training", today, method=job.method, size_b=size_b)
+    price = book.price(provider, name, "training", method=job.method, size_b=size_b)
     hosting = next((row for row in book.rows if (row.provider, row.what, row.tier) == (provider, "hosting", "")), None)
     epochs = job.settings.get("n_epochs")
     epochs = epochs if isinstance(epochs, int | float) else None
@@ -85,9 +85,9 @@ def estimate(job, *, today: date | None = None, prices=None, size_b: float | Non
     known = None not in (tokens, epochs, looked, price.amount)
     usd = price.usd((tokens * epochs + looks * looked) / 1e6, TOKENS) if known else None
     retires, ends = book.dates(provider, name)
-    hourly = (
-        None if hosting is None or hosting.usd is None else hosting.usd if hosting.unit == HOUR else hosting.usd / 730
-    )
+    hourly = hosting and hosting.usd
+    if hourly and hosting.unit != HOUR:
+        hourly /= 730
     return Estimate(
         job.service, job.model, job.rows.get("train", 0), tokens, epochs, price.amount, usd, hourly, ends, retires,
         price.warnings + tuple(job.notes),
@@ -115,8 +115,7 @@ def confirm(what: str, usd: float | None, yes: bool, max_usd: float | None, per:
                               "(--prices), or answer the question yourself (without --yes)")  # fmt: skip
         return
     if not can_ask():
-        raise RecipeError(
-            "not done: nobody can be asked here; yes=True with max_usd= (--yes --max-usd N) says so beforehand"
-        )
+        remedy = "yes=True with max_usd= (--yes --max-usd N) says so beforehand"
+        raise RecipeError(f"not done: nobody can be asked here; {remedy}")
     if input(f"{what}, for {price}? Write yes to go on: ").strip().lower() != "yes":
         raise RecipeError("not done: you did not write yes")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftlab.baselines.endpoint import Endpoint, EndpointAnswers
-from ftlab.costs.prices import TUNED, load_prices
+from ftlab.costs.prices import load_prices
 from ftlab.data.schema import read_chat
 from ftlab.errors import RecipeError
 from ftlab.evaluation.answers import KINDS, answer_kind
@@ -36,12 +36,10 @@ def tuned_endpoint(job: Job, *, max_usd: float, prices=None, **options) -> Endpo
     if not job.tuned_model:
         raise RecipeError(f"{job.name} has no tuned model: it is {job.state}")
     if hasattr(own, "deploy") and "deployment" not in job.ids:
-        raise RecipeError(
-            f"{job.name}: at {job.service} a tuned model answers only while it is deployed: deploy it first"
-        )
-    price = {
-        what: book.price(own.PROVIDER, priced_name(job.model), what).amount for what in TUNED if "cached" not in what
-    }
+        why = "a tuned model answers only while it is deployed"
+        raise RecipeError(f"{job.name}: at {job.service} {why}: deploy it first")
+    whats, model = ("tuned_input", "tuned_output"), priced_name(job.model)
+    price = {what: book.price(own.PROVIDER, model, what).amount for what in whats}
     if unknown := [name for name, usd in price.items() if usd is None]:
         raise RecipeError(f"the price of {' and '.join(unknown)} of {job.model} is unknown, so max_usd cannot hold; "
                           "give it in a prices file: ftlab.costs.prices.load_prices(path) (--prices)")  # fmt: skip
@@ -53,18 +51,9 @@ def tuned_endpoint(job: Job, *, max_usd: float, prices=None, **options) -> Endpo
 
 
 def evaluate_tuned(
-    job: Job,
-    test: str | Path,
-    against: str | Path,
-    out: str | Path,
-    *,
-    yes: bool = False,
-    max_usd: float | None = None,
-    prices=None,
-    bars: Bars | None = None,
-    max_new_tokens: int = ANSWER_TOKENS,
-    **options,
-) -> Judged:
+    job: Job, test: str | Path, against: str | Path, out: str | Path, *, yes: bool = False,
+    max_usd: float | None = None, prices=None, bars: Bars | None = None, max_new_tokens: int = ANSWER_TOKENS, **options,
+) -> Judged:  # fmt: skip
     """Ask the tuned model every row of `test` and judge it against the predictions of the baseline (`against`).
 
     Answers that came before are in the cache and are not paid for again. `bars` name the metric; without them it is the

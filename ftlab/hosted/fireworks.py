@@ -4,6 +4,7 @@ A tuned model answers only from a deployment of its own, which is billed by the 
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from ftlab.chat_service import ChatService
@@ -24,37 +25,29 @@ SHAPE = "default"  # the hardware that Fireworks has tried for the model
 
 
 def address() -> str:
-    """Where requests go."""
     return os.environ.get("FIREWORKS_BASE_URL", "https://api.fireworks.ai").rstrip("/")
 
 
 def connect():
-    """The SDK's client."""
-    fireworks = sdk("fireworks", PACKAGE)
-    account = setting("FIREWORKS_ACCOUNT_ID", "your account at Fireworks")
-    key = secret("FIREWORKS_API_KEY")
-    return fireworks.Fireworks(
-        api_key=key, account_id=account, base_url=address(), max_retries=RETRIES, timeout=SECONDS
-    )
+    account, key = _account(), secret("FIREWORKS_API_KEY")
+    options = {"max_retries": RETRIES, "timeout": SECONDS}
+    return sdk("fireworks", PACKAGE).Fireworks(api_key=key, account_id=account, base_url=address(), **options)
 
 
 def upload(client, job: Job, part: str) -> dict:
     """A data set under our name with the file in it; one that is complete is left as it is."""
-    sdk_module, name = sdk("fireworks", PACKAGE), f"{job.mark}-{part}"
+    name = f"{job.mark}-{part}"
     try:
         there = client.datasets.get(name)
-    except sdk_module.NotFoundError:
-        there = client.datasets.create(
-            dataset_id=name,
-            dataset={"display_name": name, "example_count": str(job.rows[part]), "format": "CHAT", "user_uploaded": {}},
-        )
+    except sdk("fireworks", PACKAGE).NotFoundError:
+        given = {"display_name": name, "example_count": str(job.rows[part]), "format": "CHAT", "user_uploaded": {}}
+        there = client.datasets.create(dataset_id=name, dataset=given)
     if there.state != "READY":
         client.datasets.upload(name, file=(f"{name}.jsonl", Path(job.files[part]).read_bytes()))
     return client.datasets.get(name).model_dump(mode="json") | {"id": name}
 
 
 def find(client, job: Job) -> dict | None:
-    """The job of our name, if there is one."""
     try:
         return _raw(_jobs(client, job).get(job.mark), job)
     except sdk("fireworks", PACKAGE).NotFoundError:
@@ -62,30 +55,25 @@ def find(client, job: Job) -> dict | None:
 
 
 def create(client, job: Job) -> dict:
-    """Create the job under our name; a second one of that name would be refused."""
+    """A second one of our name would be refused."""
     settings = {"epochs" if name == "n_epochs" else name: value for name, value in job.settings.items()}
     dataset = _full("datasets", job.ids["train"])
     jobs = _jobs(client.with_options(max_retries=0), job)
+    settings |= {"base_model": job.model, "output_model": _full("models", job.mark)}
     if job.method == "dpo":
-        config = settings | {"base_model": job.model, "output_model": _full("models", job.mark)}
-        made = jobs.create(dataset=dataset, dpo_job_id=job.mark, display_name=job.mark, training_config=config)
+        named = {"dpo_job_id": job.mark, "training_config": settings}
     else:
+        named = settings | {"supervised_fine_tuning_job_id": job.mark}
         if "validation" in job.ids:
-            settings["evaluation_dataset"] = _full("datasets", job.ids["validation"])
-        made = jobs.create(
-            dataset=dataset, supervised_fine_tuning_job_id=job.mark, display_name=job.mark, base_model=job.model,
-            output_model=_full("models", job.mark), **settings,
-        )  # fmt: skip
-    return _raw(made, job)
+            named["evaluation_dataset"] = _full("datasets", job.ids["validation"])
+    return _raw(jobs.create(dataset=dataset, display_name=job.mark, **named), job)
 
 
 def retrieve(client, job: Job) -> dict:
-    """The job as the service sees it now."""
     return _raw(_jobs(client, job).get(job.ids["job"]), job)
 
 
 def seen(raw: dict) -> dict:
-    """What an answer of `create`, `find` or `retrieve` says, as fields of `Job`."""
     state = STATES.get(raw.get("state"), "running")
     model = raw.get("output_model") or (raw.get("training_config") or {}).get("output_model") or ""
     reason = (raw.get("status") or {}).get("message") or "the service gives no reason"
@@ -93,7 +81,6 @@ def seen(raw: dict) -> dict:
         "state": state,
         "status": raw.get("state") or "",
         "tuned_model": model if state == "succeeded" else "",
-        "trained_tokens": None,
         "error": reason if state == "failed" else "",
     }
 
@@ -105,13 +92,7 @@ def events(client, job: Job, raw: dict) -> list[str]:
     return job.events if percent is None or line in job.events else [*job.events, line]
 
 
-def curve(client, job: Job) -> list[dict]:
-    """A link to a file of metrics is all that the service gives."""
-    return []
-
-
 def cancel(client, job: Job) -> dict:
-    """Stop the job; what was trained so far is billed."""
     _jobs(client, job).cancel(job.ids["job"], body={})
     return {"id": job.ids["job"]}
 
@@ -127,12 +108,10 @@ def deploy(client, job: Job) -> dict:
 
 
 def undeploy(client, job: Job) -> None:
-    """End the deployment and its bill."""
     client.deployments.delete(job.ids["deployment"])
 
 
 def chat(job: Job) -> ChatService:
-    """The model at its own deployment."""
     name = f"{job.tuned_model}#{_full('deployments', job.ids.get('deployment', ''))}"
     return ChatService(f"{address()}/inference/v1", name, "FIREWORKS_API_KEY", RETRIES, SECONDS)
 
@@ -147,34 +126,35 @@ def fetch(client, job: Job, folder: Path) -> list[Path]:
         path = folder / Path(name).name  # no folder that a service names
         with whole_file(path) as file, httpx.stream("GET", url, timeout=SECONDS, follow_redirects=True) as answer:
             if not answer.is_success:  # its own message would hold the signed address
-                what = f"fireworks: download {name}: HTTP {answer.status_code}"
-                raise RefusedError(what, answer.status_code)
+                raise RefusedError(f"fireworks: download {name}: HTTP {answer.status_code}", answer.status_code)
             for part in answer.iter_bytes():
                 file.write(part)
         paths.append(path)
     return paths
 
 
-def delete(client, job: Job) -> list[str]:
-    """Delete the tuned model, the job and the data sets."""
-    gone = []
+def delete(client, job: Job) -> Iterator[str]:
     if job.tuned_model:
         client.models.delete(job.tuned_model.split("/")[-1])
-        gone.append(job.tuned_model)
+        yield job.tuned_model
     if "job" in job.ids:
         _jobs(client, job).delete(job.ids["job"])
-        gone.append(job.ids["job"])
+        yield job.ids["job"]
     for file in job.uploaded:
         client.datasets.delete(file)
-    return gone + job.uploaded
+        yield file
 
 
 def _jobs(client, job):
     return client.dpo_jobs if job.method == "dpo" else client.supervised_fine_tuning_jobs
 
 
+def _account() -> str:
+    return setting("FIREWORKS_ACCOUNT_ID", "your account at Fireworks")
+
+
 def _full(kind: str, name: str) -> str:
-    return f"accounts/{setting('FIREWORKS_ACCOUNT_ID', 'your account at Fireworks')}/{kind}/{name}"
+    return f"accounts/{_account()}/{kind}/{name}"
 
 
 def _raw(answer, job) -> dict:

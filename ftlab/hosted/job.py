@@ -49,9 +49,7 @@ class Job:
     @property
     def name(self) -> str:
         """Service and a hash of all that identifies the job; also its mark at the service."""
-        parts = [
-            getattr(self, name) for name in ("service", "address", "model", "method", "settings", "data", "attempt")
-        ]
+        parts = [self.service, self.address, self.model, self.method, self.settings, self.data, self.attempt]
         return f"{self.service}-{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]}"
 
     @property
@@ -86,6 +84,10 @@ class Job:
             file.write(clean(json.dumps(asdict(job), indent=1, default=str)).encode())
         return job
 
+    def to_dict(self) -> dict:
+        """The fields and the name, as plain JSON values."""
+        return asdict(self) | {"name": self.name}
+
     def _lines(self) -> list[tuple[str, str]]:
         lines = [("service", f"{self.service} at {self.address}"), ("job", f"{self.method} of {self.model}")]
         lines += [("settings", ", ".join(f"{key} {value}" for key, value in self.settings.items()))]
@@ -111,11 +113,10 @@ def load_job(name: str) -> Job:
         raise DataError(f"no job {name!r} in {path.parent} (there: {known})")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return Job(**{key: content[key] for key in (each.name for each in fields(Job)) if key in content})
+        return Job(**{each.name: content[each.name] for each in fields(Job) if each.name in content})
     except (ValueError, TypeError) as error:
-        raise DataError(
-            f"{path} cannot be read ({error}): a backup, or the service's own page, knows the job"
-        ) from error
+        remedy = "a backup, or the service's own page, knows the job"
+        raise DataError(f"{path} cannot be read ({error}): {remedy}") from error
 
 
 def kept_jobs(service: str | None = None) -> list[Job]:

@@ -58,14 +58,12 @@ def prepare(
     if unknown := [name for name in settings if name not in own.SETTINGS]:
         raise RecipeError(f"{service} has no setting {', '.join(unknown)}; it has {', '.join(own.SETTINGS)}")
     if out is None:  # a folder of its own, so that no later job writes over these files
-        content = json.dumps(
-            [model, settings, attempt, *(row.data for row in [*rows, *(validation or ())])], default=str
-        )
+        given = (row.data for row in [*rows, *(validation or ())])
+        content = json.dumps([model, settings, attempt, *given], default=str)
         folder = f"{service}_{method}_{hashlib.sha256(content.encode()).hexdigest()[:12]}"
         out = home() / "hosted" / "files" / folder
-    report = export(
-        rows, own.TARGETS[method], Path(out), validation=validation, tokenizer=tokenizer, force=True, **options
-    )
+    options |= {"validation": validation, "tokenizer": tokenizer, "force": True}
+    report = export(rows, own.TARGETS[method], Path(out), **options)
     files = {path.stem: str(path.resolve()) for path in report.files}
     counts = {"train": report.rows} | ({"validation": report.validation_rows} if "validation" in files else {})
     data = {part: sha256_of(path) for part, path in files.items()}
@@ -79,26 +77,19 @@ def prepare(
 
 
 def submit(
-    job: Job,
-    *,
-    yes: bool = False,
-    max_usd: float | None = None,
-    today=None,
-    prices=None,
-    size_b: float | None = None,
+    job: Job, *, yes: bool = False, max_usd: float | None = None, prices=None, size_b: float | None = None,
     say: Callable = print,
-) -> Job:
+) -> Job:  # fmt: skip
     """Show what the job costs, ask, upload, create. A second call finds what the first one made, and asks nothing."""
     job = load_job(job.name)
     if "job" in job.ids:
-        say(
-            f"{job.name} is submitted already, as {job.ids['job']}; to train once more, prepare it with another attempt"
-        )
+        again = "to train once more, prepare it with another attempt"
+        say(f"{job.name} is submitted already, as {job.ids['job']}; {again}")
         return job
     changed = [path for part, path in job.files.items() if not Path(path).exists() or sha256_of(path) != job.data[part]]
     if changed:
         raise DataError(f"{changed[0]} is gone or has changed since it was prepared: prepare the job again")
-    cost = estimate(job, today=today, prices=prices, size_b=size_b)
+    cost = estimate(job, prices=prices, size_b=size_b)
     say(cost)
     confirm(f"upload the files to {job.address} and start this job", cost.usd, yes, max_usd)
     own, client = module(job.service), _client(job)
@@ -107,9 +98,8 @@ def submit(
     try:
         job = _create(own, client, job)
     except RefusedError as error:
-        if not (
-            kept and error.status in (400, 404) and re.search(r"file|dataset|object|gs://|s3://", str(error), re.I)
-        ):
+        about_file = re.search(r"file|dataset|object|gs://|s3://", str(error), re.I)
+        if not (kept and about_file and error.status in (400, 404)):
             raise
         say(f"an uploaded file is no longer there ({error}); it is uploaded again")
         job = _create(own, client, _upload(own, client, job.step("uploads expired", ids={})))
@@ -118,13 +108,9 @@ def submit(
 
 
 def watch(
-    job: Job,
-    *,
-    every: float = 5.0,
-    most_seconds: float | None = None,
-    say: Callable = print,
+    job: Job, *, every: float = 5.0, most_seconds: float | None = None, say: Callable = print,
     sleep: Callable = time.sleep,
-) -> Job:
+) -> Job:  # fmt: skip
     """Look at the job until it has ended, more and more rarely, and say what changed; it may be called again any time.
 
     A look that fails is repeated; `most_seconds` ends the watching, not the job.
@@ -165,7 +151,7 @@ def look(job: Job, own=None, client=None) -> Job:
     own, client = own or module(job.service), client or _client(job)
     with talking(f"{job.service}: look at {job.ids['job']}"):
         raw = own.retrieve(client, job)
-        said = own.events(client, job, raw)
+        said = own.events(client, job, raw) if hasattr(own, "events") else []
     changes = own.seen(raw)
     new = changes["status"] != job.status
     return job.step(f"status {changes['status']}" if new else "", "status", raw, **changes, events=said or job.events)
@@ -173,15 +159,13 @@ def look(job: Job, own=None, client=None) -> Job:
 
 def loss_curve(job: Job) -> list[dict]:
     """What the service reports of each step, such as train_loss; empty where it reports nothing."""
-    with talking(f"{job.service}: metrics"):
-        return module(job.service).curve(_client(job), job)
+    return _ask(job, "curve", default=[])
 
 
 def deploy(job: Job, *, yes: bool = False, max_usd: float | None = None, prices=None, say: Callable = print) -> Job:
     """Deploy the tuned model where it must be, after showing what an hour costs. `max_usd` caps that of one day."""
-    own = module(job.service)
     _need_model(job)
-    if not hasattr(own, "deploy"):
+    if not hasattr(module(job.service), "deploy"):
         say(f"{job.service}: the tuned model answers without a deployment")
         return job
     if "deployment" in job.ids:
@@ -190,8 +174,7 @@ def deploy(job: Job, *, yes: bool = False, max_usd: float | None = None, prices=
     cost = estimate(job, prices=prices)
     say(cost.hosting_line)
     confirm("deploy it", None if cost.usd_per_hour is None else 24 * cost.usd_per_hour, yes, max_usd, "a day")
-    with talking(f"{job.service}: deploy"):
-        raw = own.deploy(_client(job), job)
+    raw = _ask(job, "deploy")
     say(f"asked for, as {raw['id']}: until it answers the service may need minutes, in which evaluate is refused")
     return job.step("deployed", "deploy", raw, ids=job.ids | {"deployment": raw["id"]})
 
@@ -201,25 +184,21 @@ def undeploy(job: Job, say: Callable = print) -> Job:
     if "deployment" not in job.ids:
         say(f"{job.name}: nothing is deployed")
         return job
-    with talking(f"{job.service}: undeploy"):
-        module(job.service).undeploy(_client(job), job)
+    _ask(job, "undeploy")
     return job.step("undeployed", ids={name: value for name, value in job.ids.items() if name != "deployment"})
 
 
 def fetch(job: Job, out: str | Path) -> list[Path]:
     """What the service gives back: its table of metrics, and the weights where it lets them go."""
     _need_model(job)
-    with talking(f"{job.service}: fetch"):
-        return module(job.service).fetch(_client(job), job, Path(out))
+    return _ask(job, "fetch", Path(out), default=[])
 
 
 def cancel(job: Job) -> Job:
     """Stop a job that runs; what was trained so far may be billed."""
     if job.ended or "job" not in job.ids:
         return job
-    with talking(f"{job.service}: cancel {job.ids['job']}"):
-        raw = module(job.service).cancel(_client(job), job)
-    return look(job.step("cancel asked", "cancel", raw))
+    return look(job.step("cancel asked", "cancel", _ask(job, "cancel")))
 
 
 def delete(job: Job, *, yes: bool = False, say: Callable = print) -> Job:
@@ -234,6 +213,13 @@ def delete(job: Job, *, yes: bool = False, say: Callable = print) -> Job:
 
 
 # --- one request each
+
+
+def _ask(job, step: str, *more, default=None):
+    """What the service's own function of this name gives; the default where it has none."""
+    own = getattr(module(job.service), step, None)
+    with talking(f"{job.service}: {step}"):
+        return own(_client(job), job, *more) if own else default
 
 
 def _client(job):

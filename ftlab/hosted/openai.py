@@ -1,14 +1,15 @@
 """OpenAI, through the openai SDK. Azure, whose jobs are the same, uses most of it with another client.
 
-Each service's module has the same functions: `connect` (a client), `address`, `upload`, `find` (a job that carries our
-mark), `create`, `retrieve`, `seen` (what an answer says), `events`, `curve`, `cancel`, `chat`, `fetch`, `delete`, and
-where a tuned model must be deployed before it answers, `deploy` and `undeploy`.
+Each service's module has the same functions: `connect` (the SDK's client), `address` (where requests go), `upload` (one
+file, or find it), `find` (a job that carries our mark), `create`, `retrieve` (the job as the service sees it now),
+`seen` (what an answer of these three says, as fields of `Job`), `cancel`, `chat` (the tuned model as a `ChatService`),
+`delete` (and yield what is deleted), and where the service has more than that: `events` (what it told so far, the
+oldest first), `curve` (step and losses), `fetch` (write files, and give their paths), `deploy` and `undeploy`.
 """
 
 import base64
-import csv
-import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from ftlab.chat_service import ChatService
@@ -27,12 +28,10 @@ RETRIES, SECONDS = 3, 120  # of each request but `create`, which is never repeat
 
 
 def address() -> str:
-    """Where requests go."""
     return os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1").rstrip("/")
 
 
 def connect():
-    """The SDK's client."""
     return client_at(address(), "OPENAI_API_KEY")
 
 
@@ -43,7 +42,7 @@ def client_at(url: str, key: str):
 
 
 def upload(client, job: Job, part: str) -> dict:
-    """Upload one file, or find it: a process that died may have uploaded it. The answer has the file's id."""
+    """A process that died may have uploaded it already."""
     name = f"{job.mark}.{part}.jsonl"
     lying = client.files.list(purpose="fine-tune")
     there = next((file for file in lying if file.filename == name and file.status != "error"), None)
@@ -53,15 +52,13 @@ def upload(client, job: Job, part: str) -> dict:
 
 
 def find(client, job: Job) -> dict | None:
-    """The job that carries our mark, if the service has one."""
-    for found in client.fine_tuning.jobs.list(metadata={"ftlab": job.mark}):
-        if (getattr(found, "metadata", None) or {}).get("ftlab") == job.mark:
-            return found.model_dump(mode="json")
-    return None
+    listed = client.fine_tuning.jobs.list(metadata={"ftlab": job.mark})
+    found = (each for each in listed if (getattr(each, "metadata", None) or {}).get("ftlab") == job.mark)
+    return next((each.model_dump(mode="json") for each in found), None)
 
 
 def create(client, job: Job, **more) -> dict:
-    """Create the job; never sent twice by itself, for a second one would be paid for."""
+    """Never sent twice by itself, for a second one would be paid for."""
     kind = {"sft": "supervised", "dpo": "dpo"}[job.method]
     made = client.with_options(max_retries=0).fine_tuning.jobs.create(
         model=job.model,
@@ -76,12 +73,10 @@ def create(client, job: Job, **more) -> dict:
 
 
 def retrieve(client, job: Job) -> dict:
-    """The job as the service sees it now."""
     return client.fine_tuning.jobs.retrieve(job.ids["job"]).model_dump(mode="json")
 
 
 def seen(raw: dict) -> dict:
-    """What an answer of `create`, `find` or `retrieve` says, as fields of `Job`."""
     error = raw.get("error") or {}
     return {
         "state": STATES.get(raw["status"], "running"),
@@ -93,24 +88,19 @@ def seen(raw: dict) -> dict:
 
 
 def events(client, job: Job, raw: dict) -> list[str]:
-    """What the service told so far, the oldest first."""
-    told = list(client.fine_tuning.jobs.list_events(job.ids["job"], limit=100))
-    return [event.message for event in reversed(told)]
+    return [event.message for event in _told(client, job)]
 
 
 def curve(client, job: Job) -> list[dict]:
-    """Step and losses, as the service reports them while it trains."""
-    told = list(client.fine_tuning.jobs.list_events(job.ids["job"], limit=100))
-    return [event.data for event in reversed(told) if event.type == "metrics" and isinstance(event.data, dict)]
+    told = (event for event in _told(client, job) if event.type == "metrics")
+    return [event.data for event in told if isinstance(event.data, dict)]
 
 
 def cancel(client, job: Job) -> dict:
-    """Stop the job; what was trained so far may be billed."""
     return client.fine_tuning.jobs.cancel(job.ids["job"]).model_dump(mode="json")
 
 
 def chat(job: Job) -> ChatService:
-    """The tuned model as any OpenAI-compatible service."""
     return ChatService(address(), job.tuned_model, "OPENAI_API_KEY", RETRIES, SECONDS)
 
 
@@ -125,18 +115,14 @@ def fetch(client, job: Job, folder: Path) -> list[Path]:
     return paths
 
 
-def delete(client, job: Job) -> list[str]:
-    """Delete the tuned model and the files that were uploaded."""
-    gone = []
+def delete(client, job: Job) -> Iterator[str]:
     if job.tuned_model:
         client.models.delete(job.tuned_model)
-        gone.append(job.tuned_model)
+        yield job.tuned_model
     for file in job.uploaded:
         client.files.delete(file)
-    return gone + job.uploaded
+        yield file
 
 
-def read_metrics(path: Path) -> list[dict]:
-    """The rows of a fetched table of metrics, empty cells left out."""
-    rows = csv.DictReader(io.StringIO(Path(path).read_text(encoding="utf-8")))
-    return [{key: float(value) for key, value in row.items() if value} for row in rows]
+def _told(client, job) -> list:
+    return list(client.fine_tuning.jobs.list_events(job.ids["job"], limit=100))[::-1]

@@ -6,17 +6,8 @@ import sys
 
 from ftlab.errors import ModelError, RecipeError
 
-KEYS = (
-    "OPENAI_API_KEY",
-    "AZURE_OPENAI_API_KEY",
-    "AZURE_MANAGEMENT_TOKEN",
-    "TOGETHER_API_KEY",
-    "FIREWORKS_API_KEY",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "GOOGLE_ACCESS_TOKEN",
-)
+KEYS = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "AZURE_MANAGEMENT_TOKEN", "TOGETHER_API_KEY", "FIREWORKS_API_KEY",
+        "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "GOOGLE_ACCESS_TOKEN")  # fmt: skip
 PIECE = 8  # so many characters in a row of a key are a part of it; services repeat its beginning or end
 SDKS = ("openai", "together", "fireworks", "google", "botocore", "boto3", "s3transfer", "httpx", "httpx2", "httpcore",
         "httpcore2", "requests", "urllib3")  # fmt: skip
@@ -40,9 +31,8 @@ def secret(name: str) -> str:
     """The key of this name; from a prompt it is kept for this process only. RecipeError says how to give one."""
     value = os.environ.get(name, "").strip() or _from_colab(name) or _from_prompt(name)
     if not value:
-        raise RecipeError(
-            f"{name} is not set: export it, put it into Colab's secrets, or run this where you can type it"
-        )
+        remedy = "export it, put it into Colab's secrets, or run this where you can type it"
+        raise RecipeError(f"{name} is not set: {remedy}")
     if not re.fullmatch(r"[!-~]+", value):
         del value  # a traceback may show variables
         raise RecipeError(f"{name} holds a space or a character outside ASCII: copy it once more")
@@ -75,10 +65,9 @@ def sdk(name: str, package: str):
     except ModuleNotFoundError as error:
         if error.name and not name.startswith(error.name.split(".")[0]):
             raise
-        install = f"pip install {package}, or all of them: pip install -e '.[hosted]'"
-        raise ModelError(
-            f"this service is spoken to through its own SDK, {package}, which is missing: {install}"
-        ) from None
+        remedy = f"pip install {package}, or all of them: pip install -e '.[hosted]'"
+        what = f"this service is spoken to through its own SDK, {package}, which is missing"
+        raise ModelError(f"{what}: {remedy}") from None
 
 
 class talking:

@@ -43,19 +43,13 @@ class Services:
         """A line a service, a column a fact; the first line names them."""
         cells = {(fact.service, fact.fact): fact.value or "not found" for fact in self.facts}
         names = dict.fromkeys(fact.service for fact in self.facts)
-        return [
-            ("service", *FACTS),
-            *((name, *(cells.get((name, fact), "not found") for fact in FACTS)) for name in names),
-        ]
+        lines = [(name, *(cells.get((name, fact), "not found") for fact in FACTS)) for name in names]
+        return [("service", *FACTS), *lines]
 
     @property
     def age(self) -> str:
         """How old the facts are."""
-        span = (
-            f"{self.newest_days} to {self.oldest_days}"
-            if self.newest_days != self.oldest_days
-            else f"{self.oldest_days}"
-        )
+        span = " to ".join(map(str, sorted({self.newest_days, self.oldest_days})))
         return f"facts of {span} days ago; data/services says from where"
 
     def __repr__(self):
@@ -84,8 +78,7 @@ def state_of_services(today: date | None = None, path=None) -> Services:
 def _fact(values, place) -> Fact:
     fact = Fact(**values)
     if fact.fact not in FACTS or not fact.source_url or fact.confidence not in ("H", "M", "L", ""):
-        raise DataError(
-            f"{place} needs a fact of {', '.join(FACTS)}, its source_url, and a confidence of H, M, L or none"
-        )
+        needed = f"a fact of {', '.join(FACTS)}, its source_url, and a confidence of H, M, L or none"
+        raise DataError(f"{place} needs {needed}")
     day_of(fact.source_date, f"{place} source_date")
     return fact

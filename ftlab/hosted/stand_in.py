@@ -8,7 +8,6 @@ import json
 import os
 import re
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.parser import BytesParser
@@ -16,8 +15,17 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from ftlab.hosted.job import kept_jobs
+from ftlab.hosted.secrets import KEYS
+from ftlab.hosted.stand_in_clouds import ROUTES as CLOUDS
+from ftlab.hosted.stand_in_others import ROUTES as OTHERS
+from ftlab.hosted.stand_in_routes import ROUTES as OPENAI
+from ftlab.hosted.stand_in_routes import Refused
+
 KEY = "sk-0123-4567-89ab-cdef"
 STAGES = ("waiting", "waiting", "running", "running", "succeeded")  # one further at each look
+AWS_ERRORS = {400: "ValidationException", 401: "UnrecognizedClientException", 404: "ResourceNotFoundException",
+              429: "ThrottlingException"}  # fmt: skip
 ANSWER = {"text": "I am a stand-in.", "prompt_tokens": 10, "new_tokens": 5, "finish_reason": "stop"}
 
 
@@ -25,8 +33,6 @@ ANSWER = {"text": "I am a stand-in.", "prompt_tokens": 10, "new_tokens": 5, "fin
 class Request:
     """One request as a route sees it."""
 
-    method: str
-    path: str
     query: dict
     headers: object
     body: bytes
@@ -40,11 +46,8 @@ class Request:
         """The parts of a multipart body: name to (file name, content)."""
         head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
         parts = BytesParser().parsebytes(head + self.body).get_payload()
-        found = {}
-        for part in parts:
-            name = part.get_param("name", header="content-disposition")
-            found[name] = (part.get_filename() or "", part.get_payload(decode=True))
-        return found
+        return {part.get_param("name", header="content-disposition"):
+                (part.get_filename() or "", part.get_payload(decode=True)) for part in parts}  # fmt: skip
 
 
 @dataclass
@@ -84,43 +87,22 @@ class StandIn:
 
     def environment(self) -> dict[str, str]:
         """The variables that lead each SDK here; the keys are the stand-in's own."""
-        keys = (
-            "OPENAI_API_KEY",
-            "AZURE_OPENAI_API_KEY",
-            "AZURE_MANAGEMENT_TOKEN",
-            "TOGETHER_API_KEY",
-            "FIREWORKS_API_KEY",
-            "GOOGLE_ACCESS_TOKEN",
-            "AWS_ACCESS_KEY_ID",
-            "AWS_SECRET_ACCESS_KEY",
-        )
-        return dict.fromkeys(keys, self.key) | {
+        names = ("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "AZURE_OPENAI_RESOURCE", "TOGETHER_PROJECT_ID",
+                 "FIREWORKS_ACCOUNT_ID", "GOOGLE_CLOUD_PROJECT", "FTLAB_GCS_BUCKET", "FTLAB_S3_BUCKET")  # fmt: skip
+        here = ("AZURE_OPENAI_ENDPOINT", "AZURE_MANAGEMENT_URL", "FIREWORKS_BASE_URL", "GOOGLE_VERTEX_BASE_URL",
+                "STORAGE_EMULATOR_HOST", "AWS_ENDPOINT_URL")  # fmt: skip
+        keys = (name for name in KEYS if name != "AWS_SESSION_TOKEN")
+        return dict.fromkeys(keys, self.key) | dict.fromkeys(names, "stand-in") | dict.fromkeys(here, self.url) | {
             "OPENAI_BASE_URL": f"{self.url}/v1",
-            "AZURE_OPENAI_ENDPOINT": self.url,
-            "AZURE_MANAGEMENT_URL": self.url,
-            "AZURE_SUBSCRIPTION_ID": "stand-in",
-            "AZURE_RESOURCE_GROUP": "stand-in",
-            "AZURE_OPENAI_RESOURCE": "stand-in",
             "TOGETHER_BASE_URL": f"{self.url}/together",  # it has /v1/files as OpenAI has, with another meaning
-            "TOGETHER_PROJECT_ID": "stand-in",
-            "FIREWORKS_BASE_URL": self.url,
-            "FIREWORKS_ACCOUNT_ID": "stand-in",
-            "GOOGLE_CLOUD_PROJECT": "stand-in",
             "GOOGLE_CLOUD_LOCATION": "us-central1",
-            "GOOGLE_VERTEX_BASE_URL": self.url,
-            "STORAGE_EMULATOR_HOST": self.url,
-            "FTLAB_GCS_BUCKET": "stand-in",
-            "AWS_ENDPOINT_URL": self.url,
             "AWS_DEFAULT_REGION": "us-east-1",
-            "FTLAB_S3_BUCKET": "stand-in",
             "FTLAB_BEDROCK_ROLE": "arn:aws:iam::123456789012:role/stand-in",
-        }
+        }  # fmt: skip
 
     def use(self) -> "StandIn":
         """Lead every SDK of this process here, and forget jobs of an earlier stand-in at the same address."""
         os.environ.update(self.environment())
-        from ftlab.hosted.job import kept_jobs
-
         for job in kept_jobs():
             if job.address.startswith(self.url):
                 job.path.unlink()
@@ -143,30 +125,21 @@ class StandIn:
         self.files[id] = {"name": name, "content": content}
         return id
 
-    def start(self, id: str, body: dict, mark: str = "") -> dict:
+    def start(self, id: str, body: dict, mark: str) -> dict:
         """A new job."""
-        self.jobs[id] = {
-            "id": id,
-            "body": body,
-            "mark": mark,
-            "looks": 0,
-            "error": self.invalid,
-            "cancelled": False,
-            "created": int(time.time()),
-        }
+        self.jobs[id] = {"id": id, "body": body, "mark": mark, "looks": 0, "error": self.invalid, "cancelled": False}
         return self.jobs[id]
 
-    def stage(self, job: dict, look: bool = True) -> str:
-        """Where a job is; each look moves it on."""
+    def stage(self, job: dict) -> str:
+        """Where a job is; each look has moved it on."""
         if job["cancelled"]:
             return "cancelled"
-        job["looks"] += look
         at = STAGES[min(job["looks"], len(STAGES) - 1)]
         return "failed" if job["error"] and at != "waiting" else at
 
 
 def _handler(stand_in: StandIn):
-    from ftlab.hosted.stand_in_routes import ROUTES, refuse
+    routes = [*OPENAI, *OTHERS, *CLOUDS]
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -175,31 +148,40 @@ def _handler(stand_in: StandIn):
             parts = urlsplit(self.path)
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             path, query = unquote(parts.path), {key: values[0] for key, values in parse_qs(parts.query).items()}
-            request = Request(self.command, path, query, self.headers, body)
-            for method, pattern, function in ROUTES:
+            request = Request(query, self.headers, body)
+            for name, method, pattern, function in routes:
                 if method == self.command and (match := re.fullmatch(pattern, path)):
-                    return self.reply(function.__name__, partial(function, stand_in, request, *match.groups()))
-            self.send(*refuse(request, 404, f"the stand-in has no {self.command} {path}"))
+                    return self.reply(name, partial(function, stand_in, request, *match.groups()))
+            self.refuse(404, f"the stand-in has no {self.command} {path}")
 
         def reply(self, name, call):
             if stand_in.before(name):
                 return self.hang_up()
             stand_in.requests.append(name)
             failure = stand_in.failure(name)
-            request = Request(self.command, self.path, {}, self.headers, b"")
             if failure == "drop":
                 return self.hang_up()
             given = self.headers.get("Authorization", "") + self.headers.get("x-goog-api-key", "")
-            if stand_in.key not in given and not {"put", "signed"} & set(self.path.split("/")):
-                failure = "401"
-            if failure and failure.isdecimal():
+            if failure == "401" or stand_in.key not in given and not {"put", "signed"} & set(self.path.split("/")):
                 shown = given.removeprefix("Bearer ")
-                said = f"Incorrect API key provided: {shown[:10]}****{shown[-4:]}." if failure == "401" else "on demand"
-                status, headers, content = refuse(request, int(failure), said)
-                return self.send(status, headers | ({"Retry-After": "0"} if failure == "429" else {}), content)
-            answer = call()
+                return self.refuse(401, f"Incorrect API key provided: {shown[:10]}****{shown[-4:]}.")
+            if failure and failure.isdecimal():
+                return self.refuse(int(failure), "on demand")
+            try:
+                answer = call()
+            except Refused as error:
+                return self.refuse(*error.args)
             stand_in.after(name)
-            return self.hang_up() if failure == "lost" else self.send(*answer)
+            if failure == "lost":
+                return self.hang_up()
+            self.send(*(answer if isinstance(answer, tuple) else (200, {}, answer)))
+
+        def refuse(self, status, message):
+            """An error in a form that every service's SDK reads."""
+            headers = {"x-amzn-ErrorType": AWS_ERRORS.get(status, "InternalServerException")}
+            headers |= {"Retry-After": "0"} if status == 429 else {}
+            error = {"message": message, "code": status, "status": "STAND_IN"}
+            self.send(status, headers, {"message": message, "error": error})
 
         def hang_up(self):
             self.close_connection = True
@@ -212,12 +194,11 @@ def _handler(stand_in: StandIn):
                 for key, value in (defaults | headers).items():
                     self.send_header(key, value)
                 self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(content)
+                self.wfile.write(content)
             except OSError:
                 self.close_connection = True  # the client has given up
 
-        do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = handle_any
+        do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = handle_any
 
         def log_message(self, *args):
             pass

@@ -1,208 +1,171 @@
-"""The paths of the stand-in for OpenAI and Azure, a function for each; those of the other services stand beside it."""
+"""What the paths of the stand-in share, and those of OpenAI and Azure; the other services' stand beside it.
 
-import time
-
-from ftlab.hosted.stand_in_clouds import ROUTES as CLOUDS
-from ftlab.hosted.stand_in_others import ROUTES as OTHERS
+A route is a name, a method, a pattern and a function of the stand-in, the request and the pattern's groups, of which
+the last is an id. It gives the content of the answer, or (status, headers, content). An answer has the fields that the
+services' SDKs and this package read, and no more.
+"""
 
 MIN_ROWS = 10  # at OpenAI
 
 
-def refuse(request, status: int, message: str) -> tuple[int, dict, dict]:
-    """An error in the form of the service that is asked."""
-    if "amz" in str(request.headers).lower():
-        kind = {
-            400: "ValidationException",
-            401: "UnrecognizedClientException",
-            404: "ResourceNotFoundException",
-            429: "ThrottlingException",
-        }.get(status, "InternalServerException")
-        return status, {"x-amzn-ErrorType": kind}, {"message": message}
-    return (
-        status,
-        {},
-        {"error": {"message": message, "code": status, "type": "stand_in", "status": "STAND_IN", "param": None}},
-    )
+class Refused(Exception):
+    """(status, message), which is sent in the form of the service that was asked."""
+
+
+def the_job(stand_in, id: str) -> dict:
+    """The job of this id."""
+    if id not in stand_in.jobs or id in stand_in.deleted:
+        raise Refused(404, f"no job {id}")
+    return stand_in.jobs[id]
+
+
+def looking(view):
+    """The route that looks at one job, which moves it on; `view(stand_in, job)` is the job in the service's form."""
+
+    def look(stand_in, request, *groups):
+        job = the_job(stand_in, groups[-1])
+        job["looks"] += not job["cancelled"]
+        return view(stand_in, job)
+
+    return look
+
+
+def listing(view, field: str, by: str = ""):
+    """The route that lists the jobs under `field`; the query `by` chooses them by their mark."""
+
+    def list_jobs(stand_in, request, *_):
+        wanted = request.query.get(by, "")
+        return {field: [view(stand_in, job) for job in stand_in.jobs.values() if wanted in job["mark"]],
+                "has_more": False}  # fmt: skip
+
+    return list_jobs
+
+
+def cancelling(view=lambda stand_in, job: {}):
+    """The route that stops a job."""
+
+    def cancel(stand_in, request, *groups):
+        job = the_job(stand_in, groups[-1])
+        job["cancelled"] = True
+        return view(stand_in, job)
+
+    return cancel
+
+
+def forget(stand_in, request, *groups):
+    """Delete a model or a job."""
+    stand_in.deleted.append(groups[-1])
+    return {"id": groups[-1], "deleted": True}
+
+
+def drop_file(stand_in, request, id):
+    """Delete a file."""
+    if stand_in.files.pop(id, None) is None:
+        raise Refused(404, f"no file {id}")
+    stand_in.deleted.append(id)
+    return {"id": id, "deleted": True}
+
+
+def end_deployment(stand_in, request, id):
+    """Delete a deployment, by the last part of its name."""
+    stand_in.deployments.pop(id.split("/")[-1], None)
+    return {"id": id}
+
+
+def need_file(stand_in, id: str, name: str = "the training file") -> None:
+    """Refuse a job whose file is not there."""
+    if id not in stand_in.files:
+        raise Refused(400, f"{name}: file {id} does not exist or has expired")
+
+
+def curve_table(stand_in) -> bytes:
+    """The metrics that jobs report, as CSV."""
+    rows = stand_in.curve
+    return "\n".join(",".join(map(str, line)) for line in [list(rows[0]), *(row.values() for row in rows)]).encode()
+
+
+def chat(stand_in, request):
+    """A chat in OpenAI's form."""
+    body = request.json
+    said = stand_in.answer(body["messages"], body.get("max_tokens") or body.get("max_completion_tokens") or 96)
+    choice = {"message": {"role": "assistant", "content": said["text"]}, "finish_reason": said["finish_reason"]}
+    usage = {"prompt_tokens": said["prompt_tokens"], "completion_tokens": said["new_tokens"]}
+    return {"object": "chat.completion", "model": body["model"], "choices": [choice], "usage": usage}
 
 
 # --- OpenAI; Azure has the same under /openai/v1
 
-WORDS = {
-    "waiting": "queued",
-    "running": "running",
-    "succeeded": "succeeded",
-    "failed": "failed",
-    "cancelled": "cancelled",
-}
-
 
 def _file(id, file):
-    return {
-        "id": id,
-        "object": "file",
-        "bytes": len(file["content"]),
-        "created_at": 0,
-        "filename": file["name"],
-        "purpose": "fine-tune",
-        "status": "processed",
-    }
+    return {"id": id, "object": "file", "filename": file["name"], "status": "processed"}
 
 
-def _job(stand_in, job, look=False):
-    stage, body = stand_in.stage(job, look), job["body"]
-    word = "validating_files" if stage == "waiting" and job["looks"] == 0 else WORDS[stage]
-    error = {"code": "invalid_training_file", "message": job["error"], "param": "training_file"}
+def _job(stand_in, job):
+    stage, body = stand_in.stage(job), job["body"]
+    waiting = "queued" if job["looks"] else "validating_files"
     tuned = f"ft:{body['model']}:stand-in:{body.get('suffix') or ''}:{job['id'][-6:]}"
+    error = {"code": "invalid_training_file", "message": job["error"], "param": "training_file"}
     return {
-        "id": job["id"],
-        "object": "fine_tuning.job",
-        "created_at": job["created"],
-        "model": body["model"],
-        "organization_id": "org-stand-in",
-        "status": word,
-        "training_file": body["training_file"],
-        "validation_file": body.get("validation_file"),
-        "hyperparameters": {},
-        "method": body.get("method"),
-        "seed": 0,
+        "id": job["id"], "object": "fine_tuning.job", "model": body["model"], "metadata": body.get("metadata"),
+        "status": waiting if stage == "waiting" else stage,
         "result_files": ["result-metrics"] if stage == "succeeded" and stand_in.curve else [],
-        "metadata": body.get("metadata"),
-        "trained_tokens": None,
-        "finished_at": None,
         "fine_tuned_model": tuned if stage == "succeeded" else None,
         "error": error if stage == "failed" else None,
-    }
+    }  # fmt: skip
 
 
 def upload(stand_in, request):
-    form = request.form()
-    id = stand_in.keep(*form["file"])
-    return 200, {}, _file(id, stand_in.files[id])
+    id = stand_in.keep(*request.form()["file"])
+    return _file(id, stand_in.files[id])
 
 
 def list_files(stand_in, request):
-    return 200, {}, {"object": "list", "has_more": False, "data": [_file(*pair) for pair in stand_in.files.items()]}
+    return {"data": [_file(*pair) for pair in stand_in.files.items()], "has_more": False}
 
 
 def file_content(stand_in, request, id):
-    if id == "result-metrics":
-        rows = ["step,train_loss", *(f"{row['step']},{row['train_loss']}" for row in stand_in.curve)]
-        return 200, {"Content-Type": "text/csv"}, "\n".join(rows).encode()
-    return 200, {"Content-Type": "application/jsonl"}, stand_in.files[id]["content"]
-
-
-def delete_file(stand_in, request, id):
-    if stand_in.files.pop(id, None) is None:
-        return refuse(request, 404, f"No such File object: {id}")
-    stand_in.deleted.append(id)
-    return 200, {}, {"id": id, "object": "file", "deleted": True}
+    return curve_table(stand_in) if id == "result-metrics" else stand_in.files[id]["content"]
 
 
 def create(stand_in, request):
     body = request.json
     for name in ("training_file", "validation_file"):
-        if body.get(name) and body[name] not in stand_in.files:
-            return refuse(request, 400, f"{name}: file {body[name]} does not exist or has expired")
+        if body.get(name):
+            need_file(stand_in, body[name], name)
     job = stand_in.start(f"ftjob-{len(stand_in.jobs) + 1:06d}", body, (body.get("metadata") or {}).get("ftlab", ""))
     rows = stand_in.files[body["training_file"]]["content"].count(b"\n")
     if rows < MIN_ROWS:
         job["error"] = f"Training file has {rows} example(s), but must have at least {MIN_ROWS} examples"
-    return 200, {}, _job(stand_in, job)
-
-
-def list_jobs(stand_in, request):
-    mark = request.query.get("metadata[ftlab]")
-    found = [job for job in stand_in.jobs.values() if mark in (None, job["mark"])]
-    return 200, {}, {"object": "list", "has_more": False, "data": [_job(stand_in, job) for job in found]}
-
-
-def look(stand_in, request, id):
-    if id not in stand_in.jobs:
-        return refuse(request, 404, f"Could not find fine tune: {id}")
-    return 200, {}, _job(stand_in, stand_in.jobs[id], look=True)
-
-
-def cancel(stand_in, request, id):
-    stand_in.jobs[id]["cancelled"] = True
-    return 200, {}, _job(stand_in, stand_in.jobs[id])
+    return _job(stand_in, job)
 
 
 def events(stand_in, request, id):
-    job = stand_in.jobs[id]
     told = [("message", "Created fine-tuning job (stand-in: nothing is trained)", None)]
-    told += [("message", "Fine-tuning job started", None)] if job["looks"] >= 2 else []
+    told += [("message", "Fine-tuning job started", None)] if the_job(stand_in, id)["looks"] >= 2 else []
     told += [("metrics", f"Step {row['step']}: training loss={row['train_loss']}", row) for row in stand_in.curve]
-    data = [
-        {
-            "id": f"ev-{number}",
-            "object": "fine_tuning.job.event",
-            "created_at": number,
-            "level": "info",
-            "message": message,
-            "type": kind,
-            "data": values,
-        }
-        for number, (kind, message, values) in enumerate(told)
-    ]
-    return 200, {}, {"object": "list", "has_more": False, "data": data[::-1]}
-
-
-def delete_model(stand_in, request, id):
-    stand_in.deleted.append(id)
-    return 200, {}, {"id": id, "object": "model", "deleted": True}
-
-
-def chat(stand_in, request):
-    body = request.json
-    most = body.get("max_tokens") or body.get("max_completion_tokens") or 96
-    said = stand_in.answer(body["messages"], most)
-    choice = {
-        "index": 0,
-        "message": {"role": "assistant", "content": said["text"]},
-        "finish_reason": said["finish_reason"],
-    }
-    usage = {
-        "prompt_tokens": said["prompt_tokens"],
-        "completion_tokens": said["new_tokens"],
-        "total_tokens": said["prompt_tokens"] + said["new_tokens"],
-    }
-    return (
-        200,
-        {},
-        {
-            "id": "chat-1",
-            "object": "chat.completion",
-            "created": int(time.time()),
-            "model": body["model"],
-            "choices": [choice],
-            "usage": usage,
-        },
-    )
+    data = [dict(zip(("type", "message", "data"), each, strict=True)) for each in reversed(told)]
+    return {"data": data, "has_more": False}
 
 
 def deploy(stand_in, request, id):
     stand_in.deployments[id] = request.json
-    return 201, {}, {"id": f"/deployments/{id}", "name": id, "properties": {"provisioningState": "Succeeded"}}
+    return {"name": id}
 
 
-def undeploy(stand_in, request, id):
-    stand_in.deployments.pop(id, None)
-    return 202, {}, b""
-
-
+JOB = "/fine_tuning/jobs/([^/]+)"
 OPENAI = [
-    ("POST", r"/files", upload),
-    ("GET", r"/files", list_files),
-    ("GET", r"/files/([^/]+)/content", file_content),
-    ("DELETE", r"/files/([^/]+)", delete_file),
-    ("POST", r"/fine_tuning/jobs", create),
-    ("GET", r"/fine_tuning/jobs", list_jobs),
-    ("GET", r"/fine_tuning/jobs/([^/]+)", look),
-    ("POST", r"/fine_tuning/jobs/([^/]+)/cancel", cancel),
-    ("GET", r"/fine_tuning/jobs/([^/]+)/events", events),
-    ("DELETE", r"/models/(.+)", delete_model),
-    ("POST", r"/chat/completions", chat),
+    ("upload", "POST", "/files", upload),
+    ("list_files", "GET", "/files", list_files),
+    ("file_content", "GET", "/files/([^/]+)/content", file_content),
+    ("delete_file", "DELETE", "/files/([^/]+)", drop_file),
+    ("create", "POST", "/fine_tuning/jobs", create),
+    ("list_jobs", "GET", "/fine_tuning/jobs", listing(_job, "data", "metadata[ftlab]")),
+    ("look", "GET", JOB, looking(_job)),
+    ("cancel", "POST", f"{JOB}/cancel", cancelling(_job)),
+    ("events", "GET", f"{JOB}/events", events),
+    ("delete_model", "DELETE", "/models/(.+)", forget),
+    ("chat", "POST", "/chat/completions", chat),
 ]
-AZURE = r"/subscriptions/.*/deployments/([^/]+)"
-ROUTES = [(method, rf"(?:/openai)?/v1{path}", function) for method, path, function in OPENAI]
-ROUTES += [("PUT", AZURE, deploy), ("DELETE", AZURE, undeploy), *OTHERS, *CLOUDS]
+AZURE = "/subscriptions/.*/deployments/([^/]+)"
+ROUTES = [(name, method, f"(?:/openai)?/v1{path}", function) for name, method, path, function in OPENAI]
+ROUTES += [("deploy", "PUT", AZURE, deploy), ("undeploy", "DELETE", AZURE, end_deployment)]

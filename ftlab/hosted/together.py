@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from ftlab.chat_service import ChatService
@@ -18,34 +19,21 @@ STATES = {
     "cancel_requested": "running", "cancelled": "cancelled", "error": "failed", "user_error": "failed",
     "completed": "succeeded",
 }  # fmt: skip
-SETTINGS = (
-    "n_epochs",
-    "n_evals",
-    "batch_size",
-    "learning_rate",
-    "lora_r",
-    "lora_alpha",
-    "dpo_beta",
-    "packing",
-    "max_seq_length",
-)
+SETTINGS = ("n_epochs", "n_evals", "batch_size", "learning_rate", "lora_r", "lora_alpha", "dpo_beta", "packing",
+            "max_seq_length")  # fmt: skip
 
 
 def address() -> str:
-    """Where requests go."""
     return os.environ.get("TOGETHER_BASE_URL", "https://api.together.ai").rstrip("/")
 
 
 def connect():
-    """The SDK's client."""
-    together = sdk("together", PACKAGE)
-    return together.Together(
-        api_key=secret("TOGETHER_API_KEY"), base_url=address(), max_retries=RETRIES, timeout=SECONDS
-    )
+    key, options = secret("TOGETHER_API_KEY"), {"max_retries": RETRIES, "timeout": SECONDS}
+    return sdk("together", PACKAGE).Together(api_key=key, base_url=address(), **options)
 
 
 def upload(client, job: Job, part: str) -> dict:
-    """Upload one file under our mark, or find it; the service looks at it before the job may begin."""
+    """The service looks at it before the job may begin."""
     name = f"{job.mark}.{part}.jsonl"
     there = next((file for file in client.files.list().data if file.filename == name), None)
     if there is None:
@@ -56,15 +44,12 @@ def upload(client, job: Job, part: str) -> dict:
 
 
 def find(client, job: Job) -> dict | None:
-    """The job that carries our mark as its suffix, if there is one; one that was cancelled or failed counts too."""
+    """Our mark is its suffix; one that was cancelled or failed counts too."""
     found = next((each for each in client.fine_tuning.list().data if each.suffix == job.mark), None)
     return None if found is None else _named(found.model_dump(mode="json"))
 
 
 def create(client, job: Job) -> dict:
-    """Create the job; the SDK's request is not repeated by itself."""
-    settings = {"dpo_beta": job.settings["dpo_beta"]} if "dpo_beta" in job.settings else {}
-    settings |= {"train_on_inputs": "auto"} if job.method == "sft" else {}
     made = client.with_options(max_retries=0).fine_tuning.create(
         model=job.model,
         training_file=job.ids["train"],
@@ -72,19 +57,17 @@ def create(client, job: Job) -> dict:
         training_method=job.method,
         lora=True,
         suffix=job.mark,
-        **settings,
-        **{name: value for name, value in job.settings.items() if name != "dpo_beta"},
+        **({"train_on_inputs": "auto"} if job.method == "sft" else {}),
+        **job.settings,
     )
     return _named(made.model_dump(mode="json"))
 
 
 def retrieve(client, job: Job) -> dict:
-    """The job as the service sees it now."""
     return _named(client.fine_tuning.retrieve(job.ids["job"]).model_dump(mode="json"))
 
 
 def seen(raw: dict) -> dict:
-    """What an answer of `create`, `find` or `retrieve` says, as fields of `Job`."""
     state = STATES.get(raw["status"], "running")
     told = [event["message"] for event in raw.get("events") or [] if isinstance(event, dict)]
     return {
@@ -97,18 +80,15 @@ def seen(raw: dict) -> dict:
 
 
 def events(client, job: Job, raw: dict) -> list[str]:
-    """What the service told so far, the oldest first."""
     told = sorted(client.fine_tuning.list_events(job.ids["job"]).data, key=lambda event: event.created_at)
     return [event.message for event in told]
 
 
 def curve(client, job: Job) -> list[dict]:
-    """Step and losses, as the service reports them."""
     return client.fine_tuning.list_metrics(job.ids["job"]).metrics or []
 
 
 def cancel(client, job: Job) -> dict:
-    """Stop the job; what was trained so far is billed."""
     return client.fine_tuning.cancel(job.ids["job"]).model_dump(mode="json")
 
 
@@ -117,25 +97,18 @@ def deploy(client, job: Job) -> dict:
     setting("TOGETHER_PROJECT_ID", "your project at Together, which the SDK reads itself")
     lying = (each for each in client.endpoints.list() if each.name.split("/")[-1] == job.mark)
     endpoint = next(lying, None) or client.endpoints.create(name=job.mark)
-    there = list(client.endpoints.deployments.list(endpoint.id))  # of a process that died
-    raw = job.raw["status"]
-    deployment = (
-        there[0]
-        if there
-        else client.endpoints.deployments.create(
-            endpoint.id,
-            name="tuned",
-            model=raw.get("api_model_object_name") or raw.get("model_object_name") or job.tuned_model,
-            autoscaling={"min_replicas": 1, "max_replicas": 1},
-        )
+    there, raw = client.endpoints.deployments, job.raw["status"]
+    deployment = next(iter(there.list(endpoint.id)), None) or there.create(  # a process that died may have made it
+        endpoint.id,
+        name="tuned",
+        model=raw.get("api_model_object_name") or raw.get("model_object_name") or job.tuned_model,
+        autoscaling={"min_replicas": 1, "max_replicas": 1},
     )
-    share = [{"deployment_id": deployment.id, "weight": 1}]
-    client.endpoints.update(endpoint.id, traffic_split=share)
+    client.endpoints.update(endpoint.id, traffic_split=[{"deployment_id": deployment.id, "weight": 1}])
     return {"id": endpoint.id, "name": endpoint.name, "deployment": deployment.id}
 
 
 def undeploy(client, job: Job) -> None:
-    """End the deployment and its bill."""
     endpoint = job.ids["deployment"]
     client.endpoints.update(endpoint, traffic_split=[])
     for deployment in client.endpoints.deployments.list(endpoint):
@@ -157,19 +130,17 @@ def fetch(client, job: Job, folder: Path) -> list[Path]:
     return [path]
 
 
-def delete(client, job: Job) -> list[str]:
-    """Delete the job with its model, and the files that were uploaded."""
-    gone = []
+def delete(client, job: Job) -> Iterator[str]:
+    """The model goes with its job."""
     if "job" in job.ids:
         client.fine_tuning.delete(job.ids["job"])
-        gone.append(job.ids["job"])
+        yield job.ids["job"]
     for file in job.uploaded:
         client.files.delete(file)
-    return gone + job.uploaded
+        yield file
 
 
 def _named(raw: dict) -> dict:
     """The SDK has three classes for a job, each with another name for the tuned model's."""
-    return raw | {
-        "output_name": raw.get("output_name") or raw.get("x_model_output_name") or raw.get("model_output_name")
-    }
+    names = (raw.get(name) for name in ("output_name", "x_model_output_name", "model_output_name"))
+    return raw | {"output_name": next(filter(None, names), None)}

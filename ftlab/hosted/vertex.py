@@ -7,6 +7,7 @@ The SDK knows no upload, so the file goes to Cloud Storage by its HTTP interface
 import os
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 from ftlab.hosted.job import Job
@@ -27,49 +28,34 @@ LOOKS, PAUSE = 30, 2.0  # at an endpoint that gives up its model; seconds betwee
 
 
 def address() -> str:
-    """Where requests go: your project, in one region."""
-    project = setting("GOOGLE_CLOUD_PROJECT", "your project")
-    location = setting("GOOGLE_CLOUD_LOCATION", "the region, such as us-central1")
-    base = os.environ.get("GOOGLE_VERTEX_BASE_URL", f"https://{location}-aiplatform.googleapis.com").rstrip("/")
-    return f"{base}/projects/{project}/locations/{location}"
+    return f"{_base()}/projects/{_project()}/locations/{_location()}"
 
 
 def connect():
-    """The SDK's client; its own repeats are left off, for it would repeat a creation too."""
-    genai = sdk("google.genai", PACKAGE)
-    base = os.environ.get("GOOGLE_VERTEX_BASE_URL")
-    return genai.Client(
-        enterprise=True,
-        project=setting("GOOGLE_CLOUD_PROJECT", "your project"),
-        location=setting("GOOGLE_CLOUD_LOCATION", "the region, such as us-central1"),
-        credentials=_credentials(),
-        http_options={"base_url": base, "timeout": SECONDS * 1000} if base else {"timeout": SECONDS * 1000},
-    )
+    """The SDK's own repeats are left off, for it would repeat a creation too."""
+    options = {"timeout": SECONDS * 1000}
+    if base := os.environ.get("GOOGLE_VERTEX_BASE_URL"):
+        options["base_url"] = base
+    known = {"project": _project(), "location": _location(), "credentials": _credentials()}
+    return sdk("google.genai", PACKAGE).Client(enterprise=True, http_options=options, **known)
 
 
 def upload(client, job: Job, part: str) -> dict:
-    """Put one file into your bucket, under our mark; the same file again changes nothing."""
-    bucket, name = (
-        setting("FTLAB_GCS_BUCKET", "your bucket, in the region of the job"),
-        f"ftlab/{job.mark}/{part}.jsonl",
-    )
-    _storage(
-        "POST",
-        f"upload/storage/v1/b/{bucket}/o",
-        {"uploadType": "media", "name": name},
-        Path(job.files[part]).read_bytes(),
-    )
+    """Into your bucket, under our mark; the same file again changes nothing."""
+    bucket = setting("FTLAB_GCS_BUCKET", "your bucket, in the region of the job")
+    name = f"ftlab/{job.mark}/{part}.jsonl"
+    query = {"uploadType": "media", "name": name}
+    _storage("POST", f"upload/storage/v1/b/{bucket}/o", query, Path(job.files[part]).read_bytes())
     return {"id": f"gs://{bucket}/{name}"}
 
 
 def find(client, job: Job) -> dict | None:
-    """The job whose tuned model carries our mark, if there is one."""
+    """Our mark is the name of its tuned model."""
     found = (each for each in client.tunings.list() if each.tuned_model_display_name == job.mark)
     return next((_raw(each) for each in found), None)
 
 
 def create(client, job: Job) -> dict:
-    """Create the job."""
     config = {"epoch_count" if name == "n_epochs" else name: value for name, value in job.settings.items()}
     config |= {"method": METHODS[job.method], "tuned_model_display_name": job.mark}
     if "validation" in job.ids:
@@ -80,12 +66,10 @@ def create(client, job: Job) -> dict:
 
 
 def retrieve(client, job: Job) -> dict:
-    """The job as the service sees it now."""
     return _raw(client.tunings.get(name=job.ids["job"]))
 
 
 def seen(raw: dict) -> dict:
-    """What an answer of `create`, `find` or `retrieve` says, as fields of `Job`."""
     error, model = raw.get("error") or {}, raw.get("tuned_model") or {}
     stats = raw.get("tuning_data_stats") or {}
     counted = next((each for each in stats.values() if isinstance(each, dict)), {}).get("total_billable_token_count")
@@ -98,18 +82,7 @@ def seen(raw: dict) -> dict:
     }
 
 
-def events(client, job: Job, raw: dict) -> list[str]:
-    """Google tells no events through this SDK."""
-    return job.events
-
-
-def curve(client, job: Job) -> list[dict]:
-    """The curves stand in the console, under Experiments."""
-    return []
-
-
 def cancel(client, job: Job) -> dict:
-    """Stop the job."""
     client.tunings.cancel(name=job.ids["job"])
     return {"id": job.ids["job"]}
 
@@ -119,24 +92,17 @@ def chat(job: Job) -> OwnChat:
     return OwnChat(address(), job.tuned_model, connect, _send)
 
 
-def fetch(client, job: Job, folder: Path) -> list[Path]:
-    """Google gives nothing back: neither weights nor metrics."""
-    return []
-
-
-def delete(client, job: Job) -> list[str]:
-    """Delete the endpoint that Google made, the tuned model, and the files in your bucket."""
-    gone = []
+def delete(client, job: Job) -> Iterator[str]:
     if job.tuned_model:
         _delete_endpoint(job.tuned_model)
-        gone.append(job.tuned_model)
+        yield job.tuned_model
         model = job.raw["status"]["tuned_model"]["model"]
         client.models.delete(model=model)
-        gone.append(model)
+        yield model
     for file in job.uploaded:
         bucket, _, name = file.removeprefix("gs://").partition("/")
         _storage("DELETE", f"storage/v1/b/{bucket}/o/{name.replace('/', '%2F')}")
-    return gone + job.uploaded
+        yield file
 
 
 def _send(client, model: str, messages: list[dict], fields: dict) -> dict:
@@ -146,16 +112,25 @@ def _send(client, model: str, messages: list[dict], fields: dict) -> dict:
         {"role": "model" if turn["role"] == "assistant" else "user", "parts": [{"text": turn["content"]}]}
         for turn in turns
     ]
-    config = {
-        "system_instruction": system,
-        "max_output_tokens": fields.get("max_tokens"),
-        "temperature": fields.get("temperature"),
-    }
+    config = {"system_instruction": system, "max_output_tokens": fields.get("max_tokens"),
+              "temperature": fields.get("temperature")}  # fmt: skip
     answer = client.models.generate_content(model=model, contents=contents, config=config)
     usage, candidate = answer.usage_metadata, (answer.candidates or [None])[0]
     reason = "length" if candidate and str(candidate.finish_reason).endswith("MAX_TOKENS") else "stop"
     counts = {"prompt_tokens": usage and usage.prompt_token_count, "new_tokens": usage and usage.candidates_token_count}
     return {"text": answer.text or "", "finish_reason": reason} | counts
+
+
+def _base() -> str:
+    return os.environ.get("GOOGLE_VERTEX_BASE_URL", f"https://{_location()}-aiplatform.googleapis.com").rstrip("/")
+
+
+def _project() -> str:
+    return setting("GOOGLE_CLOUD_PROJECT", "your project")
+
+
+def _location() -> str:
+    return setting("GOOGLE_CLOUD_LOCATION", "the region, such as us-central1")
 
 
 def _credentials():
@@ -172,9 +147,7 @@ def _credentials():
 
 def _delete_endpoint(endpoint: str) -> None:
     """Take the model off the endpoint and delete it, by Google's HTTP interface; one that is gone already is gone."""
-    location = setting("GOOGLE_CLOUD_LOCATION", "the region, such as us-central1")
-    base = os.environ.get("GOOGLE_VERTEX_BASE_URL", f"https://{location}-aiplatform.googleapis.com").rstrip("/")
-    url = f"{base}/v1/{endpoint}"
+    url = f"{_base()}/v1/{endpoint}"
     for _ in range(LOOKS):
         answer = _request("GET", url, missing_is_fine=True)
         if answer.status_code == 404:
@@ -208,6 +181,5 @@ def _request(method: str, url: str, missing_is_fine: bool = False, busy_is_fine:
 
 
 def _raw(tuning_job) -> dict:
-    return tuning_job.model_dump(mode="json", exclude_none=True, exclude={"sdk_http_response"}) | {
-        "id": tuning_job.name
-    }
+    dumped = tuning_job.model_dump(mode="json", exclude_none=True, exclude={"sdk_http_response"})
+    return dumped | {"id": tuning_job.name}
