@@ -29,9 +29,9 @@ def address() -> str:
 
 
 def connect():
-    account, key = _account(), secret("FIREWORKS_API_KEY")
-    options = {"max_retries": RETRIES, "timeout": SECONDS}
-    return sdk("fireworks", PACKAGE).Fireworks(api_key=key, account_id=account, base_url=address(), **options)
+    make = sdk("fireworks", PACKAGE).Fireworks
+    known = {"account_id": _account(), "api_key": secret("FIREWORKS_API_KEY"), "base_url": address()}
+    return make(**known, max_retries=RETRIES, timeout=SECONDS)
 
 
 def upload(client, job: Job, part: str) -> dict:

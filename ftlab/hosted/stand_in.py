@@ -62,7 +62,7 @@ class StandIn:
     key: str = field(default=KEY, repr=False)
     curve: list = field(default_factory=list)
     files: dict = field(default_factory=dict)  # id to {"name", "content"}
-    jobs: dict = field(default_factory=dict)  # id to {"body", "looks", "error", "cancelled", "mark"}
+    jobs: dict = field(default_factory=dict)  # id to what `start` keeps
     deployments: dict = field(default_factory=dict)
     endpoints: dict = field(default_factory=dict)  # Vertex's, once looked at: 3 with its model, 0 without
     deleted: list = field(default_factory=list)
@@ -125,10 +125,11 @@ class StandIn:
         self.files[id] = {"name": name, "content": content}
         return id
 
-    def start(self, id: str, body: dict, mark: str) -> dict:
-        """A new job."""
-        self.jobs[id] = {"id": id, "body": body, "mark": mark, "looks": 0, "error": self.invalid, "cancelled": False}
-        return self.jobs[id]
+    def start(self, view: Callable, id: str, body: dict, mark: str) -> dict:
+        """A new job, as `view(stand_in, job)` shows it in the form of its service."""
+        self.jobs[id] = {"id": id, "view": view, "body": body, "mark": mark, "looks": 0, "error": self.invalid,
+                         "cancelled": False}  # fmt: skip
+        return view(self, self.jobs[id])
 
     def stage(self, job: dict) -> str:
         """Where a job is; each look has moved it on."""
@@ -136,6 +137,14 @@ class StandIn:
             return "cancelled"
         at = STAGES[min(job["looks"], len(STAGES) - 1)]
         return "failed" if job["error"] and at != "waiting" else at
+
+
+def refusal(status: int, message: str) -> tuple[int, dict, dict]:
+    """An error in a form that every service's SDK reads."""
+    headers = {"x-amzn-ErrorType": AWS_ERRORS.get(status, "InternalServerException")}
+    headers |= {"Retry-After": "0"} if status == 429 else {}
+    error = {"message": message, "code": status, "status": "STAND_IN"}
+    return status, headers, {"message": message, "error": error}
 
 
 def _handler(stand_in: StandIn):
@@ -152,7 +161,7 @@ def _handler(stand_in: StandIn):
             for name, method, pattern, function in routes:
                 if method == self.command and (match := re.fullmatch(pattern, path)):
                     return self.reply(name, partial(function, stand_in, request, *match.groups()))
-            self.refuse(404, f"the stand-in has no {self.command} {path}")
+            self.send(*refusal(404, f"the stand-in has no {self.command} {path}"))
 
         def reply(self, name, call):
             if stand_in.before(name):
@@ -164,24 +173,17 @@ def _handler(stand_in: StandIn):
             given = self.headers.get("Authorization", "") + self.headers.get("x-goog-api-key", "")
             if failure == "401" or stand_in.key not in given and not {"put", "signed"} & set(self.path.split("/")):
                 shown = given.removeprefix("Bearer ")
-                return self.refuse(401, f"Incorrect API key provided: {shown[:10]}****{shown[-4:]}.")
+                return self.send(*refusal(401, f"Incorrect API key provided: {shown[:10]}****{shown[-4:]}."))
             if failure and failure.isdecimal():
-                return self.refuse(int(failure), "on demand")
+                return self.send(*refusal(int(failure), "on demand"))
             try:
                 answer = call()
             except Refused as error:
-                return self.refuse(*error.args)
+                answer = refusal(*error.args)
             stand_in.after(name)
             if failure == "lost":
                 return self.hang_up()
             self.send(*(answer if isinstance(answer, tuple) else (200, {}, answer)))
-
-        def refuse(self, status, message):
-            """An error in a form that every service's SDK reads."""
-            headers = {"x-amzn-ErrorType": AWS_ERRORS.get(status, "InternalServerException")}
-            headers |= {"Retry-After": "0"} if status == 429 else {}
-            error = {"message": message, "code": status, "status": "STAND_IN"}
-            self.send(status, headers, {"message": message, "error": error})
 
         def hang_up(self):
             self.close_connection = True

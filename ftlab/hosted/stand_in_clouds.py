@@ -36,7 +36,7 @@ def vertex_create(stand_in, request, place):
     spec = body.get("supervisedTuningSpec") or body.get("preferenceOptimizationSpec")
     common.need_file(stand_in, spec["trainingDatasetUri"])
     id = f"{place}/tuningJobs/{len(stand_in.jobs) + 1:06d}"
-    return _tuning_job(stand_in, stand_in.start(id, body, body["tunedModelDisplayName"]))
+    return stand_in.start(_tuning_job, id, body, body["tunedModelDisplayName"])
 
 
 def vertex_endpoint(stand_in, request, id):
@@ -119,15 +119,15 @@ def s3_list(stand_in, request, bucket):
 
 def bedrock_create(stand_in, request):
     body = request.json
-    there = next((job for job in stand_in.jobs.values() if job["mark"] == body["clientRequestToken"]), None)
-    if there is None:
+    id = next((job["id"] for job in stand_in.jobs.values() if job["mark"] == body["clientRequestToken"]), None)
+    if id is None:
         common.need_file(stand_in, body["trainingDataConfig"]["s3Uri"])
         id = f"{ARN}:model-customization-job/{len(stand_in.jobs) + 1:06d}"
-        there = stand_in.start(id, body, body["clientRequestToken"])
+        stand_in.start(_customization, id, body, body["clientRequestToken"])
         if stand_in.curve:
             path = f"{body['outputDataConfig']['s3Uri']}/training_artifacts/step_wise_training_metrics.csv"
             stand_in.keep(path, common.curve_table(stand_in), path)
-    return {"jobArn": there["id"]}
+    return {"jobArn": id}
 
 
 def bedrock_deploy(stand_in, request):
@@ -157,8 +157,8 @@ ROUTES = [
     ("gcs_delete", "DELETE", "/storage/v1/b/([^/]+)/o/(.+)", gcs_delete),
     ("vertex_create", "POST", f"{PLACE}/tuningJobs", vertex_create),
     ("vertex_jobs", "GET", f"{PLACE}/tuningJobs", common.listing(_tuning_job, "tuningJobs")),
-    ("vertex_look", "GET", TUNE, common.looking(_tuning_job)),
-    ("vertex_cancel", "POST", f"{TUNE}:cancel", common.cancelling()),
+    ("vertex_look", "GET", TUNE, common.look),
+    ("vertex_cancel", "POST", f"{TUNE}:cancel", common.cancel),
     ("vertex_delete_model", "DELETE", "/v1beta1/(projects/.+/models/[^/]+)", common.forget),
     ("vertex_generate", "POST", "/v1beta1/(projects/.+/endpoints/[^/]+):generateContent", vertex_generate),
     ("vertex_endpoint", "GET", ENDPOINT, vertex_endpoint),
@@ -166,8 +166,8 @@ ROUTES = [
     ("vertex_delete_endpoint", "DELETE", ENDPOINT, vertex_delete_endpoint),
     ("bedrock_create", "POST", JOBS, bedrock_create),
     ("bedrock_jobs", "GET", JOBS, common.listing(_customization, "modelCustomizationJobSummaries", "nameContains")),
-    ("bedrock_look", "GET", f"{JOBS}/([^/]+/[^/]+)", common.looking(_customization)),
-    ("bedrock_stop", "POST", f"{JOBS}/(.+)/stop", common.cancelling()),
+    ("bedrock_look", "GET", f"{JOBS}/([^/]+/[^/]+)", common.look),
+    ("bedrock_stop", "POST", f"{JOBS}/(.+)/stop", common.cancel),
     ("bedrock_deploy", "POST", DEPLOYMENTS, bedrock_deploy),
     ("bedrock_undeploy", "DELETE", f"{DEPLOYMENTS}/(.+)", common.end_deployment),
     ("bedrock_delete_model", "DELETE", "/custom-models/(.+)", common.forget),

@@ -57,7 +57,7 @@ def together_create(stand_in, request):
     body = request.json
     common.need_file(stand_in, body["training_file"])
     id = f"ft-{len(stand_in.jobs) + 1:06d}"
-    return _together_job(stand_in, stand_in.start(id, body, body.get("suffix") or ""))
+    return stand_in.start(_together_job, id, body, body.get("suffix") or "")
 
 
 def together_events(stand_in, request, id):
@@ -132,7 +132,7 @@ def fireworks_create(stand_in, request, kind):
     if id in stand_in.jobs:
         raise common.Refused(409, f"job {id} exists already")
     common.need_file(stand_in, body["dataset"].split("/")[-1])
-    return _fireworks_job(stand_in, stand_in.start(id, body, id))
+    return stand_in.start(_fireworks_job, id, body, id)
 
 
 def fireworks_deploy(stand_in, request):
@@ -160,11 +160,11 @@ ROUTES = [
     ("together_price", "POST", f"{TUNES}/estimate-price", lambda *_: {"estimation_available": False}),
     ("together_create", "POST", TUNES, together_create),
     ("together_jobs", "GET", TUNES, common.listing(_together_job, "data")),
-    ("together_look", "GET", TUNE, common.looking(_together_job)),
+    ("together_look", "GET", TUNE, common.look),
     ("together_delete", "DELETE", TUNE, common.forget),
     ("together_events", "GET", f"{TUNE}/events", together_events),
     ("together_metrics", "GET", f"{TUNE}/metrics", lambda stand_in, *_: {"metrics": stand_in.curve}),
-    ("together_cancel", "POST", f"{TUNE}/cancel", common.cancelling(_together_job)),
+    ("together_cancel", "POST", f"{TUNE}/cancel", common.cancel),
     ("together_download", "GET", "/together/v1/finetune/download", lambda *_: b"the stand-in has no weights"),
     ("together_endpoints", "GET", ENDPOINTS, together_endpoints),
     ("together_endpoint", "POST", ENDPOINTS, together_endpoint),
@@ -179,8 +179,8 @@ ROUTES = [
     ("fireworks_dataset_look", "GET", f"{DATA}/([^/]+)", _dataset),
     ("fireworks_dataset_delete", "DELETE", f"{DATA}/([^/]+)", common.drop_file),
     ("fireworks_create", "POST", JOBS, fireworks_create),
-    ("fireworks_look", "GET", f"{JOBS}/([^/]+)", common.looking(_fireworks_job)),
-    ("fireworks_cancel", "POST", f"{JOBS}/([^/]+):cancel", common.cancelling()),
+    ("fireworks_look", "GET", f"{JOBS}/([^/]+)", common.look),
+    ("fireworks_cancel", "POST", f"{JOBS}/([^/]+):cancel", common.cancel),
     ("fireworks_delete", "DELETE", f"{JOBS}/([^/]+)", common.forget),
     ("fireworks_deploy", "POST", f"{ACCOUNT}/deployments", fireworks_deploy),
     ("fireworks_undeploy", "DELETE", f"{ACCOUNT}/deployments/([^/]+)", common.end_deployment),

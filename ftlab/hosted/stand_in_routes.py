@@ -19,37 +19,29 @@ def the_job(stand_in, id: str) -> dict:
     return stand_in.jobs[id]
 
 
-def looking(view):
-    """The route that looks at one job, which moves it on; `view(stand_in, job)` is the job in the service's form."""
+def look(stand_in, request, *groups):
+    """A job, which each look moves on."""
+    job = the_job(stand_in, groups[-1])
+    job["looks"] += not job["cancelled"]
+    return job["view"](stand_in, job)
 
-    def look(stand_in, request, *groups):
-        job = the_job(stand_in, groups[-1])
-        job["looks"] += not job["cancelled"]
-        return view(stand_in, job)
 
-    return look
+def cancel(stand_in, request, *groups):
+    """Stop a job."""
+    job = the_job(stand_in, groups[-1])
+    job["cancelled"] = True
+    return job["view"](stand_in, job)
 
 
 def listing(view, field: str, by: str = ""):
-    """The route that lists the jobs under `field`; the query `by` chooses them by their mark."""
+    """The route that lists the jobs of one service under `field`; the query `by` chooses them by their mark."""
 
     def list_jobs(stand_in, request, *_):
         wanted = request.query.get(by, "")
-        return {field: [view(stand_in, job) for job in stand_in.jobs.values() if wanted in job["mark"]],
-                "has_more": False}  # fmt: skip
+        found = [job for job in stand_in.jobs.values() if job["view"] is view and wanted in job["mark"]]
+        return {field: [view(stand_in, job) for job in found], "has_more": False}
 
     return list_jobs
-
-
-def cancelling(view=lambda stand_in, job: {}):
-    """The route that stops a job."""
-
-    def cancel(stand_in, request, *groups):
-        job = the_job(stand_in, groups[-1])
-        job["cancelled"] = True
-        return view(stand_in, job)
-
-    return cancel
 
 
 def forget(stand_in, request, *groups):
@@ -132,11 +124,13 @@ def create(stand_in, request):
     for name in ("training_file", "validation_file"):
         if body.get(name):
             need_file(stand_in, body[name], name)
-    job = stand_in.start(f"ftjob-{len(stand_in.jobs) + 1:06d}", body, (body.get("metadata") or {}).get("ftlab", ""))
+    id, mark = f"ftjob-{len(stand_in.jobs) + 1:06d}", (body.get("metadata") or {}).get("ftlab", "")
+    made = stand_in.start(_job, id, body, mark)
     rows = stand_in.files[body["training_file"]]["content"].count(b"\n")
     if rows < MIN_ROWS:
-        job["error"] = f"Training file has {rows} example(s), but must have at least {MIN_ROWS} examples"
-    return _job(stand_in, job)
+        too_few = f"Training file has {rows} example(s), but must have at least {MIN_ROWS} examples"
+        stand_in.jobs[id]["error"] = too_few
+    return made
 
 
 def events(stand_in, request, id):
@@ -160,8 +154,8 @@ OPENAI = [
     ("delete_file", "DELETE", "/files/([^/]+)", drop_file),
     ("create", "POST", "/fine_tuning/jobs", create),
     ("list_jobs", "GET", "/fine_tuning/jobs", listing(_job, "data", "metadata[ftlab]")),
-    ("look", "GET", JOB, looking(_job)),
-    ("cancel", "POST", f"{JOB}/cancel", cancelling(_job)),
+    ("look", "GET", JOB, look),
+    ("cancel", "POST", f"{JOB}/cancel", cancel),
     ("events", "GET", f"{JOB}/events", events),
     ("delete_model", "DELETE", "/models/(.+)", forget),
     ("chat", "POST", "/chat/completions", chat),

@@ -28,8 +28,8 @@ def address() -> str:
 
 
 def connect():
-    key, options = secret("TOGETHER_API_KEY"), {"max_retries": RETRIES, "timeout": SECONDS}
-    return sdk("together", PACKAGE).Together(api_key=key, base_url=address(), **options)
+    make = sdk("together", PACKAGE).Together
+    return make(api_key=secret("TOGETHER_API_KEY"), base_url=address(), max_retries=RETRIES, timeout=SECONDS)
 
 
 def upload(client, job: Job, part: str) -> dict:

@@ -33,11 +33,11 @@ def address() -> str:
 
 def connect():
     """The SDK's own repeats are left off, for it would repeat a creation too."""
-    options = {"timeout": SECONDS * 1000}
+    make, options = sdk("google.genai", PACKAGE).Client, {"timeout": SECONDS * 1000}
     if base := os.environ.get("GOOGLE_VERTEX_BASE_URL"):
         options["base_url"] = base
     known = {"project": _project(), "location": _location(), "credentials": _credentials()}
-    return sdk("google.genai", PACKAGE).Client(enterprise=True, http_options=options, **known)
+    return make(enterprise=True, http_options=options, **known)
 
 
 def upload(client, job: Job, part: str) -> dict:
@@ -135,7 +135,6 @@ def _location() -> str:
 
 def _credentials():
     """A token that was given, else what Google's own tools left on this machine."""
-    sdk("google.genai", PACKAGE)
     if os.environ.get("GOOGLE_ACCESS_TOKEN"):
         from google.oauth2.credentials import Credentials
 
