@@ -3,9 +3,11 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from ftlab.costs.cards import read_hardware
 from ftlab.errors import ModelError
@@ -19,6 +21,7 @@ VERIFIED = ("gemma3_text", "gpt_oss", "llama", "mistral", "mixtral", "phi3", "qw
 # Read off two of Unsloth's "dynamic" ones: Qwen3-14B 6 % (its files), gemma-3-4b 15 % (as loaded). That of a model
 # with experts, gpt-oss-20b, skips none (its files).
 UNKNOWN_SKIPPED = 0.10
+NEEDED = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
 
 
 @dataclass(frozen=True)
@@ -229,8 +232,7 @@ def _from_config(config: dict, name: str) -> Architecture:
         text = whole.get_text_config()
     except Exception as error:  # whatever transformers makes of a damaged configuration
         raise ModelError(f"{name}: transformers cannot read this configuration: {error}") from error
-    needed = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
-    missing = [field for field in needed if not isinstance(getattr(text, field, None), int)]
+    missing = [field for field in NEEDED if not isinstance(getattr(text, field, None), int)]
     odd = [kind for kind in getattr(text, "layer_types", None) or () if "attention" not in kind or "linear" in kind]
     if missing or odd or getattr(text, "is_encoder_decoder", False):
         why = f"no {', '.join(missing)}" if missing else "an encoder or layers other than attention"
@@ -253,19 +255,18 @@ def _from_config(config: dict, name: str) -> Architecture:
 
 def _sizes(text, name: str) -> Architecture:
     """The sizes in a configuration of transformers."""
+    given = {name: getattr(text, name) for name in NEEDED}
     heads = text.num_attention_heads
     counts = [getattr(text, key, None) for key in ("num_local_experts", "num_experts", "n_routed_experts")]
     experts = next(filter(None, counts), 0)
+    if experts and (expert_size := getattr(text, "moe_intermediate_size", None)):
+        given["intermediate_size"] = expert_size
     return Architecture(
         name=name,
         model_type=text.model_type,
-        hidden_size=text.hidden_size,
-        num_hidden_layers=text.num_hidden_layers,
-        num_attention_heads=heads,
+        **given,
         num_key_value_heads=getattr(text, "num_key_value_heads", None) or heads,
         head_dim=getattr(text, "head_dim", None) or text.hidden_size // heads,
-        intermediate_size=experts and getattr(text, "moe_intermediate_size", None) or text.intermediate_size,
-        vocab_size=text.vocab_size,
         tie_word_embeddings=bool(getattr(text, "tie_word_embeddings", False)),
         attention_bias=bool(getattr(text, "attention_bias", False)) or text.model_type == "qwen2",
         experts=experts,
@@ -299,16 +300,10 @@ def _real_parameters(config, name: str) -> tuple[int, int, bool]:
 @cache
 def _table() -> dict[str, Architecture]:
     """The architectures of data/hardware/architectures.csv by name."""
-    rows = read_hardware("architectures.csv")
-    numbers = [each.name for each in fields(Architecture) if each.type is int and each.name in rows[0]]
-    return {
-        row["name"]: Architecture(
-            name=row["name"],
-            model_type=row["model_type"],
-            **{name: int(row[name] or 0) for name in numbers},
-            tie_word_embeddings=row["tie_word_embeddings"] == "true",
-            skipped=float(row["skipped_b"]) * 1e9 if row["skipped_b"] else None,
-            other_parameters=round(float(row["other_b"] or 0) * 1e9),
-        )
-        for row in rows
-    }
+    kind, found = TypeAdapter(Architecture), {}
+    for row in read_hardware("architectures.csv"):
+        given = {name: cell for name, cell in row.items() if cell}
+        given["skipped"] = float(row["skipped_b"]) * 1e9 if row["skipped_b"] else None
+        given["other_parameters"] = round(float(row["other_b"] or 0) * 1e9)
+        found[row["name"]] = kind.validate_python(given)
+    return found

@@ -2,8 +2,10 @@
 
 import csv
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
+
+from pydantic import TypeAdapter
 
 from ftlab.errors import DataError, RecipeError
 from ftlab.models import data_folder
@@ -72,14 +74,6 @@ def read_hardware(name: str) -> list[dict]:
 @cache
 def gpus() -> tuple[Gpu, ...]:
     """All cards of the table."""
-    numbers = [each.name for each in fields(Gpu) if each.name not in ("name", "context_gib", "utilisation", "bf16")]
-    return tuple(
-        Gpu(
-            name=row["name"],
-            context_gib=float(row["context_gib"] or CONTEXT_GIB),
-            utilisation=float(row["utilisation"]) if row["utilisation"] else None,
-            bf16=row["bf16"] == "true",
-            **{name: float(row[name]) for name in numbers},
-        )
-        for row in read_hardware("gpus.csv")
-    )
+    default = {"context_gib": CONTEXT_GIB, "utilisation": None}  # of an empty cell
+    rows = [default | {name: cell for name, cell in row.items() if cell} for row in read_hardware("gpus.csv")]
+    return TypeAdapter(tuple[Gpu, ...]).validate_python(rows)

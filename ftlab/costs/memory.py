@@ -166,23 +166,11 @@ class Memory:
 
 
 def estimate_memory(
-    model,
-    method: str = "qlora",
-    *,
-    batch: int = 2,
-    length: int = 2048,
-    rank: int = 16,
-    checkpointing: str | None = None,
-    optimizer: str = "adamw_8bit",
-    logits: str | None = None,
-    trainable_bytes: int | None = None,
-    rope_positions: int = 0,
-    packed: bool = False,
-    head_copy: bool = True,
-    gpu=None,
-    mode: str = "train",
-    trainer: str = "unsloth",
-) -> Memory:
+    model, method: str = "qlora", *, batch: int = 2, length: int = 2048, rank: int = 16,
+    checkpointing: str | None = None, optimizer: str = "adamw_8bit", logits: str | None = None,
+    trainable_bytes: int | None = None, rope_positions: int = 0, packed: bool = False, head_copy: bool = True,
+    gpu=None, mode: str = "train", trainer: str = "unsloth",
+) -> Memory:  # fmt: skip
     """Estimate the peak GPU memory of training, or of evaluation during training (`mode="eval"`).
 
     `model`: a name or hub id of the catalogue, a config.json or its folder, or a transformers configuration.

@@ -80,21 +80,10 @@ class OptionCost:
 
 
 def training_charge(
-    prices: PriceBook,
-    provider: str,
-    model: str,
-    rows: float,
-    tokens_per_row: float,
-    epochs: float,
-    method: str = "sft",
-    size_b: float | None = None,
-    validation_rows: float = 0,
-    evaluations: float = 0,
-    packing: bool = True,
-    max_seq_length: float | None = None,
-    hours: float | None = None,
-    today: date | None = None,
-) -> Charge:
+    prices: PriceBook, provider: str, model: str, rows: float, tokens_per_row: float, epochs: float,
+    method: str = "sft", size_b: float | None = None, validation_rows: float = 0, evaluations: float = 0,
+    packing: bool = True, max_seq_length: float | None = None, hours: float | None = None, today: date | None = None,
+) -> Charge:  # fmt: skip
     """What one hosted training job costs, by that service's own rule; `size_b` in billions where size sets the price.
 
     OpenAI, Azure, Google, Bedrock and Fireworks bill training tokens x epochs, reinforcement fine-tuning by the hour;

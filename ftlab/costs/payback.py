@@ -187,15 +187,13 @@ class PaybackReport:
 
     def to_dict(self) -> dict:
         """Ready for JSON; weeks of infinity are "never", impossible ones null."""
-        bands = [{"assumption": each.assumption, "low": each.low, "high": each.high, "weeks_at_low": each.at_low,
-                  "weeks_at_high": each.at_high} for each in self.bands]  # fmt: skip
         return {
             "workflow": self.workflow.name,
             "published_weeks": self.workflow.published_weeks,
             "payback": asdict(self.payback),
             "with_new_labels": asdict(self.with_new_labels),
             "spread": _finite(asdict(self.spread)),
-            "bands": [_finite(each) for each in bands],
+            "bands": [_finite(each.to_dict("weeks")) for each in self.bands],
             "elasticities": [asdict(each) for each in self.elasticities],
         }
 
@@ -269,13 +267,13 @@ def with_new_labels(workflow: Workflow) -> Payback:
     return payback(replace(workflow, usd_per_label=workflow.usd_per_new_label))
 
 
-def elasticities(workflow: Workflow, step: float = 0.01) -> tuple[Elasticity, ...]:
+def elasticities(workflow: Workflow) -> tuple[Elasticity, ...]:
     """Which assumption carries the payback: per cent of payback time per per cent of each, strongest first."""
     found = []
     for name in NUMBERS:
         error = name in ACCURACIES
         value = 1 - getattr(workflow, name) if error else getattr(workflow, name)
-        ends = [value * (1 - step), value * (1 + step)]
+        ends = [value * 0.99, value * 1.01]
         if error or name in SHARES:
             ends[1] = min(1.0, ends[1])
         months = [_months(replace(workflow, **{name: 1 - end if error else end})) for end in ends]
@@ -290,10 +288,10 @@ def weeks_bands(workflow: Workflow) -> tuple[Swing, ...]:
     return swings(workflow.bands, lambda name, end: _months(replace(workflow, **{name: end})) * WEEKS_PER_MONTH)
 
 
-def weeks_spread(workflow: Workflow, draws: int = DRAWS, seed: int = 0) -> WeeksSpread:
+def weeks_spread(workflow: Workflow, draws: int = DRAWS) -> WeeksSpread:
     """The payback when every band is drawn at once (see `uncertainty.draw`); what cannot be is drawn again."""
     check_whole("draws", draws)
-    dice, weeks = random.Random(seed), []
+    dice, weeks = random.Random(0), []
     for _ in range(100 * draws):
         drawn = {name: draw(dice, low, getattr(workflow, name), high) for name, (low, high) in workflow.bands.items()}
         months = _months(replace(workflow, **drawn))

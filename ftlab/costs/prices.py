@@ -199,16 +199,9 @@ class PriceBook:
         return retires, min((row.training_ends for row in rows if row.training_ends), default=None)
 
     def call(
-        self,
-        provider: str,
-        model: str,
-        input_tokens: float,
-        output_tokens: float,
-        cached_tokens: float = 0,
-        written_tokens: float = 0,
-        tuned: bool = False,
-        today: date | None = None,
-    ) -> Price:
+        self, provider: str, model: str, input_tokens: float, output_tokens: float, cached_tokens: float = 0,
+        written_tokens: float = 0, tuned: bool = False, today: date | None = None,
+    ) -> Price:  # fmt: skip
         """The price of one call; `cached_tokens` and `written_tokens` (into the cache) are part of `input_tokens`.
 
         One call, then multiply: long prompts may have a higher price for each token, and a million calls of 2,000
@@ -221,12 +214,8 @@ class PriceBook:
         if tuned or self.find(provider, model, "input") or self.find(provider, model, "output"):
             counts = (input_tokens - cached_tokens, cached_tokens, output_tokens)
             return self._listed_call(provider, model, TUNED if tuned else BASE, counts, today)
-        usage = {
-            "input_tokens": input_tokens,
-            "cache_read_tokens": cached_tokens,
-            "cache_write_tokens": written_tokens,
-            "output_tokens": output_tokens,
-        }
+        usage = {"input_tokens": input_tokens, "cache_read_tokens": cached_tokens, "cache_write_tokens": written_tokens,
+                 "output_tokens": output_tokens}  # fmt: skip
         return _library_call(provider, model, usage, today)
 
     def _listed_call(self, provider, model, whats, counts, today):

@@ -68,11 +68,7 @@ class Tornado:
 
     def to_dict(self) -> list[dict]:
         """Ready for JSON."""
-        return [
-            {"assumption": each.assumption, "low": each.low, "high": each.high, "saving_at_low": each.at_low,
-             "saving_at_high": each.at_high, "flips": each.assumption in self.flips}
-            for each in self.swings
-        ]  # fmt: skip
+        return [each.to_dict("saving") | {"flips": each.assumption in self.flips} for each in self.swings]
 
 
 @dataclass(frozen=True)
@@ -96,10 +92,10 @@ class CostReport:
     options: tuple[OptionCost, ...]
 
     def __getitem__(self, name: str) -> OptionCost:
-        for option in self.options:
-            if option.name == name:
-                return option
-        raise RecipeError(f"no option is called {name}; the options are {', '.join(o.name for o in self.options)}")
+        named = {option.name: option for option in self.options}
+        if name not in named:
+            raise RecipeError(f"no option is called {name}; the options are {', '.join(named)}")
+        return named[name]
 
     @property
     def baseline(self) -> OptionCost:
@@ -164,22 +160,21 @@ class CostReport:
         found = [report.break_even for report in self._drawn]
         return band({"never": math.inf, "unknown": None}.get(even.verdict, even.months) for even in found)
 
-    def saving_band(self, draws: int = 300, seed: int = 0) -> SavingBand:
+    def saving_band(self, draws: int = 300) -> SavingBand:
         """The spread of the saving when all bands of the two options are drawn at once."""
         check_whole("draws", draws)
-        return _saving_band(self._draw(self._bands(), draws, seed))
+        return _saving_band(self._draw(self._bands(), draws))
 
     @cached_property
     def _drawn(self):
         """The report at DRAWS values of all bands at once."""
-        return self._draw(self.scenario.bands, DRAWS if self.scenario.bands else 1, seed=0)
+        return self._draw(self.scenario.bands, DRAWS if self.scenario.bands else 1)
 
-    def _draw(self, bands, draws, seed):
-        """The report at `draws` values of the bands."""
-        dice = random.Random(seed)
-        return [
-            self.at({each.name: draw(dice, each.low, each.likely, each.high) for each in bands}) for _ in range(draws)
-        ]
+    def _draw(self, bands, draws):
+        """The report at `draws` values of the bands, always the same."""
+        dice = random.Random(0)
+        drawn = ({each.name: draw(dice, each.low, each.likely, each.high) for each in bands} for _ in range(draws))
+        return [self.at(values) for values in drawn]
 
     def _bands(self):
         """The bands that can touch the comparison: not those of other options."""

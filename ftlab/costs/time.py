@@ -148,19 +148,10 @@ def flops_per_token(
 
 
 def estimate_time(
-    model,
-    method: str = "qlora",
-    *,
-    tokens: int | None = None,
-    rows: int | None = None,
-    length: int = 1024,
-    epochs: float = 1,
-    batch: int = 2,
-    rank: int = 16,
-    checkpointing: str = "unsloth",
-    gpu=None,
+    model, method: str = "qlora", *, tokens: int | None = None, rows: int | None = None, length: int = 1024,
+    epochs: float = 1, batch: int = 2, rank: int = 16, checkpointing: str = "unsloth", gpu=None,
     calibration: Calibration | None = None,
-) -> Time:
+) -> Time:  # fmt: skip
     """Estimate how long training takes on a card (`gpu`) or on the machine of a `calibration`.
 
     Give `tokens` (of one epoch, padding included, in rows of about `length`) or `rows` of `length` tokens; for DPO
@@ -192,15 +183,9 @@ def estimate_time(
 
 
 def calibrate(
-    seconds_per_step: float | Sequence[float],
-    model,
-    method: str = "lora",
-    *,
-    batch: int,
-    length: int,
-    rank: int = 16,
+    seconds_per_step: float | Sequence[float], model, method: str = "lora", *, batch: int, length: int, rank: int = 16,
     checkpointing: str = "unsloth",
-) -> Calibration:
+) -> Calibration:  # fmt: skip
     """What this machine delivers, from the seconds of one or several measured micro-batches (not the first ones).
 
     Take the seconds of whole steps, the update included. Best taken on the model and length you will train: it then
@@ -222,13 +207,9 @@ def calibrate(
 
 
 def what_fits(
-    lengths: Sequence[int],
-    gpu,
-    *,
-    epochs: float = 3,
-    max_length: int | None = None,
+    lengths: Sequence[int], gpu, *, epochs: float = 3, max_length: int | None = None,
     methods: Sequence[str] = ("lora", "qlora"),
-) -> FitTable:
+) -> FitTable:  # fmt: skip
     """For each model of the catalogue: the first of `methods` that fits `gpu`, its largest batch, and the hours.
 
     `lengths`: the tokens of each row of your data. Memory is counted for the longest one, or for `max_length`.

@@ -31,6 +31,11 @@ class Swing:
         width = abs(self.at_high - self.at_low) if None not in (self.at_low, self.at_high) else 0.0
         return 0.0 if math.isnan(width) else width
 
+    def to_dict(self, what: str) -> dict:
+        """Ready for JSON; `what` names the result."""
+        ends = {f"{what}_at_low": self.at_low, f"{what}_at_high": self.at_high}
+        return {"assumption": self.assumption, "low": self.low, "high": self.high} | ends
+
 
 def draw(dice: random.Random, low: float, likely: float, high: float) -> float:
     """A number of a band: half of the draws lie below the likely one, half above, the nearer to it the more often.
