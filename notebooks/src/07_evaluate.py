@@ -388,7 +388,6 @@ for name, texts in (("as it is", trained_on), ("ten planted", trained_on + ticke
 # know; each sees every pair in both orders.
 
 # %%
-
 from ftlab.evaluation.judge import both_orders, measure_judge
 
 pairs = [json.loads(line) for line in Path("../data/recorded/judge/votes.jsonl").read_text().splitlines()]
