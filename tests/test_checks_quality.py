@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftlab.checks import damage, labels, quality
+from ftlab.checks import damage, quality
 from ftlab.checks.labels import label_repairs, label_table
 from ftlab.checks.quality import find_quality_problems
-from ftlab.data.findings import Row
+from ftlab.data.findings import Row, codes
 from ftlab.data.schema import check_chat
 from ftlab.models import data_folder
 
-CODES = quality.CODES | labels.CODES | damage.CODES
+CODES = codes("quality") | codes("labels") | codes("damage")
 QUEUES = ("billing", "logistics", "workshop")
 SYSTEM = "Triage the ticket."
 THINGS = ("toaster", "lamp", "kettle", "sofa", "mirror", "freezer", "wardrobe")

@@ -3,13 +3,14 @@
 import json
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftlab.data import formats, forms, schema, sources, writing
-from ftlab.data.findings import Row
+from ftlab.data import findings, formats, forms
+from ftlab.data.findings import Row, codes
 from ftlab.data.formats import convert, detect, from_messages, read, to_messages
 from ftlab.data.rendering import answer_start
 from ftlab.errors import DataError
@@ -329,9 +330,13 @@ def test_what_a_format_cannot_hold_is_an_error(tmp_path, code, format, data, fie
 def test_every_code_has_a_test():
     shown = {code for code, *_ in UNREADABLE + LOST}
     shown |= {"bad_answer_lost", "placeholder_input", "rating_as_number"}  # these have tests of their own
-    assert set(forms.CODES | writing.CODES) <= shown
-    tables = (forms.CODES, writing.CODES, sources.CODES, schema.CODES)
-    assert len(set().union(*tables)) == sum(map(len, tables))
+    assert {code.partition(".")[0] for name in ("forms", "writing") for code in codes(name)} <= shown
+
+
+def test_no_code_stands_in_two_sections():
+    text = Path(findings.__file__).with_name("findings.yaml").read_text("utf-8")
+    listed = re.findall(r"^  ([\w.]+): \[(?:error|warning|info), ", text, re.MULTILINE)
+    assert len(listed) == len(codes()) == len(set(listed))
 
 
 LETTER = st.characters(exclude_categories=["Cs"], exclude_characters="\0")

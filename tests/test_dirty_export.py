@@ -16,7 +16,7 @@ import pytest
 from stdnum import iban, luhn
 
 from ftlab.checks.check import check as check_all
-from ftlab.data import schema
+from ftlab.data.findings import codes
 from ftlab.data.schema import check_chat
 from ftlab.models import resolve
 
@@ -27,7 +27,7 @@ OF_THE_FILE = {"bom", "crlf", "blank_line"}
 NO_LINE = {"bom", "crlf"}  # the key has where they were planted, the finding is about the whole file
 ADDED = {"exact_duplicate", "near_duplicate", "contradiction", "near_contradiction", "leak_exact", "leak_near",
          "other_language"}
-SCHEMA_CODES = set(schema.CODES)
+SCHEMA_CODES = {code for name in ("jsonl", "schema", "toolcalls") for code in codes(name)}
 MAX_LENGTH = 512
 LABELS = json.loads((EXAMPLE / "schema.json").read_text())["properties"]
 KEYS = list(LABELS)

@@ -10,22 +10,8 @@ import ftfy
 
 from ftlab.checks.lists import one_of, word_list
 from ftlab.checks.texts import excerpt, once_if_meant, texts
-from ftlab.data.findings import Finding, Row, finding
+from ftlab.data.findings import Finding, Row, codes, finding
 
-CODES = {
-    "mojibake": ("warning", "{} reads as if it had been {}: UTF-8 was opened with another encoding (--fix)"),
-    "html_residue": ("warning", "{} is left of a web page; take the text without markup"),
-    "doubled_token": ("warning", "{} stands twice in a row; a template was applied twice (--fix)"),
-    "control_token": ("warning", "holds {}, a control token of chat templates; store plain text without a template"),
-    "invisible_character": ("warning", "holds {} that nobody sees but the model reads: {}; delete or replace"),
-    "trailing_space": ("info", "ends in {} blank(s) or line break(s), which is learned too (--fix)"),
-    # thoughts before an answer
-    "thought_open": ("warning", "{} begins a thought that never ends: was the answer cut? Complete it or drop the row"),
-    "thought_not_begun": ("warning", "{} ends a thought that never began; write {} before it, or take the thought out"),
-    "thought_without_answer": ("warning", "nothing stands after the thought; write the answer or drop the row"),
-    "empty_thought": ("info", "the thought is empty: right where a model is asked not to think (Qwen 3)"),
-    "thought_form": ("info", "a thought between {} and {}, which few templates know; use the form of your model: {}"),
-}
 LETTER = re.compile("(?<!\\w)(\u00c3)(?= |$)")  # by itself it is the letter, not half of another
 CODE = re.compile(r"```.*?(?:```|$)|`[^`\n]*`", re.S)
 HARMONY_ANSWER = "<|channel|>final<|message|>"
@@ -47,7 +33,7 @@ UNSEEN = re.compile(
 
 
 def find_damage(rows: Sequence[Row], control_tokens: bool = True) -> list[Finding]:
-    """Everything of CODES in the turns of the rows, kind by kind; a thought is looked for in answers alone.
+    """All damage in the turns of the rows, kind by kind; a thought is looked for in answers alone.
 
     `control_tokens=False` leaves these out, for a check that knows the tokenizer and so says more about them.
     """
@@ -55,15 +41,15 @@ def find_damage(rows: Sequence[Row], control_tokens: bool = True) -> list[Findin
     for row in rows:
         for turn, field, text in texts(row):
             for code, *values in _damage(text):
-                found[code].append(finding(CODES, code, row, field, *values))
+                found[code].append(finding(code, row, field, *values))
             if turn["role"] == "assistant" and turn.get("weight") != 0 and not text.isspace():
                 for code, *values in _thought_problems(text, bool(turn.get("tool_calls"))):
-                    found[code].append(finding(CODES, code, row, field, *values))
+                    found[code].append(finding(code, row, field, *values))
     if not control_tokens:
         found.pop("control_token", None)
     for code in ("html_residue", "thought_not_begun", "thought_without_answer", "empty_thought", "thought_form"):
         found[code] = once_if_meant(found[code], rows)
-    return [each for code in CODES for each in found[code]]
+    return [each for code in codes("damage") for each in found[code]]
 
 
 # repairs

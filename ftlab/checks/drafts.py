@@ -24,24 +24,6 @@ WRAPPER = re.compile(rf'\{{\s*"(?!(?:{TURNS})")[^"\n]*"\s*:\s*(?=\[\s*\{{)')
 PROSE = re.compile(r".+?(?=\{[ \t]*\"|\n|\Z)")  # up to the end of the line or to what looks like an object
 MARKUP = " \t\r\n,}"  # between examples, when nothing else stands there
 
-# code: (severity, message); every {} is filled in where the problem is seen
-CODES = {
-    "duplicate_key": schema.CODES["duplicate_key"],
-    "no_row": ("error", "the answer holds no example; was it a chat about the task? Ask again for JSON Lines only"),
-    "cut_off": ("error", "the answer ends in the middle of this example: ask the model for the rest, or for fewer"),
-    "broken_json": ("error", "not JSON ({}) and not to be mended safely: mend it by hand, or ask for this one again"),
-    "not_readable": ("error", "cannot be read as {}: {}"),
-    "no_format": ("error", "holds {}; an example needs input and answer, or messages: rename its keys"),
-    "mended": ("warning", "was not quite JSON ({}) and has been mended: compare it with the model's answer"),
-    "list_not_closed": ("warning", "this list never ends, so the answer was probably cut off: ask for the rest"),
-    "repeated": ("warning", "is the same as the example in line {}; reject one of the two"),
-    "other_system": ("warning", "has another system prompt than the one given; all rows should have the same"),
-    "not_an_example": ("info", "text that is no example and is left out: {}"),
-    "answer_as_text": ("info", "the answer was JSON and has become its text, as a chat row needs"),
-    "doubt": ("info", "the model doubts: {}"),
-    "question": ("warning", "the model asks: {}"),
-}
-
 
 class Drafts(NamedTuple):
     """Chat rows read from a model's answer, and everything in it that is no usable row or needs a look."""
@@ -75,20 +57,20 @@ def parse_drafts(
     rows, findings, first = [], [], {}
     for data, line, problems in _examples(text):
         row = Row(data, FILE, line)
-        findings += [finding(CODES, code, row, field, *values) for code, field, *values in problems]
+        findings += [finding(code, row, field, *values) for code, field, *values in problems]
         chat, found = (None, []) if data is None else _chat_row(row, system)
         findings += found
         if chat is None:
             continue
         key = json.dumps(chat["messages"], sort_keys=True)
         if key in first:
-            findings.append(finding(CODES, "repeated", row, "messages", first[key]))
+            findings.append(finding("repeated", row, "messages", first[key]))
         first.setdefault(key, line)
         chat.setdefault("id", "draft-" + hashlib.sha256(key.encode()).hexdigest()[:10])
         stated = chat.get("provenance", {})
         rows.append(chat | {"provenance": (stated if isinstance(stated, dict) else {"stated": stated}) | provenance})
     if not rows and not any(found.code == "question" for found in findings):
-        findings.append(finding(CODES, "no_row", Row({}, FILE, None), ""))
+        findings.append(finding("no_row", Row({}, FILE, None), ""))
     return Drafts(rows, in_order(findings))
 
 
@@ -131,7 +113,7 @@ def _object(text: str, start: int) -> tuple[dict | None, int, list[tuple]]:
             hook = jsonl.note_duplicates(twice)
             value, end = json.JSONDecoder(strict=strict, object_pairs_hook=hook).raw_decode(text, start)
         except RecursionError:
-            return None, len(text), [("broken_json", "", "too deep")]
+            return None, len(text), [("broken_json.draft", "", "too deep")]
         except ValueError as error:
             reason = error.msg if isinstance(error, json.JSONDecodeError) else jsonl.long_integer()
             continue
@@ -161,7 +143,7 @@ def _mend(text: str, start: int, reason: str) -> tuple[dict | None, int, list[tu
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict) or _letters(body) != _letters(json.dumps(value, ensure_ascii=False)):
-        return None, end, [("broken_json", "", reason)]
+        return None, end, [("broken_json.draft", "", reason)]
     return value, end, [("mended", "", reason)]
 
 
@@ -172,15 +154,15 @@ def _letters(text: str) -> str:
 
 def _chat_row(row: Row, system: str | None) -> tuple[dict | None, list[Finding]]:
     """One object of an answer as a chat row, None where it is none, and what is to be said about it."""
-    data, codes = dict(row.data), schema.CODES | CODES
+    data = dict(row.data)
     kind = _kind(data)
     if kind is None:
         if isinstance(data.get("question"), str):
-            return None, [finding(codes, "question", row, "", data["question"])]
+            return None, [finding("question", row, "", data["question"])]
         keys = f"the keys {', '.join(map(repr, list(data)[:10]))}" if data else "nothing"
-        return None, [finding(codes, "no_format", row, "", keys)]
+        return None, [finding("no_format", row, "", keys)]
     problems = [("answer_as_text", field) for field in _answers_as_text(data)] + list(jsonl.value_problems(data))
-    findings, places = as_findings(problems, row, codes), None
+    findings, places = as_findings(problems, row), None
     if kind == "pair":
         asked, answer = _pair(data)
         places = {"messages": [(asked, None), (answer, None)]}
@@ -190,18 +172,18 @@ def _chat_row(row: Row, system: str | None) -> tuple[dict | None, list[Finding]]
         try:
             data = formats.to_messages(replace(row, data=data), kind)
         except DataError as error:
-            return None, [*findings, finding(codes, "not_readable", row, "", kind, error)]
+            return None, [*findings, finding("not_readable", row, "", kind, error)]
     findings += schema.row_findings(replace(row, data=data, turns=places))
     if errors_of(findings):
         return None, findings
     if data.get("doubt"):
-        findings.append(finding(codes, "doubt", row, "doubt", data["doubt"]))
+        findings.append(finding("doubt", row, "doubt", data["doubt"]))
     if system:
         first = data["messages"][0]
         if first["role"] != "system":
             data = data | {"messages": [{"role": "system", "content": system}, *data["messages"]]}
         elif first["content"] != system:
-            findings.append(finding(codes, "other_system", row, "messages[0].content"))
+            findings.append(finding("other_system", row, "messages[0].content"))
     return data, findings
 
 

@@ -25,35 +25,6 @@ NGRAMS = (13, 8, 5)  # words in a sequence (13: as in lm-eval); the first that s
 CACHED = 1 << 17  # chats of which words and values are kept while duplicates are looked for
 CONTAINED = 0.5  # of an input's word sequences; one changed word in the middle leaves that much
 
-# code: (severity, message); every {} is filled in where the problem is seen
-CODES = {
-    "exact_duplicate": ("warning", "is {} once more, letter for letter; keep one, or training counts it twice"),
-    "near_duplicate": (
-        "warning",
-        "resembles {} (similarity {:.2f}){}; keep both only where the difference teaches something",
-    ),
-    "contradiction": (
-        "warning",
-        "has the input of {} but another answer ({}); decide which is right, then mend or drop the other",
-    ),
-    "near_contradiction": (
-        "warning",
-        "has the input of {} save for {}, but another answer ({}); decide which is right, then mend or drop the other",
-    ),
-    "crowded": (
-        "info",
-        "{} rows share so much with hundreds that others were not compared with them; leave out what all share",
-    ),
-    "leak_exact": ("error", "has the input of {} of the evaluation set; drop the row, or the score measures memory"),
-    "leak_near": (
-        "warning",
-        "resembles {} of the evaluation set (similarity {:.2f}); drop the row, or the score measures memory",
-    ),
-    "leak_contained": (
-        "warning",
-        "holds {}, an input of the evaluation set ({:.0%} of its {}-word sequences); drop it, or split by what repeats",
-    ),
-}
 FIELDS = {"exact_duplicate": "messages", "leak_contained": "messages"}  # of other codes: where input or answer stand
 
 LONG_NUMBER = re.compile(r"\d{5}")  # an order, a customer or a telephone number: names a case, says nothing about it
@@ -124,11 +95,11 @@ def _finding(row, chat, code, partner, *values):
     other_file = partner.file != row.file or code.startswith("leak")
     place = f"{partner.file}:{partner.line}" if other_file else f"line {partner.line}"
     field = FIELDS.get(code, chat.answer_field if "contradiction" in code else chat.text_field)
-    return finding(CODES, code, row, field, place, *values)
+    return finding(code, row, field, place, *values)
 
 
 def _crowded(rows, crowd) -> list[Finding]:
-    return [finding(CODES, "crowded", file_of(rows[crowd[0]]), "", len(crowd))] if crowd else []
+    return [finding("crowded", file_of(rows[crowd[0]]), "", len(crowd))] if crowd else []
 
 
 # contradictions

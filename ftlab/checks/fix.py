@@ -16,11 +16,6 @@ from ftlab.data.rendering import row_kind
 from ftlab.errors import DataError, shown
 from ftlab.files import jsonl_path, refuse_existing, whole_file
 
-CODES = {
-    "no_worse_answer": ("warning", "is the chosen answer, once both are repaired: the pair teaches nothing"),
-    "contradicted": ("warning", "and line {} ask the same and answer differently; nobody has said which is right"),
-    "repeated_row": ("warning", "is line {} once more, letter for letter; one of them is enough"),
-}
 REPAIRS = {
     "mojibake": damage.mend_mojibake,
     "doubled_token": damage.merge_doubled_tokens,
@@ -195,7 +190,7 @@ def _broken(records) -> Iterator[tuple[_Record, Finding]]:
         if problems := _problems(record):
             yield record, problems[0]
         elif record.row.data.get("rejected") and quality.find_pair_problems([record.row]):
-            yield record, finding(CODES, "no_worse_answer", record.row, "rejected")
+            yield record, finding("no_worse_answer", record.row, "rejected")
 
 
 def _repeated(records) -> Iterator[tuple[_Record, Finding]]:
@@ -203,7 +198,7 @@ def _repeated(records) -> Iterator[tuple[_Record, Finding]]:
     record_of = {id(record.row): record for record in records}
     for row, original in duplicates.exact_repeats([record.row for record in records]):
         place = f"{original.line} {original.at}".rstrip()
-        yield record_of[id(row)], finding(CODES, "repeated_row", row, "messages", place)
+        yield record_of[id(row)], finding("repeated_row", row, "messages", place)
 
 
 def _contradicting(records) -> Iterator[tuple[_Record, Finding]]:
@@ -211,7 +206,7 @@ def _contradicting(records) -> Iterator[tuple[_Record, Finding]]:
     record_of = {id(record.row): record for record in records}
     for pair in duplicates.contradictions([record.row for record in records]):
         for row, other in (pair, pair[::-1]):
-            yield record_of[id(row)], finding(CODES, "contradicted", row, "messages", other.line)
+            yield record_of[id(row)], finding("contradicted", row, "messages", other.line)
 
 
 def _leave_out(records, out, dropped) -> list[_Record]:

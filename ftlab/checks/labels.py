@@ -20,10 +20,6 @@ from ftlab.tables import html_table
 
 LABEL_LETTERS = 60  # a longer value is no label
 SHOWN_LABELS = 60  # of a table that is displayed
-CODES = {
-    "label_variant": ("warning", "{} occurs {} time(s) beside {} ({}): one spelling would be right (--fix)"),
-    "rare_label": ("info", "{} occurs {} time(s) in {} rows: too few to learn and to test; add examples or merge it"),
-}
 
 
 @dataclass(frozen=True)
@@ -75,11 +71,11 @@ def find_label_problems(rows: Sequence[Row]) -> list[Finding]:
         if _is_variant(answer, value, field.better):
             right = _as_label(field.better[value])
             values = (_named(path, label), field.counts[label], excerpt(right), field.counts[right])
-            variants[path].append(finding(CODES, "label_variant", answer.row, answer.field, *values))
+            variants[path].append(finding("label_variant", answer.row, answer.field, *values))
             spelt.add((path, label))
         elif label in field.rare and (path, label) not in rare:  # reported once, where it stands first
             values = (_named(path, label), field.counts[label], len(rows))
-            rare[path, label] = finding(CODES, "rare_label", answer.row, answer.field, *values)
+            rare[path, label] = finding("rare_label", answer.row, answer.field, *values)
     left = [rare[place] for place in rare if place not in spelt]
     return [each for found in variants.values() for each in found] + left
 

@@ -18,17 +18,8 @@ from ftlab.data.findings import Finding, Row, file_of, finding, walk
 from ftlab.data.jsonl import json_container
 
 _REST = "names and addresses are not looked for"
-CODES = {
-    "secret": ("warning", f"{{}} secret(s): {{}}; make it invalid where it is from and mask it (--fix); {_REST}"),
-    "card_number": ("warning", f"{{}} payment card number(s): {{}}; mask it (--fix); {_REST}"),
-    "iban": ("warning", f"{{}} bank account number(s): {{}}; mask it (--fix); {_REST}"),
-    "email": ("warning", f"{{}} mail address(es): {{}}; mask it (--fix) unless it is meant to be learned; {_REST}"),
-    "phone": ("warning", f"{{}} phone number(s): {{}}; mask it (--fix) unless it is meant to be learned; {_REST}"),
-}
 
-GROUP_CODES = {
-    "private_group": ("info", "groups {} row(s) by {}: not trained on, so --fix leaves them; do not hand the file on")
-}
+KINDS = ("secret", "card_number", "iban", "email", "phone")
 NAMES_A_GROUP = re.compile(
     r"(?:.*[_-])?(?:id|ids|uuid|key|group|customer|client|user|account|author|session|thread|patient|sender)",
     re.IGNORECASE,
@@ -57,7 +48,7 @@ _PHONE = re.compile(
     r"|(?P<plain>\d{8,12})"  # only after a word such as phone
     r")(?![\w-])(?![.,/]\d)"
 )
-_PLACEHOLDER = re.compile(rf"<({'|'.join(CODES)})_(\d{{1,9}})>")
+_PLACEHOLDER = re.compile(rf"<({'|'.join(KINDS)})_(\d{{1,9}})>")
 # what a text without private pieces mostly lacks, quickly seen; each is less than the pattern behind it asks for
 _DIGIT_OR_AT = re.compile(r"[\d@]")
 _LONG_NUMBER = re.compile(r"\d(?:[ .()/\u00a0\u202f-]{0,2}\d){6}")  # card and phone numbers
@@ -88,10 +79,10 @@ def find_private(rows: Sequence[Row]) -> list[Finding]:
                     grouped.setdefault((field, code), []).append(row)
                     continue
                 shown = next(piece.shown for piece in pieces if piece.code == code)
-                findings.append(finding(CODES, code, row, field, count, shown))
+                findings.append(finding(code, row, field, count, shown))
     named = {"email": "mail addresses", "phone": "phone numbers"}
     return findings + [
-        finding(GROUP_CODES, "private_group", file_of(rows[0]), field, len(rows), named[code])
+        finding("private_group", file_of(rows[0]), field, len(rows), named[code])
         for (field, code), rows in grouped.items()
     ]
 
@@ -137,7 +128,7 @@ def placeholder(piece: Span, text: str, memo: dict) -> str:
 
 
 def spans(text: str) -> list[Span]:
-    """The private pieces in order, none inside another; where two overlap the earlier kind of CODES counts."""
+    """The private pieces in order, none inside another; where two overlap the earlier of KINDS counts."""
     if not _DIGIT_OR_AT.search(text) and "PRIVATE KEY" not in text:  # no private piece is without one of these
         return []
     taken, pieces = bytearray(len(text)), []

@@ -25,28 +25,6 @@ from ftlab.data.similar import normalise, turn_text
 
 NEARLY_ALL = 0.95  # the share of rows that makes a rule of the file
 
-CODES = {
-    # the system prompt
-    "system_drift": ("warning", "differs from the prompt of {} of {} rows{}; train and ask with one prompt"),
-    "many_systems": ("info", "{} different system prompts in {} rows; right if your users will send each of them"),
-    "missing_system": ("warning", "no system prompt, unlike {} of {} rows; add one or leave it out everywhere"),
-    # one input
-    "placeholder_input": ("warning", "{} is a placeholder, no input; write what a user would send, or drop the row"),
-    # one answer
-    "empty_answer": ("warning", "says nothing ({}); write the answer or drop the row"),
-    "placeholder_answer": ("warning", "{}; write the answer or drop the row"),
-    "answer_in_prompt": ("info", "stands word for word in the prompt; the model may learn to copy: is it meant?"),
-    "answer_cut": ("warning", "seems cut off: {}; complete it or drop the row"),
-    "answer_not_json": ("warning", "is not JSON, unlike {} of {} answers: {}; mend it or drop the row"),
-    "answer_keys_differ": ("warning", "{}, unlike {} of {} answers; use the same keys in the same order"),
-    "answer_type_differs": ("warning", "is {} where {} of {} answers have {}; use one type"),
-    # a preference pair
-    "same_answers": ("warning", "is the chosen answer itself: the pair teaches nothing; write a worse one or drop it"),
-    "nearly_same_answers": ("info", "is the chosen answer but for spacing or letter case: is that the lesson?"),
-    # all texts of one role
-    "length_outlier": ("info", "{:,} characters where {:,.0f} are usual (robust z {:+.1f}): is it one whole text?"),
-    "other_language": ("warning", "seems to be {} where {:.0%} of the {} texts are {}; drop it if it strayed in"),
-}
 _ADDRESS_OR_DIGITS = re.compile(r"https?://\S+|\d+")
 
 
@@ -70,15 +48,15 @@ def find_system_problems(rows: Sequence[Row]) -> list[Finding]:
     main, often = counts.most_common(1)[0]
     given = counts.total()
     without = [row for row, system in zip(rows, systems, strict=True) if system is None]
-    missing = [finding(CODES, "missing_system", row, "messages[0]", given, len(rows)) for row in without]
+    missing = [finding("missing_system", row, "messages[0]", given, len(rows)) for row in without]
     found = once_if_meant(missing, rows)
     if often < given * (1 - MEANT):
-        return [*found, finding(CODES, "many_systems", file_of(rows[0]), "messages[0].content", len(counts), given)]
+        return [*found, finding("many_systems", file_of(rows[0]), "messages[0].content", len(counts), given)]
     differences = {system: _difference(main, system) for system in counts if system != main}
     for row, system in zip(rows, systems, strict=True):
         if system in differences:
             field, difference = "messages[0].content", differences[system]
-            found.append(finding(CODES, "system_drift", row, field, often, len(rows), difference))
+            found.append(finding("system_drift", row, field, often, len(rows), difference))
     return found
 
 
@@ -109,7 +87,7 @@ def find_input_problems(rows: Sequence[Row]) -> list[Finding]:
     for row in rows:
         _, field, text = next((each for each in texts(row) if each[0]["role"] == "user"), (None, "", ""))
         if hit := _placeholder(text) or _placeholder(text.rpartition("\n\n")[2]):
-            found.append(finding(CODES, "placeholder_input", row, field, excerpt(hit[0])))
+            found.append(finding("placeholder_input", row, field, excerpt(hit[0])))
     return found
 
 
@@ -123,7 +101,7 @@ def find_pair_problems(rows: Sequence[Row]) -> list[Finding]:
         chosen, worse = (" ".join(map(turn_text, turns)) for turns in (messages[answer_start(messages) :], rejected))
         if normalise(worse) == normalise(chosen):
             code = "same_answers" if worse == chosen else "nearly_same_answers"
-            found.append(finding(CODES, code, row, f"rejected[{len(rejected) - 1}].content"))
+            found.append(finding(code, row, f"rejected[{len(rejected) - 1}].content"))
     return found
 
 
@@ -153,7 +131,7 @@ def find_answer_problems(rows: Sequence[Row]) -> list[Finding]:
 
 
 def _finding(code, answer, *values):
-    return finding(CODES, code, answer.row, answer.field, *values)
+    return finding(code, answer.row, answer.field, *values)
 
 
 def _is_copied(answer):
@@ -315,7 +293,7 @@ def find_length_outliers(rows: Sequence[Row]) -> list[Finding]:
         z = 0.6745 * (logs - middle) / spread
         for index in np.flatnonzero((np.abs(z) > 6) & (np.abs(logs - middle) > math.log(4))).tolist():
             row, field, text = group[index]
-            found.append(finding(CODES, "length_outlier", row, field, len(text), math.exp(middle), z[index]))
+            found.append(finding("length_outlier", row, field, len(text), math.exp(middle), z[index]))
     return found
 
 
@@ -344,7 +322,7 @@ def find_other_languages(rows: Sequence[Row]) -> list[Finding]:
             language, scores = _language(prose)
             if language != main and scores[language] - scores[main] >= 30:
                 values = (language, often / len(sample), len(group), main)
-                found.append(finding(CODES, "other_language", row, field, *values))
+                found.append(finding("other_language", row, field, *values))
     return found
 
 

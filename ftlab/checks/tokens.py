@@ -26,29 +26,6 @@ from ftlab.tables import html_table
 
 MAX_LENGTH = 1024  # tokens; the default of TRL's SFTConfig
 
-# code: (severity, message)
-CODES = {
-    # the row
-    "template_fails": ("error", "the chat template refuses this row: {}; {}"),
-    "answer_not_rendered": ("error", "the chat template writes {} for this tool call; take one that renders calls"),
-    "answer_not_found": ("error", "the answer cannot be found in the rendered row: {}; use a template with markers"),
-    "all_masked": ("error", "not one token would be trained: {}"),
-    "answer_cut_away": ("error", "{} tokens; the answer begins beyond max_length={}: raise it or shorten the prompt"),
-    "answer_truncated": ("warning", "{} tokens, max_length={}: only {} of {} answer tokens stay; raise it"),
-    "too_long": ("info", "{} tokens, max_length={}: TRL loses no trained token here, other trainers may drop the row"),
-    "special_token_in_text": ("error", "holds {}, which this tokenizer reads as a control token; delete or rewrite it"),
-    "foreign_marker": ("warning", "holds {} of another model's chat template; store plain text"),
-    # the template: reported once, with the rows it concerns
-    "no_generation_markers": ("info", "no {{% generation %}} in the chat template: TRL needs its own version of it"),
-    "missing_eos": ("warning", "no end token in the trained part, so the model never learns to stop; {} {}"),
-    "eos_differs": ("warning", "answers end with {}, but eos_token is {}: set it to the former, or answers run on {}"),
-    "double_eos": ("warning", "the end token {} stands twice: {} {}"),
-    "double_bos": ("warning", "the begin token {} stands twice: {} {}"),
-    "tools_not_rendered": ("warning", "this template does not render tools or calls: no count holds them, {} {}"),
-    "system_ignored": ("warning", "the chat template drops the system turn; put its text into the first user turn {}"),
-    "system_merged": ("info", "the chat template writes the system text into a user turn; prompt the same way {}"),
-    "weight_ignored": ("warning", "TRL trains turns of weight 0 too; prepare the rows with tokenize_for_training {}"),
-}  # fmt: skip
 IN_TEXT = "the template writes it and the row's text holds it; delete it there"
 BY_TOKENIZER = "template and tokenizer both add it to a rendered text; tokenise with add_special_tokens=False"
 CLOSE = "take a template that writes one inside the answer"
@@ -112,7 +89,7 @@ def _problems(rows, codes, tokenizer, max_length, chat_template) -> list[Finding
         of_row += [("answer_not_rendered", f"messages[{turn}].tool_calls", shown(text)) for turn, text in code.spoilt]
         of_row += _text_problems(data, in_text)
         new = of_row if start is None else [problem for problem in of_row if problem not in told]
-        found += [finding(CODES, name, row, _moved(place, start), *values) for name, place, *values in new]
+        found += [finding(name, row, _moved(place, start), *values) for name, place, *values in new]
         told = of_row
         if not code.problem:
             problems = [*ends.problems(code), *_system_problems(data, render, verdicts)]
@@ -122,10 +99,10 @@ def _problems(rows, codes, tokenizer, max_length, chat_template) -> list[Finding
             for problem in sorted(set(problems)):
                 of_template.setdefault(problem, {})[id(row)] = row
     if first and not has_markers(tokenizer, chat_template):
-        found.append(finding(CODES, "no_generation_markers", file_of(first), ""))
+        found.append(finding("no_generation_markers", file_of(first), ""))
     for (name, *values), hits in of_template.items():
         hits = list(hits.values())
-        found.append(finding(CODES, name, file_of(hits[0]), "", *values, _lines(hits)))
+        found.append(finding(name, file_of(hits[0]), "", *values, _lines(hits)))
     return found
 
 

@@ -8,13 +8,23 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
 from ftlab.data import jsonl, schema, toolcalls
-from ftlab.data.findings import Finding, Row, errors_of, finding, listing, place_of, raise_findings
+from ftlab.data.findings import (
+    Finding,
+    Row,
+    codes,
+    errors_of,
+    finding,
+    listing,
+    place_of,
+    raise_findings,
+    severity_of,
+)
 from ftlab.data.limits import LIMITS, file_findings, limit_number, limit_warnings, limit_words, limits, own_limit
 from ftlab.data.rendering import answer_start, encode_chats, rating, row_kind
 from ftlab.data.splits import input_of
@@ -25,24 +35,6 @@ from ftlab.files import refuse_existing, whole_file
 from ftlab.tables import html_table
 
 TOKENS_PER_TURN = 4  # role and separators around a turn, added to the estimate of its text
-
-CODES = {
-    # the row
-    "wrong_kind": ("error", "{} takes {}, and this row is {}; {}"),
-    "mixed_kinds": ("error", "is {}, and the first row of the file is {}; export the two to separate files"),
-    "one_output": ("error", "{} takes exactly one assistant turn here; move the others into the prompt"),
-    "role_in_output": ("error", "an answer has assistant and tool turns only; the turns before it go into the prompt"),
-    "same_outputs": ("warning", "chosen and rejected say the same: nothing to learn from; drop the row"),
-    # what the target does not take
-    "role_not_taken": ("error", "{} has no role {!r}, only {}; rewrite the turn or drop the row"),
-    "weight_not_taken": ("error", "{} knows no weight and would train on this turn; {}"),
-    "tools_not_taken": ("error", "this export to {} carries no tools; drop the row or write the call as text"),
-    "not_alternating": ("error", "{} wants user and assistant in turns, user first; join neighbours of one role"),
-    "forbidden_text": ("error", "{} fails the job for the reserved text {}; write it in other words"),
-    "earlier_answers": ("warning", "only the last answer is trained on, not the {} before it; split the row"),
-    # an estimate, so never an error
-    "too_many_tokens": ("warning", "about {:,} tokens (an estimate) and {} stops at {:,}; shorten the row"),
-}
 
 
 @dataclass(frozen=True, repr=False)
@@ -171,7 +163,7 @@ def _prepare(rows, to, known, tokenizer, drop, part="train") -> _Part:
     result = _Part(row_kind(rows[0].data), None if tokenizer is None else 0)
     for row in rows:
         problems = _row_problems(row.data, to, target, known, result.kind)
-        found = [finding(table, code, row, *rest) for table, code, *rest in problems]
+        found = [replace(finding(code, row, *rest), severity=_severity(code, target)) for code, *rest in problems]
         found = list(dict.fromkeys(found))  # a prompt is looked at with chosen and with rejected
         if errors_of(found):
             (result.dropped if drop else result.findings).extend(found)
@@ -182,7 +174,7 @@ def _prepare(rows, to, known, tokenizer, drop, part="train") -> _Part:
             result.tokens += tokens
             most = limit_number(known, "tokens_per_example_max")
             if most and longest > most:
-                found.append(finding(CODES, "too_many_tokens", row, "", longest, to, most))
+                found.append(finding("too_many_tokens", row, "", longest, to, most))
         result.findings += found
         result.inputs.setdefault(input_of(clean), f"{row.file}:{row.line}")
         result.records.append(getattr(target, result.kind)(clean))
@@ -236,16 +228,16 @@ def _tokens(clean, tokenizer) -> tuple[int, int]:
 
 
 def _row_problems(data, to, target, known, kind):
-    """Yield (table, code, field, *values); first what any reader would refuse, then the target's own rules."""
-    general = list(_general_problems(data, target))
+    """Yield (code, field, *values); first what any reader would refuse, then the target's own rules."""
+    general = list(_general_problems(data))
     yield from general
     own = row_kind(data)
     if own != kind:
-        yield CODES, "mixed_kinds", "", KINDS[own], KINDS[kind]
+        yield "mixed_kinds", "", KINDS[own], KINDS[kind]
     elif getattr(target, own) is None:
         takes = next(name for name in KINDS if getattr(target, name))
-        yield CODES, "wrong_kind", "", to, KINDS[takes], KINDS[own], other_target(to, own)
-    elif not any(table[code][0] == "error" for table, code, *_ in general):
+        yield "wrong_kind", "", to, KINDS[takes], KINDS[own], other_target(to, own)
+    elif not any(_severity(code, target) == "error" for code, *_ in general):
         yield from _turn_problems("messages", data["messages"], to, target, known, kind)
         start = answer_start(data["messages"])
         if kind == "preference":
@@ -253,26 +245,30 @@ def _row_problems(data, to, target, known, kind):
             yield from _output_problems("messages", data["messages"], start, to, target)
             yield from _output_problems("rejected", data["rejected"], 0, to, target)
             if _said(data["messages"][start:]) == _said(data["rejected"]):
-                yield CODES, "same_outputs", "rejected"
+                yield "same_outputs", "rejected"
         yield from _order_problems(data["messages"][: start if kind == "preference" else None], to, target)
         earlier = sum(turn["role"] == "assistant" and not _is_untrained(turn) for turn in data["messages"][:-1])
         if to == "trl_prompt_completion" and earlier:
-            yield CODES, "earlier_answers", "messages", earlier
+            yield "earlier_answers", "messages", earlier
         if data.get("tools") and kind not in target.tools:
-            yield CODES, "tools_not_taken", "tools", to
+            yield "tools_not_taken", "tools", to
         elif data.get("tools") and target.openai_calls:
-            yield from ((toolcalls.SERVICE_CODES, *problem) for problem in toolcalls.described_problems(data))
+            yield from toolcalls.described_problems(data)
 
 
-def _general_problems(data, target):
-    """What any reader would refuse; a service refuses calls and results that do not belong together as well."""
+def _severity(code, target) -> str:
+    """Calls and results that do not belong together are refused by services alone."""
+    return "error" if target.openai_calls and code in codes("toolcalls") else severity_of(code)
+
+
+def _general_problems(data):
+    """What any reader would refuse."""
     if not isinstance(data, dict):
-        yield schema.CODES, *jsonl.not_an_object(data)
+        yield jsonl.not_an_object(data)
         return
     for problem in (*jsonl.value_problems(data), *schema.row_problems(data)):
         if problem[0] != "bad_answer" or row_kind(data) != "unpaired":  # a rated answer has its own targets
-            is_refused = target.openai_calls and problem[0] in toolcalls.CODES
-            yield toolcalls.CODES if is_refused else schema.CODES, *problem
+            yield problem
 
 
 def _turn_problems(at, turns, to, target, known, kind):
@@ -283,20 +279,18 @@ def _turn_problems(at, turns, to, target, known, kind):
         calls = turn.get("tool_calls")
         if turn["role"] == "tool" or calls:
             if kind not in target.tools:
-                yield CODES, "tools_not_taken", f"{where}.{'tool_calls' if calls else 'role'}", to
+                yield "tools_not_taken", f"{where}.{'tool_calls' if calls else 'role'}", to
             elif target.openai_calls:
-                yield from (
-                    (toolcalls.SERVICE_CODES, *problem) for problem in toolcalls.call_problems(where, turn)
-                )
+                yield from toolcalls.call_problems(where, turn)
         elif turn["role"] not in roles:
-            yield CODES, "role_not_taken", f"{where}.role", to, turn["role"], ", ".join(roles)
+            yield "role_not_taken", f"{where}.role", to, turn["role"], ", ".join(roles)
         last = index == len(turns) - 1
         if kind == "chat" and _is_untrained(turn) and not target.weights and (last or to != "trl_prompt_completion"):
             advice = "drop the row" if last else "export to trl_prompt_completion or axolotl, or drop the row"
-            yield CODES, "weight_not_taken", f"{where}.weight", to, advice
+            yield "weight_not_taken", f"{where}.weight", to, advice
         hits = [text for text in forbidden if text in (turn.get("content") or "")]
         if hits:
-            yield CODES, "forbidden_text", f"{where}.content", to, ", ".join(map(repr, hits))
+            yield "forbidden_text", f"{where}.content", to, ", ".join(map(repr, hits))
 
 
 def _is_untrained(turn) -> bool:
@@ -307,10 +301,10 @@ def _is_untrained(turn) -> bool:
 def _output_problems(at, turns, start, to, target):
     """One of the two answers of a preference pair, turns[start:]."""
     if target.one_output and len(turns) - start != 1:
-        yield CODES, "one_output", at if start == 0 else f"{at}[{start}]", to
+        yield "one_output", at if start == 0 else f"{at}[{start}]", to
     for index, turn in enumerate(turns[start:], start):
         if turn["role"] not in ("assistant", "tool"):
-            yield CODES, "role_in_output", f"{at}[{index}].role"
+            yield "role_in_output", f"{at}[{index}].role"
 
 
 def _said(turns):
@@ -327,7 +321,7 @@ def _order_problems(turns, to, target):
     for index, (before, role) in enumerate(pairwise(roles), start):
         asks, asked = role in ("user", "tool"), before in ("user", "tool")
         if asks == asked and not role == before == "tool":
-            yield CODES, "not_alternating", f"messages[{index}].role", to
+            yield "not_alternating", f"messages[{index}].role", to
 
 
 def _refuse(errors, to):

@@ -9,7 +9,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from pathlib import Path
+
+import yaml
 
 from ftlab.errors import DataError
 from ftlab.tables import html_table
@@ -85,25 +88,35 @@ def file_of(row: Row) -> Row:
     return Row({}, row.file, None)
 
 
-def finding(codes: dict, code: str, row: Row, field: str, *values) -> Finding:
-    """One problem of one row, named as the source names the field.
+@cache
+def codes(section: str | None = None) -> dict[str, list[str]]:
+    """The codes of a section of findings.yaml, or all of them, each with its severity and its message."""
+    text = Path(__file__).with_name("findings.yaml").read_text(encoding="utf-8")
+    sections = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return sections[section] if section else {code: found for each in sections.values() for code, found in each.items()}
 
-    `codes` maps a code to (severity, message), each {} in it takes one of `values`.
-    """
-    severity, message = codes[code]
+
+def severity_of(code: str) -> str:
+    """error, warning or info."""
+    return codes()[code][0]
+
+
+def finding(code: str, row: Row, field: str, *values) -> Finding:
+    """One problem of one row, named as the source names the field; each {} of its message takes one of `values`."""
+    severity, message = codes()[code]
     field = row.source_field(field)
     field = f"{row.at}.{field}" if row.at and field else row.at or field
     file, field, text = map(_printable, (row.file, field[:200], message.format(*values)))
-    return Finding(code, severity, file, row.line, field, text)
+    return Finding(code.partition(".")[0], severity, file, row.line, field, text)
 
 
-def as_findings(problems: Iterable[tuple], row: Row, codes: dict) -> list[Finding]:
+def as_findings(problems: Iterable[tuple], row: Row) -> list[Finding]:
     """Turn (code, field, *values) into findings, at most MAX_PER_ROW of each severity."""
     seen, findings = Counter(), []
     for code, field, *values in problems:
-        seen[codes[code][0]] += 1
-        if seen[codes[code][0]] <= MAX_PER_ROW:
-            findings.append(finding(codes, code, row, field, *values))
+        seen[severity_of(code)] += 1
+        if seen[severity_of(code)] <= MAX_PER_ROW:
+            findings.append(finding(code, row, field, *values))
     return findings
 
 

@@ -18,6 +18,7 @@ from ftlab.data.findings import (
     in_order,
     raise_findings,
     report_text,
+    severity_of,
 )
 from ftlab.data.forms import FORMATS, fits
 from ftlab.data.jsonl import Line
@@ -116,7 +117,7 @@ def convert(
         if id(row) not in usable:
             continue
         same = source.format == to and to != "kto" and not {"preferred_output", "conversation"} & set(line.row)
-        lost = [] if same else as_findings(writing.losses(row.data, to), row, writing.ALL_CODES)
+        lost = [] if same else as_findings(writing.losses(row.data, to), row)
         findings += lost
         if not lost:
             written.append(line.row if same else writing.write_row(row.data, to))
@@ -183,11 +184,11 @@ def from_messages(data: dict, format: str) -> dict:
     """
     known(format)
     if isinstance(data, dict):
-        problems = [problem for problem in schema.row_problems(data) if writing.is_error(problem)]
+        problems = [problem for problem in schema.row_problems(data) if severity_of(problem[0]) == "error"]
         problems = [problem for problem in problems if format != "kto" or problem[0] != "bad_answer"]
     else:
         problems = [jsonl.not_an_object(data)]
-    lost = as_findings(problems or writing.losses(data, format), Row({}, "", 0), writing.ALL_CODES)
+    lost = as_findings(problems or writing.losses(data, format), Row({}, "", 0))
     if lost:
         raise DataError("\n".join(f"{finding.field or 'row'}: {finding.message}" for finding in lost[:5]))
     return writing.write_row(data, format)

@@ -56,25 +56,6 @@ SHAREGPT_ROLES = {role: role for role in schema.ROLES} | schema.ROLE_HINTS | {
 CALL_ROLES = ("function_call", "tool_call")  # turns whose text is a call
 PLACEHOLDERS = {"nan", "none", "null", "n/a", "<noinput>", "<no input>", "<nooutput>"}  # of a field that is empty
 
-# code: (severity, message); every {} is filled in where the problem is seen
-CODES = {
-    # one row, being read
-    "missing_field": ("error", "is missing; rows of the format {} need {}"),
-    "two_names": ("error", "stands beside {} and both are read as the same field; join them or drop one"),
-    "two_forms": ("error", "is {} while {} is {}; write both as text or both as lists of turns"),
-    "bad_call": ("error", "a {} turn must hold a call as JSON text: {{name, arguments}} or a list of these"),
-    "two_systems": ("error", "a system text beside a system turn; keep one of them"),
-    "prompt_differs": ("error", "is not among the turns that chosen and rejected share; drop one of the two"),
-    "prompt_weight": ("error", "a turn of the prompt is never trained on; drop the weight or write 0"),
-    "placeholder_input": ("warning", "is {!r}, which stands for nothing; read as no input: leave the field empty"),
-    "rating_as_number": ("warning", "is 0, and the row is read as a good answer; for a bad one write false (KTO)"),
-    "many_rejected": ("error", "holds several answers; write a row for each, with the same prompt and chosen"),
-    "not_rated": ("error", "is {}; it must be true (a good answer) or false (a bad one)"),
-    "name_taken": ("error", "is an extra column with a name that {} rows use themselves; rename it"),
-    "no_label": ("error", "is missing; a kto row needs label, true for a good answer and false for a bad one"),
-}  # fmt: skip
-READ_CODES = schema.CODES | CODES
-
 
 class _Bad(Exception):
     """The first thing that keeps a row from being read: code, field and the values of its message."""
@@ -104,15 +85,15 @@ def fits(data: dict) -> frozenset[str]:
 def read_row(row: Row, format: str) -> tuple[Row, list[Finding]]:
     """The row in our form, and everything that is wrong with it under the names that the source has."""
     if not isinstance(row.data, dict):
-        return row, as_findings([jsonl.not_an_object(row.data)], row, READ_CODES)
+        return row, as_findings([jsonl.not_an_object(row.data)], row)
     try:
         data, turns = _to_ours(row.data, format)
     except _Bad as bad:
-        return row, as_findings([bad.args], row, READ_CODES)
+        return row, as_findings([bad.args], row)
     ours = Row(data, row.file, row.line, row.at, turns)
     problems = (each for each in schema.row_problems(data) if format != "kto" or each[0] != "bad_answer")
-    found = as_findings(problems, ours, READ_CODES)
-    found += as_findings(_doubts(row.data, format), row, READ_CODES)
+    found = as_findings(problems, ours)
+    found += as_findings(_doubts(row.data, format), row)
     return ours, found
 
 
@@ -136,7 +117,7 @@ def _doubts(data, format):
     """What was read otherwise than it may have been meant."""
     for name in NAMES["input"] if format in ("instruction", "alpaca") else ():
         if is_placeholder(data.get(name)):
-            yield "placeholder_input", name, data[name]
+            yield "placeholder_input.read", name, data[name]
     for name in schema.JUDGED if format not in ("kto", "preference") else ():
         if data.get(name) in (0, "0", -1):
             yield "rating_as_number", name

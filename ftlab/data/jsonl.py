@@ -25,28 +25,6 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 # ends of a line to str.splitlines and to some readers; JSON may hold them as they are or as escapes
 _LINE_ENDS = {ord(char): f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}
 
-# code: (severity, message); every {} is filled in where the problem is seen
-CODES = {
-    # the file
-    "bom": ("warning", "a byte order mark, which many readers refuse; save the file without one"),
-    "crlf": ("info", "{} line(s), first {}, end in CRLF (Windows); read all the same, but hashes differ from LF"),
-    "blank_line": ("warning", "{} blank line(s) from here; some readers stop or fail at one: delete them"),
-    # the line
-    "long_line": ("warning", "this line has {:,} bytes; trainers cut at max_length tokens: is it one row?"),
-    "line_too_long": ("error", "this line has {:,} bytes and only {:,} are read; {}"),
-    "nul_byte": ("error", "byte {} is NUL; the file is damaged or UTF-16: save it again as UTF-8"),
-    "invalid_utf8": ("error", "byte {} of the line (0x{:02x}) is not UTF-8; save the file again as UTF-8"),
-    "broken_json": ("error", "not JSON: {}; {}"),
-    "many_lines": ("error", "{} over {:,} lines, where JSONL has one object a line; {}"),
-    "not_an_object": ("error", "this line holds {}; write one JSON object a line"),
-    # any value
-    "duplicate_key": ("error", "stands twice in one object and readers differ on which one counts; keep one"),
-    "too_deep": ("error", "more than {} objects or lists inside one another; flatten the row"),
-    "not_finite": ("error", "NaN, Infinity or a number too large for a float; write null or a finite number"),
-    "lone_surrogate": ("error", "half a surrogate pair, which tokenizers refuse; write the whole character"),
-    "nul_character": ("warning", "a NUL character (\\u0000), mostly a trace of damage; remove it"),
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -98,7 +76,7 @@ def scan_jsonl(path: str | Path) -> Iterator[Line]:
             spread, lines = _spread_value(path, start)
             failed += not spread
             spread_to, problems = number + lines - 1, spread or problems
-        yield Line(number, row, as_findings(problems, Row({}, str(path), number), CODES), raw=raw.rstrip(b"\r\n"))
+        yield Line(number, row, as_findings(problems, Row({}, str(path), number)), raw=raw.rstrip(b"\r\n"))
     if blank:
         yield _note(path, first_blank, "blank_line", blank)
     if crlf:
@@ -108,7 +86,7 @@ def scan_jsonl(path: str | Path) -> Iterator[Line]:
 
 
 def _note(path, number, code, *values) -> Line:
-    return Line(number, None, as_findings([(code, "", *values)], Row({}, str(path), number), CODES), is_row=False)
+    return Line(number, None, as_findings([(code, "", *values)], Row({}, str(path), number)), is_row=False)
 
 
 def _raw_lines(path: str | Path) -> Iterator[tuple[int, bytes, int]]:

@@ -18,12 +18,6 @@ CLOSINGS = (  # limit, what to say when the day has come, and before
     ("closes_on", "has been closed", "closes"),
     ("models_retire_on", "has been without its models", "loses its models"),
 )
-CODES = {
-    "too_few_rows": ("error", "{} wants at least {:,} rows and has {:,} here; add rows"),
-    "few_rows": ("warning", "{} advises at least {:,} rows and has {:,} here; add rows or expect little"),
-    "too_many_rows": ("error", "{} takes at most {:,} rows and has {:,} here; take a sample"),
-    "file_too_large": ("error", "{} takes at most {:,} bytes in a file and this one has {:,}; take a sample"),
-}
 
 
 @dataclass(frozen=True)
@@ -89,7 +83,7 @@ def file_findings(row: Row, to: str, known: dict[str, Limit], count: int, size: 
         problems.append(("too_many_rows", to, most, count))
     if bytes_max and size > bytes_max:
         problems.append(("file_too_large", to, bytes_max, size))
-    return [finding(CODES, code, file_of(row), "", *values) for code, *values in problems]
+    return [finding(code, file_of(row), "", *values) for code, *values in problems]
 
 
 def limit_number(known: dict[str, Limit], name: str) -> int | None:

@@ -16,6 +16,7 @@ from ftlab.data.findings import (
     kind_of,
     raise_findings,
     report_text,
+    severity_of,
 )
 
 ROLES = ("system", "user", "assistant", "tool")
@@ -26,32 +27,6 @@ ROLE_HINTS = {
 TEXT_PARTS = ("text", "input_text", "output_text")  # types of the parts of a content that is a list
 SYSTEM = ("system", "system_prompt", "systemPrompt")  # names of a system prompt beside the turns
 JUDGED = ("label", "kto_tag")  # true or false: is the answer a good one? (TRL's and LLaMA-Factory's name)
-
-# calls and results that do not belong together: some models write calls as text, so only services refuse them
-_TOOLS = {code: ("error" if code == "bad_tools" else "warning", text) for code, (_, text) in toolcalls.CODES.items()}
-# code: (severity, message); every {} is filled in where the problem is seen
-CODES = jsonl.CODES | _TOOLS | {
-    "missing_messages": ("error", "is missing; {}"),
-    "empty_messages": ("error", "is an empty list; give at least a user and an assistant turn"),
-    "wrong_type": ("error", "is {}; it must be {}"),
-    "missing_role": ("error", "is missing; write one of {}"),
-    "unknown_role": ("error", "{!r} is not a role that chat templates know; write {}"),
-    "system_not_first": ("error", "a system turn must be the first and only one: move it or merge it"),
-    "missing_content": ("error", "is missing or null; write the text of the turn"),
-    "empty_content": ("error", "is empty; write the text of the turn or drop the row"),
-    "other_part": ("error", "a part of type {!r}, and only text is trained on here; {}"),
-    "old_function_call": ("error", "the old form; write tool_calls: [{{id, type: function, function: this}}] instead"),
-    "old_functions": ("warning", "the old form, ignored by trainers; write tools: [{{type: function, function: ...}}]"),
-    "misplaced_tool_calls": ("error", "only an assistant turn calls tools; move them to one"),
-    "bad_weight": ("error", "must be 0 (do not train on this turn) or 1"),
-    "last_not_assistant": ("error", "the last turn must be the assistant's: add it or cut what follows it"),
-    "nothing_to_learn": ("error", "every assistant turn has weight 0; give one of them weight 1"),
-    "unseen_system": ("warning", "a system text beside the messages is not seen by a model; make it the first turn"),
-    "assistant_first": ("warning", "the assistant speaks first, which strict chat templates refuse; add a user turn"),
-    "bad_answer": ("error", "is false: this marks a bad answer (KTO), which must not be trained on as a good one; {}"),
-    "no_user_turn": ("warning", "has no user turn; many chat templates expect one"),
-    "repeated_role": ("warning", "two {} turns in a row; some trainers drop such rows: join them"),
-}
 
 
 @dataclass(frozen=True, repr=False)
@@ -92,7 +67,7 @@ def check_chat(path: str | Path) -> ChatCheck:
         if isinstance(line.row, dict):
             found += row_findings(row)
         elif line.is_row and not errors_of(found):
-            found += as_findings([jsonl.not_an_object(line.row)], row, CODES)
+            found += as_findings([jsonl.not_an_object(line.row)], row)
         findings += found
         rows_in += line.is_row
         if line.is_row and not errors_of(found):
@@ -116,14 +91,14 @@ write_chat = jsonl.write_rows
 
 def row_findings(row: Row) -> list[Finding]:
     """What is wrong with the conversation of one row."""
-    return as_findings(row_problems(row.data), row, CODES)
+    return as_findings(row_problems(row.data), row)
 
 
 def row_problems(row: dict) -> Iterator[tuple]:
     """The broken rules of a chat row as (code, field, *values), for `as_findings`."""
     sound = True
     for problem in _chat_problems(row):
-        sound = sound and CODES[problem[0]][0] != "error"
+        sound = sound and severity_of(problem[0]) != "error"
         yield problem
     if sound and (row.get("tools") is not None or not all(map(_is_plain_turn, row["messages"]))):
         yield from toolcalls.tool_problems(row)

@@ -38,19 +38,6 @@ MAGIC = {
 }
 SEPARATORS = ",;\t|"
 
-# code: (severity, message); every {} is filled in where the problem is seen
-CODES = {
-    "broken_csv": ("error", "not CSV: {}; put a cell that holds a quote in quotes and double the one inside"),
-    "open_quote": ("error", "a quote opened in this row is never closed, {} line(s) to the end are unread; close it"),
-    "wrong_columns": ("error", "has {} cells where the header, line {}, has {}; quote cells that hold the separator"),
-    "not_utf8": ("error", "holds bytes that are not UTF-8; save the file again as UTF-8"),
-    "cell_not_json": ("error", "must hold a list as JSON text: {}; write the cell with json.dumps"),
-    "outside_data": ("warning", "stands beside data and is no row; it is not carried over: keep it in another file"),
-    "null_arguments": ("warning", "{} null(s), first in row {}, left out: tables add them; write them as JSON text"),
-    "not_json_value": ("error", "is of type {}, which JSON cannot hold; turn it into text or a number"),
-}
-_ALL_CODES = jsonl.CODES | CODES
-
 
 def scan(source, is_one_row: Callable[[dict], object]) -> Iterator[Line]:
     """Yield every row of a source and what is wrong in its line; DataError when the source has no row at all.
@@ -96,7 +83,7 @@ def name_of(source) -> str:
 
 
 def _line(name, number, row, problems, at="", is_row=False) -> Line:
-    return Line(number, row, as_findings(problems, Row({}, name, number, at), _ALL_CODES), is_row, at)
+    return Line(number, row, as_findings(problems, Row({}, name, number, at)), is_row, at)
 
 
 def _lines(name, items) -> Iterator[Line]:

@@ -5,20 +5,6 @@ from collections.abc import Iterator
 from ftlab.data.findings import kind_of
 from ftlab.data.jsonl import json_container
 
-CODES = {
-    "bad_tools": ("error", "is {}; write the list of tool descriptions (objects) itself"),
-    "orphan_result": ("error", "no tool_calls stand before this result, and text is none; add them, or drop the row"),
-    "unknown_call_id": ("error", "answers the call {!r}, and the calls before it are {}; write the id of one of them"),
-    "same_call_id": ("error", "two calls of one turn have the id {!r}; give each an id of its own"),
-    "no_result": ("error", "the call {} has no result before the next turn; add a turn of role tool, or drop the row"),
-}
-
-SERVICE_CODES = {  # of the services that take calls in OpenAI's form
-    "bad_tool_call": ("error", "{}; a call is {{id, type: function, function: {{name, arguments: JSON text}}}}"),
-    "flat_tool": ("error", "write {{type: function, function: {{name, description, parameters}}}}: services want that"),
-    "unlisted_call": ("error", "calls {!r}, which is not in the row's tools; describe it there or drop the row"),
-}
-
 
 def tool_problems(row: dict) -> Iterator[tuple]:
     """(code, field, *values) of a row whose turns are sound; a call in the last turn needs no result."""

@@ -2,29 +2,9 @@
 
 from collections.abc import Iterator
 
-from ftlab.data.forms import OWN_NAMES, READ_CODES
+from ftlab.data.forms import OWN_NAMES
 
 WRITTEN_ROLES = {"system": "system", "user": "human", "assistant": "gpt", "tool": "tool"}
-
-# code: (severity, message); every {} is filled in where the problem is seen
-CODES = {
-    "tool_calls_lost": ("error", "tool calls have no place in {}; convert to messages or prompt_completion"),
-    "tool_turn_lost": ("error", "a tool turn has no place in {}; convert to messages, sharegpt or prompt_completion"),
-    "tools_lost": ("error", "the list of tools has no place in {}; convert to messages or prompt_completion"),
-    "weight_zero_lost": ("error", "weight 0 would be lost in {} and the turn trained on; keep the row as messages"),
-    "weight_one_lost": ("error", "weight 1 is the default and {} cannot say it; leave the weight out"),
-    "key_lost": ("error", "has no place in {}; drop the key or convert to messages or prompt_completion"),
-    "system_lost": ("error", "a system turn has no place in {}; convert to alpaca, or move its text to the user turn"),
-    "turns_lost": ("error", "{} holds one question and one answer; convert to alpaca or sharegpt, or cut the row"),
-    "order_lost": ("error", "{} needs user and assistant turns one after the other; join those of one role"),
-    "no_prompt": ("error", "the answer is the first turn and {} needs a prompt before it; add a user turn"),
-    "trained_prompt": ("error", "{} trains on the last turn only; give this turn weight 0 or convert to messages"),
-    "answer_weight": ("error", "{} always trains on the last turn; cut the row after a turn with weight 1"),
-    "rejected_lost": ("error", "the rejected answer has no place in {}; convert to preference or drop the column"),
-    "no_rejected": ("error", "is missing; a preference row needs the turns of a second, worse answer in rejected"),
-    "bad_answer_lost": ("error", "is false, and {} would make this bad answer a good one; drop the row or keep kto"),
-}
-ALL_CODES = READ_CODES | CODES
 
 
 def losses(data: dict, to: str) -> Iterator[tuple]:
@@ -87,11 +67,6 @@ def _prompt_losses(messages, to):
             yield "trained_prompt", f"messages[{index}].weight", to
     if messages[-1].get("weight") == 0:
         yield "answer_weight", f"messages[{len(messages) - 1}].weight", to
-
-
-def is_error(problem: tuple) -> bool:
-    """True for a problem that makes its row unusable."""
-    return ALL_CODES[problem[0]][0] == "error"
 
 
 def write_row(data: dict, to: str) -> dict:
