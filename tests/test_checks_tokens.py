@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ftlab.checks import tokens
 from ftlab.checks.tokens import find_token_problems, lengths, trained_rows
 from ftlab.data import rendering
 from ftlab.data.findings import Row
@@ -109,8 +108,12 @@ TWO = row(USER, ANSWER, turn("user", "Sure?"), turn("assistant", "Yes, quite."))
 WITH_SYSTEM = row(SYSTEM, USER, ANSWER)
 
 
+def problems_of(rows, tokenizer, max_length=1024):
+    return find_token_problems(rows, tokenizer, max_length)[0]
+
+
 def found(rows, tokenizer, max_length=1024):
-    return {problem.code: problem for problem in find_token_problems(rows, tokenizer, max_length)}
+    return {problem.code: problem for problem in problems_of(rows, tokenizer, max_length)}
 
 
 def trained_text(data, tokenizer):
@@ -354,13 +357,13 @@ def test_both_answers_of_a_pair_are_counted_and_checked():
     assert (own, other) == (len("Here.") + 1, len("No idea") + 99 + 2)
     prompts = lengths([pair], tokenizer).prompt
     assert prompts[0] == prompts[1]
-    places = {problem.code: problem.field for problem in find_token_problems([pair], tokenizer, prompts[0] + 10)}
+    places = {problem.code: problem.field for problem in problems_of([pair], tokenizer, prompts[0] + 10)}
     assert places == {"special_token_in_text": "rejected[0].content", "answer_truncated": "rejected[0].content"}
     sound = row(*earlier, USER, ANSWER, rejected=[turn("assistant", "No idea.")])
-    both = [tokens.problems_and_trained_rows(rows, tokenizer, 900) for rows in ([sound], [SIMPLE])]
+    both = [find_token_problems(rows, tokenizer, 900) for rows in ([sound], [SIMPLE])]
     assert [(findings, trained is None) for findings, trained in both] == [([], True), ([], False)]
     cut = row(turn("user", "p" * 300), ANSWER, rejected=[bad])
-    told = [p.field for p in find_token_problems([cut], tokenizer, 100) if p.code == "answer_cut_away"]
+    told = [p.field for p in problems_of([cut], tokenizer, 100) if p.code == "answer_cut_away"]
     assert told == ["messages[1].content", "rejected[0].content"]
 
 
@@ -370,8 +373,8 @@ def test_both_answers_of_a_pair_are_counted_and_checked():
 def test_a_clean_file_has_no_findings(nano):
     from ftlab.data.schema import check_chat
 
-    assert find_token_problems(check_chat(NANO_TRAIN).placed, nano) == []
-    assert find_token_problems([], nano) == []
+    assert problems_of(check_chat(NANO_TRAIN).placed, nano) == []
+    assert problems_of([], nano) == []
 
 
 def test_every_length_has_its_finding():
@@ -429,7 +432,7 @@ def test_a_template_that_marks_nothing():
     ],
 )
 def test_template_faults(template, eos, rows, codes):
-    problems = find_token_problems(rows, tokenizer_of(template, eos=eos))
+    problems = problems_of(rows, tokenizer_of(template, eos=eos))
     assert {problem.code for problem in problems} == codes
     assert len(problems) == len(codes)  # a fault of the template is said once, with its rows
     assert not any("{" in problem.message.replace("{%", "") for problem in problems)
@@ -439,7 +442,7 @@ def test_the_refused_row_is_named_with_reason_and_remedy():
     rows = [row(USER, ANSWER, line=n) for n in (1, 2, 3)] + [row(SYSTEM, USER, ANSWER, line=4)]
     rows += [row(ANSWER, USER, ANSWER, line=5)]
     tokenizer = tokenizer_of(GEMMA, eos="<end_of_turn>")
-    problems = [p for p in find_token_problems(rows, tokenizer) if p.code == "template_fails"]
+    problems = [p for p in problems_of(rows, tokenizer) if p.code == "template_fails"]
     assert [problem.line for problem in problems] == [4, 5]
     assert "no system role here" in problems[0].message
     assert "first user turn" in problems[0].message
@@ -549,7 +552,7 @@ def test_trls_own_version_of_a_template_is_used():
 
 def test_tokenizers_that_cannot_be_used(nano):
     with pytest.raises(ModelError, match="no chat template"):
-        find_token_problems([SIMPLE], tokenizer_of(None))
+        problems_of([SIMPLE], tokenizer_of(None))
     with pytest.raises(ModelError, match="not a fast tokenizer"):
         lengths([SIMPLE], object())
 
@@ -563,7 +566,7 @@ def test_max_length_is_a_number_of_tokens(nano, bad):
 
 def test_without_a_cut(nano):
     assert prepared([SIMPLE], nano, max_length=None) == prepared([SIMPLE], nano)
-    assert find_token_problems([SIMPLE], nano, None) == []
+    assert problems_of([SIMPLE], nano, None) == []
     with pytest.raises(DataError, match="max_length"):
         trained_rows([SIMPLE], nano, None)
 
@@ -600,7 +603,7 @@ ANY_TURN = st.dictionaries(
 def test_any_rows_give_findings_that_add_up(nano, rows, marked):
     tokenizer = nano if marked else tokenizer_of(CHATML)
     placed = [Row(data, "rows.jsonl", line) for line, data in enumerate(rows, 1)]
-    problems = find_token_problems(placed, tokenizer)
+    problems = problems_of(placed, tokenizer)
     lost = {problem.line for problem in problems
             if problem.code in ("template_fails", "answer_not_found", "all_masked")}  # fmt: skip
     count = trained_rows(placed, tokenizer)
@@ -614,7 +617,6 @@ def test_one_pass_for_both_reports():
     rows = [TWO, Row({"messages": [turn("user", "q" * 400), turn("assistant", "Yes.")]}, "f", 2)]
     for template in (CHATML, CHATML_MARKED):
         tokenizer = tokenizer_of(template)
-        found, trained = tokens.problems_and_trained_rows(rows, tokenizer, 60)
-        assert found == find_token_problems(rows, tokenizer, 60)
+        found, trained = find_token_problems(rows, tokenizer, 60)
         assert repr(trained) == repr(trained_rows(rows, tokenizer, 60))
         assert {"answer_cut_away"} <= {finding.code for finding in found}

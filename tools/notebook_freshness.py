@@ -13,7 +13,7 @@ FORMAT = "1"  # raise it when a change of the builder should rebuild every noteb
 
 
 def imported_files(path: Path, root: Path, found: dict[Path, None] | None = None) -> list[Path]:
-    """The files of `ftlab` that a Python file may import when it runs, directly or through others.
+    """The files of `ftlab` that a Python file may import when it runs, directly or through others, and their texts.
 
     By its syntax tree: imports inside functions count, those under `if TYPE_CHECKING:` do not, for they never run.
     """
@@ -22,10 +22,11 @@ def imported_files(path: Path, root: Path, found: dict[Path, None] | None = None
         parts = name.split(".")
         for depth in range(1, len(parts) + 1 if parts[0] == "ftlab" else 0):
             stem = root.joinpath(*parts[:depth])
-            for file in (stem / "__init__.py", stem.with_suffix(".py")):
+            for file in (stem / "__init__.py", stem.with_suffix(".py"), stem.with_suffix(".yaml")):
                 if file.is_file() and file not in found:
                     found[file] = None
-                    imported_files(file, root, found)
+                    if file.suffix == ".py":
+                        imported_files(file, root, found)
     return sorted(found)
 
 

@@ -97,7 +97,9 @@ def check(
         findings += quality.find_quality_problems(rows, control_tokens=tokenizer is None)
         findings += privacy.find_private(rows) + duplicates.find_duplicates(rows)
         if tokenizer is not None:
-            found, trained = _token_problems(rows, tokenizer, max_length)
+            from ftlab.checks.tokens import find_token_problems
+
+            found, trained = find_token_problems(rows, tokenizer, max_length)
             findings += found
     if against is not None:
         other = formats.read(against)
@@ -109,14 +111,6 @@ def check(
     findings = sorted(in_order(findings), key=lambda finding: finding.file != source.path)
     counts = dict(Counter(finding.code for finding in findings))
     return CheckReport(source.path, source.format, source.rows_in, len(kept), kept, findings, counts, trained)
-
-
-def _token_problems(rows, tokenizer, max_length):
-    from ftlab.checks import tokens
-
-    if max_length is None:
-        return tokens.find_token_problems(rows, tokenizer, None), None
-    return tokens.problems_and_trained_rows(rows, tokenizer, max_length)
 
 
 def _lines(findings, show=5):

@@ -10,7 +10,6 @@ import numpy as np
 from ftlab.checks.damage import control_tokens
 from ftlab.data.findings import Finding, Row, content_field, file_of, finding
 from ftlab.data.rendering import (
-    Encoded,
     answer_start,
     any_of,
     encode_chats,
@@ -35,32 +34,24 @@ RENDER = "and the model would train without them; take one that renders them"
 
 
 def find_token_problems(
-    rows: Sequence[Row], tokenizer, max_length: int | None = MAX_LENGTH, chat_template: str | None = None
-) -> list[Finding]:
-    """What goes wrong between the rows, both answers of a pair, and the trainer; then once for the whole template.
+    rows: Sequence[Row], tokenizer, max_length: int | None = MAX_LENGTH
+) -> tuple[list[Finding], "TrainedRows | None"]:
+    """What goes wrong between the rows, both answers of a pair, and the trainer, then once for the whole template;
+    and what TRL trains on, None without a cut and for pairs and rated answers, which SFTTrainer does not train.
 
     `max_length` in tokens, None for no cut; the cut is TRL's: the end goes. Raises ModelError for a tokenizer without a
     chat template or without offsets.
     """
-    _check_max_length(max_length)
-    return _problems(rows, _codes(rows, tokenizer, chat_template), tokenizer, max_length, chat_template)
-
-
-def problems_and_trained_rows(rows: Sequence[Row], tokenizer, max_length: int = MAX_LENGTH):
-    """What `find_token_problems` and `trained_rows` return, and every row is tokenised once for both.
-
-    The second is None for rows that SFTTrainer does not train as they are: preference pairs and rated answers.
-    """
-    _check_max_length(max_length)
-    tally = _Tally(max_length)
-    found = _problems(rows, map(tally.add, _codes(rows, tokenizer)), tokenizer, max_length, None)
-    if any(row_kind(row.data) != "chat" for row in rows):
+    if max_length is not None:
+        _check_max_length(max_length)
+    found, fates = _problems(rows, tokenizer, max_length)
+    if max_length is None or any(row_kind(row.data) != "chat" for row in rows):
         return found, None
-    return found, tally.result() if has_markers(tokenizer) else trained_rows(rows, tokenizer, max_length)
+    return found, _count(fates, max_length) if has_markers(tokenizer) else trained_rows(rows, tokenizer, max_length)
 
 
-def _codes(rows, tokenizer, chat_template=None):
-    return encode_chats((data for _, data, _ in _expanded(rows)), tokenizer, chat_template)
+def _codes(rows, tokenizer):
+    return encode_chats((data for _, data, _ in _expanded(rows)), tokenizer)
 
 
 def _expanded(rows) -> Iterator[tuple[Row | dict, dict, int | None]]:
@@ -73,18 +64,19 @@ def _expanded(rows) -> Iterator[tuple[Row | dict, dict, int | None]]:
             yield row, pair, answer_start(data["messages"])
 
 
-def _problems(rows, codes, tokenizer, max_length, chat_template) -> list[Finding]:
+def _problems(rows, tokenizer, max_length) -> tuple[list[Finding], list[tuple]]:
+    """The findings, and the fate of every row in TRL."""
     special = special_tokens(tokenizer)
     in_text = (
         ("special_token_in_text", any_of(special)),
         ("foreign_marker", re.compile(rf"(?!{any_of(special).pattern})(?:{control_tokens()})")),
     )
-    ends, render = _Ends(tokenizer, set(special.values())), renderer(tokenizer, chat_template)
+    ends, render = _Ends(tokenizer, set(special.values())), renderer(tokenizer)
     verdicts = {}  # on the system turn, by roles
     found, of_template = [], {}  # a problem of the template: its rows
-    first, told = None, []
-    for (row, data, start), code in zip(_expanded(rows), codes, strict=True):
-        first = first or row
+    fates, told = [], []
+    for (row, data, start), code in zip(_expanded(rows), _codes(rows, tokenizer), strict=True):
+        fates.append(_fate(code, max_length))
         of_row = [code.problem] if code.problem else list(_length_problems(code, max_length))
         of_row += [("answer_not_rendered", f"messages[{turn}].tool_calls", shown(text)) for turn, text in code.spoilt]
         of_row += _text_problems(data, in_text)
@@ -98,12 +90,12 @@ def _problems(rows, codes, tokenizer, max_length, chat_template) -> list[Finding
             problems += [("weight_ignored",)] if untrained else []
             for problem in sorted(set(problems)):
                 of_template.setdefault(problem, {})[id(row)] = row
-    if first and not has_markers(tokenizer, chat_template):
-        found.append(finding("no_generation_markers", file_of(first), ""))
+    if rows and not has_markers(tokenizer):
+        found.append(finding("no_generation_markers", file_of(rows[0]), ""))
     for (name, *values), hits in of_template.items():
         hits = list(hits.values())
         found.append(finding(name, file_of(hits[0]), "", *values, _lines(hits)))
-    return found
+    return found, fates
 
 
 def _moved(field, start) -> str:
@@ -253,10 +245,10 @@ class TokenLengths:
         return html_table([head, *self._table()], after=[f"{note}." for note in self.notes])
 
 
-def lengths(rows: Iterable[Row | dict], tokenizer, chat_template: str | None = None) -> TokenLengths:
+def lengths(rows: Iterable[Row | dict], tokenizer) -> TokenLengths:
     """Count the tokens of every row as the chat template renders it; a preference pair goes through the model twice."""
     total, answer, refused, unrendered = [], [], 0, 0
-    for code in _codes(list(rows), tokenizer, chat_template):
+    for code in _codes(list(rows), tokenizer):
         if code.problem:
             refused += 1
             continue
@@ -307,17 +299,15 @@ def trained_rows(rows: Sequence[Row | dict], tokenizer, max_length: int = MAX_LE
     labels are all -100; one row without an answer or refused by the template stops the run; a template without
     markers is replaced by TRL's own version of it, or stops the run.
     """
-    if max_length is None:
-        raise DataError("max_length is None: give the number of tokens; the trainer has such a limit")
     _check_max_length(max_length)
     template = None if has_markers(tokenizer) else _trl_template(tokenizer)
     if not template and not has_markers(tokenizer):
-        why = "since the run stops: TRL has no training version of this chat template"
-        return TrainedRows(len(rows), max_length, 0, 0, {why: len(rows)} if rows else {})
-    tally = _Tally(max_length)
-    for code in encode_chats(rows, tokenizer, template):
-        tally.add(code)
-    return tally.result()
+        return _stopped(len(rows), max_length, "TRL has no training version of this chat template")
+    return _count([_fate(code, max_length) for code in encode_chats(rows, tokenizer, template)], max_length)
+
+
+def _stopped(rows, max_length, why) -> TrainedRows:
+    return TrainedRows(rows, max_length, 0, 0, {f"since the run stops: {why}": rows} if rows else {})
 
 
 def _trl_template(tokenizer) -> str | None:
@@ -330,36 +320,23 @@ def _trl_template(tokenizer) -> str | None:
         return None
 
 
-@dataclass
-class _Tally:
-    """Counts rows by their fate in TRL, which does not know weights: every answer counts."""
+def _fate(code, max_length) -> tuple[bool, int, int]:
+    """(refused, tokens of answers, those that a cut leaves) of one row in TRL, where every answer counts."""
+    whole = sum(answer.end - answer.start for answer in code.answers)
+    return bool(code.problem), whole, sum(answer.kept(max_length or len(code.ids)) for answer in code.answers)
 
-    max_length: int
-    rows: int = 0
-    refused: int = 0
-    unmarked: int = 0
-    trained: int = 0
-    cut: int = 0
 
-    def add(self, code) -> Encoded:
-        """Count one row, and hand it on."""
-        kept = sum(answer.kept(self.max_length) for answer in code.answers)
-        self.rows += 1
-        self.refused += bool(code.problem)
-        self.unmarked += not code.problem and not code.answers
-        self.trained += kept > 0
-        self.cut += 0 < kept < sum(answer.end - answer.start for answer in code.answers)
-        return code
-
-    def result(self) -> TrainedRows:
-        if self.refused or self.unmarked:
-            what = f"{self.refused} row(s) refused by the template, {self.unmarked} without an answer"
-            return TrainedRows(self.rows, self.max_length, 0, 0, {f"since the run stops: {what}": self.rows})
-        lost = self.rows - self.trained
-        reasons = {"with nothing of the answer left": lost} if lost else {}
-        return TrainedRows(self.rows, self.max_length, self.trained, self.cut, reasons)
+def _count(fates, max_length) -> TrainedRows:
+    refused = sum(is_refused for is_refused, _, _ in fates)
+    unmarked = sum(not (is_refused or whole) for is_refused, whole, _ in fates)
+    if refused or unmarked:
+        why = f"{refused} row(s) refused by the template, {unmarked} without an answer"
+        return _stopped(len(fates), max_length, why)
+    trained = sum(kept > 0 for *_, kept in fates)
+    lost = {"with nothing of the answer left": len(fates) - trained} if trained < len(fates) else {}
+    return TrainedRows(len(fates), max_length, trained, sum(0 < kept < whole for _, whole, kept in fates), lost)
 
 
 def _check_max_length(max_length):
-    if max_length is not None and (isinstance(max_length, bool) or not isinstance(max_length, int) or max_length < 1):
+    if isinstance(max_length, bool) or not isinstance(max_length, int) or max_length < 1:
         raise DataError(f"max_length is {max_length!r}: give a whole number of tokens, 1 or more")

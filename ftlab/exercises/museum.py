@@ -1,11 +1,13 @@
 """Notebook 08: the recorded trainings with a planted fault, and the exercise that shows them without their names."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 
 import numpy as np
+import yaml
 
 from ftlab.evaluation.metrics import probe_scores
 from ftlab.evaluation.statistics import Interval, paired_wald
@@ -71,32 +73,25 @@ def against(scores: np.ndarray, others: np.ndarray) -> Interval:
 
 # --- the cases of the exercise: real runs, without their names
 
-FAULTS = {
-    "nothing": "nothing is wrong",
-    "leak": "rows of the same customers in training and test",
-    "narrow": "training data of too few customers",
-    "few": "too few rows and steps",
-    "wrong labels": "a part of the answers is wrong",
-    "contradictions": "the same question with different answers",
-    "loss on the prompt": "the model was trained to write the questions as well",
-    "no end token": "the end token was never trained",
-    "other prompt": "served with another template or system prompt than trained with",
-    "forgetting": "what the model could do before is gone",
-    "facts": "facts were trained in, and it now invents others",
-    "pleased the measure": "preferences were trained, and only the measure went up",
-    "logits kept": "the evaluation keeps every logit in memory",
-}
-
-
 @dataclass(frozen=True)
 class Exhibit:
     """A run without its name: what is shown of it, its fault, why it is that, and what to say to other guesses."""
 
     fault: str
-    symptoms: Callable[[], tuple[list[str], list[dict]]]  # lines to print; the log of its losses, where there is one
+    shown: list[str]  # a function of WAYS and its arguments
     why: str
     not_it: dict[str, str]
-    needs: tuple[str, ...] = ()  # points of the record
+    needs: Sequence[str] = ()  # points of the record
+
+    def symptoms(self) -> tuple[list[str], list[dict]]:
+        """Lines to print, and the log of its losses, where there is one."""
+        way, *arguments = self.shown
+        return WAYS[way](*arguments)
+
+
+_TEXTS = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+FAULTS: dict[str, str] = _TEXTS["faults"]
+CASES = {letter: Exhibit(**case) for letter, case in _TEXTS["cases"].items()}
 
 
 def said(rows: list[dict], texts: list[str], count: int = 5) -> list[str]:
@@ -185,65 +180,8 @@ def full_memory() -> tuple[list[str], list[dict]]:
     return [*lines, "  the one that is planned has 2,000 rows, and the machine 8,192 MiB"], []
 
 
-CASES = {
-    "A": Exhibit("contradictions", partial(training, "contradictory", "contradictory"),
-              "the same text stands there twice with two teams: whichever the model says, it is punished once.",
-              {"wrong labels": "part of the answers is wrong, that is true. But look closer: each wrong one has a twin "
-                               "that is right.", "few": "there are as many rows and steps as in the good training."},
-              ("contradictory_1",)),
-    "B": Exhibit("few", partial(training, "few_16", "few_16"),
-              "six steps: the loss is still falling steeply at the last one, and some answers are not even teams.",
-              {"wrong labels": "read the rows: every answer is right. Count them instead.",
-               "narrow": "few customers, yet few rows too: count the steps first."}, ("few_16_1",)),
-    "C": Exhibit("no end token", partial(training, "no_end"),
-              "the answers begin right and go on until the limit cuts them: nothing ever taught the model to stop.",
-              {"few": "the steps are those of the good training, and the answers begin right.",
-               "loss on the prompt": "a near guess, since the answer runs on. But a model that learned prompts as well "
-                                     "has learned the end token, too: look at how many were cut off."}, ("no_end_1",)),
-    "D": Exhibit("leak", two_tests, "the names say it: the customers of the test file are those of the training rows, "
-              "the first week's are not. Split by customer.",
-              {"narrow": "the training rows have forty customers. Compare them with those of the test file.",
-               "nothing": "then both tests would tell the same."}, ("good_1",)),
-    "E": Exhibit("wrong labels", partial(training, "noise_40", "noise_40"),
-              "read the rows: two in five answers are not what a person would say, and none has a twin.",
-              {"contradictions": "no text stands there twice. The answers themselves are wrong.",
-               "few": "there are as many rows and steps as in the good training."}, ("noise_40_1",)),
-    "F": Exhibit("other prompt", partial(served, "other_template"),
-              "the same weights on the same tickets: only what is put around the ticket can differ. Compare token ids.",
-              {"forgetting": "the tickets are what it was trained on, and in the evaluation it knows them.",
-               "no end token": "in the evaluation the same weights do stop. What differs is what they read."},
-              ("good_1", "otherwise_1")),
-    "G": Exhibit("nothing", partial(training, "good"),
-              "this is the good training. Not every run has a fault, and to look for one until it is found is one.",
-              {"few": "few rows they are. But the loss has levelled out and new customers are mostly answered right.",
-               "wrong labels": "read the rows again: which answer is wrong?"}, ("good_1",)),
-    "H": Exhibit("forgetting", before_and_after,
-              "whatever it is asked, it names a team. The tickets are fine; all else is gone.",
-              {"other prompt": "the tickets are still answered right with that prompt.",
-               "narrow": "the tickets of new customers are answered right; it is everything else that is not."},
-              ("base", "good_1")),
-    "I": Exhibit("narrow", partial(training, "narrow", "narrow"),
-              "eight customers: it knows their sentences by heart, the loss is near nothing, and new customers are "
-              "answered worse.", {"few": "few rows, yes, but as many steps as the good training. Count the customers.",
-                                  "leak": "the score that is shown is of new customers."}, ("narrow_1",)),
-    "J": Exhibit("facts", invented,
-              "form and tone are learned, the facts are not: it says one that sounds likely. Look them up instead.",
-              {"few": "299 documents, eight times, and the answers are fluent.",
-               "other prompt": "it answers what it is asked, in good sentences. They are not true."}),
-    "K": Exhibit("pleased the measure", more_points,
-              "points go up, the reply gets longer and repeats itself, and what the customer needs is said less often.",
-              {"nothing": "read two of the answers aloud.",
-               "no end token": "they end. They say things twice, because that scored."}),
-    "L": Exhibit("logits kept", full_memory, "training fits. An evaluation with compute_metrics keeps rows x tokens x "
-              "vocabulary numbers of four bytes: keep the best token of each place, or the loss alone.",
-              {"few": "nothing is known of the answers yet. Compute what 2,000 rows will need.",
-               "nothing": "compute what 2,000 rows will need."}, ("memory",)),
-    "M": Exhibit("loss on the prompt", partial(training, "on_prompt"),
-              "the loss is that of whole tickets: far above what four labels can cost, and it stays there, because "
-              "nobody can guess the next customer's words.",
-              {"wrong labels": "read the rows: the answers are right. Compare the height of the loss with the others'.",
-               "few": "there are as many rows and steps as in the good training."}, ("on_prompt_1",)),
-}  # fmt: skip
+WAYS = {way.__name__: way for way in
+        (training, two_tests, served, before_and_after, invented, more_points, full_memory)}  # fmt: skip
 
 
 def letters() -> list[str]:
