@@ -160,7 +160,7 @@ def cmd_split(options: Namespace) -> int:
         options.file, options.out, options.group, options.stratify, parts, options.seed, options.separator,
         options.force,
     )  # fmt: skip
-    print_result(report, report.to_dict(), options.json)
+    print_result(report, dataclasses.asdict(report), options.json)
     return DONE
 
 

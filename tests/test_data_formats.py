@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ftlab.data import findings, formats, forms
 from ftlab.data.findings import Row, codes
-from ftlab.data.formats import convert, detect, from_messages, read, to_messages
+from ftlab.data.formats import convert, detect, from_messages, read
 from ftlab.data.rendering import answer_start
 from ftlab.errors import DataError
 
@@ -58,7 +58,9 @@ def lines(*rows):
 
 
 def as_messages(data, format):
-    return to_messages(Row(data, "rows.jsonl", 7), format)
+    ours, found = forms.read_row(Row(data, "rows.jsonl", 7), format)
+    findings.raise_findings(findings.errors_of(found))
+    return ours.data
 
 
 def rows_with_an_error(result):

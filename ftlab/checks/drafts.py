@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import date
 from typing import NamedTuple
 
-from ftlab.data import formats, jsonl, schema
+from ftlab.data import formats, forms, jsonl, schema
 from ftlab.data.findings import Finding, Row, as_findings, errors_of, finding, in_order, report_table, report_text
 from ftlab.data.similar import split_words
 from ftlab.errors import DataError, shown
@@ -169,10 +169,10 @@ def _chat_row(row: Row, system: str | None) -> tuple[dict | None, list[Finding]]
         turns = [{"role": "user", "content": data.pop(asked)}, {"role": "assistant", "content": data.pop(answer)}]
         data = {"messages": turns} | data
     elif kind != "messages":
-        try:
-            data = formats.to_messages(replace(row, data=data), kind)
-        except DataError as error:
-            return None, [*findings, finding("not_readable", row, "", kind, error)]
+        ours, found = forms.read_row(replace(row, data=data), kind)
+        if errors := errors_of(found):
+            return None, [*findings, finding("not_readable", row, "", kind, "\n".join(map(str, errors)))]
+        data = ours.data
     findings += schema.row_findings(replace(row, data=data, turns=places))
     if errors_of(findings):
         return None, findings

@@ -91,7 +91,8 @@ def fix(
     changes, records, dropped = [], [], []
     for line, row, found in source.lines:
         if not line.is_row:
-            changes += [_of_the_file(each) for each in found]
+            changes += [Change(each.line, each.field, each.code, each.message.partition(";")[0],
+                               OF_THE_FILE.get(each.code, "left out")) for each in found]  # fmt: skip
             continue
         record = _Record(row, line.raw if source.format == "messages" else b"")
         if isinstance(row.data, dict) and "messages" in line.row and not errors_of(line.findings):
@@ -130,11 +131,6 @@ class _Record:
         """Note one change of the row, under the name that the source has for its place."""
         place = ".".join(filter(None, (self.row.at, self.row.source_field(place))))
         self.changes.append(Change(self.row.line, place, code, shown(before), shown(after)))
-
-
-def _of_the_file(found: Finding) -> Change:
-    after = OF_THE_FILE.get(found.code, "left out")
-    return Change(found.line, found.field, found.code, found.message.partition(";")[0], after)
 
 
 # --- repairs
@@ -182,37 +178,34 @@ def _problems(record) -> list[Finding]:
     return [each for each in errors_of(schema.row_findings(record.row)) if each.code != "bad_answer"]
 
 
-def _broken(records) -> Iterator[tuple[_Record, Finding]]:
+def _broken(records) -> Iterator[tuple[Row, Finding]]:
     """Rows that a repair has left without a text, and pairs that it has left without a worse answer."""
     for record in records:
         if not record.changes:
             continue
         if problems := _problems(record):
-            yield record, problems[0]
+            yield record.row, problems[0]
         elif record.row.data.get("rejected") and quality.find_pair_problems([record.row]):
-            yield record, finding("no_worse_answer", record.row, "rejected")
+            yield record.row, finding("no_worse_answer", record.row, "rejected")
 
 
-def _repeated(records) -> Iterator[tuple[_Record, Finding]]:
+def _repeated(records) -> Iterator[tuple[Row, Finding]]:
     """Rows that are an earlier one once more."""
-    record_of = {id(record.row): record for record in records}
     for row, original in duplicates.exact_repeats([record.row for record in records]):
-        place = f"{original.line} {original.at}".rstrip()
-        yield record_of[id(row)], finding("repeated_row", row, "messages", place)
+        yield row, finding("repeated_row", row, "messages", f"{original.line} {original.at}".rstrip())
 
 
-def _contradicting(records) -> Iterator[tuple[_Record, Finding]]:
+def _contradicting(records) -> Iterator[tuple[Row, Finding]]:
     """Both rows of each contradiction."""
-    record_of = {id(record.row): record for record in records}
     for pair in duplicates.contradictions([record.row for record in records]):
         for row, other in (pair, pair[::-1]):
-            yield record_of[id(row)], finding("contradicted", row, "messages", other.line)
+            yield row, finding("contradicted", row, "messages", other.line)
 
 
 def _leave_out(records, out, dropped) -> list[_Record]:
-    out = {id(record): finding for record, finding in out}
+    out = {id(row): finding for row, finding in out}
     dropped += out.values()
-    return [record for record in records if id(record) not in out]
+    return [record for record in records if id(record.row) not in out]
 
 
 def _repair_texts(record, memo) -> bool:
@@ -225,13 +218,10 @@ def _repair_texts(record, memo) -> bool:
                 turn["content"] = text = repaired
     if memo is not None:
         for name, value in data.items():
-            if not isinstance(value, str) or _is_masked(name, value):
+            pieces = privacy.spans(value) if isinstance(value, str) else ()
+            if not pieces or not all(privacy.stays_in_group(name, piece.code) for piece in pieces):
                 data[name] = _masked(value, name, record, memo)
     return len(record.changes) > size
-
-
-def _is_masked(name: str, text: str) -> bool:
-    return not all(privacy.stays_in_group(name, piece.code) for piece in privacy.spans(text))
 
 
 def _texts(data: dict) -> Iterator[str]:

@@ -22,14 +22,13 @@ from ftlab.data.findings import (
     finding,
     listing,
     place_of,
-    raise_findings,
     severity_of,
 )
-from ftlab.data.limits import LIMITS, file_findings, limit_number, limit_warnings, limit_words, limits, own_limit
+from ftlab.data.limits import LIMITS, Limit, file_findings, limit_number, limit_warnings, limit_words, limits
 from ftlab.data.rendering import answer_start, encode_chats, rating, row_kind
 from ftlab.data.splits import input_of
 from ftlab.data.targets import KINDS, find_target, other_target
-from ftlab.data.trainers import SETTINGS, TRAINER_FILES, complete_settings
+from ftlab.data.trainers import SETTINGS, TRAINER_FILES, complete_settings, trainer_files
 from ftlab.errors import DataError
 from ftlab.files import refuse_existing, whole_file
 from ftlab.tables import html_table
@@ -107,18 +106,21 @@ def export(
         raise DataError(f"settings are for {', '.join(TRAINER_FILES)} (--recipe); {to} gets data files only")
     complete = complete_settings(settings)
     if to in TRAINER_FILES:
-        known = known | {"tokens_per_example_max": own_limit(to, complete["max_length"])}
+        name, length = "tokens_per_example_max", str(complete["max_length"])  # its settings say where it cuts
+        known = known | {name: Limit(to, name, length, "settings", date.today().isoformat(), "H", "max_length")}
     parts = {"train": _prepare(rows, to, known, tokenizer, drop)}
     if validation is not None:
         parts["validation"] = _prepare(validation, to, known, tokenizer, drop, part="validation")
     findings = [finding for part in parts.values() for finding in part.findings]
-    _refuse(errors_of(findings), to)
+    if errors := errors_of(findings):
+        remedy = "mend these rows, or leave the broken ones out with drop=True (--drop)"
+        raise DataError("\n".join([*listing(errors), f"nothing was written for {to}: {remedy}"]))
     kind = parts["train"].kind
     if any(part.kind != kind for part in parts.values()):
         raise DataError(f"training and validation rows are of two kinds for {to}: give both as {kind}")
     contents = {f"{name}{target.suffix}": _encode(part.records, target, bom) for name, part in parts.items()}
     if to in TRAINER_FILES:
-        contents |= TRAINER_FILES[to](complete, kind, {name: len(part.records) for name, part in parts.items()})
+        contents |= trainer_files(to, complete, kind, {name: len(part.records) for name, part in parts.items()})
     told = _shared(parts) + limit_warnings(to, known, tokenizer is not None, today or date.today())
     told += [target.note] if target.note else []
     told += _unrendered([*rows, *(validation or ())], tokenizer) if target.renders else []
@@ -322,14 +324,6 @@ def _order_problems(turns, to, target):
         asks, asked = role in ("user", "tool"), before in ("user", "tool")
         if asks == asked and not role == before == "tool":
             yield "not_alternating", f"messages[{index}].role", to
-
-
-def _refuse(errors, to):
-    try:
-        raise_findings(errors)
-    except DataError as error:
-        remedy = "mend these rows, or leave the broken ones out with drop=True (--drop)"
-        raise DataError(f"{error}\nnothing was written for {to}: {remedy}") from None
 
 
 # --- warnings

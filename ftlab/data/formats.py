@@ -168,18 +168,11 @@ def known(format: str) -> str:
     return format
 
 
-def to_messages(row: Row, format: str) -> dict:
-    """The row as a messages row with its other columns; DataError with file, line and field when it cannot be."""
-    ours, findings = forms.read_row(row, known(format))
-    raise_findings(errors_of(findings))
-    return ours.data
-
-
 def from_messages(data: dict, format: str) -> dict:
     """A messages row in another format, with its other columns; DataError names the fields that would be lost.
 
-    `to_messages` gives the same row back, but for keys of a turn that are null, which some formats leave out, and for
-    tools as JSON text, which sharegpt reads as a list.
+    `read` gives the same row back, but for keys of a turn that are null, which some formats leave out, and for tools
+    as JSON text, which sharegpt reads as a list.
     prompt_completion and preference are written as lists of turns, preference under TRL's names.
     """
     known(format)

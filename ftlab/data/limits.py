@@ -63,11 +63,6 @@ def dated_rows(path: Path, columns: tuple[str, ...]):
             yield place, values
 
 
-def own_limit(to: str, max_length: int) -> Limit:
-    """A trainer cuts, or refuses, where its own settings say."""
-    return Limit(to, "tokens_per_example_max", str(max_length), "settings", date.today().isoformat(), "H", "max_length")
-
-
 def file_findings(row: Row, to: str, known: dict[str, Limit], count: int, size: int, part: str) -> list[Finding]:
     """What is wrong with a file of `count` rows and `size` bytes as a whole, that of a row."""
     train = part == "train"

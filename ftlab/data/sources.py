@@ -58,7 +58,7 @@ def scan(source, is_one_row: Callable[[dict], object]) -> Iterator[Line]:
     if not path.exists():
         raise DataError(f"{path} does not exist: check the path (now in {Path.cwd()})")
     scanners = {"jsonl": _scan_jsonl, "json": partial(_scan_json, is_one_row=is_one_row), "csv": _scan_csv,
-                "parquet": _scan_parquet}  # fmt: skip
+                "parquet": lambda path, name: _lines(name, tables.scan_parquet(path, name))}  # fmt: skip
     scanner = scanners[SUFFIXES[suffix]]
     if zipped:
         return _scan_zipped(path, scanner)
@@ -88,10 +88,6 @@ def _line(name, number, row, problems, at="", is_row=False) -> Line:
 
 def _lines(name, items) -> Iterator[Line]:
     return (_line(name, *item) for item in items)
-
-
-def _scan_parquet(path, name):
-    return _lines(name, tables.scan_parquet(path, name))
 
 
 def _scan_zipped(path, scanner):

@@ -5,7 +5,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
@@ -84,10 +84,6 @@ class SplitReport:
     joined: int  # rows that stay together only because they are near duplicates of others
     seed: int
     others: list[str]  # JSONL files of the folder that are not of this split, perhaps of an earlier one
-
-    def to_dict(self) -> dict:
-        """The report, ready for JSON."""
-        return asdict(self)
 
     def __repr__(self):
         total = sum(self.rows.values())
