@@ -222,7 +222,7 @@ def test_planted_languages_among_tickets():
     for spot, text in zip(spots, foreign, strict=True):
         messages = rows[spot].data["messages"]
         rows[spot].data["messages"] = [messages[0], {"role": "user", "content": text}, messages[2]]
-    found = quality.find_other_languages(rows)
+    found = list(quality.find_other_languages(rows))
     assert sorted(finding.line for finding in found) == sorted(rows[spot].line for spot in spots)
 
 
@@ -405,9 +405,8 @@ def pairs(*answers):
 
 
 def test_a_pair_of_one_answer_teaches_nothing():
-    found = quality.find_pair_problems(
-        pairs(("Tea?", "Tea?"), ("Tea?", "No."), ("Tea?", "tea?  "), ("Tea?", "Tea!"), ("Tea\u200b?", "Tea?"))
-    )
+    rows = pairs(("Tea?", "Tea?"), ("Tea?", "No."), ("Tea?", "tea?  "), ("Tea?", "Tea!"), ("Tea\u200b?", "Tea?"))
+    found = list(quality.find_pair_problems(rows))
     assert [(finding.line, finding.code, finding.severity) for finding in found] == [
         (1, "same_answers", "warning"),
         (3, "nearly_same_answers", "info"),
@@ -430,7 +429,7 @@ def test_damage_is_looked_for_in_a_rejected_answer_too():
              "Dear [insert name], where is it?", "(no input)", "[Enter your question here]"],
 )  # fmt: skip
 def test_inputs_that_were_never_written(text):
-    found = quality.find_input_problems(placed([turns(text, "Yes, of course.")]))
+    found = list(quality.find_input_problems(placed([turns(text, "Yes, of course.")])))
     assert [finding.field for finding in found] == ["messages[1].content"]
 
 
@@ -441,12 +440,12 @@ def test_inputs_that_were_never_written(text):
      "Nil by mouth\n\nWhy?"],
 )  # fmt: skip
 def test_inputs_that_only_speak_of_them(text):
-    assert quality.find_input_problems(placed([turns(text, "Yes.")])) == []
+    assert list(quality.find_input_problems(placed([turns(text, "Yes.")]))) == []
 
 
 def test_none_as_a_reply_to_a_question_is_an_input():
     messages = turns("I cook for ten.", "Any allergies?") + turns("None", "Good.", None)
-    assert quality.find_input_problems(placed([messages])) == []
+    assert list(quality.find_input_problems(placed([messages]))) == []
 
 
 @pytest.mark.parametrize("field", ["", "label", "queue"])

@@ -8,12 +8,12 @@ from dataclasses import replace
 from datetime import date
 from typing import NamedTuple
 
-from ftlab.data import formats, forms, jsonl, schema
+from ftlab.data import forms, jsonl, schema
 from ftlab.data.findings import Finding, Row, as_findings, errors_of, finding, in_order, report_table, report_text
 from ftlab.data.similar import split_words
 from ftlab.errors import DataError, shown
 
-# names that models give to input and answer; as a pair they are read where a row fits no format of `formats`
+# names that models give to input and answer; as a pair they are read where a row fits no format of `forms`
 INPUT_NAMES, ANSWER_NAMES = ("input", "user", "text"), ("answer", "output", "assistant", "response", "completion")
 FILE = "answer"  # named in findings
 FENCE = re.compile(r"[ \t]*(?:```|~~~)[\w+-]*[ \t\r]*(?=\n|\Z)")
@@ -188,13 +188,11 @@ def _chat_row(row: Row, system: str | None) -> tuple[dict | None, list[Finding]]
 
 
 def _kind(data: dict) -> str | None:
-    """How an object holds its example: messages, a pair of input and answer, a format of `formats`, or not at all."""
+    """How an object holds its example: messages, a pair of input and answer, a format of `forms`, or not at all."""
     if "messages" in data:
         return "messages"
-    try:
-        return formats.detect([Row(data, FILE, 1)])
-    except DataError:
-        return "pair" if None not in _pair(data) else None
+    kinds = forms.fits(data)
+    return next(iter(kinds)) if len(kinds) == 1 else "pair" if None not in _pair(data) else None
 
 
 def _pair(data: dict) -> tuple[str | None, str | None]:

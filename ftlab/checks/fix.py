@@ -101,7 +101,8 @@ def fix(
         errors = errors_of(found)
         dropped += errors[:1]
         records += [] if errors else [record]
-    memo = privacy.new_memo(text for record in records for text in _texts(record.row.data)) if mask else None
+    every = (text for record in records for _, text, _ in walk(record.row.data) if isinstance(text, str))
+    memo = privacy.new_memo(every) if mask else None
     todo = records
     while todo:  # until nothing changes: one repair can lay bare the next
         changed = [record for record in todo if _repair_texts(record, memo)]
@@ -149,7 +150,8 @@ def _repair_row(record) -> None:
         record.note("tools", "bad_tools", "JSON text", f"a list of {len(tools)}")
         data["tools"] = tools
     name, text = schema.system_beside(data)
-    if text and isinstance(messages, list) and not any(_is_system(turn) for turn in messages):
+    turns = [turn for turn in messages if isinstance(turn, dict)] if isinstance(messages, list) else None
+    if text and turns is not None and all(turn.get("role") != "system" for turn in turns):
         record.note(name, "unseen_system", privacy.mask_private(text), "the first turn")
         messages.insert(0, {"role": "system", "content": text})
         del data[name]
@@ -169,10 +171,6 @@ def _repair_turn(record, turn: dict, at: str) -> None:
             turn["role"] = known
 
 
-def _is_system(turn) -> bool:
-    return isinstance(turn, dict) and turn.get("role") == "system"
-
-
 def _problems(record) -> list[Finding]:
     """What makes a row unusable."""
     return [each for each in errors_of(schema.row_findings(record.row)) if each.code != "bad_answer"]
@@ -185,7 +183,7 @@ def _broken(records) -> Iterator[tuple[Row, Finding]]:
             continue
         if problems := _problems(record):
             yield record.row, problems[0]
-        elif record.row.data.get("rejected") and quality.find_pair_problems([record.row]):
+        elif any(quality.find_pair_problems([record.row])):
             yield record.row, finding("no_worse_answer", record.row, "rejected")
 
 
@@ -222,11 +220,6 @@ def _repair_texts(record, memo) -> bool:
             if not pieces or not all(privacy.stays_in_group(name, piece.code) for piece in pieces):
                 data[name] = _masked(value, name, record, memo)
     return len(record.changes) > size
-
-
-def _texts(data: dict) -> Iterator[str]:
-    """Every text of a row; keys are none."""
-    return (value for _, value, _ in walk(data) if isinstance(value, str))
 
 
 def _masked(value, at, record, memo):

@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from os.path import commonprefix
 
@@ -81,19 +81,16 @@ def _difference(main, other):
 # inputs, answers and pairs
 
 
-def find_input_problems(rows: Sequence[Row]) -> list[Finding]:
+def find_input_problems(rows: Sequence[Row]) -> Iterator[Finding]:
     """Placeholders where a user's text should stand: the first user turn, or its last paragraph."""
-    found = []
     for row in rows:
         _, field, text = next((each for each in texts(row) if each[0]["role"] == "user"), (None, "", ""))
         if hit := _placeholder(text) or _placeholder(text.rpartition("\n\n")[2]):
-            found.append(finding("placeholder_input", row, field, excerpt(hit[0])))
-    return found
+            yield finding("placeholder_input", row, field, excerpt(hit[0]))
 
 
-def find_pair_problems(rows: Sequence[Row]) -> list[Finding]:
+def find_pair_problems(rows: Sequence[Row]) -> Iterator[Finding]:
     """Preference pairs whose two answers are the same."""
-    found = []
     for row in rows:
         messages, rejected = row.data["messages"], row.data.get("rejected")
         if not rejected:
@@ -101,8 +98,7 @@ def find_pair_problems(rows: Sequence[Row]) -> list[Finding]:
         chosen, worse = (" ".join(map(turn_text, turns)) for turns in (messages[answer_start(messages) :], rejected))
         if normalise(worse) == normalise(chosen):
             code = "same_answers" if worse == chosen else "nearly_same_answers"
-            found.append(finding(code, row, f"rejected[{len(rejected) - 1}].content"))
-    return found
+            yield finding(code, row, f"rejected[{len(rejected) - 1}].content")
 
 
 @cache
@@ -277,13 +273,12 @@ def _by_role(rows) -> list[list[tuple[Row, str, str]]]:
     return list(by_role.values())
 
 
-def find_length_outliers(rows: Sequence[Row]) -> list[Finding]:
+def find_length_outliers(rows: Sequence[Row]) -> Iterator[Finding]:
     """Texts far longer or shorter than others of their role: robust z over 6, and four times or a quarter.
 
     z = 0.6745 * (log length - median) / MAD (Iglewicz and Hoaglin 1993); the MAD is at least 0.1, so that equal
     lengths do not make every other one an outlier. Lengths are in characters.
     """
-    found = []
     for group in _by_role(rows):
         if len(group) < FEW:
             continue
@@ -293,17 +288,15 @@ def find_length_outliers(rows: Sequence[Row]) -> list[Finding]:
         z = 0.6745 * (logs - middle) / spread
         for index in np.flatnonzero((np.abs(z) > 6) & (np.abs(logs - middle) > math.log(4))).tolist():
             row, field, text = group[index]
-            found.append(finding("length_outlier", row, field, len(text), math.exp(middle), z[index]))
-    return found
+            yield finding("length_outlier", row, field, len(text), math.exp(middle), z[index])
 
 
-def find_other_languages(rows: Sequence[Row]) -> list[Finding]:
+def find_other_languages(rows: Sequence[Row]) -> Iterator[Finding]:
     """Texts in another language than nine in ten of their role, by py3langid on the first 400 characters.
 
     Reported when the other language leads by 30 in log-likelihood, so short texts and names pass, and when
     few of the words are common in the file. JSON and code are not looked at.
     """
-    found = []
     for group in _by_role(rows):
         group = [(row, field, prose) for row, field, text in group if len(prose := _prose(text)) >= 15]
         if len(group) < FEW:
@@ -321,9 +314,7 @@ def find_other_languages(rows: Sequence[Row]) -> list[Finding]:
                 continue
             language, scores = _language(prose)
             if language != main and scores[language] - scores[main] >= 30:
-                values = (language, often / len(sample), len(group), main)
-                found.append(finding("other_language", row, field, *values))
-    return found
+                yield finding("other_language", row, field, language, often / len(sample), len(group), main)
 
 
 def _language(text) -> tuple[str, dict[str, float]]:

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from ftlab.checks.damage import control_tokens
-from ftlab.data.findings import Finding, Row, content_field, file_of, finding
+from ftlab.data.findings import Finding, Row, content_field, file_of, finding, in_rejected
 from ftlab.data.rendering import (
     answer_start,
     any_of,
@@ -81,7 +81,9 @@ def _problems(rows, tokenizer, max_length) -> tuple[list[Finding], list[tuple]]:
         of_row += [("answer_not_rendered", f"messages[{turn}].tool_calls", shown(text)) for turn, text in code.spoilt]
         of_row += _text_problems(data, in_text)
         new = of_row if start is None else [problem for problem in of_row if problem not in told]
-        found += [finding(name, row, _moved(place, start), *values) for name, place, *values in new]
+        for name, place, *values in new:
+            place = place if start is None else in_rejected(place, start) or "rejected"
+            found.append(finding(name, row, place, *values))
         told = of_row
         if not code.problem:
             problems = [*ends.problems(code), *_system_problems(data, render, verdicts)]
@@ -96,14 +98,6 @@ def _problems(rows, tokenizer, max_length) -> tuple[list[Finding], list[tuple]]:
         hits = list(hits.values())
         found.append(finding(name, file_of(hits[0]), "", *values, _lines(hits)))
     return found, fates
-
-
-def _moved(field, start) -> str:
-    """The place of a problem of the rejected conversation, as the row has it: rejected[0].content."""
-    if start is None:
-        return field
-    turn = re.match(r"messages\[(\d+)\](.*)", field)
-    return f"rejected[{int(turn[1]) - start}]{turn[2]}" if turn and int(turn[1]) >= start else "rejected"
 
 
 def _length_problems(code, max_length):

@@ -265,9 +265,6 @@ def _severity(code, target) -> str:
 
 def _general_problems(data):
     """What any reader would refuse."""
-    if not isinstance(data, dict):
-        yield jsonl.not_an_object(data)
-        return
     for problem in (*jsonl.value_problems(data), *schema.row_problems(data)):
         if problem[0] != "bad_answer" or row_kind(data) != "unpaired":  # a rated answer has its own targets
             yield problem

@@ -197,6 +197,12 @@ def content_field(turn: int) -> str:
     return f"messages[{turn}].content"
 
 
+def in_rejected(field: str, start: int) -> str | None:
+    """The name of a place in the prompt and the rejected answer, which begins at turn `start`; None for the prompt."""
+    match = re.match(r"messages\[(\d+)\]", field)
+    return f"rejected[{int(match[1]) - start}]{field[match.end() :]}" if match and int(match[1]) >= start else None
+
+
 def kind_of(value) -> str:
     """What a JSON value is, in words: "a string", "an object"."""
     if value is None:

@@ -78,7 +78,8 @@ def read(path, format: str | None = None, rename: dict[str, str] | None = None) 
     format = None if format is None else known(format)
     scanned = list(sources.scan(path, fits))
     scanned = _renamed(scanned, rename, name) if rename else scanned
-    format = format or _format_of(scanned, name)
+    parsed = [Row(line.row, name, line.number) for line in scanned if isinstance(line.row, dict) and line.is_row]
+    format = format or (detect(parsed) if parsed else None)
     lines, rows, findings, rows_in = [], [], [], 0
     for line in scanned:
         row, found = Row(line.row, name, line.number, line.at), list(line.findings)
@@ -176,11 +177,8 @@ def from_messages(data: dict, format: str) -> dict:
     prompt_completion and preference are written as lists of turns, preference under TRL's names.
     """
     known(format)
-    if isinstance(data, dict):
-        problems = [problem for problem in schema.row_problems(data) if severity_of(problem[0]) == "error"]
-        problems = [problem for problem in problems if format != "kto" or problem[0] != "bad_answer"]
-    else:
-        problems = [jsonl.not_an_object(data)]
+    problems = [problem for problem in schema.row_problems(data)
+                if severity_of(problem[0]) == "error" and (format, problem[0]) != ("kto", "bad_answer")]  # fmt: skip
     lost = as_findings(problems or writing.losses(data, format), Row({}, "", 0))
     if lost:
         raise DataError("\n".join(f"{finding.field or 'row'}: {finding.message}" for finding in lost[:5]))
@@ -193,12 +191,6 @@ def is_same_file(a, b) -> bool:
         return os.path.samefile(a, b)
     except (OSError, TypeError, ValueError):
         return False
-
-
-def _format_of(lines: list[Line], name: str) -> str | None:
-    """The format that the rows of lines fit; None when not one of them can be parsed."""
-    rows = [Row(line.row, name, line.number) for line in lines if isinstance(line.row, dict) and line.is_row]
-    return detect(rows) if rows else None
 
 
 def _renamed(lines: list[Line], names: dict[str, str], file: str) -> list[Line]:

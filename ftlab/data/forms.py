@@ -85,7 +85,7 @@ def fits(data: dict) -> frozenset[str]:
 def read_row(row: Row, format: str) -> tuple[Row, list[Finding]]:
     """The row in our form, and everything that is wrong with it under the names that the source has."""
     if not isinstance(row.data, dict):
-        return row, as_findings([jsonl.not_an_object(row.data)], row)
+        return row, schema.row_findings(row)
     try:
         data, turns = _to_ours(row.data, format)
     except _Bad as bad:

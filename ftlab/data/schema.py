@@ -1,6 +1,5 @@
 """Chat JSONL: `{"messages": [{"role", "content"}, ...]}`; the rules of such a row, reading and writing of files."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,6 +12,7 @@ from ftlab.data.findings import (
     as_findings,
     errors_of,
     in_order,
+    in_rejected,
     kind_of,
     raise_findings,
     report_text,
@@ -64,10 +64,8 @@ def check_chat(path: str | Path) -> ChatCheck:
     for line in jsonl.scan_jsonl(path):
         found = list(line.findings)
         row = Row(line.row, str(path), line.number)
-        if isinstance(line.row, dict):
+        if isinstance(line.row, dict) or (line.is_row and not errors_of(found)):
             found += row_findings(row)
-        elif line.is_row and not errors_of(found):
-            found += as_findings([jsonl.not_an_object(line.row)], row)
         findings += found
         rows_in += line.is_row
         if line.is_row and not errors_of(found):
@@ -96,6 +94,9 @@ def row_findings(row: Row) -> list[Finding]:
 
 def row_problems(row: dict) -> Iterator[tuple]:
     """The broken rules of a chat row as (code, field, *values), for `as_findings`."""
+    if not isinstance(row, dict):
+        yield jsonl.not_an_object(row)
+        return
     sound = True
     for problem in _chat_problems(row):
         sound = sound and severity_of(problem[0]) != "error"
@@ -140,9 +141,8 @@ def _rejected_problems(row):
         yield "wrong_type", "rejected", kind_of(rejected), "the turns of a worse answer; or rename the column"
         return
     for code, field, *values in row_problems({"messages": row["messages"][:start] + rejected}):
-        match = re.match(r"messages\[(\d+)\]", field)
-        if match and int(match[1]) >= start:
-            yield code, f"rejected[{int(match[1]) - start}]{field[match.end():]}", *values
+        if moved := in_rejected(field, start):
+            yield code, moved, *values
 
 
 def answer_start(messages: list) -> int:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import yaml
 
@@ -55,30 +56,9 @@ check_cases = {letter: case_exercise(letter, case) for letter, case in CASES.ite
 
 # ---- B: six runs
 
-FAULTS = {  # name: what was done
-    "overfit": "few rows, read very often",
-    "short": "too few steps",
-    "rate": "a learning rate that is far too high or too low",
-    "random_labels": "many labels drawn at random",
-    "systematic_labels": "labels by a rule that is wrong",
-    "leak": "test tickets among the training rows",
-    "forgetting": "nothing but tickets in the training",
-    "prompt": "asked with another template than trained with",
-    "facts": "facts taught by training",
-}
-SIGNS = {
-    "overfit": "the training loss goes far below the validation loss, and no single team is lost altogether",
-    "short": "both losses lie together, far above those of a sound run, after few steps",
-    "rate": "the loss jumps, or ends where it began",
-    "random_labels": "no model foretells a label drawn at random, so after enough steps and rows the losses are still "
-    "high, and the fields that a person judges suffer, not those that are copied",
-    "systematic_labels": "a few teams are never right, all others about as often as in the sound run of that model, "
-    "and the training loss is as low as there",
-    "leak": "the test set is answered better than anything else",
-    "forgetting": "the tickets are nearly as good as elsewhere, and the everyday questions are gone",
-    "prompt": "the losses are those of a sound run, and the answers are not",
-    "facts": "hardly a fact of the documents that were trained on is answered, in any wording",
-}
+WORDS = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+FAULTS: dict[str, str] = WORDS["faults"]  # name: what was done
+SIGNS: dict[str, str] = WORDS["signs"]
 
 
 def run_exercise(letter: str, fault: str) -> Exercise:

@@ -39,10 +39,6 @@ def route(codes, sure, known, automatic, human):
     return "automatic" if sure >= automatic else "checked"
 
 
-def _sure_only(codes, sure, known, automatic, human):
-    return "human" if sure < human else "automatic" if sure >= automatic else "checked"
-
-
 check_route = Exercise("who reads it", route, trials=[
     ((["I10"], 0.97, ["I10", "E78.5"], 0.9, 0.7), "sure enough, and the code exists"),
     ((["I10"], 0.9, ["I10", "E78.5"], 0.9, 0.7), "exactly at the threshold: at it and above it goes out"),
@@ -51,7 +47,8 @@ check_route = Exercise("who reads it", route, trials=[
     ((["I10", "G35"], 0.99, ["I10", "G35.A"], 0.9, 0.7), "G35 is in the list no more, however sure the model is"),
     ((["G35"], 0.8, ["I10", "G35.A"], 0.9, 0.7), "no code of the answer is in the list"),
 ], mistakes=[
-    (_sure_only, "you did not look whether all codes are known: a deleted code goes to a human."),
+    (lambda codes, sure, known, automatic, human: route(codes, sure, codes, automatic, human),
+     "you did not look whether all codes are known: a deleted code goes to a human."),
     (lambda codes, sure, known, automatic, human:
      "human" if sure < human or not set(codes) & set(known) else "automatic" if sure >= automatic else "checked",
      "one known code is not enough: all of them must be known."),

@@ -28,22 +28,20 @@ check_invented_numbers = Exercise("invented numbers", _invented_numbers, trials=
 
 def _kappa(one, two):
     """Cohen's kappa of two columns of labels."""
-    share = sum(a == b for a, b in zip(one, two, strict=True)) / len(one)
-    chance = sum((one.count(label) / len(one)) * (two.count(label) / len(two)) for label in set(one))
-    return (share - chance) / (1 - chance)
+    return (_share(one, two) - _chance(one, two)) / (1 - _chance(one, two))
 
 
 def _share(one, two):
     return sum(a == b for a, b in zip(one, two, strict=True)) / len(one)
 
 
+def _chance(one, two):
+    return sum((one.count(label) / len(one)) * (two.count(label) / len(two)) for label in set(one))
+
+
 def _even_chance(one, two):
     chance = 1 / len({*one, *two})
     return (_share(one, two) - chance) / (1 - chance)
-
-
-def _not_divided(one, two):
-    return _share(one, two) - sum((one.count(x) / len(one)) * (two.count(x) / len(two)) for x in set(one))
 
 
 check_kappa = Exercise("kappa", _kappa, trials=[
@@ -56,5 +54,6 @@ check_kappa = Exercise("kappa", _kappa, trials=[
 ], mistakes=[
     (_share, "that is the share on which they agree. Take away what chance would agree on."),
     (_even_chance, "you took each label as equally likely. Chance follows from how often each judge says it."),
-    (_not_divided, "you took the chance away. Divide by what was left above it, 1 - chance."),
+    (lambda one, two: _share(one, two) - _chance(one, two),
+     "you took the chance away. Divide by what was left above it, 1 - chance."),
 ])  # fmt: skip
