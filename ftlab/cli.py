@@ -106,7 +106,7 @@ def cmd_plan(options: Namespace) -> int:
 def cmd_check(options: Namespace) -> int:
     """`ftlab check`: 1 when something was found."""
     from ftlab.checks.check import MAX_LENGTH, check
-    from ftlab.checks.fix import fix
+    from ftlab.checks.fix import fix, list_left
     from ftlab.files import jsonl_path, refuse_existing
 
     if options.fix is not None:
@@ -133,17 +133,6 @@ def list_changes(repaired) -> list[str]:
     """The lines of a repair: what was written, each change and each row left out."""
     head = repr(repaired).splitlines()[0]
     return [head, *map(str, repaired.changes), *(f"left out: {row}" for row in repaired.dropped)]
-
-
-def list_left(report, repaired) -> list[str]:
-    """What no repair decides, a line a kind: how many, and what to do."""
-    done = {(change.code, change.line) for change in repaired.changes}
-    done |= {(code, row.line) for row in repaired.dropped for code in report.counts}
-    lines = []
-    for _, code, findings in report.classes:
-        if left := [found for found in findings if found.file == report.path and (code, found.line) not in done]:
-            lines.append(f"  {code}: {len(left):,}, first {left[0]}")
-    return ["left as they are, for you to decide (no column that names a group is masked):", *lines] if lines else []
 
 
 def cmd_split(options: Namespace) -> int:

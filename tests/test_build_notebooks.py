@@ -234,6 +234,19 @@ def test_only_what_runs_is_followed(tmp_path, text, reached):
     assert [path.stem for path in imported_files(source, tmp_path)] == ["__init__", *reached]
 
 
+def test_a_modules_texts_and_templates_count(tmp_path):
+    for name, text in {"ftlab/__init__.py": "", "ftlab/a.py": 'PAGE = "page.html.j2"\n', "ftlab/b.py": ""}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    for name in ("a.yaml", "b.yaml", "page.html.j2"):
+        (tmp_path / "ftlab" / name).write_text("")
+    source = tmp_path / "source.py"
+    source.write_text("import ftlab.a\n")
+    assert [path.name for path in imported_files(source, tmp_path)] == ["__init__.py", "a.py", "a.yaml", "page.html.j2"]
+    source.write_text("import ftlab.b\n")
+    assert [path.name for path in imported_files(source, tmp_path)] == ["__init__.py", "b.py", "b.yaml"]
+
+
 def test_what_python_loads_for_a_notebook_is_followed():
     """Import, in a process of its own, what the sources import from ftlab; every file that this loads is known."""
     sources = sorted((ROOT / "notebooks/src").glob("*.py"))

@@ -15,7 +15,8 @@ FORMAT = "1"  # raise it when a change of the builder should rebuild every noteb
 def imported_files(path: Path, root: Path, found: dict[Path, None] | None = None) -> list[Path]:
     """The files of `ftlab` that a Python file may import when it runs, directly or through others, and their texts.
 
-    By its syntax tree: imports inside functions count, those under `if TYPE_CHECKING:` do not, for they never run.
+    By its syntax tree: imports inside functions count, those under `if TYPE_CHECKING:` do not, for they never run. A
+    module's texts are the YAML file of its name and, where it speaks of templates, those of its folder.
     """
     found = {} if found is None else found
     for name in sorted(imported_names(path, root)):
@@ -26,6 +27,8 @@ def imported_files(path: Path, root: Path, found: dict[Path, None] | None = None
                 if file.is_file() and file not in found:
                     found[file] = None
                     if file.suffix == ".py":
+                        if ".j2" in file.read_text(encoding="utf-8"):
+                            found |= dict.fromkeys(file.parent.glob("*.j2"))
                         imported_files(file, root, found)
     return sorted(found)
 

@@ -280,3 +280,14 @@ def _around(before: str, after: str, length: int = 40) -> tuple[str, str]:
     before, after = privacy.mask_private(before), privacy.mask_private(after)
     start = max(0, min(same, len(before)) - 15)
     return before[start : start + length], after[start : start + length]
+
+
+def list_left(report, repaired) -> list[str]:
+    """What no repair decides, a line a kind: how many, and what to do."""
+    done = {(change.code, change.line) for change in repaired.changes}
+    done |= {(code, row.line) for row in repaired.dropped for code in report.counts}
+    lines = []
+    for _, code, findings in report.classes:
+        if left := [found for found in findings if found.file == report.path and (code, found.line) not in done]:
+            lines.append(f"  {code}: {len(left):,}, first {left[0]}")
+    return ["left as they are, for you to decide (no column that names a group is masked):", *lines] if lines else []
