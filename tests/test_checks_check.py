@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftlab.checks.check import check
-from ftlab.checks.fix import fix
-from ftlab.cli import list_left
+from ftlab.checks.fix import fix, list_left
 from ftlab.data.findings import report_table
 from ftlab.data.schema import read_chat, write_chat
 from ftlab.errors import DataError, FtlabError, ModelError
