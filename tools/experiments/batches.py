@@ -35,16 +35,12 @@ def model_and_tokenizer():
     return load_model(recipe_with(), adapter_of(FOLDER / "trained"))
 
 
-def chats_of(rows) -> list[list[dict]]:
-    return [row["messages"][:-1] for row in rows]
-
-
 def one_round(number: int):
     """A point that answers the same 50 tickets in each size."""
 
     def made(folder: Path) -> dict:
         rows = tickets().tests["test"].rows[number * BATCH : (number + 1) * BATCH]
-        chats, seconds, texts = chats_of(rows), {}, {}
+        chats, seconds, texts = [row["messages"][:-1] for row in rows], {}, {}
         for size in SIZES[number:] + SIZES[:number]:
             answers = generate(*model_and_tokenizer(), chats, TOKENS, batch_size=size)
             seconds[size], texts[size] = answers.seconds, answers.texts
