@@ -227,7 +227,8 @@ show(
 # a triumph. A small improvement it finds only by luck, and then it makes it look too large.
 #
 # Are hundreds of tickets affordable? One answer at a time they take long, since each new token reads all weights for a single
-# row. In batches many rows share that reading (`python tools/record.py batches`, `smol` on one core):
+# row. In batches many rows share that reading. Recorded with `smol`, trained for a few minutes, on one core (`python
+# tools/record.py batches`), as the mean of three rounds of 50 tickets and its range:
 
 # %%
 batches = json.loads(Path("../data/recorded/batches/results.json").read_text())["points"]
@@ -239,7 +240,9 @@ for size in rounds[0]["seconds"]:
           f"{same} of {sum(each['chats'] for each in rounds)} answers the same")
 
 # %% [markdown]
-# BATCH_TEXT
+# So evaluate in batches: the answers are the same. They are in 32 bits; in 16 a batch of another size may change a word, so
+# keep one size for all systems. On one core the gain ends soon, because the prompts still have to be read, and a core reads
+# them no faster together. A GPU, which mostly waits for the weights when it answers one row, has far more to gain.
 
 # %% [markdown]
 # ## Are 300 tickets really 300?
