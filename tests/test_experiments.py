@@ -205,6 +205,17 @@ def test_the_medical_trainings_are_the_recipe_but_for_rows_and_epochs():
     assert set(medical.asked()) == {"validation", "test", "hard"}
 
 
+def test_the_prompt_of_medical_coding_is_the_one_that_the_search_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(medical, "FOLDER", tmp_path)
+    wording = medical.read_prompts(medical.the_recipe().prompts)[0]
+    (tmp_path / "search").mkdir()
+    best = {"zero_shot": wording.name, "few_shot": f"{wording.name}+4similar"}
+    (tmp_path / "search" / "done.json").write_text(json.dumps({"best": best}))
+    assert medical.chosen("zero_shot") == wording
+    shown = medical.chosen("few_shot")
+    assert (shown.name, shown.examples, shown.instruction) == (best["few_shot"], 4, wording.instruction)
+
+
 def test_medical_publishes_answers_and_how_sure_they_were(tmp_path, monkeypatch):
     work, record_folder = tmp_path / "never_recorded", tmp_path / "recorded"
     monkeypatch.setattr(medical, "FOLDER", work)
@@ -225,7 +236,7 @@ def test_medical_publishes_answers_and_how_sure_they_were(tmp_path, monkeypatch)
                        f"predictions/rows_{medical.FEW}/test.fine_tuned.sure.json"}  # fmt: skip
     found = json.loads((record_folder / "results.json").read_text())
     assert found["minutes_by_machine"] == {"here": 4.0}
-    assert found["not_done"] == ["prompts", f"rows_{medical.ALL}"]
+    assert found["not_done"] == ["search", "zero_shot", "few_shot", f"rows_{medical.ALL}"]
 
 
 def test_no_phrasing_teaches_and_judges():

@@ -134,8 +134,8 @@ points = record["points"]
 trained = [name for name, point in points.items() if "learning_rate" in point]
 POINT = max(trained, key=lambda name: (points[name]["rows"], points[name]["validation"]["micro_f1"]))
 N = points[POINT]["rows"]
-FOLDERS = {"majority": f"simple/{N}", "nearest": f"simple/{N}", "linear": f"simple/{N}", "zero_shot": "prompts",
-           "few_shot": "prompts", "fine_tuned": POINT}  # fmt: skip
+FOLDERS = {"majority": f"simple/{N}", "nearest": f"simple/{N}", "linear": f"simple/{N}", "zero_shot": "zero_shot",
+           "few_shot": "few_shot", "fine_tuned": POINT}  # fmt: skip
 
 
 def read_predictions(part, system):
@@ -193,7 +193,8 @@ from ftlab.evaluation.statistics import compare
 from ftlab.training.recipe import load_recipe
 
 bars = load_recipe("../recipes/medical_coding.yaml").bars
-baseline = points["prompts"]["best"] if "prompts" in points else "nearest"
+best = points.get("search", {}).get("kind")  # of prompt
+baseline = best if best in SYSTEMS else "nearest"
 
 
 def against(system, metric="micro_f1"):

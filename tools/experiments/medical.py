@@ -2,7 +2,8 @@
 
 The prompt is chosen on 40 validation notes; the learning rate is the recipe's, which was chosen for tickets (triage)
 and not searched here. For every answer of a fine-tune its probability is kept, which is what routing and its
-thresholds are about. The trainings take 133,000 and 333,000 tokens: with all answers an hour on one core.
+thresholds are about. The trainings take 133,000 and 333,000 tokens: with all answers an hour on one core. The search
+takes more than half an hour of one core, and the best prompt with examples as long again or longer.
 """
 
 import json
@@ -16,7 +17,7 @@ from record import ROOT, WORK, Point, done, write_results
 
 import ftlab.run as runs
 from ftlab.baselines.linear import train_linear
-from ftlab.baselines.prompting import read_prompts, search_prompts
+from ftlab.baselines.prompting import Prompt, read_prompts, search_prompts, with_shots
 from ftlab.baselines.simple import majority, nearest
 from ftlab.evaluation.answers import score
 from ftlab.evaluation.generation import answer_probabilities
@@ -31,6 +32,7 @@ FOLDER, RECORD = WORK / "medical", ROOT / "data" / "recorded" / "medical"
 EPOCHS = {300: 4, 1500: 2}
 FEW, ALL = EPOCHS
 WATCHED, SEARCHED_ON = 20, 40  # validation notes under the loss, and those that each prompt is tried on
+KINDS = ("zero_shot", "few_shot")
 SHOWN = ("micro_f1", "exact_match", "first_label", "known_label")
 
 
@@ -75,20 +77,31 @@ def simple(folder: Path) -> dict:
     return found
 
 
-def prompts(folder: Path) -> dict:
-    """All prompts on validation notes, with and without examples, and the best of each kind on every note."""
-    recipe, data = the_recipe(), notes()
-    model, tokenizer = load_model(recipe)
-    tuning, wordings = data.validation.rows[:SEARCHED_ON], read_prompts(recipe.prompts)
-    found = search_prompts(model, tokenizer, wordings, tuning, data.train.rows, select=("similar",), kind="labels",
-                           metric="micro_f1", **runs.asking(recipe))  # fmt: skip
-    ask = partial(runs.ask, model, tokenizer, runs.asking(recipe))
-    results = {}
-    for kind in ("zero_shot", "few_shot"):
-        results[kind] = answer(folder, kind, asked(), partial(ask, prompt=found.best(kind)))
+def search(folder: Path) -> dict:
+    """All prompts on validation notes, with and without examples, and the best of each kind."""
+    model, tokenizer = load_model(the_recipe())
+    tuning, wordings = notes().validation.rows[:SEARCHED_ON], read_prompts(the_recipe().prompts)
+    found = search_prompts(model, tokenizer, wordings, tuning, notes().train.rows, select=("similar",), kind="labels",
+                           metric="micro_f1", **runs.asking(the_recipe()))  # fmt: skip
     tried = [{"name": each.prompt.name, "kind": each.prompt.kind, "micro_f1": each.metrics["micro_f1"].value,
               "tokens_per_call": each.tokens_per_call} for each in found.candidates]  # fmt: skip
-    return results | {"tried": tried, "best": found.candidates[0].prompt.kind}
+    return {"tried": tried, "kind": tried[0]["kind"], "best": {kind: found.best(kind).name for kind in KINDS}}
+
+
+def chosen(kind: str) -> Prompt:
+    """The best prompt of a kind, by the search: its name tells the wording and how many solved notes it shows."""
+    wording, _, shots = done(FOLDER / "search")["best"][kind].partition("+")
+    prompt = next(each for each in read_prompts(the_recipe().prompts) if each.name == wording)
+    if not shots:
+        return prompt
+    return with_shots(prompt, notes().train.rows, int(shots.removesuffix("similar")), select="similar")
+
+
+def prompted(folder: Path, kind: str) -> dict:
+    """The best prompt of a kind on every note."""
+    model, tokenizer = load_model(the_recipe())
+    ask = partial(runs.ask, model, tokenizer, runs.asking(the_recipe()), prompt=chosen(kind))
+    return answer(folder, kind, asked(), ask)
 
 
 def fine_tune(folder: Path, rows: int) -> dict:
@@ -115,7 +128,8 @@ def fine_tune(folder: Path, rows: int) -> dict:
 def points() -> list[Point]:
     """All notes first: the case is about them."""
     trainings = [Point(f"rows_{rows}", partial(fine_tune, rows=rows)) for rows in (ALL, FEW)]
-    return [Point("simple", simple), Point("prompts", prompts), *trainings]
+    prompts = [Point(kind, partial(prompted, kind=kind), needs=("search",)) for kind in KINDS]
+    return [Point("simple", simple), Point("search", search), *prompts, *trainings]
 
 
 def publish() -> None:
