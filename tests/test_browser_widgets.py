@@ -307,7 +307,7 @@ def outputs_of(cells) -> list[str]:
 READABLE = {  # widget: what one output before it says
     "decision_form": [f"{read_case(CASE).task}: ", *(f"<td>{name}" for name in APPROACHES)],
     "prompt_kit_form": [f"<task>{read_case(CASE).task}</task>", "## Recommendation"],
-    "cost_form": ["Months until the tuned model has paid back, by calls a day"],
+    "cost_form": ["options over calls a day. The cheapest: "],
     "blind_form": ["you: 0 of ", "<th>message</th>", "<th>A</th>", "<th>B</th>", "<td>not judged yet"],
     "review_table": ["drafts.jsonl to reviewed.jsonl: ", "<th>answer</th>", "<th>decision</th>", "<td>not decided yet"],
 }
