@@ -150,7 +150,7 @@ def write_parts(folder: Path, source: Source, sizes: Sizes, model: str, group: s
     own |= {
         "rows_kept": len(rows),
         "repairs": source.repairs.to_dict(),
-        "split": split.to_dict(),
+        "split": asdict(split),
         "schema": bool(schema),
     }
     write(folder / "check.json", json.dumps(source.report.to_dict() | own, indent=1, ensure_ascii=False))
