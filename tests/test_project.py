@@ -243,7 +243,7 @@ def test_the_recipe_is_one_that_run_reads(tmp_path):
 
 
 def interval(value: float) -> dict:
-    return {"value": value, "low": max(0, value - 0.1), "high": min(1, value + 0.1), "n": 60, "method": "Wilson"}
+    return {"value": value, "low": max(0, value - 0.1), "high": min(1, value + 0.1)}
 
 
 def against(a: float, b: float, half: float = 0.08, n: int = 100) -> dict:

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from ftlab.evaluation.statistics import Interval, sample_size
+from ftlab.evaluation.statistics import sample_size
 from ftlab.judging import SIMPLE
 from ftlab.tables import readable
 from ftlab.training.recipe import LEAST_STEPS
@@ -85,7 +85,13 @@ def more_cases(seen: dict, metric: str, gain: float) -> int:
 
 def named(name: str, rate: dict) -> str:
     """ "linear classifier 75.2 % [71.8, 78.4]"."""
-    return f"{spoken(name)} {Interval(**rate[name])}"
+    return f"{spoken(name)} {percent(rate[name])}"
+
+
+def percent(interval: dict) -> str:
+    """ "75.2 % [71.8, 78.4]", of an interval as report.json has it."""
+    value, low, high = (100 * interval[key] for key in ("value", "low", "high"))
+    return f"{value:.1f} % [{low:.1f}, {high:.1f}]"
 
 
 def spoken(name: str) -> str:

@@ -23,11 +23,10 @@ from ftlab.data.findings import Finding, listing
 from ftlab.data.splits import split_file
 from ftlab.errors import DataError, FtlabError, RecipeError
 from ftlab.evaluation.generation import prompt_ids
-from ftlab.evaluation.statistics import Interval
 from ftlab.files import whole_file
 from ftlab.kept import differences
 from ftlab.models import load_tokenizer
-from ftlab.project.advice import NextStep, next_step, spoken
+from ftlab.project.advice import NextStep, next_step, percent, spoken
 from ftlab.project.ask import find_schema, find_wording, write_recipe
 from ftlab.project.sizes import Sizes, choose_sizes, trained_per_second
 from ftlab.project.source import LINE, Source, read_source
@@ -191,7 +190,7 @@ def reckon(folder: Path, report: dict, rows: int, calls_per_day: float | None) -
 def page(file: str, report: dict, found: dict, costs: str, advice: NextStep) -> str:
     """README.md: what to do next and why, the numbers, what became of the data, the costs, how to run it again."""
     metric, environment = report["gate"]["bars"]["metric"], templates()
-    environment.filters |= {"spoken": spoken, "rate": lambda name: repr(Interval(**report["systems"][name][metric]))}
+    environment.filters |= {"spoken": spoken, "rate": lambda name: percent(report["systems"][name][metric])}
     values = {"file": file, "metric": metric, "report": report, "found": found, "costs": costs, "advice": advice}
     return environment.get_template("page.md.j2").render(values)
 
