@@ -38,7 +38,8 @@ ALL_RUN = """() => {
     const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(p => p.textContent);
     return prompts.length > 0 && prompts.every(text => /\\[\\d+\\]:/.test(text));
 }"""
-SETTINGS = {  # no question about news, every cell in the page even when it is out of sight
+SETTINGS = {  # no question about news, no file written, every cell in the page even when it is out of sight
+    "docmanager-extension/plugin": {"autosave": False},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "notebook-extension/tracker": {"windowingMode": "none"},
 }
