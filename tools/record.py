@@ -85,6 +85,15 @@ def take(points: list[Point], work: Path, finished: Callable = done):
     return None
 
 
+def without(points: list[Point], failed: Point) -> list[Point]:
+    """The points that do not need the failed one, directly or through others; each stands behind those it needs."""
+    lost = {failed.name}
+    for point in points:
+        if lost & set(point.needs):
+            lost.add(point.name)
+    return [point for point in points if point.name not in lost]
+
+
 def run(point: Point, folder: Path, machine: str) -> None:
     """Make a point and remember when, on which machine, and how long that took."""
     from ftlab.files import whole_file
@@ -139,7 +148,7 @@ def main() -> int:
 
     machine = ftlab.run.machine_line()
     wanted = [point for point in points if not options.only or point.name in options.only]
-    finished, failed = here if options.again else done, []
+    finished, failed = here if options.again else done, False
     while True:
         if found := take(wanted, work, finished):
             point, lock = found
@@ -147,11 +156,10 @@ def main() -> int:
                 run(point, work / point.name, machine)
             except FtlabError as error:  # the others can still be made
                 print(f"{point.name}: {error}", file=sys.stderr, flush=True)
-                failed.append(point.name)
-                wanted = [each for each in wanted if each is not point and point.name not in each.needs]
+                wanted, failed = without(wanted, point), True
             lock.close()
         elif all(finished(work / point.name) for point in wanted):
-            return 1 if failed else 0
+            return int(failed)
         else:
             time.sleep(20)  # another command makes what the next points need
 
