@@ -241,8 +241,8 @@ for size in rounds[0]["seconds"]:
 
 # %% [markdown]
 # So evaluate in batches: the answers are the same. They are in 32 bits; in 16 a batch of another size may change a word, so
-# keep one size for all systems. On one core the gain ends soon, because the prompts still have to be read, and a core reads
-# them no faster together. A GPU, which mostly waits for the weights when it answers one row, has far more to gain.
+# keep one size for all systems. From 8 to 50 at a time little is added: this is one core. What a GPU gains is not recorded
+# here; measure it with the same lines.
 
 # %% [markdown]
 # ## Are 300 tickets really 300?
@@ -385,7 +385,7 @@ for name, texts in (("as it is", trained_on), ("ten planted", trained_on + ticke
 # ## May a model be the judge?
 #
 # A record is right or wrong, and code can tell. Of a free text somebody has to say whether it is good, and people are slow. A
-# language model would [judge](GLOSSARY.md#llm-as-a-judge) a thousand pairs in an hour: may it? Measure it like any other
+# language model can be asked to [judge](GLOSSARY.md#llm-as-a-judge) in their place: may it? Measure it like any other
 # system, on pairs whose better one is known. Here are 48 replies to customers, each beside a copy in which one to three points
 # of a style guide are broken. Three judges are planted first, so that you see what the measure says of judges whose habits you
 # know; each sees every pair in both orders.
@@ -430,8 +430,8 @@ measure_judge(both_orders([pair["forth"] for pair in pairs], [pair["back"] for p
 # %% [markdown]
 # It repeats the choice that it was given. `ftlab` takes that for no verdict; a program that looks at the first character would
 # have read a *1* each time, and drawn a win rate from it. So look at the judge's words before you count them, and ask a model
-# that is much stronger than the one you judge. The cell above takes any: `ask_judge(endpoint, pairs)` speaks to every server of
-# the OpenAI form, and tells the price before it asks.
+# that is much stronger than the one you judge. `ask_judge(endpoint, pairs)` of the same module speaks to every server of the
+# OpenAI form, tells the price before it asks, and returns the votes that `measure_judge` takes.
 
 # %% [markdown]
 # ## Harder tickets, another shop
