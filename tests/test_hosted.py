@@ -81,7 +81,11 @@ def watched(job, **changes):
 
 
 def finished(service, **changes):
-    return jobs.deploy(watched(submitted(service, **changes)), say=quiet)
+    return deployed(watched(submitted(service, **changes)))
+
+
+def deployed(job, **changes):
+    return jobs.deploy(job, **{"say": quiet, "every": 0, "sleep": lambda seconds: None} | changes)
 
 
 # --- the happy path
@@ -97,7 +101,7 @@ def test_from_files_to_verdict_and_away_again(stand_in, service, tmp_path, free)
     assert (job.state, job.error) == ("succeeded", "")
     assert job.tuned_model
     assert job.raw["create"]["id"] == job.ids["job"]
-    job = jobs.deploy(job, say=quiet, prices=free)
+    job = deployed(job, prices=free)
     assert bool(stand_in.deployments) == (service in DEPLOYED)
     test, baseline = tmp_path / "test.jsonl", tmp_path / "baseline.jsonl"
     rows = [row.data for row in tickets(4)]
@@ -290,10 +294,45 @@ def test_a_model_that_must_be_deployed_is_not_asked_before(stand_in, service, fr
     job = watched(submitted(service))
     with pytest.raises(RecipeError, match="only while it is deployed"):
         tuned_endpoint(job, max_usd=1, prices=free)
-    job = jobs.deploy(job, say=quiet, prices=free)
-    assert jobs.deploy(job, say=quiet) == job
+    job = deployed(job, prices=free)
+    assert deployed(job).ids == job.ids
     assert jobs.undeploy(job, say=quiet).ids.get("deployment") is None
     assert not [held for held in stand_in.deployments.values() if held]
+
+
+NEEDS_DEPLOYMENT = each_service("openai", "vertex")
+DEPLOYMENT = {name: "deployment" if name == "azure" else f"{name}_deployment" for name in DEPLOYED}
+
+
+@pytest.mark.parametrize("service", NEEDS_DEPLOYMENT)
+def test_deploying_waits_until_the_model_answers(stand_in, service, free):
+    said, job = [], watched(submitted(service))
+    stand_in.fail(DEPLOYMENT[service], "500")
+    deployed(job, prices=free, say=said.append)
+    assert stand_in.requests.count(DEPLOYMENT[service]) >= 3
+    words = [line.split(": deployment ")[1].split(":")[0].upper() for line in said if ": deployment " in line]
+    assert words[0] in ("CREATING", "PROVISIONING")
+    assert words[1:] in (["SUCCEEDED"], ["ACTIVE"], ["READY"])
+
+
+@pytest.mark.parametrize("service", NEEDS_DEPLOYMENT)
+def test_a_deployment_that_is_not_ready_in_time_is_waited_for_again(stand_in, service, free):
+    said, job = [], watched(submitted(service))
+    job = deployed(job, prices=free, most_seconds=0, say=said.append)
+    assert "deploy again to go on waiting" in said[-1]
+    assert "may be billed" in said[-1]
+    again = deployed(load_job(job.name), say=said.append)
+    assert again.ids == job.ids
+    assert sum("asked for" in line for line in said) == 1
+    assert "deploy again" not in said[-1]
+
+
+@pytest.mark.parametrize("service", NEEDS_DEPLOYMENT)
+def test_a_deployment_that_fails_says_so_and_can_be_ended(stand_in, service, free):
+    stand_in.undeployable, job = True, watched(submitted(service))
+    with pytest.raises(RefusedError, match=f"{service}: the deployment has failed .*ftlab hosted undeploy"):
+        deployed(job, prices=free)
+    assert jobs.undeploy(load_job(job.name), say=quiet).ids.get("deployment") is None
 
 
 # --- money

@@ -16,6 +16,7 @@ from ftlab.hosted.secrets import RefusedError, secret, setting
 PROVIDER, PACKAGE = "azure", "openai"
 TARGETS = {"sft": "azure", "dpo": "azure_dpo"}
 SETTINGS = (*common.SETTINGS, "training_type")
+DEPLOYMENTS = {"Succeeded": "ready", "Failed": "failed", "Canceled": "failed", "Disabled": "failed"}
 VERSION = "2024-10-01"  # of the management's interface
 
 
@@ -42,6 +43,11 @@ def deploy(client, job: Job) -> dict:
         "properties": {"model": {"format": "OpenAI", "name": job.tuned_model, "version": "1"}},
     }
     return _manage("PUT", job.mark, body) | {"id": job.mark}
+
+
+def deployment(client, job: Job) -> tuple[str, str]:
+    status = _manage("GET", job.ids["deployment"]).get("properties", {}).get("provisioningState", "")
+    return DEPLOYMENTS.get(status, "waiting"), status
 
 
 def undeploy(client, job: Job) -> None:

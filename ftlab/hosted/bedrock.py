@@ -118,6 +118,12 @@ def deploy(client, job: Job) -> dict:
     return {"id": made["customModelDeploymentArn"]}
 
 
+def deployment(client, job: Job) -> tuple[str, str]:
+    raw = client.bedrock.get_custom_model_deployment(customModelDeploymentIdentifier=job.ids["deployment"])
+    state = {"Active": "ready", "Failed": "failed"}.get(raw["status"], "waiting")
+    return state, ": ".join(filter(None, [raw["status"], raw.get("failureMessage")]))
+
+
 def undeploy(client, job: Job) -> None:
     client.bedrock.delete_custom_model_deployment(customModelDeploymentIdentifier=job.ids["deployment"])
 

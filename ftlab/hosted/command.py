@@ -28,8 +28,8 @@ def add_hosted_arguments(hosted) -> None:
     add("--prices", type=Path, metavar="FILE", help="your own prices (data/prices/README.md)")
     add("--billion", type=float, metavar="B", help="the model's parameters, where the price goes by size")
     add("--against", type=Path, metavar="FILE", help="evaluate: predictions of the baseline")
-    add("--seconds", type=float, metavar="N", help="watch: stop watching after so long; the job goes on")
-    add("--every", type=float, default=5.0, metavar="N", help="watch: seconds to the first look (default: 5)")
+    add("--seconds", type=float, metavar="N", help="watch, deploy: stop waiting after so long; what was begun goes on")
+    add("--every", type=float, default=5.0, metavar="N", help="watch, deploy: seconds to the first look (default: 5)")
     add("--yes", action="store_true", help="do not ask; needs --max-usd (delete: needs nothing else)")
     add("--max-usd", type=float, metavar="N", help="the most that it may cost")
 
@@ -65,7 +65,7 @@ def run_action(options: Namespace) -> tuple[object, dict, bool]:
     of_action = {
         "submit": paid | {"size_b": options.billion, "say": say},
         "watch": {"every": options.every, "most_seconds": options.seconds, "say": say},
-        "deploy": paid | {"say": say},
+        "deploy": paid | {"every": options.every, "most_seconds": options.seconds or jobs.DEPLOYING, "say": say},
         "undeploy": {"say": say},
         "cancel": {},
         "delete": {"yes": options.yes, "say": say},

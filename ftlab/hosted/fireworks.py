@@ -107,6 +107,13 @@ def deploy(client, job: Job) -> dict:
     return made.model_dump(mode="json") | {"id": job.mark}
 
 
+def deployment(client, job: Job) -> tuple[str, str]:
+    raw = client.deployments.get(job.ids["deployment"]).model_dump(mode="json")
+    status, why = raw.get("state") or "", (raw.get("status") or {}).get("message")
+    state = {"READY": "ready", "FAILED": "failed", "DELETED": "failed"}.get(status, "waiting")
+    return state, ": ".join(filter(None, [status, why]))
+
+
 def undeploy(client, job: Job) -> None:
     client.deployments.delete(job.ids["deployment"])
 

@@ -24,6 +24,7 @@ from ftlab.hosted.secrets import RefusedError, talking
 EPOCHS = 3
 TRIES = 6  # of a request that is safe to repeat, beyond those of the SDK
 LONGEST_WAIT = 60.0  # seconds between two looks at a job
+DEPLOYING = 1800.0  # seconds after which `deploy` no longer waits: what never answers may still be billed
 
 
 def module(service: str):
@@ -118,29 +119,19 @@ def watch(
     job = load_job(job.name)
     if "job" not in job.ids:
         raise RecipeError(f"{job.name} is not submitted")
-    own, client, wait, waited, failed = module(job.service), _client(job), every, 0.0, 0
-    while not job.ended:
-        try:
-            before, job = job, look(job, own, client)
-            for text in job.events[len(before.events) :]:
-                say(f"  {text}")
-            if job.status != before.status:
-                say(f"{job.name}: {job.status}")
-                wait = every
-            failed = 0
-        except RefusedError as error:
-            failed += 1
-            if failed >= TRIES or error.status in (400, 401, 403, 404):
-                raise
-            say(f"{error}; looking again")
-            wait = max(wait, min(error.wait_seconds or 0, LONGEST_WAIT))
-        if job.ended:
-            break
-        if most_seconds is not None and waited >= most_seconds:
-            say(f"{job.name}: {job.status}; it goes on without being watched")
-            break
-        sleep(wait)
-        waited, wait = waited + wait, min(wait * 1.5, LONGEST_WAIT)
+    own, client = module(job.service), _client(job)
+
+    def told(before: Job) -> tuple[Job, bool]:
+        now = look(before, own, client)
+        for text in now.events[len(before.events) :]:
+            say(f"  {text}")
+        if now.status != before.status:
+            say(f"{now.name}: {now.status}")
+        return now, now.status != before.status
+
+    job = _repeat(told, job, lambda job: job.ended, every, most_seconds, say, sleep)
+    if not job.ended:
+        say(f"{job.name}: {job.status}; it goes on without being watched")
     if job.error:
         say(f"{job.name}: {job.error}")
     return job
@@ -162,21 +153,41 @@ def loss_curve(job: Job) -> list[dict]:
     return _ask(job, "curve", default=[])
 
 
-def deploy(job: Job, *, yes: bool = False, max_usd: float | None = None, prices=None, say: Callable = print) -> Job:
-    """Deploy the tuned model where it must be, after showing what an hour costs. `max_usd` caps that of one day."""
+def deploy(
+    job: Job, *, yes: bool = False, max_usd: float | None = None, prices=None, every: float = 5.0,
+    most_seconds: float = DEPLOYING, say: Callable = print, sleep: Callable = time.sleep,
+) -> Job:  # fmt: skip
+    """Deploy the tuned model where it must be, after showing what an hour costs, and wait until it answers.
+
+    `max_usd` caps the cost of one day. A second call makes nothing anew, and waits for what the first one asked for.
+    """
     _need_model(job)
     if not hasattr(module(job.service), "deploy"):
         say(f"{job.service}: the tuned model answers without a deployment")
         return job
     if "deployment" in job.ids:
         say(f"{job.name} is deployed already, as {job.ids['deployment']}")
-        return job
-    cost = estimate(job, prices=prices)
-    say(cost.hosting_line)
-    confirm("deploy it", None if cost.usd_per_hour is None else 24 * cost.usd_per_hour, yes, max_usd, "a day")
-    raw = _ask(job, "deploy")
-    say(f"asked for, as {raw['id']}: until it answers the service may need minutes, in which evaluate is refused")
-    return job.step("deployed", "deploy", raw, ids=job.ids | {"deployment": raw["id"]})
+    else:
+        cost = estimate(job, prices=prices)
+        say(cost.hosting_line)
+        confirm("deploy it", None if cost.usd_per_hour is None else 24 * cost.usd_per_hour, yes, max_usd, "a day")
+        raw = _ask(job, "deploy")
+        say(f"asked for, as {raw['id']}; the service may need minutes")
+        job = job.step("deploy asked", "deploy", raw, ids=job.ids | {"deployment": raw["id"]})
+    ends = "it may be billed until you end it: ftlab hosted undeploy"
+
+    def told(before: tuple) -> tuple[tuple, bool]:
+        now = _ask(job, "deployment")
+        if now != before:
+            say(f"{job.name}: deployment {now[1]}")
+        return now, now != before
+
+    state, status = _repeat(told, ("waiting", ""), lambda seen: seen[0] != "waiting", every, most_seconds, say, sleep)
+    if state == "failed":
+        raise RefusedError(f"{job.service}: the deployment has failed ({status}); {ends}")
+    if state == "waiting":
+        say(f"{job.name}: not ready after {most_seconds:,.0f} s ({status}); deploy again to go on waiting. {ends}")
+    return job.step(f"deployment {status}")
 
 
 def undeploy(job: Job, say: Callable = print) -> Job:
@@ -210,6 +221,32 @@ def delete(job: Job, *, yes: bool = False, say: Callable = print) -> Job:
         for name in module(job.service).delete(_client(job), job) if job.ids else []:
             say(f"deleted: {name}")
     return job.step("deleted", state="deleted", tuned_model="", ids={})
+
+
+# --- looking, again and again
+
+
+def _repeat(look: Callable, seen, done: Callable, every: float, most_seconds: float | None, say, sleep):
+    """What was seen last: `look(seen)` gives what it sees now and whether that is news, until it is done or time is up.
+
+    It looks more and more rarely while there is no news. A look that fails is repeated, unless that cannot help.
+    """
+    wait, waited, failed = every, 0.0, 0
+    while not done(seen):
+        try:
+            seen, news = look(seen)
+            wait, failed = every if news else wait, 0
+        except RefusedError as error:
+            failed += 1
+            if failed >= TRIES or error.status in (400, 401, 403, 404):
+                raise
+            say(f"{error}; looking again")
+            wait = max(wait, min(error.wait_seconds or 0, LONGEST_WAIT))
+        if done(seen) or most_seconds is not None and waited >= most_seconds:
+            break
+        sleep(wait)
+        waited, wait = waited + wait, min(wait * 1.5, LONGEST_WAIT)
+    return seen
 
 
 # --- one request each

@@ -4,7 +4,8 @@ Each service's module has the same functions: `connect` (the SDK's client), `add
 file, or find it), `find` (a job that carries our mark), `create`, `retrieve` (the job as the service sees it now),
 `seen` (what an answer of these three says, as fields of `Job`), `cancel`, `chat` (the tuned model as a `ChatService`),
 `delete` (and yield what is deleted), and where the service has more than that: `events` (what it told so far, the
-oldest first), `curve` (step and losses), `fetch` (write files, and give their paths), `deploy` and `undeploy`.
+oldest first), `curve` (step and losses), `fetch` (write files, and give their paths), `deploy`, `undeploy` and
+`deployment` (waiting, ready or failed, and the service's own word for it).
 """
 
 import base64

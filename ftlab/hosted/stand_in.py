@@ -64,10 +64,12 @@ class StandIn:
     files: dict = field(default_factory=dict)  # id to {"name", "content"}
     jobs: dict = field(default_factory=dict)  # id to what `start` keeps
     deployments: dict = field(default_factory=dict)
+    deployment_looks: dict = field(default_factory=dict)  # at each, since it was made
     endpoints: dict = field(default_factory=dict)  # Vertex's, once looked at: 3 with its model, 0 without
     deleted: list = field(default_factory=list)
     requests: list = field(default_factory=list)  # names of the routes that were asked; no header, so no key
     invalid: str = ""  # the error with which new jobs fail
+    undeployable: bool = False  # new deployments fail
     before: Callable = lambda name: None  # called with each request's name; a true answer drops it
     after: Callable = lambda name: None
     _failures: list = field(default_factory=list)

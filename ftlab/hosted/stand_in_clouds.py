@@ -136,6 +136,14 @@ def bedrock_deploy(stand_in, request):
     return {"customModelDeploymentArn": f"{ARN}:custom-model-deployment/{name}"}
 
 
+def bedrock_deployment(stand_in, request, id):
+    state = common.deployment_state(stand_in, id)
+    states = {"waiting": "Creating", "ready": "Active", "failed": "Failed"}
+    found = {"customModelDeploymentArn": id, "modelDeploymentName": id.split("/")[-1], "createdAt": NOW}
+    found |= {"modelArn": stand_in.deployments[id.split("/")[-1]]["modelArn"], "status": states[state]}
+    return found | ({"failureMessage": "on demand"} if state == "failed" else {})
+
+
 def bedrock_converse(stand_in, request, id):
     body = request.json
     chat = [("system", part) for part in body.get("system", [])]
@@ -169,6 +177,7 @@ ROUTES = [
     ("bedrock_look", "GET", f"{JOBS}/([^/]+/[^/]+)", common.look),
     ("bedrock_stop", "POST", f"{JOBS}/(.+)/stop", common.cancel),
     ("bedrock_deploy", "POST", DEPLOYMENTS, bedrock_deploy),
+    ("bedrock_deployment", "GET", f"{DEPLOYMENTS}/(.+)", bedrock_deployment),
     ("bedrock_undeploy", "DELETE", f"{DEPLOYMENTS}/(.+)", common.end_deployment),
     ("bedrock_delete_model", "DELETE", "/custom-models/(.+)", common.forget),
     ("bedrock_converse", "POST", "/model/(.+)/converse", bedrock_converse),

@@ -87,6 +87,12 @@ def together_deployments(stand_in, request, endpoint):
     return {"data": [{"id": "dep_1"}] if stand_in.deployments.get(endpoint) else []}
 
 
+def together_deployment(stand_in, request, endpoint, id):
+    states = {"waiting": "PROVISIONING", "ready": "READY", "failed": "FAILED"}
+    state = states[common.deployment_state(stand_in, endpoint)]
+    return {"id": id, "status": {"state": f"DEPLOYMENT_STATE_{state}", "message": "as the stand-in says"}}
+
+
 def together_undeploy(stand_in, request, endpoint, id):
     stand_in.deployments[endpoint] = None
     return {"id": id}
@@ -138,7 +144,12 @@ def fireworks_create(stand_in, request, kind):
 def fireworks_deploy(stand_in, request):
     id = request.query["deploymentId"]
     stand_in.deployments[id] = request.json
-    return request.json | {"name": f"accounts/stand-in/deployments/{id}", "state": "READY"}
+    return request.json | {"name": f"accounts/stand-in/deployments/{id}", "state": "CREATING"}
+
+
+def fireworks_deployment(stand_in, request, id):
+    states = {"waiting": "CREATING", "ready": "READY", "failed": "FAILED"}
+    return {"name": f"accounts/stand-in/deployments/{id}", "state": states[common.deployment_state(stand_in, id)]}
 
 
 def fireworks_addresses(stand_in, request, id):
@@ -172,6 +183,7 @@ ROUTES = [
     ("together_endpoint_delete", "DELETE", f"{ENDPOINTS}/([^/]+)", common.end_deployment),
     ("together_deploy", "POST", f"{ENDPOINTS}/([^/]+)/deployments", together_deploy),
     ("together_deployments", "GET", f"{ENDPOINTS}/([^/]+)/deployments", together_deployments),
+    ("together_deployment", "GET", f"{ENDPOINTS}/([^/]+)/deployments/([^/]+)", together_deployment),
     ("together_undeploy", "DELETE", f"{ENDPOINTS}/([^/]+)/deployments/([^/]+)", together_undeploy),
     ("together_chat", "POST", "/together/v1/chat/completions", common.chat),
     ("fireworks_dataset", "POST", DATA, fireworks_dataset),
@@ -183,6 +195,7 @@ ROUTES = [
     ("fireworks_cancel", "POST", f"{JOBS}/([^/]+):cancel", common.cancel),
     ("fireworks_delete", "DELETE", f"{JOBS}/([^/]+)", common.forget),
     ("fireworks_deploy", "POST", f"{ACCOUNT}/deployments", fireworks_deploy),
+    ("fireworks_deployment", "GET", f"{ACCOUNT}/deployments/([^/]+)", fireworks_deployment),
     ("fireworks_undeploy", "DELETE", f"{ACCOUNT}/deployments/([^/]+)", common.end_deployment),
     ("fireworks_delete_model", "DELETE", f"{ACCOUNT}/models/([^/]+)", common.forget),
     ("fireworks_addresses", "GET", f"{ACCOUNT}/models/([^/]+):getDownloadEndpoint", fireworks_addresses),

@@ -58,9 +58,19 @@ def drop_file(stand_in, request, id):
     return {"id": id, "deleted": True}
 
 
+def deployment_state(stand_in, id: str) -> str:
+    """Where a deployment is, by the last part of its name: ready at the third look."""
+    id = id.split("/")[-1]
+    if id not in stand_in.deployments:
+        raise Refused(404, f"no deployment {id}")
+    looks = stand_in.deployment_looks[id] = stand_in.deployment_looks.get(id, 0) + 1
+    return "waiting" if looks < 3 else "failed" if stand_in.undeployable else "ready"
+
+
 def end_deployment(stand_in, request, id):
     """Delete a deployment, by the last part of its name."""
-    stand_in.deployments.pop(id.split("/")[-1], None)
+    for held in (stand_in.deployments, stand_in.deployment_looks):
+        held.pop(id.split("/")[-1], None)
     return {"id": id}
 
 
@@ -146,6 +156,11 @@ def deploy(stand_in, request, id):
     return {"name": id}
 
 
+def deployment(stand_in, request, id):
+    states = {"waiting": "Creating", "ready": "Succeeded", "failed": "Failed"}
+    return {"name": id, "properties": {"provisioningState": states[deployment_state(stand_in, id)]}}
+
+
 JOB = "/fine_tuning/jobs/([^/]+)"
 OPENAI = [
     ("upload", "POST", "/files", upload),
@@ -162,4 +177,8 @@ OPENAI = [
 ]
 AZURE = "/subscriptions/.*/deployments/([^/]+)"
 ROUTES = [(name, method, f"(?:/openai)?/v1{path}", function) for name, method, path, function in OPENAI]
-ROUTES += [("deploy", "PUT", AZURE, deploy), ("undeploy", "DELETE", AZURE, end_deployment)]
+ROUTES += [
+    ("deploy", "PUT", AZURE, deploy),
+    ("deployment", "GET", AZURE, deployment),
+    ("undeploy", "DELETE", AZURE, end_deployment),
+]

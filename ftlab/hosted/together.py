@@ -108,6 +108,14 @@ def deploy(client, job: Job) -> dict:
     return {"id": endpoint.id, "name": endpoint.name, "deployment": deployment.id}
 
 
+def deployment(client, job: Job) -> tuple[str, str]:
+    made = job.raw["deploy"]
+    seen = client.endpoints.deployments.retrieve(made["deployment"], endpoint_id=made["id"]).status
+    status = seen.state.removeprefix("DEPLOYMENT_STATE_")
+    state = {"READY": "ready", "FAILED": "failed", "STOPPED": "failed"}.get(status, "waiting")
+    return state, ": ".join(filter(None, [status, seen.message]))
+
+
 def undeploy(client, job: Job) -> None:
     endpoint = job.ids["deployment"]
     client.endpoints.update(endpoint, traffic_split=[])

@@ -353,7 +353,7 @@ except DataError as error:
 # ## Deploy, and clean up
 #
 # At Azure, Bedrock, Together and Fireworks a tuned model answers only from a deployment. `deploy` says what an hour costs
-# before it asks:
+# before it asks, and then waits until the model answers:
 
 # %%
 from ftlab.hosted.jobs import delete, deploy
@@ -361,7 +361,7 @@ from ftlab.hosted.jobs import delete, deploy
 if not REAL:
     quiet = {"say": lambda text: None}
     other = submit(jobs["fireworks"], yes=True, max_usd=2.00, size_b=8, **quiet)
-    other = deploy(watch(other, every=0.1, **quiet), yes=True, max_usd=200)
+    other = deploy(watch(other, every=0.1, **quiet), yes=True, max_usd=200, every=0.1)
     print("running:", list(stand_in.deployments))
     delete(other, yes=True)
     print("running:", list(stand_in.deployments))
