@@ -80,3 +80,28 @@ def prepared(service, **changes):
         given = {"validation": tickets(6, 50)} | given
     job, _ = jobs.prepare(service, given.pop("model", MODELS[service]), **given)
     return job
+
+
+def free_prices(folder):
+    """A prices file with a price for everything, so that limits can hold."""
+    from ftlab.costs.prices import load_prices
+
+    lines = ["prices:"]
+    for provider, model in {
+        "openai": "gpt-4.1-mini",
+        "azure": "gpt-4.1-mini",
+        "google": "gemini-3.1-flash-lite",
+        "aws": "amazon.nova-micro-v1:0",
+        "together": "*",
+        "fireworks": "*",
+    }.items():
+        for what in ("training", "tuned_input", "tuned_output", "hosting"):
+            unit, method = ("hour", "") if what == "hosting" else ("1M tokens", "sft" if what == "training" else "")
+            name = "'*'" if "*" in (model if what != "hosting" else "*") else model
+            lines.append(
+                f"  - {{provider: {provider}, model: {name}, what: {what}, method: '{method}', unit: {unit}, "
+                "usd: 1, source: ours, source_date: 2026-11-01}"
+            )
+    path = folder / "prices.yaml"
+    path.write_text("\n".join(lines))
+    return load_prices(path)

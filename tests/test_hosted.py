@@ -4,7 +4,7 @@ import json
 import ssl
 
 import pytest
-from hosted_cases import MODELS, SDK, count_words, each_service, has_sdk, pairs, prepared, tickets
+from hosted_cases import MODELS, SDK, count_words, each_service, free_prices, has_sdk, pairs, prepared, tickets
 
 from ftlab.errors import DataError, ModelError, RecipeError
 from ftlab.evaluation.gate import Bars
@@ -44,28 +44,7 @@ def stand_in(monkeypatch):
 
 @pytest.fixture
 def free(tmp_path):
-    """A prices file with a price for everything, so that limits can hold."""
-    from ftlab.costs.prices import load_prices
-
-    lines = ["prices:"]
-    for provider, model in {
-        "openai": "gpt-4.1-mini",
-        "azure": "gpt-4.1-mini",
-        "google": "gemini-3.1-flash-lite",
-        "aws": "amazon.nova-micro-v1:0",
-        "together": "*",
-        "fireworks": "*",
-    }.items():
-        for what in ("training", "tuned_input", "tuned_output", "hosting"):
-            unit, method = ("hour", "") if what == "hosting" else ("1M tokens", "sft" if what == "training" else "")
-            name = "'*'" if "*" in (model if what != "hosting" else "*") else model
-            lines.append(
-                f"  - {{provider: {provider}, model: {name}, what: {what}, method: '{method}', unit: {unit}, "
-                "usd: 1, source: ours, source_date: 2026-11-01}"
-            )
-    path = tmp_path / "prices.yaml"
-    path.write_text("\n".join(lines))
-    return load_prices(path)
+    return free_prices(tmp_path)
 
 
 def quiet(text):
@@ -199,6 +178,32 @@ def test_a_job_of_another_address_is_not_touched(stand_in, monkeypatch):
         watched(job)
 
 
+def test_two_processes_do_not_submit_at_once(stand_in):
+    from filelock import FileLock
+
+    job = prepared("openai")
+    with FileLock(job.path.with_suffix(".lock")), pytest.raises(RecipeError, match="submitted by another process"):
+        jobs.submit(job, say=quiet)
+    assert not stand_in.jobs
+    assert jobs.submit(job, say=quiet).ids["job"]
+
+
+@pytest.mark.parametrize("service", ALL)
+def test_a_deleted_job_is_not_taken_for_a_new_one(stand_in, service, monkeypatch):
+    monkeypatch.setattr("ftlab.hosted.vertex.PAUSE", 0)
+    job = jobs.delete(watched(submitted(service)), say=quiet)
+    with pytest.raises(RecipeError, match=r"was deleted: .*--attempt 2"):
+        submitted(service)
+    assert jobs.submit(prepared(service, attempt=2), say=quiet).name != job.name
+
+
+def test_what_was_not_counted_is_counted_by_a_second_prepare(stand_in):
+    assert prepared("openai", tokenizer=None).tokens["train"] is None
+    again = prepared("openai")
+    assert again.tokens["train"] > 0
+    assert prepared("openai", tokenizer=None).tokens == again.tokens
+
+
 # --- failures
 
 
@@ -281,6 +286,69 @@ def test_a_job_can_be_stopped(stand_in, service):
 
 
 @pytest.mark.parametrize("service", ALL)
+def test_a_job_that_ended_meanwhile_is_not_stopped_and_can_be_deleted(stand_in, service, monkeypatch):
+    monkeypatch.setattr("ftlab.hosted.vertex.PAUSE", 0)
+    job = submitted(service)
+    next(iter(stand_in.jobs.values()))["looks"] = 9
+    assert jobs.cancel(job).state == "succeeded"
+    assert jobs.delete(job, say=quiet).state == "deleted"
+
+
+@pytest.mark.parametrize("service", ALL)
+def test_a_job_whose_creation_was_not_answered_is_stopped_with_the_rest(stand_in, service):
+    stand_in.fail(CREATE[service], "lost", times=1 if service != "bedrock" else 4)
+    job = prepared(service)
+    with pytest.raises(RefusedError):
+        jobs.submit(job, say=quiet)
+    jobs.delete(job, say=quiet)
+    (held,) = stand_in.jobs.values()
+    assert held["cancelled"]
+    assert not any(file["name"].startswith("ftlab") for file in stand_in.files.values())
+
+
+@pytest.mark.parametrize("service", ALL)
+def test_a_deletion_that_was_broken_off_goes_on(stand_in, service, free, monkeypatch):
+    monkeypatch.setattr("ftlab.hosted.vertex.PAUSE", 0)
+    job = deployed(watched(submitted(service)), prices=free)
+    names = {"openai": "delete_file", "azure": "delete_file", "vertex": "gcs_delete", "bedrock": "s3_delete",
+             "together": "together_delete_file", "fireworks": "fireworks_dataset_delete"}  # fmt: skip
+    stand_in.fail(names[service], "500", times=4)
+    with pytest.raises(RefusedError):
+        jobs.delete(job, say=quiet)
+    stand_in._failures.clear()
+    said = []
+    assert jobs.delete(job, say=said.append).state == "deleted"  # the job as it was before, too
+    assert any(line.startswith("gone already") for line in said)
+    assert not stand_in.deployments
+    assert not any(file["name"].startswith("ftlab") for file in stand_in.files.values())
+
+
+@pytest.mark.parametrize("service", ALL)
+def test_a_job_that_was_found_ended_is_known_whole(stand_in, service, free, monkeypatch):
+    monkeypatch.setattr("ftlab.hosted.vertex.PAUSE", 0)
+    first = watched(submitted(service))
+    first.path.unlink()
+    found = submitted(service)
+    assert found.tuned_model == first.tuned_model
+    assert found.raw["status"] == first.raw["status"]
+    assert jobs.delete(deployed(found, prices=free), say=quiet).state == "deleted"
+
+
+@pytest.mark.parametrize("service", ["openai", *each_service("openai")])
+def test_as_long_as_a_service_asks_is_waited(stand_in, service, monkeypatch):
+    waits = []
+    monkeypatch.setattr(jobs.time, "sleep", waits.append)
+    stand_in.retry_after = "7"
+    stand_in.fail(CREATE[service], "429", times=1 if service != "bedrock" else 4)
+    job = submitted(service)
+    assert 7 in waits
+    waits.clear()
+    stand_in.fail(LOOK[service], "429", times=5)
+    jobs.watch(job, every=0, say=quiet, sleep=waits.append)
+    assert 7 in waits
+
+
+@pytest.mark.parametrize("service", ALL)
 def test_watching_may_stop_and_go_on_after_a_restart(stand_in, service):
     job = watched(submitted(service), most_seconds=0)
     assert job.state not in ENDED
@@ -333,6 +401,23 @@ def test_a_deployment_that_fails_says_so_and_can_be_ended(stand_in, service, fre
     with pytest.raises(RefusedError, match=f"{service}: the deployment has failed .*ftlab hosted undeploy"):
         deployed(job, prices=free)
     assert jobs.undeploy(load_job(job.name), say=quiet).ids.get("deployment") is None
+
+
+@pytest.mark.parametrize("service", NEEDS_DEPLOYMENT)
+@pytest.mark.parametrize("end", [jobs.undeploy, jobs.delete])
+def test_a_deployment_of_which_nothing_is_written_here_is_ended_all_the_same(stand_in, service, free, end):
+    job = watched(submitted(service))
+    deployed(job, prices=free)  # what it gives is not kept
+    assert end(job, say=quiet).ids.get("deployment") is None
+    assert not [held for held in stand_in.deployments.values() if held]
+    job = watched(submitted(service, attempt=2))
+    name = {"azure": "deploy"}.get(service, f"{service}_deploy")
+    stand_in.fail(name, "lost", times=4)
+    with pytest.raises(ModelError):
+        deployed(job, prices=free)
+    stand_in._failures.clear()
+    end(job, say=quiet)
+    assert not [held for held in stand_in.deployments.values() if held]
 
 
 # --- money
@@ -396,6 +481,23 @@ def test_together_bills_the_validation_rows_each_time_they_are_looked_at(stand_i
     assert found.usd == pytest.approx((2 * tokens["train"] + 3 * tokens["validation"]) * found.usd_per_mtok / 1e6)
     unlooked = estimate_module.estimate(prepared("together", settings={"n_epochs": 2}), size_b=8)
     assert unlooked.usd == pytest.approx(2 * tokens["train"] * found.usd_per_mtok / 1e6)
+
+
+def test_without_packing_together_bills_every_row_at_its_full_length(stand_in):
+    long = prepared("together", settings={"n_epochs": 2, "packing": False, "max_seq_length": 8192})
+    found = estimate_module.estimate(long, size_b=8)
+    assert found.usd == pytest.approx(2 * 12 * 8192 * found.usd_per_mtok / 1e6)
+    open_end = prepared("together", settings={"n_epochs": 2, "packing": False})
+    assert estimate_module.estimate(open_end, size_b=8).usd is None
+
+
+def test_what_is_billed_while_nobody_calls_is_told(stand_in):
+    azure = estimate_module.estimate(prepared("azure"))
+    assert any("hosting" in text and "days old" in text for text in azure.warnings)
+    bedrock = estimate_module.estimate(prepared("bedrock"))
+    assert "storage: an unknown price" in bedrock.storage_line
+    assert "unknown price (not found) each month" in repr(bedrock)
+    assert estimate_module.estimate(prepared("openai")).usd_per_month == 0
 
 
 @pytest.mark.parametrize("service", [each for each in ALL if each.values[0] == "fireworks"])

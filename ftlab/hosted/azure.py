@@ -11,7 +11,7 @@ from ftlab.chat_service import ChatService
 from ftlab.hosted import openai as common
 from ftlab.hosted.job import Job
 from ftlab.hosted.openai import cancel, curve, delete, events, fetch, find, retrieve, seen, upload  # noqa: F401
-from ftlab.hosted.secrets import RefusedError, secret, setting
+from ftlab.hosted.secrets import RefusedError, refusal, secret, setting
 
 PROVIDER, PACKAGE = "azure", "openai"
 TARGETS = {"sft": "azure", "dpo": "azure_dpo"}
@@ -50,6 +50,15 @@ def deployment(client, job: Job) -> tuple[str, str]:
     return DEPLOYMENTS.get(status, "waiting"), status
 
 
+def find_deployment(client, job: Job) -> str | None:
+    try:
+        return _manage("GET", job.mark) and job.mark
+    except RefusedError as error:
+        if error.status != 404:
+            raise
+        return None
+
+
 def undeploy(client, job: Job) -> None:
     _manage("DELETE", job.ids["deployment"])
 
@@ -78,5 +87,5 @@ def _manage(method: str, name: str, body: dict | None = None) -> dict:
         trust_env="127.0.0.1" not in base,
     )
     if not answer.is_success:
-        raise RefusedError(f"azure: {method} deployment: HTTP {answer.status_code}; see the portal", answer.status_code)
+        raise refusal(f"azure: {method} deployment", answer.status_code, answer.text)
     return answer.json() if answer.content else {}

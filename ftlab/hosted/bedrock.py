@@ -8,7 +8,8 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -124,6 +125,12 @@ def deployment(client, job: Job) -> tuple[str, str]:
     return state, ": ".join(filter(None, [raw["status"], raw.get("failureMessage")]))
 
 
+def find_deployment(client, job: Job) -> str | None:
+    listed = client.bedrock.list_custom_model_deployments(nameContains=job.mark)["modelDeploymentSummaries"]
+    found = (each for each in listed if each["customModelDeploymentName"] == job.mark)
+    return next((each["customModelDeploymentArn"] for each in found), None)
+
+
 def undeploy(client, job: Job) -> None:
     client.bedrock.delete_custom_model_deployment(customModelDeploymentIdentifier=job.ids["deployment"])
 
@@ -142,13 +149,12 @@ def fetch(client, job: Job, folder: Path) -> list[Path]:
     return paths
 
 
-def delete(client, job: Job) -> Iterator[str]:
+def delete(client, job: Job) -> Iterator[tuple[str, Callable]]:
+    """With what Bedrock wrote into your bucket."""
     if job.tuned_model:
-        client.bedrock.delete_custom_model(modelIdentifier=job.tuned_model)
-        yield job.tuned_model
-    for file in job.uploaded:
-        client.s3.delete_object(Bucket=_bucket(), Key=file.split("/", 3)[3])
-        yield file
+        yield job.tuned_model, partial(client.bedrock.delete_custom_model, modelIdentifier=job.tuned_model)
+    for key in [*(file.split("/", 3)[3] for file in job.uploaded), *_outputs(client, job)]:
+        yield f"s3://{_bucket()}/{key}", partial(client.s3.delete_object, Bucket=_bucket(), Key=key)
 
 
 def _send(client, model: str, messages: list[dict], fields: dict) -> dict:

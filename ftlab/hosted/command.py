@@ -1,6 +1,8 @@
 """`ftlab hosted ACTION --service S`: the steps of a job from a shell."""
 
+import sys
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
 
 from ftlab.errors import RecipeError
@@ -31,7 +33,7 @@ def add_hosted_arguments(hosted) -> None:
     add("--seconds", type=float, metavar="N", help="watch, deploy: stop waiting after so long; what was begun goes on")
     add("--every", type=float, default=5.0, metavar="N", help="watch, deploy: seconds to the first look (default: 5)")
     add("--yes", action="store_true", help="do not ask; needs --max-usd (delete: needs nothing else)")
-    add("--max-usd", type=float, metavar="N", help="the most that it may cost")
+    add("--max-usd", type=float, metavar="N", help="refuse what is estimated to cost more")
 
 
 def run_action(options: Namespace) -> tuple[object, dict, bool]:
@@ -49,7 +51,7 @@ def run_action(options: Namespace) -> tuple[object, dict, bool]:
     if options.action == "prepare":
         job, report = prepare_file(options)
         return f"{report!r}\n{job!r}", {"job": job.to_dict(), "report": report.to_dict()}, not report.dropped
-    job, say = chosen_job(options), (lambda text: None) if options.json else print
+    job, say = chosen_job(options), partial(print, file=sys.stderr) if options.json else print
     prices = load_prices(options.prices)
     if options.action == "estimate":
         found = estimate(job, prices=prices, size_b=options.billion)
@@ -96,6 +98,8 @@ def read_setting(text: str) -> tuple[str, object]:
     name, equals, value = text.partition("=")
     if not (name and equals and value):
         raise RecipeError(f"--set {text}: write NAME=VALUE, such as n_epochs=2")
+    if value.lower() in ("true", "false"):
+        return name, value.lower() == "true"
     for number in (int, float):
         try:
             return name, number(value)

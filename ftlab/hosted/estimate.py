@@ -27,6 +27,7 @@ class Estimate:
     usd_per_mtok: float | None
     usd: float | None
     usd_per_hour: float | None  # while the tuned model is deployed; 0 where it need not be
+    usd_per_month: float | None  # for keeping the tuned model; 0 where no such price is told
     ends: date | None  # no new jobs after that day
     retires: date | None  # the model and all that is tuned from it
     warnings: tuple[str, ...]
@@ -41,6 +42,12 @@ class Estimate:
         day = 24 * self.usd_per_hour
         return f"hosting: {self.usd_per_hour:.2f} USD for each hour while it is deployed, {day:,.0f} a day"
 
+    @property
+    def storage_line(self) -> str:
+        """What a month of keeping the tuned model costs, used or not."""
+        usd = "an unknown price (not found)" if self.usd_per_month is None else f"{self.usd_per_month:.2f} USD"
+        return f"storage: {usd} each month until the model is deleted"
+
     def to_dict(self) -> dict:
         """The fields as plain JSON values."""
         days = {name: day and day.isoformat() for name, day in (("ends", self.ends), ("retires", self.retires))}
@@ -54,6 +61,7 @@ class Estimate:
         lines = [("tokens", tokens), ("epochs", epochs), ("price", price)]
         lines += [("training", UNKNOWN if self.usd is None else f"about {self.usd:.2f} USD")]
         lines += [("hosting", self.hosting_line.removeprefix("hosting: "))]
+        lines += [] if self.usd_per_month == 0 else [("storage", self.storage_line.removeprefix("storage: "))]
         lines += [("time", f"{UNKNOWN}: no service promises one; it says more once the job runs"), ("retires", retires)]
         lines += [("new jobs", f"until {self.ends}")] if self.ends else []
         return lines + [("warning", text) for text in self.warnings]
@@ -69,28 +77,34 @@ class Estimate:
 def estimate(job, *, prices=None, size_b: float | None = None) -> Estimate:
     """The estimate of a prepared job: (tokens x epochs + validation tokens x evaluations) x price.
 
-    `size_b`: billions of parameters, for prices by size.
+    Without packing a row counts as `max_seq_length` tokens (Together). `size_b`: billions of parameters, for prices by
+    size.
     """
     from ftlab.hosted.jobs import module
 
     book = prices or load_prices()
     provider, name = module(job.service).PROVIDER, priced_name(job.model)
     price = book.price(provider, name, "training", method=job.method, size_b=size_b)
-    hosting = next((row for row in book.rows if (row.provider, row.what, row.tier) == (provider, "hosting", "")), None)
+    hosting = book.price(provider, name, "hosting", size_b=size_b)
+    storage = book.find(provider, name, "storage")
     epochs = job.settings.get("n_epochs")
     epochs = epochs if isinstance(epochs, int | float) else None
-    tokens = job.tokens.get("train")
+    tokens = billed = job.tokens.get("train")
+    if job.settings.get("packing") is False:
+        length = job.settings.get("max_seq_length")
+        billed = length and length * job.rows.get("train", 0)
     looks = job.settings.get("n_evals", 0)  # Together bills the validation rows each time that they are looked at
     looked = job.tokens.get("validation") if looks else 0
-    known = None not in (tokens, epochs, looked, price.amount)
-    usd = price.usd((tokens * epochs + looks * looked) / 1e6, TOKENS) if known else None
+    known = None not in (billed, epochs, looked, price.amount)
+    usd = price.usd((billed * epochs + looks * looked) / 1e6, TOKENS) if known else None
     retires, ends = book.dates(provider, name)
-    hourly = hosting and hosting.usd
+    hourly = hosting.amount
     if hourly and hosting.unit != HOUR:
         hourly /= 730
+    monthly = 0.0 if storage is None else storage.usd
     return Estimate(
-        job.service, job.model, job.rows.get("train", 0), tokens, epochs, price.amount, usd, hourly, ends, retires,
-        price.warnings + tuple(job.notes),
+        job.service, job.model, job.rows.get("train", 0), tokens, epochs, price.amount, usd, hourly, monthly, ends,
+        retires, price.warnings + (hosting.warnings if hourly else ()) + tuple(job.notes),
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from ftlab.evaluation.answers import KINDS, answer_kind
 from ftlab.evaluation.gate import Bars, Gate, decide_gate
 from ftlab.evaluation.predictions import compare_files
 from ftlab.evaluation.statistics import Comparison
-from ftlab.hosted.estimate import confirm, priced_name
+from ftlab.hosted.estimate import confirm, estimate, priced_name
 from ftlab.hosted.job import Job
 from ftlab.hosted.jobs import module
 from ftlab.kept import write_predictions
@@ -66,7 +66,8 @@ def evaluate_tuned(
     most = (sent * endpoint.usd_per_mtok_in + len(rows) * max_new_tokens * endpoint.usd_per_mtok_out) / 1e6
     if max_usd is None:
         endpoint.max_usd = most * (endpoint.service.retries + 1)
-    confirm(f"send {len(rows)} test rows to {job.address}", most, yes, max_usd, "at most")
+    hosting = estimate(job, prices=prices).hosting_line
+    confirm(f"{job.name}: send {len(rows)} test rows to {job.address} ({hosting})", most, yes, max_usd, "at most")
     answers = endpoint.answer(chats, max_new_tokens=max_new_tokens, confirm=True)
     path = out / "tuned.jsonl"
     write_predictions(path, rows, answers.texts)

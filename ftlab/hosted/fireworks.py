@@ -4,7 +4,8 @@ A tuned model answers only from a deployment of its own, which is billed by the 
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from ftlab.chat_service import ChatService
@@ -114,6 +115,14 @@ def deployment(client, job: Job) -> tuple[str, str]:
     return state, ": ".join(filter(None, [status, why]))
 
 
+def find_deployment(client, job: Job) -> str | None:
+    try:
+        state = client.deployments.get(job.mark).state
+    except sdk("fireworks", PACKAGE).NotFoundError:
+        return None
+    return None if state in ("DELETING", "DELETED") else job.mark
+
+
 def undeploy(client, job: Job) -> None:
     client.deployments.delete(job.ids["deployment"])
 
@@ -140,16 +149,13 @@ def fetch(client, job: Job, folder: Path) -> list[Path]:
     return paths
 
 
-def delete(client, job: Job) -> Iterator[str]:
+def delete(client, job: Job) -> Iterator[tuple[str, Callable]]:
     if job.tuned_model:
-        client.models.delete(job.tuned_model.split("/")[-1])
-        yield job.tuned_model
+        yield job.tuned_model, partial(client.models.delete, job.tuned_model.split("/")[-1])
     if "job" in job.ids:
-        _jobs(client, job).delete(job.ids["job"])
-        yield job.ids["job"]
+        yield job.ids["job"], partial(_jobs(client, job).delete, job.ids["job"])
     for file in job.uploaded:
-        client.datasets.delete(file)
-        yield file
+        yield file, partial(client.datasets.delete, file)
 
 
 def _jobs(client, job):

@@ -9,7 +9,8 @@ import importlib
 import json
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from ftlab.hosted.secrets import RefusedError, talking
 
 EPOCHS = 3
 TRIES = 6  # of a request that is safe to repeat, beyond those of the SDK
+LOST = 60  # looks in a row that may fail, about an hour of them
 LONGEST_WAIT = 60.0  # seconds between two looks at a job
 DEPLOYING = 1800.0  # seconds after which `deploy` no longer waits: what never answers may still be billed
 
@@ -73,7 +75,9 @@ def prepare(
         {"train": report.tokens, "validation": report.validation_tokens}, report.warnings,
     )  # fmt: skip
     if job.path.exists():
-        return load_job(job.name).step("", files=files), report
+        kept = load_job(job.name)
+        counted = {part: count for part, count in job.tokens.items() if count is not None}
+        return kept.step("", files=files, tokens=kept.tokens | counted, notes=job.notes), report
     return job.step("prepared"), report
 
 
@@ -83,8 +87,10 @@ def submit(
 ) -> Job:  # fmt: skip
     """Show what the job costs, ask, upload, create. A second call finds what the first one made, and asks nothing."""
     job = load_job(job.name)
+    again = f"to train once more, prepare it with another attempt (--attempt {job.attempt + 1})"
+    if job.state == "deleted":
+        raise RecipeError(f"{job.name} was deleted: {again}")
     if "job" in job.ids:
-        again = "to train once more, prepare it with another attempt"
         say(f"{job.name} is submitted already, as {job.ids['job']}; {again}")
         return job
     changed = [path for part, path in job.files.items() if not Path(path).exists() or sha256_of(path) != job.data[part]]
@@ -92,20 +98,28 @@ def submit(
         raise DataError(f"{changed[0]} is gone or has changed since it was prepared: prepare the job again")
     cost = estimate(job, prices=prices, size_b=size_b)
     say(cost)
-    confirm(f"upload the files to {job.address} and start this job", cost.usd, yes, max_usd)
+    what = f"{job.name}: upload {', '.join(job.files.values())} to {job.address} and start this job"
+    confirm(what, cost.usd, yes, max_usd)
     own, client = module(job.service), _client(job)
-    kept = set(job.ids)
-    job = _upload(own, client, job)
+    with _alone(job):
+        job = load_job(job.name)  # what another process did meanwhile
+        if "job" not in job.ids:
+            job = _send(own, client, job, say)
+    say(f"submitted: {job.ids['job']} ({job.status})")
+    return job
+
+
+def _send(own, client, job: Job, say: Callable) -> Job:
+    """Upload what is not there yet, and create the job; files that the service let go are uploaded again."""
+    kept, job = set(job.ids), _upload(own, client, job)
     try:
-        job = _create(own, client, job)
+        return _create(own, client, job)
     except RefusedError as error:
         about_file = re.search(r"file|dataset|object|gs://|s3://", str(error), re.I)
         if not (kept and about_file and error.status in (400, 404)):
             raise
         say(f"an uploaded file is no longer there ({error}); it is uploaded again")
-        job = _create(own, client, _upload(own, client, job.step("uploads expired", ids={})))
-    say(f"submitted: {job.ids['job']} ({job.status})")
-    return job
+        return _create(own, client, _upload(own, client, job.step("uploads expired", ids={})))
 
 
 def watch(
@@ -161,6 +175,7 @@ def deploy(
 
     `max_usd` caps the cost of one day. A second call makes nothing anew, and waits for what the first one asked for.
     """
+    job = load_job(job.name)
     _need_model(job)
     if not hasattr(module(job.service), "deploy"):
         say(f"{job.service}: the tuned model answers without a deployment")
@@ -170,7 +185,8 @@ def deploy(
     else:
         cost = estimate(job, prices=prices)
         say(cost.hosting_line)
-        confirm("deploy it", None if cost.usd_per_hour is None else 24 * cost.usd_per_hour, yes, max_usd, "a day")
+        a_day = None if cost.usd_per_hour is None else 24 * cost.usd_per_hour
+        confirm(f"{job.name}: deploy {job.tuned_model}", a_day, yes, max_usd, "a day")
         raw = _ask(job, "deploy")
         say(f"asked for, as {raw['id']}; the service may need minutes")
         job = job.step("deploy asked", "deploy", raw, ids=job.ids | {"deployment": raw["id"]})
@@ -191,35 +207,58 @@ def deploy(
 
 
 def undeploy(job: Job, say: Callable = print) -> Job:
-    """End the deployment, and with it the bill by the hour."""
-    if "deployment" not in job.ids:
+    """End the deployment, and with it the bill by the hour; one whose name was lost is looked for by our mark."""
+    job = load_job(job.name)
+    name = job.ids.get("deployment") or (_ask(job, "find_deployment") if job.tuned_model else None)
+    if not name:
         say(f"{job.name}: nothing is deployed")
         return job
-    _ask(job, "undeploy")
-    return job.step("undeployed", ids={name: value for name, value in job.ids.items() if name != "deployment"})
+    job = job.step("", ids=job.ids | {"deployment": name})
+    _remove(f"{job.service}: undeploy", name, lambda: module(job.service).undeploy(_client(job), job), say)
+    return job.step("undeployed", ids={key: value for key, value in job.ids.items() if key != "deployment"})
 
 
 def fetch(job: Job, out: str | Path) -> list[Path]:
     """What the service gives back: its table of metrics, and the weights where it lets them go."""
+    job = load_job(job.name)
     _need_model(job)
     return _ask(job, "fetch", Path(out), default=[])
 
 
 def cancel(job: Job) -> Job:
-    """Stop a job that runs; what was trained so far may be billed."""
-    if job.ended or "job" not in job.ids:
+    """Stop a job that runs, looked for where its creation was not answered; what was trained so far may be billed."""
+    job = _with_id(load_job(job.name))
+    if job.ended or "job" not in job.ids or (job := look(job)).ended:
         return job
-    return look(job.step("cancel asked", "cancel", _ask(job, "cancel")))
+    try:
+        raw = _ask(job, "cancel")
+    except RefusedError:
+        if not (job := look(job)).ended:  # it may have ended between the two
+            raise
+        return job
+    return look(job.step("cancel asked", "cancel", raw))
 
 
 def delete(job: Job, *, yes: bool = False, say: Callable = print) -> Job:
-    """Clean up: cancel what runs, end the deployment, delete the tuned model and the uploaded files at the service."""
+    """Clean up: cancel what runs, end the deployment, delete the tuned model and the files at the service.
+
+    What is gone already counts as deleted, so a deletion that was broken off goes on.
+    """
+    job = load_job(job.name)
     held = ", ".join(filter(None, [job.tuned_model, *job.ids.values()])) or "nothing"
     confirm(f"delete at {job.service}: {held}", 0.0, yes, 0.0 if yes else None)
-    job = undeploy(cancel(job), say=lambda text: None)
-    with talking(f"{job.service}: delete"):
-        for name in module(job.service).delete(_client(job), job) if job.ids else []:
-            say(f"deleted: {name}")
+    try:
+        cancel(job)
+    except RefusedError as error:
+        if error.status != 404:
+            raise
+    job = undeploy(job, say=lambda text: None)
+    if job.ids:
+        client = _client(job)
+        with talking(f"{job.service}: delete"):
+            every = list(module(job.service).delete(client, job))
+        for name, call in every:
+            _remove(f"{job.service}: delete {name}", name, call, say)
     return job.step("deleted", state="deleted", tuned_model="", ids={})
 
 
@@ -238,7 +277,7 @@ def _repeat(look: Callable, seen, done: Callable, every: float, most_seconds: fl
             wait, failed = every if news else wait, 0
         except RefusedError as error:
             failed += 1
-            if failed >= TRIES or error.status in (400, 401, 403, 404):
+            if failed >= LOST or error.status in (400, 401, 403, 404):
                 raise
             say(f"{error}; looking again")
             wait = max(wait, min(error.wait_seconds or 0, LONGEST_WAIT))
@@ -277,10 +316,55 @@ def _upload(own, client, job) -> Job:
 
 def _create(own, client, job) -> Job:
     """Create the job, or take the one that carries our mark."""
-    found = _insist(f"{job.service}: look for the job", lambda: own.find(client, job))
-    raw = found or _insist(f"{job.service}: create", lambda: own.create(client, job))
-    done = f"{'found' if found else 'created'} {raw['id']}"
-    return job.step(done, "create", raw, ids=job.ids | {"job": raw["id"]}, **own.seen(raw))
+    if "job" in (found := _find(own, client, job)).ids:
+        return found
+    raw = _insist(f"{job.service}: create", lambda: own.create(client, job))
+    return job.step(f"created {raw['id']}", "create", raw, ids=job.ids | {"job": raw["id"]}, **own.seen(raw))
+
+
+def _find(own, client, job) -> Job:
+    """The job with what the service says of the one that carries our mark, where there is one."""
+    raw = _insist(f"{job.service}: look for the job", lambda: own.find(client, job))
+    if not raw:
+        return job
+    found = job.step(f"found {raw['id']}", "create", raw, ids=job.ids | {"job": raw["id"]}, **own.seen(raw))
+    return look(found, own, client)  # a list tells less of a job than the job itself
+
+
+def _with_id(job) -> Job:
+    """The job, looked for at the service where files are there and the answer to its creation never came."""
+    if not job.ids or "job" in job.ids:
+        return job
+    return _find(module(job.service), _client(job), job)
+
+
+def _remove(what: str, name: str, call: Callable, say: Callable) -> None:
+    """One deletion; what is gone already is gone."""
+    try:
+        with talking(what):
+            call()
+    except RefusedError as error:
+        if error.status != 404:
+            raise
+        say(f"gone already: {name}")
+    else:
+        say(f"deleted: {name}")
+
+
+@contextmanager
+def _alone(job) -> Iterator[None]:
+    """Only one process at a time sends a job; the lock ends with its process."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(job.path.with_suffix(".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RecipeError(f"{job.name} is being submitted by another process: wait for it, and watch the job") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _insist(what: str, call: Callable) -> dict | None:

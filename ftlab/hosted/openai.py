@@ -3,14 +3,16 @@
 Each service's module has the same functions: `connect` (the SDK's client), `address` (where requests go), `upload` (one
 file, or find it), `find` (a job that carries our mark), `create`, `retrieve` (the job as the service sees it now),
 `seen` (what an answer of these three says, as fields of `Job`), `cancel`, `chat` (the tuned model as a `ChatService`),
-`delete` (and yield what is deleted), and where the service has more than that: `events` (what it told so far, the
-oldest first), `curve` (step and losses), `fetch` (write files, and give their paths), `deploy`, `undeploy` and
-`deployment` (waiting, ready or failed, and the service's own word for it).
+`delete` (what there is to delete: its name, and a call that does it), and where the service has more than that:
+`events` (what it told so far, the oldest first), `curve` (step and losses), `fetch` (write files, give their paths),
+`deploy`, `deployment` (waiting, ready or failed, and the service's own word), `find_deployment` (its id, by our mark)
+and `undeploy`.
 """
 
 import base64
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from ftlab.chat_service import ChatService
@@ -116,13 +118,11 @@ def fetch(client, job: Job, folder: Path) -> list[Path]:
     return paths
 
 
-def delete(client, job: Job) -> Iterator[str]:
+def delete(client, job: Job) -> Iterator[tuple[str, Callable]]:
     if job.tuned_model:
-        client.models.delete(job.tuned_model)
-        yield job.tuned_model
-    for file in job.uploaded:
-        client.files.delete(file)
-        yield file
+        yield job.tuned_model, partial(client.models.delete, job.tuned_model)
+    for file in [*job.uploaded, *(job.raw.get("status", {}).get("result_files") or [])]:
+        yield file, partial(client.files.delete, file)
 
 
 def _told(client, job) -> list:

@@ -70,6 +70,7 @@ class StandIn:
     requests: list = field(default_factory=list)  # names of the routes that were asked; no header, so no key
     invalid: str = ""  # the error with which new jobs fail
     undeployable: bool = False  # new deployments fail
+    retry_after: str = "0"  # seconds, with a 429
     before: Callable = lambda name: None  # called with each request's name; a true answer drops it
     after: Callable = lambda name: None
     _failures: list = field(default_factory=list)
@@ -141,10 +142,10 @@ class StandIn:
         return "failed" if job["error"] and at != "waiting" else at
 
 
-def refusal(status: int, message: str) -> tuple[int, dict, dict]:
+def refusal(status: int, message: str, retry_after: str = "0") -> tuple[int, dict, dict]:
     """An error in a form that every service's SDK reads."""
     headers = {"x-amzn-ErrorType": AWS_ERRORS.get(status, "InternalServerException")}
-    headers |= {"Retry-After": "0"} if status == 429 else {}
+    headers |= {"Retry-After": retry_after} if status == 429 else {}
     error = {"message": message, "code": status, "status": "STAND_IN"}
     return status, headers, {"message": message, "error": error}
 
@@ -177,7 +178,7 @@ def _handler(stand_in: StandIn):
                 shown = given.removeprefix("Bearer ")
                 return self.send(*refusal(401, f"Incorrect API key provided: {shown[:10]}****{shown[-4:]}."))
             if failure and failure.isdecimal():
-                return self.send(*refusal(int(failure), "on demand"))
+                return self.send(*refusal(int(failure), f"on demand, {given}", stand_in.retry_after))
             try:
                 answer = call()
             except Refused as error:

@@ -44,7 +44,7 @@ def vertex_endpoint(stand_in, request, id):
     if id in stand_in.deleted:
         raise common.Refused(404, f"no endpoint {id}")
     looks = stand_in.endpoints.setdefault(id, 3)
-    stand_in.endpoints[id] = looks - (looks < 3)
+    stand_in.endpoints[id] = max(0, looks - (looks < 3))
     return {"name": id} | ({"deployedModels": [{"id": "1"}]} if stand_in.endpoints[id] > 0 else {})
 
 
@@ -136,6 +136,15 @@ def bedrock_deploy(stand_in, request):
     return {"customModelDeploymentArn": f"{ARN}:custom-model-deployment/{name}"}
 
 
+def bedrock_deployments(stand_in, request):
+    base = f"{ARN}:custom-model-deployment"
+    return {"modelDeploymentSummaries": [
+        {"customModelDeploymentArn": f"{base}/{name}", "customModelDeploymentName": name, "createdAt": NOW,
+         "modelArn": body["modelArn"], "status": "Active"}
+        for name, body in stand_in.deployments.items() if request.query.get("nameContains", "") in name
+    ]}  # fmt: skip
+
+
 def bedrock_deployment(stand_in, request, id):
     state = common.deployment_state(stand_in, id)
     states = {"waiting": "Creating", "ready": "Active", "failed": "Failed"}
@@ -167,7 +176,7 @@ ROUTES = [
     ("vertex_jobs", "GET", f"{PLACE}/tuningJobs", common.listing(_tuning_job, "tuningJobs")),
     ("vertex_look", "GET", TUNE, common.look),
     ("vertex_cancel", "POST", f"{TUNE}:cancel", common.cancel),
-    ("vertex_delete_model", "DELETE", "/v1beta1/(projects/.+/models/[^/]+)", common.forget),
+    ("vertex_delete_model", "DELETE", "/v1beta1/(projects/.+/models/[^/]+)", common.forget_model),
     ("vertex_generate", "POST", "/v1beta1/(projects/.+/endpoints/[^/]+):generateContent", vertex_generate),
     ("vertex_endpoint", "GET", ENDPOINT, vertex_endpoint),
     ("vertex_undeploy", "POST", f"{ENDPOINT}:undeployModel", vertex_undeploy),
@@ -177,9 +186,10 @@ ROUTES = [
     ("bedrock_look", "GET", f"{JOBS}/([^/]+/[^/]+)", common.look),
     ("bedrock_stop", "POST", f"{JOBS}/(.+)/stop", common.cancel),
     ("bedrock_deploy", "POST", DEPLOYMENTS, bedrock_deploy),
+    ("bedrock_deployments", "GET", DEPLOYMENTS, bedrock_deployments),
     ("bedrock_deployment", "GET", f"{DEPLOYMENTS}/(.+)", bedrock_deployment),
     ("bedrock_undeploy", "DELETE", f"{DEPLOYMENTS}/(.+)", common.end_deployment),
-    ("bedrock_delete_model", "DELETE", "/custom-models/(.+)", common.forget),
+    ("bedrock_delete_model", "DELETE", "/custom-models/(.+)", common.forget_model),
     ("bedrock_converse", "POST", "/model/(.+)/converse", bedrock_converse),
     ("s3_put", "PUT", f"{BUCKET}/(.+)", s3_put),
     ("s3_list", "GET", f"{BUCKET}/?", s3_list),

@@ -50,7 +50,7 @@ def upload_check(stand_in, request, id):
 
 
 def together_files(stand_in, request):
-    return {"data": [_together_file(*pair) for pair in stand_in.files.items() if pair[1]["content"]]}
+    return {"data": [_together_file(*pair) for pair in stand_in.files.items()]}
 
 
 def together_create(stand_in, request):
@@ -197,7 +197,7 @@ ROUTES = [
     ("fireworks_deploy", "POST", f"{ACCOUNT}/deployments", fireworks_deploy),
     ("fireworks_deployment", "GET", f"{ACCOUNT}/deployments/([^/]+)", fireworks_deployment),
     ("fireworks_undeploy", "DELETE", f"{ACCOUNT}/deployments/([^/]+)", common.end_deployment),
-    ("fireworks_delete_model", "DELETE", f"{ACCOUNT}/models/([^/]+)", common.forget),
+    ("fireworks_delete_model", "DELETE", f"{ACCOUNT}/models/([^/]+)", common.forget_model),
     ("fireworks_addresses", "GET", f"{ACCOUNT}/models/([^/]+):getDownloadEndpoint", fireworks_addresses),
     ("fireworks_file", "GET", "/signed/([^/]+)", lambda stand_in, request, name: f"the stand-in's {name}".encode()),
     ("fireworks_chat", "POST", "/inference/v1/chat/completions", common.chat),

@@ -29,6 +29,8 @@ def look(stand_in, request, *groups):
 def cancel(stand_in, request, *groups):
     """Stop a job."""
     job = the_job(stand_in, groups[-1])
+    if stand_in.stage(job) in ("succeeded", "failed", "cancelled"):
+        raise Refused(400, f"job {groups[-1]} has ended already")
     job["cancelled"] = True
     return job["view"](stand_in, job)
 
@@ -45,9 +47,16 @@ def listing(view, field: str, by: str = ""):
 
 
 def forget(stand_in, request, *groups):
-    """Delete a model or a job."""
+    """Delete a job."""
+    if groups[-1] in stand_in.deleted:
+        raise Refused(404, f"no {groups[-1]}")
     stand_in.deleted.append(groups[-1])
     return {"id": groups[-1], "deleted": True}
+
+
+def forget_model(stand_in, request, *groups):
+    """Delete a tuned model, which may have the name of its job."""
+    return forget(stand_in, request, f"model {groups[-1]}")
 
 
 def drop_file(stand_in, request, id):
@@ -69,6 +78,8 @@ def deployment_state(stand_in, id: str) -> str:
 
 def end_deployment(stand_in, request, id):
     """Delete a deployment, by the last part of its name."""
+    if id.split("/")[-1] not in stand_in.deployments:
+        raise Refused(404, f"no deployment {id}")
     for held in (stand_in.deployments, stand_in.deployment_looks):
         held.pop(id.split("/")[-1], None)
     return {"id": id}
@@ -172,7 +183,7 @@ OPENAI = [
     ("look", "GET", JOB, look),
     ("cancel", "POST", f"{JOB}/cancel", cancel),
     ("events", "GET", f"{JOB}/events", events),
-    ("delete_model", "DELETE", "/models/(.+)", forget),
+    ("delete_model", "DELETE", "/models/(.+)", forget_model),
     ("chat", "POST", "/chat/completions", chat),
 ]
 AZURE = "/subscriptions/.*/deployments/([^/]+)"

@@ -3,7 +3,8 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from ftlab.chat_service import ChatService
@@ -35,7 +36,9 @@ def connect():
 def upload(client, job: Job, part: str) -> dict:
     """The service looks at it before the job may begin."""
     name = f"{job.mark}.{part}.jsonl"
-    there = next((file for file in client.files.list().data if file.filename == name), None)
+    size = Path(job.files[part]).stat().st_size  # of a file that arrived whole
+    lying = client.files.list().data
+    there = next((file for file in lying if file.filename == name and file.bytes == size), None)
     if there is None:
         with tempfile.TemporaryDirectory() as folder:  # the SDK names a file as it lies on disk
             path = shutil.copyfile(job.files[part], Path(folder) / name)
@@ -95,8 +98,7 @@ def cancel(client, job: Job) -> dict:
 def deploy(client, job: Job) -> dict:
     """A dedicated endpoint with one replica that serves the tuned model; billed by the minute until `undeploy`."""
     setting("TOGETHER_PROJECT_ID", "your project at Together, which the SDK reads itself")
-    lying = (each for each in client.endpoints.list() if each.name.split("/")[-1] == job.mark)
-    endpoint = next(lying, None) or client.endpoints.create(name=job.mark)
+    endpoint = _endpoint(client, job) or client.endpoints.create(name=job.mark)
     there, raw = client.endpoints.deployments, job.raw["status"]
     deployment = next(iter(there.list(endpoint.id)), None) or there.create(  # a process that died may have made it
         endpoint.id,
@@ -114,6 +116,11 @@ def deployment(client, job: Job) -> tuple[str, str]:
     status = seen.state.removeprefix("DEPLOYMENT_STATE_")
     state = {"READY": "ready", "FAILED": "failed", "STOPPED": "failed"}.get(status, "waiting")
     return state, ": ".join(filter(None, [status, seen.message]))
+
+
+def find_deployment(client, job: Job) -> str | None:
+    found = _endpoint(client, job)
+    return found and found.id
 
 
 def undeploy(client, job: Job) -> None:
@@ -138,14 +145,17 @@ def fetch(client, job: Job, folder: Path) -> list[Path]:
     return [path]
 
 
-def delete(client, job: Job) -> Iterator[str]:
+def delete(client, job: Job) -> Iterator[tuple[str, Callable]]:
     """The model goes with its job."""
     if "job" in job.ids:
-        client.fine_tuning.delete(job.ids["job"])
-        yield job.ids["job"]
+        yield job.ids["job"], partial(client.fine_tuning.delete, job.ids["job"])
     for file in job.uploaded:
-        client.files.delete(file)
-        yield file
+        yield file, partial(client.files.delete, file)
+
+
+def _endpoint(client, job):
+    """The endpoint under our mark, or None."""
+    return next((each for each in client.endpoints.list() if each.name.split("/")[-1] == job.mark), None)
 
 
 def _named(raw: dict) -> dict:

@@ -7,12 +7,13 @@ The SDK knows no upload, so the file goes to Cloud Storage by its HTTP interface
 import os
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from ftlab.hosted.job import Job
 from ftlab.hosted.own_chat import OwnChat, split_system
-from ftlab.hosted.secrets import RefusedError, sdk, secret, setting
+from ftlab.hosted.secrets import RefusedError, refusal, sdk, secret, setting
 
 PROVIDER, PACKAGE = "google", "google-genai"
 TARGETS = {"sft": "gemini", "dpo": "gemini_preference"}
@@ -92,17 +93,14 @@ def chat(job: Job) -> OwnChat:
     return OwnChat(address(), job.tuned_model, connect, _send)
 
 
-def delete(client, job: Job) -> Iterator[str]:
+def delete(client, job: Job) -> Iterator[tuple[str, Callable]]:
     if job.tuned_model:
-        _delete_endpoint(job.tuned_model)
-        yield job.tuned_model
+        yield job.tuned_model, partial(_delete_endpoint, job.tuned_model)
         model = job.raw["status"]["tuned_model"]["model"]
-        client.models.delete(model=model)
-        yield model
+        yield model, partial(client.models.delete, model=model)
     for file in job.uploaded:
         bucket, _, name = file.removeprefix("gs://").partition("/")
-        _storage("DELETE", f"storage/v1/b/{bucket}/o/{name.replace('/', '%2F')}")
-        yield file
+        yield file, partial(_storage, "DELETE", f"storage/v1/b/{bucket}/o/{name.replace('/', '%2F')}")
 
 
 def _send(client, model: str, messages: list[dict], fields: dict) -> dict:
@@ -175,7 +173,7 @@ def _request(method: str, url: str, missing_is_fine: bool = False, busy_is_fine:
     fine = (404,) * missing_is_fine + (400, 409) * busy_is_fine
     if not answer.ok and answer.status_code not in fine:
         what = url.split("?")[0].rsplit("/", 2)[-2]
-        raise RefusedError(f"vertex: {method} {what}: HTTP {answer.status_code}", answer.status_code)
+        raise refusal(f"vertex: {method} {what}", answer.status_code, answer.text)
     return answer
 
 
