@@ -6,7 +6,6 @@ names where it comes from. Nothing here replaces a measured baseline; the first 
 
 import html
 import math
-import re
 from dataclasses import dataclass
 from functools import cache
 from operator import itemgetter
@@ -26,6 +25,7 @@ from ftlab.decide_rules import (
     START,
     WEIGHTS,
     Rule,
+    reads_as_choice,
 )
 from ftlab.settings import Number, Settings, Whole, read_settings
 from ftlab.tables import html_table
@@ -69,6 +69,7 @@ class Case(Settings):
 
     task: str = Field(description="in a sentence what the model has to do", pattern=r"\S")
     wants: Wants = Field(description=f"a list out of {', '.join(CHOICES['wants'])}")
+    choice: bool | None = _field("whether the answer is one of a fixed list of labels: true or false", strict=True)
     examples: Whole | None = _field("the number of labelled examples that are ready for training")
     example_quality: Literal[*CHOICES["example_quality"]] | None = _choice(
         "example_quality", "how good the examples are"
@@ -107,15 +108,16 @@ class Case(Settings):
         return "accuracy" in self.wants and not self.knowledge and not self.behaviour
 
     @property
-    def choice(self) -> bool:
-        """The task names a choice among labels."""
-        named = re.search(r"\b(label|classif|categor|sort|rout|tag|moderat|detect|grade)", self.task.lower())
-        return bool(named) and not self.knowledge and "style" not in self.wants
+    def chooses(self) -> bool:
+        """The answer is one of a fixed list: as `choice` says; where it is not known, only if the wording is plain."""
+        guess = "style" not in self.wants and reads_as_choice(self.task)
+        return not self.knowledge and (guess if self.choice is None else self.choice)
 
     @property
     def labels(self) -> bool:
         """The answer may be one of a list of labels, which a linear classifier can learn too."""
-        return self.choice or ("accuracy" in self.wants and "style" not in self.wants and not self.knowledge)
+        may_be = "accuracy" in self.wants and "style" not in self.wants and not self.knowledge
+        return self.chooses or (may_be and self.choice is not False)
 
     @property
     def thrift(self) -> bool:
@@ -137,7 +139,7 @@ class Case(Settings):
     @property
     def taught(self) -> bool:
         """Examples can teach it from nothing: a choice among labels, or a manner alone."""
-        return self.choice or (self.behaviour and not self.knowledge and "accuracy" not in self.wants)
+        return self.chooses or (self.behaviour and not self.knowledge and "accuracy" not in self.wants)
 
     @property
     def fails(self) -> float:
@@ -268,6 +270,7 @@ def decide(case: Case) -> Decision:
     best = ranking[0].approach
     do_first = tuple(step for applies, step in FIRST_STEPS if applies(case, best))
     skip = {"latency_ms", "private_data"} | (set() if case.knowledge else {"facts_change"})
+    skip |= set() if case.fails and not case.knowledge else {"choice"}
     unknown = [name for name in Case.model_fields if getattr(case, name) is None and name not in skip]
     assumed = tuple(Case.model_fields[name].description for name in unknown)
     return Decision(case, ranking, do_first, _flips(case, best), assumed)

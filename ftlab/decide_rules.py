@@ -3,6 +3,7 @@
 "Judgement" means ours: no measurement is known that settles it.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -53,6 +54,33 @@ class Rule:
     reason: str  # completes "because ..."
     source: str
     rules_out: tuple[str, ...] = ()  # approaches that this makes unfit where it applies in full
+
+
+# what plainly reads as a choice: a verb of choosing with a thing that gets labels, or a word for the labels themselves
+_THING = (
+    r"(?:(?:e-?)?mails?|letters?|tickets?|messages?|texts?|posts?|comments?|reviews?|documents?|calls?|complaints?|"
+    r"requests?|questions?|answers?|essays?|clauses?|intents?|sentiments?|spam|fraud)"
+)
+_LABELS = r"(?:labels?|class(?:es)?|categor(?:y|ies)|queues?|topics?|intents?|desks?|departments?|folders?)"
+_UP_TO_THREE = r" (?:[\w'-]+ ){0,3}"
+_CHOOSES = re.compile(
+    rf"\b(?:classif(?:y|ies|ying)|categori[sz](?:e|es|ing)) \w|"
+    rf"\b(?:label|labels|label?ling|tag|tags|tagging|route|routes|routing|triage|triages|moderate|moderates|moderating|"
+    rf"detect|detects|detecting|grade|grades|grading){_UP_TO_THREE}{_THING}\b|"
+    rf"\bsort(?:s|ing)?{_UP_TO_THREE}{_THING}\b(?!.*\bby\b)|"
+    rf"\b(?:to|into|which of|one of){_UP_TO_THREE}{_LABELS}\b|\byes or no\b|"
+    rf"\b{_THING} (?:classification|categori[sz]ation|routing|label?ling|tagging|triage|moderation|detection)\b"
+)
+_WRITES = re.compile(
+    r"(?:(?:re)?write|draft|compose|generate|create|design|invent|plan|explain|solve|prove|compute|translate|sum|"
+    r"summari[sz]e)s?\b"
+)
+
+
+def reads_as_choice(task: str) -> bool:
+    """Whether the wording of a task plainly says that the answer is one of a list; a guess that rather says no."""
+    task = " ".join(task.lower().split())
+    return bool(_CHOOSES.search(task)) and not _WRITES.match(task)
 
 
 def _for(approaches, **points):
@@ -171,6 +199,9 @@ FIRST_STEPS = (  # when (case, recommendation), what
     (lambda c, best: c.fails and not c.knowledge and not c.taught,
      ("read twenty failures: if only the form is wrong, write it into the prompt; else try a stronger model, give it "
      "tools (search, code), or cut the task into smaller ones")),
+    (lambda c, best: c.fails and not c.knowledge and not c.taught and c.choice is None,
+     ("say whether the answer is one of a fixed list of labels (choice: true or false): such a choice is taught "
+      "even to a model that begins with nothing")),
     (lambda c, best: c.prompt_accuracy is None,
      ("make a test set first: 100-300 real cases with known answers that no prompt and no training sees; then measure "
      "the best prompt on it (notebook 03)")),

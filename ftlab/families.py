@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ftlab.costs.architecture import known_models
-from ftlab.costs.memory import estimate_memory
+from ftlab.costs.memory import OFF, estimate_memory
 from ftlab.models import CATALOGUE
 from ftlab.tables import html_table
 
@@ -65,6 +65,7 @@ def families(templates: Mapping[str, str], listed=(), *, batch: int = 2, length:
         rows.append((model.hub_id, f"{model.params_b:g}", licence, habits.system.replace(OWN_TEXT, " *"),
                      habits.thinking, habits.tools, habits.end, " / ".join(cards)))  # fmt: skip
     notes = [f"fits: the smallest card that holds training and evaluation with {batch} x {length:,} tokens"]
+    notes += [f"(close): may not fit, {OFF}"] if any("(close)" in row[-1] for row in rows) else []
     notes += ["*: " + OWN_TEXT.removeprefix("; ")] if any("*" in row[3] for row in rows) else []
     unlisted = ", ".join(row[0] for row in rows[1:] if row[0] not in listed)
     notes += [f"not in Unsloth's list: {unlisted}"] if listed and unlisted else []
@@ -96,11 +97,11 @@ def _generation(hub_id: str) -> float:
 
 
 def smallest_card(model: str, method: str, batch: int = 2, length: int = 2048) -> str:
-    """The first of CARDS on which training and evaluation with this batch fit, or "none of these"."""
+    """The first of CARDS on which training and evaluation with this batch fit, closely or not; or "none of these"."""
     for card in CARDS:
         memory = estimate_memory(model, method, batch=batch, length=length, gpu=card)
         if memory.fits and memory.evaluation_batch == batch:
-            return card
+            return f"{card} (close)" if memory.close else card
     return "none of these"
 
 

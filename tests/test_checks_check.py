@@ -440,6 +440,11 @@ def test_a_rated_file_is_checked_as_one_and_a_bad_answer_is_never_trained_on(tmp
     path = put(tmp_path / "rated.jsonl", lines_of(rows))
     report = check(path)
     assert (report.format, report.rows_kept, report.errors) == ("kto", 4, [])
+    bad = report.marked_bad
+    assert 0 < bad < 4
+    assert f"4 of 4 rows without an error, {bad} answers marked bad" in repr(report)
+    assert "answers marked bad" in report._repr_html_()
+    assert report.to_dict()["summary"]["marked_bad"] == bad
     with pytest.raises(FtlabError, match=r"rated\.jsonl:1 label: is false: this marks a bad answer"):
         read_chat(path)
 

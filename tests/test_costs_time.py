@@ -179,11 +179,27 @@ def test_what_fits_lists_every_model_with_a_setting_that_fits():
         assert again.fits == fit.fits
         assert fit.batch * fit.accumulation >= 16
         assert (fit.hours is not None) == fit.fits
-        if fit.method == "qlora":  # because the 16-bit model does not fit, however small the batch
-            assert not estimate_memory(fit.model, "lora", batch=1, length=900, gpu="T4").fits
+        assert (again.verdict == "close: may not fit") is fit.close
+        if fit.method == "qlora":  # because the 16-bit model does not fit, or only closely, however small the batch
+            assert estimate_memory(fit.model, "lora", batch=1, length=900, gpu="T4").verdict != "fits"
+        if fit.close:
+            smaller = estimate_memory(fit.model, "qlora", batch=1, length=900, gpu="T4")
+            assert smaller.verdict == "close: may not fit"  # a smaller batch would have been taken
     assert (table.gpu, table.rows_in, table.length, table.cut) == ("T4", 150, 900, 0)
     assert "qwen3-4b" in repr(table)
     assert "<table" in table._repr_html_()
+
+
+def test_what_fits_only_closely_is_told_with_the_known_error():
+    table = what_fits([512], "T4")
+    (tight,) = [fit for fit in table.models if fit.close]
+    assert (tight.model, tight.fits, tight.batch) == ("qwen3-14b", True, 1)  # no batch fits surely: the smallest
+    line = next(line for line in repr(table).splitlines() if line.startswith("qwen3-14b"))
+    assert line.endswith("close: may not fit")
+    remedy = "close: measured runs lay up to 8% off the estimate; try one step on the longest rows first"
+    assert repr(table).endswith(remedy)
+    assert remedy in table._repr_html_()
+    assert "may not fit" not in repr(what_fits([512], "H200"))
 
 
 def test_what_fits_says_what_does_not_fit_and_what_is_cut():

@@ -109,6 +109,13 @@ def test_an_element_of_a_json_list_is_named(tmp_path):
     assert (result.rows_in, result.rows_with_error, rows_with_an_error(result)) == (3, 2, 2)
 
 
+def test_a_chat_that_is_a_bare_list_in_a_json_file_is_told_of_rows_and_not_of_lines(tmp_path):
+    turns = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello."}]
+    result = read(put(tmp_path, "a.json", json.dumps([turns, turns])))
+    told = 'holds a list of 2 object(s); each list is one chat: write {"conversations": [...]} around it'
+    assert {(finding.code, finding.message) for finding in result.findings} == {("not_an_object", told)}
+
+
 def test_damaged_csv_rows_keep_their_lines_and_the_others_their_place(tmp_path):
     content = (
         b"instruction,output\n"

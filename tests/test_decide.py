@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ftlab.decide import APPROACHES, CHOICES, CRITERIA, NUMBERS, RULES, Case, decide, rank, read_case
-from ftlab.decide_rules import TUNED
+from ftlab.decide_rules import TUNED, reads_as_choice
 from ftlab.errors import RecipeError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -100,6 +100,48 @@ def test_without_a_wish_for_facts_there_is_nothing_to_retrieve():
 
 def test_the_first_step_is_a_test_set_and_a_measured_prompt():
     assert "make a test set first" in decide(changed(STRONG, prompt_accuracy=None)).do_first[0]
+
+
+NO_CHOICE = (
+    "plan delivery routes", "write routine maintenance reports", "write taglines", "write detective stories",
+    "sort integers step by step", "sort a list of messages by date", "route delivery vans", "detect bugs in code",
+    "write a program that sorts mails into folders", "upgrade a fleet of graded roads", "restage plays",
+    "answer questions about routing tables",
+)  # fmt: skip
+A_CHOICE = (
+    "label mails", "route tickets", "classify support mails", "find and classify risky clauses in supplier contracts",
+    "grade short answers of pupils by a rubric", "detect spam", "sort hotline calls into categories", "ticket triage",
+    "a model that tags customer reviews", "Moderate comments", "say which of our six queues a mail belongs to",
+    "say yes or no: is this a complaint", "assign each invoice to a department", "intent classification",
+    "sort letters",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("task", NO_CHOICE)
+def test_a_task_that_only_sounds_like_a_choice_is_not_trained_from_nothing(task):
+    assert not reads_as_choice(task)
+    decision = decide(changed(STRONG, task=task, wants=("accuracy",), prompt_accuracy=0.02, target_accuracy=0.8))
+    assert decision.recommendation == "prompt"
+    assert any("(choice: true or false)" in step for step in decision.do_first)
+    assert "choice were yes (not known): fine_tune" in map(str, decision.flips)
+    assert any("fixed list of labels" in each for each in decision.assumed)
+
+
+@pytest.mark.parametrize("task", A_CHOICE)
+def test_a_task_that_plainly_is_a_choice_is_seen_as_one(task):
+    assert reads_as_choice(task)
+    assert recommend(task=task, wants=("accuracy",), prompt_accuracy=0.02, target_accuracy=0.8) == "fine_tune"
+
+
+def test_what_is_stated_about_the_choice_counts_before_the_wording():
+    bad = {"wants": ("accuracy",), "prompt_accuracy": 0.02, "target_accuracy": 0.8}
+    assert recommend(task="name the bird", choice=True, **bad) == "fine_tune"
+    assert recommend(task="label mails", choice=False, **bad) == "prompt"
+    steps = decide(changed(STRONG, task="label mails", choice=False, **bad)).do_first
+    assert not any("linear classifier" in step or "choice:" in step for step in steps)
+    assert decide(STRONG).assumed == decide(changed(STRONG, choice=True)).assumed  # it matters where all else fails
+    knowing = changed(STRONG, choice=True, wants=("knowledge", "accuracy"), prompt_accuracy=0.02)
+    assert decide(knowing).recommendation == "rag"
 
 
 @pytest.mark.parametrize("right", [0.0, 0.02, 0.1])
@@ -211,6 +253,7 @@ cases = st.builds(
     Case,
     task=st.just("a task"),
     wants=st.lists(st.sampled_from(CHOICES["wants"]), min_size=1, unique=True),
+    choice=st.none() | st.booleans(),
     examples=st.none() | st.integers(0, 100_000),
     facts_change=st.none() | st.sampled_from(CHOICES["facts_change"]),
     task_changes=st.none() | st.sampled_from(CHOICES["task_changes"]),
@@ -261,7 +304,7 @@ def test_a_flip_changes_the_advice_and_one_step_less_does_not(case):
                     beside = now  # not beyond what it is
                 if least <= at + step <= most:
                     assert rank(changed(case, **{flip.field: beside}))[0].approach != flip.advice
-    for name in ("example_quality", "facts_change", "task_changes", "maintainer", "private_data"):
+    for name in ("choice", "example_quality", "facts_change", "task_changes", "maintainer", "private_data"):
         named = {value for flip in decision.flips if flip.field == name for value in flip.values}
         for value in set(CHOICES.get(name, (True, False))) - named:
             if name != "example_quality" or case.examples:
@@ -298,6 +341,7 @@ def test_a_limit_that_holds_already_is_no_flip():
         ("examples: true", "examples: is true; write the number"),
         ("prompt_accuracy: 85", "the best prompt so far as a fraction of 1: 0.85 for 85 %"),
         ("task_changes: daily", 'is "daily"; write how often the task changes: rarely, monthly or weekly'),
+        ("choice: maybe", 'is "maybe"; write whether the answer is one of a fixed list of labels: true or false'),
         ("maintainer: Bob", 'is "Bob"; write whether somebody keeps it up: true or false'),
         ("examples: 0\nexample_quality: poor", "has no examples to be poor; leave out example_quality"),
         ("calls_per_day: 0", "is 0; write the number of calls a day, above 0"),

@@ -1,8 +1,13 @@
 """Each check: a blank is "not solved yet", a solution passes, known mistakes are named, nothing raises."""
 
+import ast
+import importlib
 import json
 import math
 import re
+import sys
+import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +16,9 @@ from ftlab.exercises.baselines import check_field_accuracy, check_hallucination_
 from ftlab.exercises.cost import check_payback_months, check_training_gib
 from ftlab.exercises.decide import check_break_even
 from ftlab.exercises.distill import check_kept_and_right, check_taken_over
-from ftlab.exercises.engine import STRICT, ExerciseFailed
+from ftlab.exercises.engine import STRICT, Exercise, ExerciseFailed
 from ftlab.exercises.evaluate import check_wilson
+from ftlab.exercises.hosted import check_has_no_answer, check_usd_a_call
 from ftlab.exercises.lora import check_adapter_numbers, check_merged, check_quantise
 from ftlab.exercises.medical import check_micro_f1, check_route
 from ftlab.exercises.preferences import check_advantages, check_win_rate
@@ -20,9 +26,18 @@ from ftlab.exercises.prepare_data import check_is_leak, check_luhn, check_rows_n
 from ftlab.exercises.project import check_asked_and_answer, check_rows_to_label
 from ftlab.exercises.scale import check_loss_of_all, check_rows_a_step
 from ftlab.exercises.ship import check_false_alarm_in_a_year
+from ftlab.exercises.start import check_strongest_rival
 from ftlab.exercises.train import check_response_mask, check_steps
 from ftlab.exercises.voice import check_invented_numbers, check_kappa
 from ftlab.exercises.what_changes import check_dpo_loss, check_relative_change
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+try:
+    import course_table
+    import notebook_source
+finally:
+    sys.path.remove(str(ROOT / "tools"))
 
 # ---- what a learner may write, independent of the solutions in ftlab.exercises
 
@@ -187,13 +202,28 @@ def kappa(one, two):
     return (np.trace(table) / len(one) - chance) / (1 - chance)
 
 
+def usd_a_call(training_usd, calls_a_day, days_left):
+    return None if days_left == 0 else training_usd / days_left / calls_a_day
+
+
+def has_no_answer(row):
+    named = [turn["tool_call_id"] for turn in row["messages"] if turn["role"] == "tool"]
+    return any(call["id"] not in named for turn in row["messages"] for call in turn.get("tool_calls") or ())
+
+
+def strongest_rival():
+    return "linear"
+
+
 SOLUTIONS = {
+    check_strongest_rival: strongest_rival,
     check_relative_change: relative_change, check_dpo_loss: dpo_loss, check_break_even: break_even,
     check_field_accuracy: field_accuracy, check_recall_at_k: recall, check_hallucination_rate: hallucination_rate,
     check_luhn: luhn, check_is_leak: is_leak,
     check_rows_needed: rows_needed, check_response_mask: response_mask, check_steps: steps, check_wilson: wilson,
     check_adapter_numbers: adapter_numbers, check_merged: merged, check_quantise: quantise,
     check_training_gib: training_gib, check_payback_months: payback_months,
+    check_usd_a_call: usd_a_call, check_has_no_answer: has_no_answer,
     check_win_rate: win_rate, check_advantages: advantages,
     check_rows_a_step: rows_a_step, check_loss_of_all: loss_of_all,
     check_micro_f1: micro_f1, check_route: route,
@@ -203,6 +233,8 @@ SOLUTIONS = {
     check_asked_and_answer: asked_and_answer, check_rows_to_label: rows_to_label,
 }  # fmt: skip
 SOLVED = pytest.mark.parametrize(("check", "solution"), SOLUTIONS.items(), ids=lambda each: getattr(each, "name", ""))
+
+
 def blank(*args):
     """What a stub leaves."""
     ...  # noqa: PIE790
@@ -212,12 +244,6 @@ def raises_not_implemented(*args):
     raise NotImplementedError
 
 
-@pytest.mark.parametrize("check", SOLUTIONS, ids=lambda check: check.name)
-@pytest.mark.parametrize("stub", [blank, raises_not_implemented, lambda *args: ..., ..., None])
-def test_a_blank_is_not_solved_yet(check, stub):
-    assert check.grade(stub).status == "not solved yet"
-
-
 @pytest.mark.parametrize(
     ("check", "wrong", "hint"),
     [
@@ -225,6 +251,13 @@ def test_a_blank_is_not_solved_yet(check, stub):
         (check_steps, lambda r, e, b, a: int(e * (r // (b * a))), "floor division"),
         (check_wilson, lambda k, n: wilson(k, n, 1.645), "90 %"),
         (check_training_gib, lambda f, w, t: (f * w + t * 8) / 2**30, "Adam's two states"),
+        (check_usd_a_call, lambda usd, calls, days: usd / calls, "spread over one day"),
+        (check_usd_a_call, lambda usd, calls, days: usd / calls / 365, "not a year"),
+        (check_has_no_answer, lambda row: "tool" not in [t["role"] for t in row["messages"]], "whether there is any"),
+        (check_has_no_answer, lambda row: len(json.dumps(row).split('"id"')) != len(json.dumps(row).split("call_id")),
+         "compared the counts"),
+        (check_strongest_rival, lambda: "constrained", "took the best prompt"),
+        (check_strongest_rival, lambda: "fine_tuned".replace("_", " "), "fine-tune itself"),
     ],
 )
 def test_a_learners_own_way_to_a_mistake_is_recognised(check, wrong, hint):
@@ -232,12 +265,6 @@ def test_a_learners_own_way_to_a_mistake_is_recognised(check, wrong, hint):
     assert grade.status == "wrong"
     assert hint in grade.message.split("Looks as if")[1]
     assert "because" in grade.message
-
-
-@pytest.mark.parametrize(("check", "mistake", "hint"), [(each, *m) for each in SOLUTIONS for m in each.mistakes])
-def test_no_mistake_hides_another(check, mistake, hint):
-    """Each known mistake is wrong in some trial and gets its own explanation."""
-    assert check.grade(mistake).message.endswith(f"Looks as if {hint}")
 
 
 @pytest.mark.parametrize("check", [check_luhn, check_is_leak], ids=lambda check: check.name)
@@ -297,6 +324,104 @@ def test_in_strict_mode_only_a_solution_passes(check, solution, monkeypatch):
     for unfinished in (blank, lambda *args: 1 / 0):
         with pytest.raises(ExerciseFailed, match="notebooks/src"):
             check(unfinished)
+
+
+# ---- all exercises of the course, whatever their form
+
+
+def checks() -> dict[str, list[Exercise]]:
+    """Every check_* of ftlab.exercises by its name: one exercise, or those of a part of the exam or of notebook 08."""
+    found = {}
+    for path in sorted((ROOT / "ftlab/exercises").glob("[a-z]*.py")):
+        module = importlib.import_module(f"ftlab.exercises.{path.stem}")
+        for name, value in vars(module).items():
+            if name.startswith("check_") and isinstance(value, Exercise | dict):
+                found[name] = list(value.values()) if isinstance(value, dict) else [value]
+    museum = importlib.import_module("ftlab.exercises.museum")
+    return found | {"check_diagnosis": [museum.check_of(letter) for letter in museum.CASES]}
+
+
+CHECKS = checks()
+EACH = [each for several in CHECKS.values() for each in several]
+SOURCES = {path.stem: path for path in sorted((ROOT / "notebooks/src").glob("[0-9]*.py"))}
+
+
+@pytest.mark.parametrize("check", EACH, ids=lambda check: check.name)
+def test_each_is_open_when_blank_solved_by_its_solution_and_tells_two_mistakes_apart(check):
+    for stub in (blank, raises_not_implemented, lambda *args: ..., ..., None):
+        assert check.grade(stub).status == "not solved yet"
+    assert check.grade(check.solution).status == "solved"
+    told = {hint for mistake, hint in check.mistakes if check.grade(mistake).message.endswith(f"Looks as if {hint}")}
+    assert told == {hint for _, hint in check.mistakes}
+    assert len(told) >= 2
+
+
+def imported(source: str) -> list[str]:
+    """The checks that a notebook imports."""
+    lines = "\n".join(re.findall(r"^from ftlab\.exercises\.\w+ import (.*)", source, re.MULTILINE))
+    return [name for name in re.findall(r"check_\w+", lines) if name != "check_each"]
+
+
+IMPORTED = {stem: imported(path.read_text(encoding="utf-8")) for stem, path in SOURCES.items()}
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_each_check_is_run_by_one_notebook_and_named_in_the_tests(name):
+    assert sum(names.count(name) for names in IMPORTED.values()) == 1
+    tests = [path for path in (ROOT / "tests").glob("test_*.py") if re.search(rf"\b{name}\b", path.read_text("utf-8"))]
+    assert tests
+
+
+def test_no_notebook_has_an_exercise_without_a_check():
+    exercises = {each.name: each.exercises for each in course_table.notebooks(ROOT)}
+    assert {stem: len(names) for stem, names in IMPORTED.items()} == exercises
+    assert all(exercises.values()), "every notebook has one"
+
+
+# ---- levels
+
+
+def solution_of(source: str) -> list[ast.stmt]:
+    """The statements between the marks of a cell, without imports."""
+    text = textwrap.dedent(re.search(r"# solution\n(.*?)\n\s*# end solution", source, re.DOTALL)[1])
+    body = ast.parse("def f():\n" + textwrap.indent(text, "    ")).body[0].body
+    return [each for each in body if not isinstance(each, ast.Import | ast.ImportFrom)]
+
+
+def leveled() -> list:
+    """(notebook, level or None, statements of the solution) of each exercise."""
+    found = []
+    for stem, path in SOURCES.items():
+        level = None
+        for cell in notebook_source.read_source(path).notebook.cells:
+            marks = course_table.LEVEL.findall(cell.source) if cell.cell_type == "markdown" else []
+            assert len(marks) <= 1, f"{stem}: two exercises in one cell of text"
+            level = int(marks[0]) if marks else level
+            if "exercise" in cell.metadata.get("tags", []):
+                found.append(pytest.param(level, solution_of(cell.source), id=f"{stem}-{cell.metadata['source_line']}"))
+                level = None
+    return found
+
+
+LEVELED = leveled()
+
+
+@pytest.mark.parametrize(("level", "statements"), LEVELED)
+def test_each_exercise_says_its_level_which_is_what_it_asks(level, statements):
+    assert level in (1, 2, 3), "write **Exercise (level N).** before it; 00 says what the levels are"
+    if level == 1:
+        assert {type(each) for each in statements} <= {ast.Return, ast.Assign}
+        values = [node for each in statements for node in ast.walk(each) if isinstance(node, ast.Call | ast.BinOp)]
+        assert values == [], "to read is not to compute"
+    if level == 2:
+        assert len(statements) <= 2
+
+
+def test_every_level_has_exercises_and_00_says_what_they_are():
+    assert {param.values[0] for param in LEVELED} >= {1, 2, 3}
+    text = re.sub(r"\s*\n# ", " ", SOURCES["00_start_here"].read_text())
+    for level in ("Level 1 is to read", "level 2 is a line or two", "level 3 is to build"):
+        assert level in text
 
 
 @pytest.mark.slow

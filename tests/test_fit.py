@@ -72,6 +72,22 @@ def test_evaluation_that_does_not_fit_is_told_with_the_batch_that_does(a_gpu):
     assert rows["training: memory of the T4"][1] == "14.6 GiB"  # what this one reports, not the table's
 
 
+def test_what_fits_by_less_than_the_known_error_is_close_and_a_smaller_batch_surer(no_gpu):
+    found = will_it_fit("qwen3-8b", [*LENGTHS, 2048], batch=2, epochs=1, gpu="T4")
+    rows = rows_of(found)
+    assert rows["training: memory of the T4"][2] == "fits"
+    told = rows["evaluation, same batch: memory of the T4"][2]
+    assert told == "close: may not fit; per_device_eval_batch_size=1 is surer"
+    assert found.memory.fits  # the verdict on evaluation is not one on training
+    tight = rows_of(will_it_fit("qwen3-14b", [2048], batch=2, rank=32, epochs=1, gpu="T4"))
+    assert tight["training: memory of the T4"][2] == (
+        "close: may not fit; halve the batch, or try one step on the longest rows"
+    )
+    one = rows_of(will_it_fit("gemma-3-27b", [2048], batch=1, rank=8, epochs=1, gpu="L4"))
+    assert one["training: memory of the L4"][2] == "close: may not fit; try one step first"
+    assert one["evaluation, same batch: memory of the L4"][2] == "does not fit"
+
+
 def test_no_minutes_for_a_model_that_keeps_no_card_busy(a_gpu):
     assert not any("time" in what for what in rows_of(will_it_fit("nano", LENGTHS, batch=16, epochs=2)))
     assert any("time" in what for what in rows_of(will_it_fit("qwen3-4b", LENGTHS, batch=2, epochs=2)))

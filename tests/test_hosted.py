@@ -106,6 +106,11 @@ def test_preference_pairs_are_trained_on_by_dpo(stand_in, service):
     assert "dpo" in sent or "preferenceOptimizationSpec" in sent or service == "fireworks" and "trainingConfig" in sent
 
 
+def test_rows_that_a_service_would_not_look_at_are_not_sent(stand_in):
+    with pytest.raises(RecipeError, match="fireworks takes no validation rows for dpo"):
+        prepared("fireworks", method="dpo", validation=pairs(3))
+
+
 def test_bedrock_offers_no_dpo(stand_in):
     with pytest.raises(RecipeError, match="bedrock offers sft, and not dpo"):
         jobs.prepare("bedrock", "amazon.nova-micro-v1:0", pairs(), method="dpo")

@@ -48,6 +48,36 @@ def test_a_timetable_adds_up(title):
     assert max(row[0][-5:] for row in rows) <= "17:00"
 
 
+PLAN_ITEMS = {title: [item for day in days for item in day] for title, days in host_times.PLANS.items()}
+
+
+@pytest.mark.parametrize(("title", "items"), PLAN_ITEMS.items())
+def test_a_plan_sits_only_those_parts_of_the_exam_whose_notebooks_it_has(title, items):
+    for item in items:
+        if item.startswith("exam "):
+            needed = {name for part in item.split()[1] for name in host_times.EXAM_NEEDS[part]}
+            assert needed <= set(items[: items.index(item)])
+            if item != "exam ABCD":
+                assert re.search(r"18 The exam\]\(\S+\): A, C and D \|", GUIDE.split(f"### {title}\n")[1])
+
+
+def test_some_plan_sits_the_whole_exam_and_the_guide_says_what_each_part_rests_on():
+    assert "exam ABCD" in [item for items in PLAN_ITEMS.values() for item in items]
+    told = " ".join(GUIDE.split("## End with the exam")[1].split())
+    for part, names in host_times.EXAM_NEEDS.items():
+        assert all(name in told.split(f"{part} on ")[1].split(f"{chr(ord(part) + 1)} on ")[0] for name in names)
+        assert re.search(rf"\b{part} {host_times.EXAM_MINUTES[part]}\b", told)
+    assert set(re.findall(r"\[(\w+)\]\(\w+\.ipynb\)", SOURCES["18_exam"].split("# ## A.")[0])) >= {
+        name for names in host_times.EXAM_NEEDS.values() for name in names}  # fmt: skip
+
+
+def test_the_cases_of_08_are_counted():
+    from ftlab.exercises import museum
+
+    assert {"08": len(museum.CASES)} == host_times.CASES
+    assert host_times.block(next(each for each in course_table.notebooks(ROOT) if each.name.startswith("08"))) > 60
+
+
 def test_a_change_of_a_notebook_would_be_noticed(monkeypatch):
     monkeypatch.setattr(course_table, "WORDS_A_MINUTE", 100)
     assert host_times.written() != GUIDE

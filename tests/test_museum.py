@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import sys
 from collections import Counter
 from functools import cache
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ftlab.evaluation.statistics import paired_wald
 from ftlab.exercises import museum as shown
 from ftlab.exercises.engine import STRICT, ExerciseFailed
 
@@ -112,12 +114,62 @@ def test_every_recorded_training_has_its_answers():
             assert len(shown.texts_of(name, part)) == asked["n"]
 
 
-def test_against_counts_customers():
-    fresh = shown.rows_of("fresh")
-    first = np.array([[row["customer"] < fresh[0]["customer"] for row in fresh]], float)
-    found = shown.against(first, np.zeros((2, len(fresh))))
-    assert found.value == pytest.approx(first.mean())
-    assert "groups" in found.method or "clusters" in found.method
+def test_against_counts_customers_where_each_was_trained_once():
+    groups, drawn = shown.customers_of("fresh"), np.random.default_rng(0)
+    scores, others = (1.0 * (drawn.random((1, len(groups))) < share) for share in (0.4, 0.8))
+    found, plain = shown.against(scores, others), paired_wald(others[0], scores[0], groups=groups)
+    assert (found.value, found.low, found.high) == pytest.approx((plain.value, plain.low, plain.high))
+    assert found.method.startswith("customers, t with 39")
+
+
+def test_against_is_wider_where_seeds_lie_apart():
+    alike, apart = np.zeros((3, 80)), np.zeros((3, 80))
+    alike[:, :40], apart[:] = 1, np.arange(80) < np.array([20, 40, 60])[:, None]
+    width = {name: shown.against(scores, np.zeros((3, 80))) for name, scores in (("alike", alike), ("apart", apart))}
+    assert width["alike"].value == pytest.approx(width["apart"].value)
+    assert width["apart"].high - width["apart"].low > 1.5 * (width["alike"].high - width["alike"].low)
+    same = shown.against(apart, apart, same=True)
+    assert same.high - same.low < 0.2, "what all ways of asking share is no difference"
+
+
+def test_against_holds_the_truth_nineteen_times_in_twenty(monkeypatch):
+    """Two kinds of training that are equally good, seeds that differ: an interval over customers alone misses often."""
+    groups, drawn, held = np.repeat(np.arange(40), 2), np.random.default_rng(1), Counter()
+    monkeypatch.setattr(shown, "customers_of", lambda part: list(groups))
+    for _ in range(400):
+        customers = drawn.normal(1, 1.5, 40)
+        kinds = [customers + drawn.normal(0, 0.5, (3, 1)) + drawn.normal(0, 1, (3, 40)) for _ in range(2)]
+        a, b = (1.0 * (np.repeat(kind, 2, axis=1) + drawn.normal(0, 0.5, (3, 80)) > 0) for kind in kinds)
+        both, alone = shown.against(a, b), paired_wald(b.mean(0), a.mean(0), groups=groups)
+        held["both"] += both.low <= 0 <= both.high
+        held["alone"] += alone.low <= 0 <= alone.high
+    assert held["both"] / 400 > 0.92
+    assert held["alone"] / 400 < 0.85
+
+
+def test_between_is_the_difference_of_two_shares_and_holds_both_intervals():
+    found = shown.between("again", "fresh")
+    parts = [shown.right("good", part).mean() for part in ("again", "fresh")]
+    assert found.value == pytest.approx(parts[0] - parts[1])
+    assert found.low < found.value < found.high
+
+
+def test_made_by_names_what_is_recorded_and_makes_it_again():
+    line = shown.made_by("museum", "good", "memory")
+    assert line.endswith("python tools/record.py museum --again --only good_1 good_2 good_3 memory")
+    assert "seeds of each: 3" in line
+    told = [shown.results()["points"][name]["minutes"] for name in ("good_1", "good_2", "good_3", "memory")]
+    assert sum(int(number) for number in re.findall(r"(\d+) minutes", line)) == pytest.approx(sum(told), abs=1.1)
+    assert shown.made_by("data").endswith("python tools/record.py data --again")
+    for name in ("data", "facts", "preferences", "forgetting"):
+        assert "one training each" in shown.made_by(name)
+
+
+def test_scored_is_what_the_record_says():
+    for name, point in shown.results("data")["points"].items():
+        assert shown.scored(name).field_accuracy.mean() == pytest.approx(point["test"]["field_accuracy"]["value"])
+        assert len(shown.patterns()) == len(shown.scored(name))
+    assert 2 < len(set(shown.patterns())) < len(shown.patterns()) / 2
 
 
 # --- the cases

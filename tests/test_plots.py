@@ -241,7 +241,7 @@ def test_a_bar_says_whether_it_fits():
     memories = [estimate_memory("qwen3-0.6b", gpu=CARD), estimate_memory("qwen3-8b", "full", gpu=CARD)]
     verdicts = [text.get_text().split(maxsplit=1)[1] for text in axes(costs_plots.memory_figure(memories)).texts]
     assert verdicts == ["fits", "does not fit"]
-    assert costs_plots.memory_alt(memories[1:]).endswith("of 20.0 on toy card: no.")
+    assert costs_plots.memory_alt(memories[1:]).endswith("of 20.0 on toy card: does not fit.")
 
 
 # nothing to draw

@@ -3,6 +3,7 @@
 Skipped where `make site` has not been run: a learner does not need what it installs.
 """
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -29,6 +30,26 @@ def fetched(page: Path) -> list[str]:
     """What a page loads from elsewhere; a link that a reader may follow is none of it."""
     found = ["".join(parts) for parts in LOADED.findall(page.read_text(encoding="utf-8"))]
     return [url for url in found if re.match(r"(https?:)?//", url)]
+
+
+PREPARE = """
+import json, sys
+sys.path.insert(0, "tools/reading")
+from conf import prepared
+print(json.dumps(prepared(json.load(sys.stdin))))
+"""
+
+
+@made_here
+def test_links_of_a_notebook_are_changed_in_its_words_and_nowhere_else():
+    words = ["# A title\n", "\n", "[Files](../data/prompt_kit), [two\n", "words](GLOSSARY.md#Seed-of-a-run)\n"]
+    code = ["answer = WAYS[way](arguments)\n", "print('[files](../data)', \"[x](y.ipynb#A-B)\")"]
+    cells = [{"cell_type": "markdown", "source": words}, {"cell_type": "code", "source": code, "outputs": []}]
+    notebook, command = json.dumps({"cells": cells}), [PYTHON, "-c", PREPARE]
+    done = subprocess.run(command, cwd=ROOT, input=notebook, capture_output=True, text=True, check=True)
+    text, same = json.loads(done.stdout)["cells"]
+    assert text["source"] == "# A title\n\nFiles, [two\nwords](GLOSSARY.md#seed-of-a-run)\n"
+    assert same["source"] == code
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +86,10 @@ def test_the_site_has_every_notebook_its_links_hold_and_it_fetches_nothing(tmp_p
     assert {path.stem for path in (out / "notebooks").glob("[0-9]*.html")} == set(NOTEBOOKS)
     assert {out / "HOSTING.html", out / "notebooks/GLOSSARY.html", out / "search.html"} <= set(pages)
     assert {str(page): urls for page in pages if (urls := fetched(page))} == {}
+    for made in pages:
+        text = made.read_text(encoding="utf-8")
+        assert re.findall(r'<pre>|<div class="table|role="heading">|<aside class="[^"]*">|<th[^>]*></th>', text) == []
+        assert "<h1" in text
     page = (out / "notebooks/07_evaluate.html").read_text(encoding="utf-8")
     assert 'href="GLOSSARY.html#linear-classifier"' in page
     assert "<math" in page

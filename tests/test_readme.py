@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -70,3 +72,29 @@ def test_a_changed_number_would_be_noticed():
     report = json.loads((record_run.SHOWN / "report.json").read_text())
     report["systems"]["fine_tuned"]["field_accuracy"]["value"] -= 0.01
     assert record_run.with_block(README, record_run.readme_block(report)) != README
+
+
+# ---- without make
+
+PLAIN = README.split("### Without make\n")[1].split("\n## ")[0]
+
+
+def lines_in(language: str) -> list[str]:
+    return re.search(rf"```{language}\n(.*?)```", PLAIN, re.DOTALL)[1].splitlines()
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="no make here")
+def test_the_plain_commands_are_those_of_the_makefile():
+    said = []
+    for target in ("lab", "test"):
+        text = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        commands = [shlex.split(line) for line in text.replace("\\\n", " ").splitlines()]
+        said += [[word for word in words if not re.match("--ServerApp.root_dir|--allow-root", word)]
+                 for words in commands if words[0] != "echo" and words not in said]  # fmt: skip
+    assert said == [shlex.split(line) for line in lines_in("sh")]
+
+
+def test_those_for_powershell_are_the_same():
+    changed = [line.replace("py -3.12 tools\\", "python3 tools/").replace(".venv\\Scripts\\", ".venv/bin/")
+               for line in lines_in("powershell")]  # fmt: skip
+    assert changed == lines_in("sh")

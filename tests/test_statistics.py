@@ -60,6 +60,19 @@ def test_scores_have_one_interval_and_differences_another():
     assert difference_interval([0, 0.5, 1, 0]).low < 0
 
 
+@pytest.mark.parametrize("groups", [None, ["a", "b", "c"]])
+@pytest.mark.parametrize("end", [0.0, 1.0])
+def test_a_mean_outside_by_rounding_alone_is_taken_for_the_end_and_by_more_refused(end, groups):
+    """The parts of a perfect macro F1 add up to 1, give or take the rounding of their sum."""
+    outwards = 2 * end - 1
+    rounded = score_interval([np.nextafter(end, end + outwards)] * 3, groups)
+    assert rounded.value == end
+    assert 0 <= rounded.low < rounded.high <= 1
+    for wrong in (end + 0.001 * outwards, end + 1e-6 * outwards):
+        with pytest.raises(DataError, match="not from 0 to 1"):
+            score_interval([wrong] * 3, groups)
+
+
 def test_the_interval_of_many_graded_scores_is_the_normal_one():
     values = np.random.default_rng(1).uniform(size=2000)
     half = 1.96 * values.std(ddof=1) / math.sqrt(len(values))

@@ -28,6 +28,7 @@ ITEMS = [
     for letter, count in {"C": 7, "D": 7, "P": 6, "T": 6, "E": 5, "M": 4, "H": 1, "S": 3, "W": 4, "X": 5}.items()
     for number in range(1, count + 1)
 ]
+WORDS_ONLY = {"C7"}  # the glossary: its place needs no cell that runs
 # in two halves, so that this file does not name them
 REGISTRY_HOSTS = tuple(
     ".".join(halves)
@@ -97,9 +98,9 @@ def has_anchor(target: Path | None, text: str, fragment: str) -> bool:
 
 
 def coverage_gaps(root: Path) -> list[str]:
-    """Curriculum items that the map lacks, names twice, or sends to a section that does not exist."""
+    """Curriculum items that the map lacks, names twice, or sends to no section, or to one in which nothing runs."""
     findings, seen = [], set()
-    sections = {path.stem: set(headings(notebook_text(path))) for path in notebook_sources(root)}
+    places = {path.stem: sections(path) for path in notebook_sources(root)}
     for item, where in coverage_rows((root / COVERAGE).read_text()):
         if item in seen:
             findings.append(f"{COVERAGE}: {item} stands there twice")
@@ -112,11 +113,25 @@ def coverage_gaps(root: Path) -> list[str]:
                 findings.append(
                     f'{COVERAGE}: {item}: "{entry.strip()}" is neither "{OPEN}" nor "notebook -> section"'
                 )
-            elif notebook not in sections:
+            elif notebook not in places:
                 findings.append(f"{COVERAGE}: {item}: no notebook notebooks/src/{notebook}.py")
-            elif section not in sections[notebook]:
+            elif section not in places[notebook]:
                 findings.append(f'{COVERAGE}: {item}: {notebook} has no section "{section}"')
+            elif item not in WORDS_ONLY and not places[notebook][section]:
+                findings.append(f'{COVERAGE}: {item}: {notebook} has no cell that runs under "{section}"')
     return findings + [f"{COVERAGE}: {item} is missing" for item in ITEMS if item not in seen]
+
+
+def sections(path: Path) -> dict[str, list]:
+    """The code cells that stand under each heading of a notebook or of its source, up to the next heading."""
+    found, heading = {}, ""
+    for cell in jupytext.read(path).cells:
+        if cell.cell_type == "markdown":
+            for heading in headings(cell.source):
+                found.setdefault(heading, [])
+        elif cell.cell_type == "code":
+            found.setdefault(heading, []).append(cell)
+    return found
 
 
 def coverage_rows(text: str) -> list[tuple[str, str]]:

@@ -18,6 +18,7 @@ import jupytext
 ROOT = Path(__file__).resolve().parent.parent
 WORDS_A_MINUTE, LINES_A_MINUTE = 200, 30
 STATED = re.compile(r"(\*\*Minutes:\*\* )(?:(\d+) to read, )?(\d+)(?: to run)?")
+LEVEL = re.compile(r"\*\*Exercise \(level ([123])\)\.\*\*")
 HOLDS_THE_TABLE = "00_start_here"
 TABLE = re.compile(r"(?<=# <!-- the course -->\n).*?(?=# <!-- end of the course -->)", flags=re.S)
 HEAD = ["| notebook | the question it answers | read | run | exercises |", "|---|---|---|---|---|"]

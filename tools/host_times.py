@@ -12,31 +12,38 @@ from generated import COUNTS_END, COUNTS_START
 
 ROOT = Path(__file__).resolve().parent.parent
 MINUTES_AN_EXERCISE = 6
+MINUTES_A_CASE, CASES = 3, {"08": 13}  # an exercise that asks for one diagnosis after the other
 START = 9 * 60  # minutes after midnight
 STEP = 5  # blocks are rounded up to so many minutes
 OPEN = ("welcome: who is here, with which case of their own", 15, "")
 CLOSE = ("what each will do on Monday", 15, "")
-# title: a tuple a day, of numbers of notebooks and of what lies between them
+# title: a tuple a day, of numbers of notebooks and of what lies between them; "exam ACD" are these parts of the exam
 PLANS = {
     "Half a day: may it ship?": [("00", "02", "break", "03", "break", "07")],
-    "One day: from a case to a verdict": [("00", "02", "03", "break", "04", "lunch", "06", "break", "07", "exam")],
+    "One day: from a case to a verdict": [
+        ("00", "02", "03", "break", "04", "lunch", "06", "break", "07", "10", "break", "exam ACD"),
+    ],
     "Two days: the whole way, with your own data": [
-        ("00", "01", "break", "02", "03", "lunch", "04", "break", "06", "11"),
-        ("05", "07", "break", "10", "09", "lunch", "12", "own", "break", "exam"),
+        ("00", "01", "break", "02", "03", "lunch", "04", "06", "break", "05", "07", "break", "11"),
+        ("08", "break", "10", "09", "lunch", "12", "own", "break", "exam ABCD"),
     ],
 }
 PAUSES = {  # what, minutes, machine
     "break": ("break", 15, ""), "lunch": ("lunch", 60, ""),
     "own": ("own data: `ftlab check`, a recipe of four lines, `ftlab run` started", 60, "laptop; a T4 for 1B and more"),
 }  # fmt: skip
-EXAM, EXAM_MINUTES = "18", 90  # in a timetable "exam" is this notebook, whose questions want more than its words
+EXAM = "18"
+EXAM_MINUTES = {"A": 10, "B": 25, "C": 35, "D": 20}  # by somebody who sat it: its questions want more than its words
+EXAM_NEEDS = {"A": ("02",), "B": ("08",), "C": ("04", "06", "07"), "D": ("06", "07", "10")}  # what a part rests on
 
 
 def block(each: Notebook) -> int:
     """Minutes in a timetable: run, read, exercises, rounded up."""
     if number(each) == EXAM:
-        return EXAM_MINUTES
-    return -(-(each.run + each.read + each.exercises * MINUTES_AN_EXERCISE) // STEP) * STEP
+        return sum(EXAM_MINUTES.values())
+    cases = CASES.get(number(each))
+    exercises = MINUTES_A_CASE * cases if cases else MINUTES_AN_EXERCISE * each.exercises
+    return -(-(each.run + each.read + exercises) // STEP) * STEP
 
 
 def table(course: list[Notebook]) -> str:
@@ -72,8 +79,7 @@ def timetable(title: str, days: list[tuple], course: list[Notebook], root: Path)
     lines = [f"### {title}", "", "| from | minutes | what | machine |", "|---|---|---|---|"]
     for at, day in enumerate(days, start=1):
         before = f"{at}, " if len(days) > 1 else ""
-        chosen = {item: by_number[EXAM if item == "exam" else item] for item in day if item not in PAUSES}
-        blocks = [PAUSES.get(item) or block_of(chosen[item], root) for item in day]
+        blocks = [PAUSES.get(item) or block_of(item, by_number, root) for item in day]
         blocks = [OPEN] * (at == 1) + blocks + [CLOSE] * (at == len(days))
         now = START
         for what, minutes, machine in blocks:
@@ -83,8 +89,13 @@ def timetable(title: str, days: list[tuple], course: list[Notebook], root: Path)
     return "\n".join(lines)
 
 
-def block_of(each: Notebook, root: Path) -> tuple[str, int, str]:
-    return link(each), block(each), hardware(each.name, root)
+def block_of(item: str, by_number: dict[str, Notebook], root: Path) -> tuple[str, int, str]:
+    """What, minutes and machine of a notebook, or of the parts of the exam that are named after it."""
+    parts = item.removeprefix("exam ") if item.startswith("exam") else ""
+    each = by_number[EXAM if parts else item]
+    some = f": {', '.join(parts[:-1])} and {parts[-1]}" if parts and set(parts) < set(EXAM_MINUTES) else ""
+    minutes = sum(EXAM_MINUTES[part] for part in parts) if parts else block(each)
+    return link(each) + some, minutes, hardware(each.name, root)
 
 
 def written(root: Path = ROOT) -> str:
@@ -92,7 +103,9 @@ def written(root: Path = ROOT) -> str:
     course = notebooks(root)
     paces = (
         f"All in minutes. Read and block are computed: {WORDS_A_MINUTE} words and {LINES_A_MINUTE} lines of code a "
-        f"minute, {MINUTES_AN_EXERCISE} minutes an\nexercise, rounded up to {STEP}: paces of our choice, not measured."
+        f"minute, {MINUTES_AN_EXERCISE} minutes an\nexercise ({MINUTES_A_CASE} for each of the {CASES['08']} cases "
+        f"of 08), rounded up to {STEP}: paces of our choice, not measured. The exam's\nminutes are an estimate of "
+        "somebody who sat it."
     )
     plans = [timetable(title, days, course, root) for title, days in PLANS.items()]
     made = "\n\n".join([paces, table(course), *plans])

@@ -49,10 +49,16 @@ class CheckReport:
         order = sorted(by_code, key=lambda kind: (SEVERITIES.index(kind[0]), -len(by_code[kind]), kind[1]))
         return [(*kind, by_code[kind]) for kind in order]
 
+    @property
+    def marked_bad(self) -> int:
+        """Of the rows without an error, how many mark a bad answer (`label` false, KTO)."""
+        return sum(row.data.get("label") is False for row in self.rows) if self.format == "kto" else 0
+
     def to_dict(self) -> dict:
         """The report without the rows, ready for JSON."""
         trained = None if self.trained is None else asdict(self.trained)
         summary = {"path": self.path, "format": self.format, **self._severities(), "trained": trained}
+        summary |= {"marked_bad": self.marked_bad} if self.format == "kto" else {}
         rows = {"rows_in": self.rows_in, "rows_kept": self.rows_kept}
         return rows | findings_dict(self.findings) | {"summary": summary}
 
@@ -63,6 +69,7 @@ class CheckReport:
     def __repr__(self):
         tally = ", ".join(f"{count} {name}" for name, count in self._severities().items() if count) or "no findings"
         usable = f"{self.rows_kept:,} of {self.rows_in:,} rows without an error"
+        usable += f", {self.marked_bad:,} answers marked bad" if self.format == "kto" else ""
         lines = [f"CheckReport({self.path}, {self.format}: {usable}; {tally})"]
         for severity, code, findings in self.classes:
             lines += [f"{severity:<8}{code:<22}{len(findings):>6,}  {_lines(findings)}", f"        {findings[0]}"]
@@ -74,6 +81,7 @@ class CheckReport:
             ("", "rows in the file", self.rows_in, "", ""),
             ("", "rows without an error", self.rows_kept, "", ""),
         ]
+        table += [("", "answers marked bad", self.marked_bad, "", "")] if self.format == "kto" else []
         table += [(*kind, len(found), _lines(found), str(found[0])) for *kind, found in self.classes]
         return html_table(table) + ("" if self.trained is None else self.trained._repr_html_())
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ftlab.costs.keys import OPTIONS, ScenarioFile
+from ftlab.data.findings import walk
 from ftlab.data.schema import read_chat
 from ftlab.errors import RecipeError
 from ftlab.settings import Settings, fit, read_settings
@@ -38,7 +39,7 @@ class Scenario:
         found = []
         for at, value in _numbers(self.content):
             low, likely, high = value if isinstance(value, list) else (value,) * 3
-            found.append(Assumption(".".join(at), low, likely, high))
+            found.append(Assumption(at, low, likely, high))
         return tuple(found)
 
     @property
@@ -55,7 +56,7 @@ class Scenario:
 
         Raises RecipeError for a name that no assumption has.
         """
-        known = {".".join(at) for at, _ in _numbers(self.content)}
+        known = {at for at, _ in _numbers(self.content)}
         if unknown := sorted(values.keys() - known):
             raise RecipeError(f"{self.path}: no assumption is called {unknown[0]}; use one of {sorted(known)}")
         return replace(self, content=_with_values(self.content, values))
@@ -102,13 +103,11 @@ def _where(at, problem: str) -> str:
     return problem
 
 
-def _numbers(content, at=()) -> Iterator[tuple[tuple, float | list]]:
-    """(path, number or band) of every number in the content."""
-    for key, value in content.items():
-        if isinstance(value, dict):
-            yield from _numbers(value, (*at, key))
-        elif isinstance(value, int | float | list) and not isinstance(value, bool):
-            yield (*at, key), value
+def _numbers(content) -> Iterator[tuple[str, float | list]]:
+    """(path, number or band) of every number in the content; those inside a band do not stand for themselves."""
+    for at, value, _ in walk(content):
+        if isinstance(value, int | float | list) and not isinstance(value, bool) and not at.endswith("]"):
+            yield at, value
 
 
 def _with_values(content, values, at=()):

@@ -18,7 +18,7 @@ def banded(least: float = 0, most: float = 1e12, open_ended: bool = False) -> ty
     """The type of a number, or of a band [low, likely, high] of such numbers; `open_ended`: above `least` only."""
 
     def check(value):
-        numbers = [_plain(each) for each in value] if isinstance(value, list) else [_plain(value)]
+        numbers = [_as_number(each) for each in value] if isinstance(value, list) else [_as_number(value)]
         if isinstance(value, list) and (len(value) != 3 or sorted(numbers) != numbers):
             raise ValueError("no band")
         if not all(least <= each <= most and not (open_ended and each == least) for each in numbers):
@@ -28,7 +28,7 @@ def banded(least: float = 0, most: float = 1e12, open_ended: bool = False) -> ty
     return Annotated[float | list[float], BeforeValidator(check)]
 
 
-def _plain(value) -> float:
+def _as_number(value) -> float:
     """A number that pydantic and YAML may have left as text; true and false are none."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError("no number")

@@ -75,9 +75,8 @@ def memory_figure(memories: "Sequence[Memory]") -> Figure:
     for row, each in enumerate(memories):
         if each.gpu:
             ax.plot([each.gpu.usable_gib] * 2, [row - 0.45, row + 0.45], color="black", lw=2.5)
-        verdict = {True: "fits", False: "does not fit", None: ""}[each.fits]
         end = max(left[row], each.gpu.usable_gib if each.gpu else 0)
-        ax.annotate(f" {left[row]:.1f} {verdict}", (end, row), va="center", fontsize=9)
+        ax.annotate(f" {left[row]:.1f} {each.verdict}", (end, row), va="center", fontsize=9)
     ax.set_yticks(range(len(memories)), names)
     ax.set_ylim(len(memories) - 0.5, -0.5)
     ax.margins(x=0.18)
@@ -92,7 +91,7 @@ def memory_alt(memories: "Sequence[Memory]") -> str:
     refuse_empty(memories, "memories", "pass at least one result of estimate_memory")
     bars = []
     for run, each in zip(_runs(memories), memories, strict=True):
-        room = f" of {each.gpu.usable_gib:.1f} on {each.gpu.name}: {'fits' if each.fits else 'no'}" if each.gpu else ""
+        room = f" of {each.gpu.usable_gib:.1f} on {each.gpu.name}: {each.verdict}" if each.gpu else ""
         bars.append(f"{run} {each.device_gib:.1f}{room}")
     models = list(dict.fromkeys(each.model for each in memories))
     models = models[0] if len(models) == 1 else f"{', '.join(models[:-1])} and {models[-1]}"

@@ -27,7 +27,7 @@ NEAR_DAYS = 180  # a model that retires within so many days brings a warning
 TOKENS, HOUR, MONTH, CALL, GPU_HOUR = "1M tokens", "hour", "month", "call", "GPU hour"
 BASE = ("input", "cached_input", "output")  # only in a learner's file: instead of genai-prices
 TUNED = ("tuned_input", "tuned_cached_input", "tuned_output")
-REMEDY = "give it in a prices file, named under prices: at the top of the scenario"
+REMEDY = "give it in a prices file (--prices FILE, or under prices: at the top of a scenario)"
 
 
 @dataclass(frozen=True)

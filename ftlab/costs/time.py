@@ -4,6 +4,7 @@ A GPU reaches only a share of its peak, and that share differs by card, kernels 
 band. One measured step on your own machine (`calibrate`) narrows it more than any table can.
 """
 
+import itertools
 import math
 import statistics
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 from ftlab.costs.architecture import Architecture, find_architecture, known_models
 from ftlab.costs.arguments import check_choice, check_positive, check_whole
 from ftlab.costs.cards import Gpu, find_gpu
-from ftlab.costs.memory import CHECKPOINTING, METHODS, NF4, estimate_memory
+from ftlab.costs.memory import CHECKPOINTING, CLOSE, FITS, METHODS, NF4, OFF, TOO_LARGE, estimate_memory
 from ftlab.errors import DataError, RecipeError
 from ftlab.tables import html_table
 
@@ -75,7 +76,10 @@ class Time:
 
 @dataclass(frozen=True)
 class Fit:
-    """One model on one card: the best setting that fits and its hours, or the smallest tried without hours."""
+    """One model on one card: the best setting that fits and its hours, or the smallest tried without hours.
+
+    `close`: it fits by less than the estimate of memory was off on measured runs.
+    """
 
     model: str
     fits: bool
@@ -86,6 +90,7 @@ class Fit:
     hours: float | None = None
     low_hours: float | None = None
     high_hours: float | None = None
+    close: bool = False
 
 
 @dataclass(frozen=True, repr=False)
@@ -102,9 +107,10 @@ class FitTable:
     def _table(self):
         rows = [("model", "method", "batch x accumulation", "GiB needed", "time")]
         for fit in self.models:
-            told = ("does not fit", "", "")
+            told = (TOO_LARGE, "", "")
             if fit.fits:
-                told = (fit.method, f"{fit.batch} x {fit.accumulation}", duration(fit.low_hours, fit.high_hours))
+                time = duration(fit.low_hours, fit.high_hours) + (f"; {CLOSE}" if fit.close else "")
+                told = (fit.method, f"{fit.batch} x {fit.accumulation}", time)
             rows.append((fit.model, told[0], told[1], f"{fit.needed_gib:.1f}", told[2]))
         return rows
 
@@ -115,10 +121,14 @@ class FitTable:
 
     def __repr__(self):
         lines = [f"{name:<15}{how:<14}{batch:<22}{gib:>10}  {time}" for name, how, batch, gib, time in self._table()]
-        return "\n".join([self._head(), *lines])
+        return "\n".join([self._head(), *lines, *self._notes()])
 
     def _repr_html_(self):
-        return html_table(self._table(), self._head())
+        return html_table(self._table(), self._head(), after=self._notes())
+
+    def _notes(self):
+        close = any(fit.close for fit in self.models)
+        return [f"close: {OFF}; try one step on the longest rows first"] if close else []
 
 
 def flops_per_token(
@@ -255,17 +265,22 @@ def duration(hours: float, at_most: float | None = None) -> str:
 
 
 def _best_fit(model, lengths, card, epochs, methods) -> Fit:
-    """The first method and the largest micro-batch (at most 8) that fit; else the last tried."""
-    for method in methods:
-        for batch in (8, 4, 2, 1):
-            memory = estimate_memory(model, method, batch=batch, length=max(lengths), gpu=card)
-            fit = Fit(model.name, memory.fits, method, batch, EFFECTIVE_BATCH // batch, round(memory.device_gib, 2))
-            if memory.fits:
-                tokens = round(padded_tokens(lengths, batch))
-                mean = max(1, round(tokens / len(lengths)))
-                time = estimate_time(model, method, tokens=tokens, length=mean, epochs=epochs, batch=batch, gpu=card)
-                return replace(fit, **{name: round(getattr(time, name), 3) for name in HOURS})
-    return fit
+    """The first method and largest micro-batch (at most 8) that fit; else the smallest that closely do, or the last."""
+    close = []
+    for method, batch in itertools.product(methods, (8, 4, 2, 1)):
+        memory = estimate_memory(model, method, batch=batch, length=max(lengths), gpu=card)
+        fit = Fit(model.name, memory.fits, method, batch, EFFECTIVE_BATCH // batch, round(memory.device_gib, 2))
+        if memory.verdict == FITS:
+            break
+        close += [replace(fit, close=True)] if memory.verdict == CLOSE else []
+    else:
+        fit = close[-1] if close else fit
+    if not fit.fits:
+        return fit
+    tokens = round(padded_tokens(lengths, fit.batch))
+    run = {"tokens": tokens, "length": max(1, round(tokens / len(lengths))), "epochs": epochs, "batch": fit.batch}
+    time = estimate_time(model, fit.method, gpu=card, **run)
+    return replace(fit, **{name: round(getattr(time, name), 3) for name in HOURS})
 
 
 def _seconds(architecture: Architecture, method: str, checkpointing: str, flops: float, steps: int, card: Gpu) -> float:

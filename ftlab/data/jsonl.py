@@ -226,19 +226,19 @@ def json_container(text: str) -> dict | list | None:
 
 def not_an_object(value) -> tuple:
     """The problem of a row that is no JSON object, for `as_findings`."""
-    kind = whole_kind(value)
+    kind, remedy = whole_kind(value), "write one JSON object for each row"
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-        kind += f" ({_bare_turns(value)})"
+        remedy = _bare_turns(value)
     elif isinstance(value, str) and json_container(value) is not None:
         kind += " that is JSON itself, encoded twice"
-    return "not_an_object", "", kind
+    return "not_an_object", "", kind, remedy
 
 
 def _bare_turns(items) -> str:
     for name, keys in (("messages", {"role", "content"}), ("conversations", {"from", "value"})):
         if all(keys <= set(item) for item in items):
             return f'each list is one chat: write {{"{name}": [...]}} around it'
-    return "name the file .json if this is all of it"
+    return "take the rows out of the list, or name the file .json if this list is all of it"
 
 
 def encode(row: dict, place: str = "row") -> bytes:

@@ -65,7 +65,7 @@ def _table_rows(rows, name):
     """Lines of a table, counted from 1 without a header; keys that are null only because others have them go."""
     number = nulls = first_null = 0
     for number, row in enumerate(_guarded(rows, name), 1):
-        row, removed = _plain(row)
+        row, removed = _plain_row(row)
         nulls += removed
         first_null = first_null or (number if removed else 0)
         problems = [
@@ -94,14 +94,14 @@ def _first_line(error):
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
 
 
-def _plain(row: dict) -> tuple[dict, int]:
+def _plain_row(row: dict) -> tuple[dict, int]:
     """A row of a table with dates as text and turns without null keys, and the nulls taken out of tool calls."""
     result, removed = {}, 0
     for name, value in row.items():
         if isinstance(value, (datetime.date, datetime.time)):
             value = value.isoformat()
         elif name == "input" and isinstance(value, dict):
-            value, removed_here = _plain({key: item for key, item in value.items() if item is not None})
+            value, removed_here = _plain_row({key: item for key, item in value.items() if item is not None})
             removed += removed_here
         elif name == "tools":
             value, removed_here = _without_nulls(value)

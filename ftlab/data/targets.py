@@ -134,8 +134,8 @@ def _split_system(turns) -> tuple[str | None, list[dict]]:
 
 TRL_NOTE = "SFTTrainer trains on every token of messages unless you set assistant_only_loss=True"
 UNSLOTH_NOTE = "apply the chat template, then train_on_responses_only, or the questions are trained on too"
-VERTEX_NOTE = "Vertex reads gs:// only: copy the files to a bucket first"
-BEDROCK_NOTE = "Bedrock reads s3:// only: copy the files to a bucket first"
+VERTEX_NOTE = "Vertex reads gs:// only: `ftlab hosted submit` copies the files to your bucket, by hand you do"
+BEDROCK_NOTE = "Bedrock reads s3:// only: `ftlab hosted submit` copies the files to your bucket, by hand you do"
 AXOLOTL_NOTE = (
     "Axolotl drops rows by rules of its own; ask it: `axolotl preprocess axolotl.yaml --debug` in that folder logs how "
     "many it dropped and shows the labels of some"

@@ -21,6 +21,7 @@ RESAMPLES = 10_000
 FEW = 30  # with fewer examples, or groups of them, an interval is rough and rules nothing out
 LEAST_UNITS = 6  # signs of five can be drawn in 32 ways: no p-value of both sides lies below 0.06
 ROUNDING = 1e-18  # a variance below it is that of equal scores
+SLACK = 1e-9  # how far a mean of scores may leave [0, 1] by the rounding of its sum; far more than any sum has
 
 
 @dataclass(frozen=True, repr=False)
@@ -121,14 +122,14 @@ def score_interval(values: Sequence[float], groups: Sequence | None = None, alph
     over groups is less sure: Miller 2024, "Adding Error Bars to Evals", arXiv:2411.00640.
     """
     values = _scores(values)
-    if not -ROUNDING <= values.mean() <= 1 + ROUNDING:
+    if not -SLACK <= values.mean() <= 1 + SLACK:
         raise DataError(f"scores have a mean of {values.mean():.3g}, not from 0 to 1: divide them by their maximum, or "
                         "use difference_interval for differences")  # fmt: skip
     if groups is None and _is_binary(values):
         return wilson(int(values.sum()), len(values), alpha)
     variance, units = variance_of_mean(values, groups)
-    value = float(values.mean())
-    inside = min(max(value, 0.0), 1.0) * min(max(1 - value, 0.0), 1.0)
+    value = min(max(float(values.mean()), 0.0), 1.0)
+    inside = value * (1 - value)
     size = inside / variance if inside > 0 and variance > ROUNDING else float(units)
     z2 = float(t.ppf(1 - alpha / 2, max(1, units - 1))) ** 2
     centre, half = (value + z2 / size / 2) / (1 + z2 / size), math.sqrt(z2 / size * (inside + z2 / size / 4))

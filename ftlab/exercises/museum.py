@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from scipy.stats import t
 
-from ftlab.evaluation.metrics import probe_scores
-from ftlab.evaluation.statistics import Interval, paired_wald
+from ftlab.evaluation.metrics import RecordScores, probe_scores, score_records
+from ftlab.evaluation.statistics import Interval, paired_wald, variance_of_mean
 from ftlab.exercises.engine import Exercise
 from ftlab.models import data_folder
 
@@ -65,10 +66,104 @@ def everyday(point: str) -> np.ndarray:
     return probe_scores(texts_of(point, "probe"), questions)
 
 
-def against(scores: np.ndarray, others: np.ndarray) -> Interval:
-    """How much more the first are right, on the same tickets: means over seeds, interval over customers."""
-    customers = [row["customer"] for row in rows_of("fresh")][: scores.shape[1]]
-    return paired_wald(others[:, : scores.shape[1]].mean(0), scores.mean(0), groups=customers)
+@cache
+def asked_of_data() -> list[dict]:
+    """The test tickets that the trainings of the record `data` were asked."""
+    first = next((RECORDED / "data" / "predictions").iterdir())
+    return read_lines(data_folder() / "support_triage/test.jsonl")[: len(read_lines(first / "test.fine_tuned.jsonl"))]
+
+
+@cache
+def scored(point: str) -> RecordScores:
+    """The scores of a training of the record `data`, ticket by ticket."""
+    texts = [line["prediction"] for line in read_lines(RECORDED / f"data/predictions/{point}/test.fine_tuned.jsonl")]
+    schema = json.loads((data_folder() / "support_triage/schema.json").read_text(encoding="utf-8"))
+    return score_records(texts, [json.loads(team_of(row)) for row in asked_of_data()], schema=schema)
+
+
+def patterns() -> list[str]:
+    """The phrasing of the issue in each of these tickets: those that share it are right or wrong together."""
+    schema = json.loads((data_folder() / "support_triage/schema.json").read_text(encoding="utf-8"))
+    queues = schema["properties"]["queue"]["enum"]
+    return [next(part for part in row["pattern"].split("+") if part.split(".")[1] in queues)
+            for row in asked_of_data()]  # fmt: skip
+
+
+def customers_of(part: str) -> list[str]:
+    """Who wrote each ticket of a part: one customer's tickets are right or wrong together."""
+    return [row["customer"] for row in rows_of(part)]
+
+
+def against(scores: np.ndarray, others: np.ndarray, same: bool = False) -> Interval:
+    """How much more the first are right, on the same tickets; its interval holds customers and seeds.
+
+    Two-way analysis of variance: that over customers of the seeds' mean, and that over seeds of the customers' mean,
+    less what both hold (Searle, Casella and McCulloch 1992, Variance Components), with Student's t by Satterthwaite. A
+    kind with one training adds nothing for seeds: nobody knows how far its next seed would lie. `same`: row for row the
+    same training, asked in two ways, so that what varies over seeds is their difference.
+    """
+    others, groups = others[:, : scores.shape[1]], customers_of("fresh")[: scores.shape[1]]
+    found, few = paired_wald(others.mean(0), scores.mean(0), groups=groups), len(set(groups)) - 1
+    over_customers = [(((found.high - found.low) / 2 / t.ppf(0.975, few)) ** 2, few)]
+    several = [scores - others] if same else [scores, others]
+    seeds = [_over_seeds(each, groups) for each in several if len(each) > 1]
+    return _added(found.value, (found.low + found.high) / 2, over_customers, seeds, scores.shape[1])
+
+
+def between(part: str, other: str, arm: str = "good") -> Interval:
+    """How much more of one part than of another, of other customers, the same trainings have right; as `against`."""
+    scores, others = right(arm, part), right(arm, other)
+    asked = [(scores, customers_of(part)), (others, customers_of(other))]
+    over_customers = [(variance_of_mean(each.mean(0), groups)[0], len(set(groups)) - 1) for each, groups in asked]
+    difference = scores.mean(1) - others.mean(1)
+    shared = sum(_over_seeds(each, groups)[2] for each, groups in asked) if len(difference) > 1 else 0.0
+    seeds = [(float(difference.var(ddof=1)) / len(difference), len(difference) - 1, shared)] if shared else []
+    value = float(difference.mean())
+    return _added(value, value, over_customers, seeds, scores.shape[1])
+
+
+def _over_seeds(scores: np.ndarray, groups: list[str]) -> tuple[float, int, float]:
+    """Of several trainings: squared standard error of their mean, degrees of freedom, and what customers hold of it."""
+    who = np.array(groups)
+    means = np.array([[row[who == name].mean() for name in sorted(set(groups))] for row in scores])
+    rest = means - means.mean(0) - means.mean(1, keepdims=True) + means.mean()
+    few, customers = len(scores) - 1, means.shape[1]
+    shared = float((rest**2).sum()) / few / (customers - 1) / means.size
+    return float(scores.mean(1).var(ddof=1)) / len(scores), few, shared
+
+
+def _added(value: float, centre: float, over_customers: list, over_seeds: list, n: int) -> Interval:
+    """The interval of the variances together, and never less than the customers' alone."""
+    least = sum(each for each, _ in over_customers)
+    parts = [*over_customers, *((each, few) for each, few, _ in over_seeds)]
+    whole = sum(each for each, _ in parts)
+    variance = max(least, whole - sum(shared for *_, shared in over_seeds))
+    freedom = whole**2 / sum(each**2 / few for each, few in parts)
+    half = float(t.ppf(0.975, freedom)) * variance**0.5
+    low, high = max(-1.0, min(value, centre - half)), min(1.0, max(value, centre + half))
+    counted = "customers and seeds" if over_seeds else "customers"
+    return Interval(value, low, high, n, f"{counted}, t with {freedom:.1f} degrees of freedom")
+
+
+def in_points(difference: Interval) -> str:
+    return f"{100 * difference.value:+.0f} [{100 * difference.low:+.0f}, {100 * difference.high:+.0f}]"
+
+
+def made_by(name: str = "museum", *arms: str) -> str:
+    """The command that makes a record anew, or some trainings of this one, with their seeds and minutes."""
+    found = results(name)
+    if not arms:
+        chosen, seeds, minutes = "", "one training each", found["minutes_by_machine"]
+    else:
+        points = [point for arm in arms for point in (arm, *(f"{arm}_{seed}" for seed in (1, 2, 3)))
+                  if point in found["points"]]  # fmt: skip
+        minutes, chosen = {}, f" --only {' '.join(points)}"
+        for told in map(found["points"].get, points):
+            minutes[told["machine"]] = minutes.get(told["machine"], 0) + told["minutes"]
+        counts = sorted({len(trainings_of(arm)) for arm in arms if trainings_of(arm)})
+        seeds = f"seeds of each: {' or '.join(map(str, counts))}" if counts else "no training in it"
+    told = " and ".join(f"{count:.0f} minutes on {machine}" for machine, count in minutes.items())
+    return f"{seeds}; {told}; again: {found['command']} --again{chosen}"
 
 
 # --- the cases of the exercise: real runs, without their names
@@ -132,7 +227,7 @@ def two_tests() -> tuple[list[str], list[dict]]:
 
 def served(way: str) -> tuple[list[str], list[dict]]:
     rows, asked = rows_of("fresh"), right("otherwise", way)[0]
-    lines = [f"in the evaluation: {rate_of(right('good')[0][: len(asked)])} right; behind the server: {rate_of(asked)}"]
+    lines = [f"in the evaluation: {rate_of(right('good')[0][: len(asked)])} right; as a server asks: {rate_of(asked)}"]
     lines += ["the same weights, the same tickets:", *said(rows, texts_of("otherwise_1", way))]
     return lines, []
 
@@ -170,9 +265,7 @@ def more_points() -> tuple[list[str], list[dict]]:
 
 
 def full_memory() -> tuple[list[str], list[dict]]:
-    lines = [
-        "training went well, and its memory did not grow. Evaluations with compute_metrics, before each longer one:"
-    ]
+    lines = ["evaluations with compute_metrics, each longer than the one before; the memory of the process:"]
     for each in results()["points"]["memory"]["evaluations"]:
         lines.append(
             f"  {each['rows']} rows: {each['before_mib']:,} MiB before, {each['after_mib']:,} MiB after the last row"
@@ -187,6 +280,14 @@ WAYS = {way.__name__: way for way in
 def letters() -> list[str]:
     """The cases whose runs are recorded."""
     return [letter for letter, case in CASES.items() if set(case.needs) <= set(results()["points"])]
+
+
+def show_losses(arm: str, name: str = "The good training") -> None:
+    """The losses of an arm's first recorded training, as a figure."""
+    from ftlab.plots import loss_alt, loss_figure, show
+
+    if told := trainings_of(arm):
+        show(loss_figure(told[min(told)]["log"]), f"{name}. {loss_alt(told[min(told)]['log'])}")
 
 
 def show_case(letter: str) -> None:

@@ -22,6 +22,7 @@ STATES = {
     "JOB_STATE_PENDING": "waiting", "JOB_STATE_VALIDATING": "waiting", "JOB_STATE_CREATING_INPUT_DATASET": "waiting",
 }  # fmt: skip
 SETTINGS = ("n_epochs", "learning_rate", "lora_rank", "batch_size", "max_context_length")
+NO_VALIDATION = ("dpo",)  # its jobs for pairs take none
 SHAPE = "default"  # the hardware that Fireworks has tried for the model
 
 

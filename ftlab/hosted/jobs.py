@@ -57,6 +57,8 @@ def prepare(
     own = module(service)
     if method not in own.TARGETS:
         raise RecipeError(f"{service} offers {', '.join(own.TARGETS)}, and not {method} (through this package)")
+    if validation and method in getattr(own, "NO_VALIDATION", ()):
+        raise RecipeError(f"{service} takes no validation rows for {method}: leave them out")
     settings = {"n_epochs": EPOCHS} | (settings or {})
     if unknown := [name for name in settings if name not in own.SETTINGS]:
         raise RecipeError(f"{service} has no setting {', '.join(unknown)}; it has {', '.join(own.SETTINGS)}")

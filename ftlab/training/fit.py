@@ -8,7 +8,7 @@ from pathlib import Path
 from ftlab import hardware
 from ftlab.costs.architecture import GIB, find_architecture
 from ftlab.costs.cards import CONTEXT_GIB, Gpu, find_gpu
-from ftlab.costs.memory import LIBRARIES_GIB, Memory, estimate_memory
+from ftlab.costs.memory import CLOSE, FITS, LIBRARIES_GIB, TOO_LARGE, Memory, estimate_memory, room
 from ftlab.costs.time import calibrate, duration, estimate_time, padded_tokens
 from ftlab.errors import RecipeError
 from ftlab.tables import html_table
@@ -30,7 +30,7 @@ class Preflight:
     @property
     def fits(self) -> bool:
         """Whether nothing is too small."""
-        return all("not" not in verdict for *_, verdict in self.rows)
+        return not any(verdict.startswith(TOO_LARGE) for *_, verdict in self.rows)
 
     def __repr__(self):
         return "\n".join([self.title, *(f"{w:<48}{n:>18}{t:>12}  {v}".rstrip() for w, n, t, v in self.rows)])
@@ -65,11 +65,7 @@ def will_it_fit(
         rows += _on_the_cpu(architecture, model, longest, run, passes)
     if card is not None:
         memory = estimate_memory(architecture, "qlora", length=longest, gpu=card, **run)
-        rows.append(_room(f"training: memory of the {card.name}", memory.device_gib, card.usable_gib))
-        evaluation = memory.evaluation[0][1]
-        rows.append(_room(f"evaluation, same batch: memory of the {card.name}", evaluation, card.usable_gib))
-        if 0 < memory.evaluation_batch < batch:
-            rows[-1] = (*rows[-1][:3], f"does not fit; per_device_eval_batch_size={memory.evaluation_batch} does")
+        rows += _on_the_card(memory, card)
         if card.tflops and architecture.parameters > COUNTED:
             time = estimate_time(architecture, "qlora", gpu=card, **passes)
             rows.append((f"training: time on the {card.name}", duration(time.low_hours, time.high_hours), "", ""))
@@ -108,6 +104,19 @@ def _on_the_cpu(architecture, model, longest, run, passes):
     yield "training: time on this computer", duration(time.low_hours, time.high_hours), "", ""
 
 
-def _room(what, needed, there_is):
-    verdict = "fits" if needed <= there_is else "does not fit"
+def _on_the_card(memory: Memory, card: Gpu):
+    """Memory on a card; what fits only within the estimate's known error says so, with a setting that is surer."""
+    training, (batch, evaluation) = room(memory.device_gib, card), memory.evaluation[0]
+    if training == CLOSE:
+        training += "; halve the batch, or try one step on the longest rows" if batch > 1 else "; try one step first"
+    yield _room(f"training: memory of the {card.name}", memory.device_gib, card.usable_gib, training)
+    verdict = room(evaluation, card)
+    surer = next((size for size, gib in memory.evaluation if room(gib, card) == FITS), memory.evaluation_batch)
+    if verdict != FITS and 0 < surer < batch:
+        verdict += f"; per_device_eval_batch_size={surer} {'does' if verdict == TOO_LARGE else 'is surer'}"
+    yield _room(f"evaluation, same batch: memory of the {card.name}", evaluation, card.usable_gib, verdict)
+
+
+def _room(what, needed, there_is, verdict=None):
+    verdict = verdict or (FITS if needed <= there_is else TOO_LARGE)
     return what, f"{needed:.2f} GiB", f"{there_is:.1f} GiB", verdict

@@ -9,10 +9,11 @@ from ftlab.errors import DataError
 from ftlab.settings import fit
 
 LABELS = {
-    "task": "task", "examples": "labelled examples", "example_quality": "their quality", "facts_change": "facts change",
-    "task_changes": "the task changes", "calls_per_day": "calls a day", "latency_ms": "answer within, ms",
-    "prompt_accuracy": "best prompt reaches", "target_accuracy": "good enough", "maintainer": "somebody keeps it up",
-    "private_data": "data stay in the house", "budget_usd": "budget, USD",
+    "task": "task", "choice": "one of a fixed list",
+    "examples": "labelled examples", "example_quality": "their quality",
+    "facts_change": "facts change", "task_changes": "the task changes", "calls_per_day": "calls a day",
+    "latency_ms": "answer within, ms", "prompt_accuracy": "best prompt reaches", "target_accuracy": "good enough",
+    "maintainer": "somebody keeps it up", "private_data": "data stay in the house", "budget_usd": "budget, USD",
 }  # fmt: skip
 UNKNOWN = ""  # a Dropdown shows nothing for an option whose value is None
 

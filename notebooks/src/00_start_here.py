@@ -292,6 +292,28 @@ print(f"{report['n']} test tickets; recorded {report['created']} on {report['mac
 # prompt, with its answers held to the allowed values, and `linear` the classifier. Whether the fine-tune is worth its trouble
 # against the others, and what it lost elsewhere, is what the next notebooks ask.
 #
+# **Exercise (level 1).** Which row is the strongest rival of `fine tuned`? Return its name.
+#
+# Exercises look like this one: you write in the cell, run it, and run the check below it. A blank stops nothing. Level 1 is to
+# read an answer off what a cell shows; level 2 is a line or two, by a rule that you are told; level 3 is to build: several steps,
+# or cases that you have to think of.
+
+# %% tags=["exercise"]
+def strongest_rival():
+    # solution
+    return "linear"
+    # end solution
+
+
+# %%
+from ftlab.exercises.start import check_strongest_rival
+
+check_strongest_rival(strongest_rival)
+
+# %% [markdown]
+# Save your notebooks: `ftlab progress`, in a shell in the folder of this repository, reads in the saved ones which exercises you have
+# solved. (`source .venv/bin/activate` first, once in each terminal.)
+#
 # ## What you have seen
 #
 # - Fine-tuning is ordinary training, continued for a short time on examples of one task.

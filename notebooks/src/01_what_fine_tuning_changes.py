@@ -190,7 +190,7 @@ print(f"embedding: changed by {100 * change['model.embed_tokens.weight']:.2f} %"
 # No. No row was stored, and none is looked up: you could delete `train.jsonl` now, and the answers would stay. What the
 # rows taught is spread over the numbers of the model. So a fact cannot be looked up, corrected or deleted as in a table.
 #
-# **Exercise.** Write `relative_change(before, after)` for two matrices given as lists of rows. The size of a matrix is
+# **Exercise (level 2).** Write `relative_change(before, after)` for two matrices given as lists of rows. The size of a matrix is
 # its Frobenius norm, $\lVert W \rVert = \sqrt{\sum_{ij} W_{ij}^2}$, in numpy `np.linalg.norm`.
 
 # %% tags=["exercise"]
@@ -671,7 +671,7 @@ for name, texts in written.items():
 # draft says so. [09](09_learn_preferences.ipynb) has the rest: where pairs come from, how often DPO wins, what it costs,
 # and when SFT is enough.
 #
-# **Exercise.** Write `dpo_loss(chosen, rejected, chosen_0, rejected_0, beta)` for one pair. The first four numbers are
+# **Exercise (level 2).** Write `dpo_loss(chosen, rejected, chosen_0, rejected_0, beta)` for one pair. The first four numbers are
 # [log-probabilities](GLOSSARY.md#log-probability), two from the model in training and two from the frozen one. In the
 # formula above, $\sigma(x) = 1 / (1 + e^{-x})$, and the logarithm of a quotient is the difference of two logarithms.
 

@@ -346,7 +346,7 @@ pd.DataFrame([{"rule": r.name, "because": r.reason, "source": r.source} for r in
 # A fine-tuned model often does with a short prompt, which makes each call cheaper. But the training costs something
 # first. If it costs 1,000 USD and each call saves 0.002 USD, it has paid for itself after 500,000 calls.
 #
-# **Exercise.** Write `break_even(one_time_usd, usd_per_call_prompted, usd_per_call_tuned)`: after how many calls has
+# **Exercise (level 2).** Write `break_even(one_time_usd, usd_per_call_prompted, usd_per_call_tuned)`: after how many calls has
 # the training paid for itself? Return `math.inf` if it never does. Think of the case where the tuned call is not
 # cheaper.
 

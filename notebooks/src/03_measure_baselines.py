@@ -87,7 +87,7 @@ for i, example in enumerate(examples):
 # the record. A strict metric is one that fails when your software would.
 
 # %% [markdown]
-# **Exercise.** Write `field_accuracy(prediction, reference)`: the share of the reference's fields that the prediction has
+# **Exercise (level 3).** Write `field_accuracy(prediction, reference)`: the share of the reference's fields that the prediction has
 # exactly right. `prediction` is a dict, or `None` when the answer was no valid JSON.
 
 

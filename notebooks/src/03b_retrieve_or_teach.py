@@ -168,7 +168,7 @@ pd.DataFrame(reach).T
 # ```
 
 # %% [markdown]
-# **Exercise.** Write `recall(found, wanted, k)`. For each question, `found` holds the ids of the hits, best first, and
+# **Exercise (level 3).** Write `recall(found, wanted, k)`. For each question, `found` holds the ids of the hits, best first, and
 # `wanted` the ids that it needs. For each question take the share of the wanted ids that stand among the first k, then
 # the mean over the questions. Leave out the questions that need nothing.
 
@@ -355,7 +355,7 @@ for claim in fact_report["published"]:
 # comes in the same confident words. The *[hallucination](GLOSSARY.md#hallucination) rate* looks at the questions that no
 # document and no training row answers: what share of them got an answer all the same?
 #
-# **Exercise.** Write `hallucination_rate(answers, references)`. A reference of "I do not know." marks a question that
+# **Exercise (level 3).** Write `hallucination_rate(answers, references)`. A reference of "I do not know." marks a question that
 # nobody told. Any other text than "I do not know." counts as an answer.
 
 

@@ -237,7 +237,7 @@ print(f"validation, line {copy_of}: {read_chat(VALIDATION)[copy_of - 1]['message
 # Find the letters that differ. A search for equal texts misses such a row, and the score then measures what the model
 # remembers, not what it can do. So one compares pieces of the texts.
 #
-# **Exercise.** Write `is_leak(train_text, test_text)`. Words are `re.findall(r"\w+", text.lower())`; a run is five
+# **Exercise (level 3).** Write `is_leak(train_text, test_text)`. Words are `re.findall(r"\w+", text.lower())`; a run is five
 # words in a row, so "the kettle leaks at the spout" has two runs. Return true when at least half of the different
 # runs of the test text are also in the training text. A test text of fewer than five words is no leak.
 
@@ -286,7 +286,7 @@ mask_private("Jo Hale, 4 Mill Lane: refund card 4111 1111 1111 1111, order 19592
 # How does the check tell a card number from any other sixteen digits? By its first digits, and by its last, which is
 # computed from the others.
 #
-# **Exercise.** Write `luhn(digits)`, true or false, for a number given as text. Count from the right: the last digit
+# **Exercise (level 3).** Write `luhn(digits)`, true or false, for a number given as text. Count from the right: the last digit
 # stays as it is, the one before it is doubled, the next stays, and so on. Where doubling gives more than 9, subtract
 # 9. The number is valid when the sum ends in 0. For example 59: 9 + (2 x 5 - 9) = 10, valid.
 

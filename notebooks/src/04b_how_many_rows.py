@@ -190,7 +190,7 @@ print(f"the same 200 tickets four times instead of once: {100 * np.mean(right['f
 # slope between your last two sizes.
 
 # %% [markdown]
-# **Exercise.** How many rows would a target take? Write `rows_needed(target, rows, score, per_doubling)`: with `rows`
+# **Exercise (level 3).** How many rows would a target take? Write `rows_needed(target, rows, score, per_doubling)`: with `rows`
 # rows the score is `score`, and each doubling adds `per_doubling` (scores are fractions of 1). Parts of a doubling
 # count too: half a doubling is a factor of 2 ** 0.5. If the target is already reached, return `rows`. If a doubling
 # adds nothing or takes something away, no number is enough: return `math.inf`.

@@ -79,7 +79,7 @@ print(f"largest gradient: A {by_hand.A.grad.abs().max():.3f}, B {by_hand.B.grad.
 # At first only $B$ moves: the gradient of each of the two is multiplied by the other one, and $B$ is zero. Once it is
 # not, $A$ moves as well. With both at zero nothing would ever move.
 #
-# **Exercise.** How many numbers does an adapter have? Write `adapter_numbers(rows, columns, r)` for a matrix of so many
+# **Exercise (level 2).** How many numbers does an adapter have? Write `adapter_numbers(rows, columns, r)` for a matrix of so many
 # rows and columns.
 
 # %% tags=["exercise"]
@@ -392,7 +392,7 @@ print(f"bitsandbytes packs into {packed.numel():,} bytes, and by hand every inde
 print(f"what comes back differs from the weights by {error:.1%} of their size")
 
 # %% [markdown]
-# **Exercise.** Write it for one block, in plain Python: `quantise(block, levels)` returns the largest number in size, and
+# **Exercise (level 3).** Write it for one block, in plain Python: `quantise(block, levels)` returns the largest number in size, and
 # the list of indices of the nearest levels.
 
 # %% tags=["exercise"]
@@ -551,7 +551,7 @@ pd.DataFrame.from_dict(lines, orient="index", columns=["error of the merge, of t
 # measured: after a merge, ask the merged model the questions that you asked before. And keep the adapter: it cannot be had
 # back from the merged weights.
 #
-# **Exercise.** Write `merged(weight, A, B, alpha)` for lists of rows; numpy may help. The rank is the number of rows of
+# **Exercise (level 2).** Write `merged(weight, A, B, alpha)` for lists of rows; numpy may help. The rank is the number of rows of
 # `A`.
 
 # %% tags=["exercise"]

@@ -262,7 +262,7 @@ print(f"{BATCH} x {ACCUMULATION} examples a step")
 # Why `LEAST_STEPS`? A model learns by steps, not by files. Two epochs of 300 examples are fewer than forty steps, which
 # teach little, and the result looks as if fine-tuning did not work.
 #
-# **Exercise.** How many [optimizer](GLOSSARY.md#optimizer) steps is that? Write `steps(rows, epochs, batch,
+# **Exercise (level 2).** How many [optimizer](GLOSSARY.md#optimizer) steps is that? Write `steps(rows, epochs, batch,
 # accumulation)`. The last [batch](GLOSSARY.md#batch) of an [epoch](GLOSSARY.md#epoch) may be smaller; it still counts,
 # and so does a last, incomplete accumulation.
 
@@ -303,7 +303,7 @@ check_masks(trainer.train_dataset, chats["train"], tokenizer, trainer.data_colla
 # a model that never learns to stop goes on for ever.
 
 # %% [markdown]
-# **Exercise.** Write the mask yourself: `labels(input_ids, marker)` returns a copy of the ids in which everything up to
+# **Exercise (level 3).** Write the mask yourself: `labels(input_ids, marker)` returns a copy of the ids in which everything up to
 # and including the *last* occurrence of the marker (a list of ids) is -100. Without the marker, everything is.
 
 # %% tags=["exercise"]

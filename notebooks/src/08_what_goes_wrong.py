@@ -1,6 +1,6 @@
 # ---
 # ftlab:
-#   reads: [data/recorded/museum/*.json*, data/recorded/museum/predictions/*/*.jsonl, data/recorded/forgetting/results.json, data/recorded/data/results.json, data/recorded/data/predictions/*/*.jsonl, data/recorded/facts/results.json, data/recorded/facts/predictions/*.jsonl, data/recorded/preferences/results.json, data/recorded/preferences/predictions/*/*.jsonl, data/product_facts/test.jsonl, data/support_triage/test.jsonl, data/support_triage/schema.json, data/probes/everyday.jsonl, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
+#   reads: [data/recorded/museum/*.json*, data/recorded/museum/predictions/*/*.jsonl, data/recorded/forgetting/results.json, data/recorded/data/results.json, data/recorded/data/predictions/*/*.jsonl, data/recorded/facts/results.json, data/recorded/facts/predictions/*.jsonl, data/recorded/preferences/results.json, data/recorded/preferences/predictions/*/*.jsonl, data/product_facts/test.jsonl, data/brand_voice/test.jsonl, data/support_triage/test.jsonl, data/support_triage/schema.json, data/probes/everyday.jsonl, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
 #   headline: each planted fault against the good training, recorded on smol
 # ---
 
@@ -14,7 +14,9 @@
 # what its owner would have seen: a curve, a table, some answers. Say what you think it is. Then come the cause, the proof and
 # the remedy. At the end thirteen runs stand there without labels, and one of them has no fault.
 #
-# The trainings were recorded on `smol` by `python tools/record.py museum`. Two that `nano` can show in seconds are run here.
+# The trainings were recorded on `smol` by `python tools/record.py museum --again`; each room says which command makes its own
+# anew. Rooms 3, 4 and 10 to 13 read longer records, too, which have one training of each kind. Six of the faults can be planted
+# live, in seconds ([Room 8](#Room-8:-it-never-stops)). There is a place to stop half-way, after Room 7.
 
 # %% [markdown]
 # ## The workbench
@@ -28,46 +30,50 @@ import numpy as np
 import pandas as pd
 
 import ftlab
-from ftlab.exercises.museum import against, everyday, trainings_of, results, right, rows_of, team_of, texts_of
-from ftlab.plots import loss_alt, loss_figure, show
+from ftlab.exercises.museum import (
+    against, between, customers_of, everyday, in_points, made_by, patterns, results, right, rows_of, scored, show_losses,
+    team_of, texts_of, trainings_of,
+)  # fmt: skip
+from ftlab.evaluation.statistics import compare, score_interval
+from ftlab.plots import show
 
 record = results()
 train, fresh = rows_of("train"), rows_of("fresh")
 for row in fresh[:4]:
     print(f"{team_of(row):>10}: {row['messages'][1]['content']}")
-minutes = ", ".join(f"{minutes:.0f} minutes on {machine}" for machine, minutes in record["minutes_by_machine"].items())
-print(f"\n{len(train)} tickets to learn from, {len(fresh)} to be asked; recorded in {minutes}")
+print(f"\n{len(train)} tickets to learn from, {len(fresh)} to be asked")
+print(made_by("museum", "good"))
 
 # %%
 good = trainings_of("good")
-show(loss_figure(good[1]["log"]), f"Losses of the good training. {loss_alt(good[1]['log'])}")
+show_losses("good")
 
 # %% [markdown]
-# That is how it should look. Each number below is the share of right answers; where several trainings are recorded, which
-# differ in their [seed](GLOSSARY.md#seed) only, each of them is shown. The last column is the difference to the good training on the same tickets, and its
-# [interval](GLOSSARY.md#confidence-interval) counts customers, since one customer's tickets are right or wrong together.
+# That is how it should look. In the table, *right* is the share of the eighty tickets, once for each training that is recorded;
+# those of one line differ in their [seed](GLOSSARY.md#seed) only. The last column is the difference to the good trainings, in
+# points, on the same tickets. Its [interval](GLOSSARY.md#confidence-interval) holds two things that could have come out
+# otherwise: the customers, since one customer's tickets are right or wrong together, and the seeds. (A line with a single
+# training holds the customers alone.) Two or three seeds say little about the next one, so where they lie far apart, the
+# interval is wide.
 
 
 # %% tags=["headline"]
-def table(arms, part="fresh"):
+def table(arms):
     """Names of the recorded trainings -> what is shown of them; those that are not recorded say so."""
     lines = {}
     for arm, name in arms.items():
-        told = trainings_of(arm)
-        if not told:
+        if not (told := trainings_of(arm)):
             lines[name] = ["", "", "not recorded yet", "", ""]
             continue
-        scores, log = right(arm, part), [row for each in told.values() for row in each["log"]]
-        last = [row["eval_loss"] for row in log if "eval_loss" in row and row["step"] == log[-1]["step"]]
-        difference = against(scores, right("good", part))
+        scores, first, ends = right(arm), told[min(told)], [each["log"][-1].get("eval_loss") for each in told.values()]
         lines[name] = [
-            told[min(told)]["rows"],
-            told[min(told)]["steps"],
+            first["rows"],
+            first["steps"],
             ", ".join(f"{share:.0%}" for share in scores.mean(1)),
-            f"{np.mean(last):.2f}" if last else "",
-            "" if arm == "good" else f"{100 * difference.value:+.0f} [{100 * difference.low:+.0f}, {100 * difference.high:+.0f}]",
+            f"{np.mean(ends):.2f}" if all(ends) else "",
+            "" if arm == "good" else in_points(against(scores, right("good"))),
         ]
-    columns = ["rows", "steps", "right, by seed", "validation loss", "points against the good one"]
+    columns = ["rows", "steps", "right, by seed", "validation loss at the end", "points against the good ones"]
     return pd.DataFrame.from_dict(lines, orient="index", columns=columns)
 
 
@@ -76,6 +82,7 @@ ARMS = {
     "narrow": "32 rows of 8 customers",
     "few_32_steps": "32 rows, as many steps",
     "few_32": "32 rows, as many epochs",
+    "few_16_steps": "16 rows, as many steps",
     "few_16": "16 rows, as many epochs",
     "noise_20": "a fifth of the teams wrong",
     "noise_40": "two fifths wrong",
@@ -86,8 +93,8 @@ ARMS = {
 table(ARMS)
 
 # %% [markdown]
-# These are the exhibits. A row whose interval holds zero did no harm that eighty tickets could show. Keep the table in mind: it
-# is what *you* know and the owner of each run did not.
+# These are the exhibits. Where an interval holds zero, eighty tickets and so few trainings do not show a harm; that is not the
+# same as none. Keep the table in mind: it is what *you* know and the owner of each run did not.
 
 # %% [markdown]
 # ## Room 1: too good
@@ -95,16 +102,20 @@ table(ARMS)
 # The test file says one thing, the first week in use another. It is the same model.
 
 # %%
-again = rows_of("again")
 for name, part in {"the test file": "again", "the first week": "fresh"}.items():
-    print(f"{name}: " + ", ".join(f"{share:.0%}" for share in right("good", part).mean(1)))
+    seeds = right("good", part)
+    share = score_interval(seeds.mean(0), customers_of(part))
+    print(f"{name}: {share!r} right; by seed: " + ", ".join(f"{each:.0%}" for each in seeds.mean(1)))
+print(f"the test file is better by {in_points(between('again', 'fresh'))} points (interval over customers and seeds)")
+print(made_by("museum", "good"))
 
 # %% [markdown]
 # **Your diagnosis?** The owner looked for copies, and found none:
 
 # %%
-from ftlab.data.splits import assert_no_leak
+from ftlab.data.splits import assert_no_leak, split_by_group
 
+again = rows_of("again")
 assert_no_leak(train, again)
 assert_no_leak(train, fresh)
 print("no ticket is in both files")
@@ -114,19 +125,19 @@ print("no ticket is in both files")
 # wrote the training file. **Proof:** count the customers.
 
 # %%
-customers = {name: {row["customer"] for row in rows} for name, rows in {"train": train, "again": again, "fresh": fresh}.items()}
-for name in ("again", "fresh"):
-    print(f"{name}: {len(customers[name] & customers['train'])} of {len(customers[name])} customers are in the training file")
-one = min(customers["train"])
+wrote = set(customers_of("train"))
+for part in ("again", "fresh"):
+    print(f"{part}: {len(wrote & set(customers_of(part)))} of {len(set(customers_of(part)))} customers are in the training file")
 for rows in (train, again):
-    print(next(row["messages"][1]["content"] for row in rows if row["customer"] == one))
+    print(next(row["messages"][1]["content"] for row in rows if row["customer"] == min(wrote)))
 
 # %% [markdown]
-# **Remedy:** split by what ties rows together, before anything else. It is one argument:
+# That proves the leak, not its size. The two files differ in one more thing: who wrote four tickets or more went into training
+# first, so the customers were not drawn by lot, and the tickets of the one file may be easier. (What would settle it is a
+# training without these customers that is asked both files. It is not recorded.) **Remedy:** split by what ties rows together,
+# before anything else. It is one argument:
 
 # %%
-from ftlab.data.splits import split_by_group
-
 parts = split_by_group(train + again + fresh, group="customer", fractions={"train": 0.5, "test": 0.5}, seed=1)
 shared = {row["customer"] for row in parts["train"]} & {row["customer"] for row in parts["test"]}
 print({part: len(rows) for part, rows in parts.items()}, f"customers in both: {len(shared)}")
@@ -134,33 +145,32 @@ print({part: len(rows) for part, rows in parts.items()}, f"customers in both: {l
 # %% [markdown]
 # ## Room 2: by heart
 #
-# Two trainings on 32 tickets, with equal steps. In one the tickets come from 26 customers, in the other from 8.
+# Two kinds of training on 32 tickets, with equal steps. In one the tickets come from 26 customers, in the other from 8.
 
 # %%
+print(made_by("museum", "few_32_steps", "narrow"))
+for arm in ("few_32_steps", "narrow"):
+    show_losses(arm, ARMS[arm])
 table({arm: ARMS[arm] for arm in ("good", "few_32_steps", "narrow")})
 
-# %%
-for arm in ("few_32_steps", "narrow"):
-    if told := trainings_of(arm):
-        show(loss_figure(told[min(told)]["log"]), f"{ARMS[arm]}. {loss_alt(told[min(told)]['log'])}")
-
 # %% [markdown]
-# **Your diagnosis?** Look at where the [training loss](GLOSSARY.md#loss) ends, and at the validation loss above it.
+# **Your diagnosis?** The first figure is that of the 26 customers. Look at where the [training loss](GLOSSARY.md#loss) ends, and
+# at the validation loss above it.
 #
-# **Cause:** [over-fitting](GLOSSARY.md#over-fitting). Each ticket was read seven times and is known by heart: the training loss
-# comes near nothing, and the validation loss does not follow. **Proof:** the gap between the two, and tickets of customers that
-# the model has never met. Is it the eight customers, or are 32 rows too few whoever wrote them? Compare these two directly:
+# **Cause:** [over-fitting](GLOSSARY.md#over-fitting). Each ticket was read seven times or more and is known by heart: the
+# training loss comes near nothing, and the validation loss does not follow. **Proof:** the gap between the two, and tickets of
+# customers that the model has never met. Is it the eight customers, or are 32 rows too few whoever wrote them? Compare these
+# two directly:
 
 # %%
 if trainings_of("narrow") and trainings_of("few_32_steps"):
-    difference = against(right("narrow"), right("few_32_steps"))
-    print(f"8 customers against 26: {100 * difference.value:+.1f} points [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]")
+    print(f"8 customers against 26: {in_points(against(right('narrow'), right('few_32_steps')))} points")
 
 # %% [markdown]
-# Where that interval holds zero, eighty tickets do not show that narrowness alone did harm. It may be there all the same: the
+# Where that interval holds zero, the record does not show that narrowness alone did harm. It may be there all the same: the
 # curve tells of the fault before the answers do, and a real shop's next customer differs more from the last than ours do.
-# **Remedy:** more *different* rows; stop where the validation loss is lowest
-# ([06](06_train_with_unsloth.ipynb#Train-too-long-on-too-little)).
+# **Remedy:** more *different* rows. To stop early helps where the validation loss turns upwards, as in
+# [06](06_train_with_unsloth.ipynb#Train-too-long-on-too-little); look at the two figures whether it would have helped here.
 
 # %% [markdown]
 # ## Room 3: what it could do before
@@ -172,19 +182,19 @@ import json
 from pathlib import Path
 
 questions = [json.loads(line) for line in open("../data/probes/everyday.jsonl")][::9]
-if good and "base" in record["points"]:
-    for row, before, after in list(zip(questions, texts_of("base", "probe"), texts_of("good_1", "probe"), strict=True))[:5]:
-        print(f"{row['messages'][-2]['content']}\n   before: {before[:70]!r}\n   after:  {after[:70]!r}")
+for row, before, after in list(zip(questions, texts_of("base", "probe"), texts_of("good_1", "probe"), strict=True))[:5]:
+    print(f"{row['messages'][-2]['content']}\n   before: {before[:70]!r}\n   after:  {after[:70]!r}")
 
 # %% [markdown]
 # **Your diagnosis?** No test of tickets can see it.
 #
-# **Cause:** [forgetting](GLOSSARY.md#forgetting). Every row had the same kind of answer, and so has every answer now. **Proof:** a
-# probe, asked before and after. Three remedies are named everywhere, and a record of longer trainings
-# (`python tools/record.py forgetting`, 300 tickets with six fields, one seed) measured them:
+# **Cause:** [forgetting](GLOSSARY.md#forgetting). Every row had the same kind of answer, and so has every answer now.
+# **Proof:** a probe, asked before and after. Three remedies are named everywhere: a smaller [rank](GLOSSARY.md#rank), a smaller
+# [learning rate](GLOSSARY.md#learning-rate), and **replay**: the model's own answers to other questions, mixed in. A record of
+# longer trainings (300 tickets with six fields) tried the first and the last:
 
 # %%
-forgetting = results("forgetting")
+forgetting = results("forgetting")["points"]
 SETTINGS = {
     "before": "before any training",
     "replay_0": "the usual training",
@@ -195,27 +205,55 @@ SETTINGS = {
     "replay_25": "25 % replayed chats",
     "replay_50": "50 % replayed chats",
 }
-lines = {}
-for point, name in SETTINGS.items():
-    if point in forgetting["points"]:
-        found = forgetting["points"][point]
-        fields = f"{found['test']['field_accuracy']['value']:.0%}" if "test" in found else ""
-        lines[name] = [fields, f"{found['probe']['value']:.0%} [{100 * found['probe']['low']:.0f}, {100 * found['probe']['high']:.0f}]"]
-pd.DataFrame.from_dict(lines, orient="index", columns=["ticket fields right", "everyday questions right"])
+
+
+def shown(rate):
+    return f"{rate['value']:.0%} [{100 * rate['low']:.0f}, {100 * rate['high']:.0f}]"
+
+
+lines = {
+    name: [
+        forgetting[point].get("training_steps", ""),
+        shown(forgetting[point]["test"]["field_accuracy"]) if "test" in forgetting[point] else "",
+        shown(forgetting[point]["probe"]),
+    ]
+    for point, name in SETTINGS.items()
+    if point in forgetting
+}
+print(made_by("forgetting"))
+pd.DataFrame.from_dict(lines, orient="index", columns=["steps", "ticket fields right", "everyday questions right"])
 
 # %% [markdown]
-# Neither a smaller [rank](GLOSSARY.md#rank) nor another [learning rate](GLOSSARY.md#learning-rate) saved the rest. Replay did:
-# the model's own answers to other questions, mixed in, and it cost the tickets nothing. On the workbench:
+# A smaller rank did not save the rest, nor did twice the learning rate; half the rate is not recorded. Replay saved most
+# of it. The tickets did not suffer, but those trainings also took more steps: what replay costs at equal steps, this table does
+# not say. (Its intervals take each ticket by itself, since the answers were not kept; counted by phrasing they would be wider.)
+# On the workbench, with a tenth of the learning rate beside it:
 
 # %%
-lines = {"before any training": everyday("base")[None]} if "base" in record["points"] else {}
+def seeds_and_mean(scores, groups=None):
+    return ", ".join(f"{share:.0%}" for share in scores.mean(1)) + f": {score_interval(scores.mean(0), groups)!r}"
+
+
+by_seed = {"before any training": ["", "", "", repr(score_interval(everyday("base")))]}
 for arm, name in {"good": "the good training", "gentle": "a tenth of the learning rate", "replay": "25 % replayed chats"}.items():
-    if trainings_of(arm):
-        lines[name] = np.array([everyday(f"{arm}_{seed}") for seed in trainings_of(arm)])
-for name, scores in lines.items():
-    print(f"{name}: everyday questions right, by seed: " + ", ".join(f"{share:.0%}" for share in scores.mean(1)))
+    if not (told := trainings_of(arm)):
+        print(f"{name}: not recorded yet")
+        continue
+    kept = np.array([everyday(f"{arm}_{seed}") for seed in told])
+    by_seed[name] = [
+        told[min(told)]["steps"],
+        seeds_and_mean(right(arm), customers_of("fresh")),
+        "" if arm == "good" else in_points(against(right(arm), right("good"))),
+        seeds_and_mean(kept),
+    ]
+print(made_by("museum", "base", "good", "gentle", "replay"))
+columns = ["steps", "new customers right", "points against the good ones", f"right of {len(questions)} everyday questions"]
+pd.DataFrame.from_dict(by_seed, orient="index", columns=columns)
 
 # %% [markdown]
+# Read the two shares of a line together: a training that learned nothing has forgotten nothing either. (The intervals of the
+# shares hold customers or questions, not seeds; the one in points holds both.)
+#
 # **Remedy:** replay, and a probe in the gate ([07](07_evaluate.ipynb#What-was-lost?)). Known of large models, too: a narrow
 # fine-tune costs other skills, and LoRA forgets less than full training but does forget (Biderman et al. 2024, arXiv
 # 2405.09673).
@@ -226,46 +264,47 @@ for name, scores in lines.items():
 # A service labelled the tickets. The loss falls, the answers are teams, nothing crashes.
 
 # %%
-noisy = ("good", "noise_20", "noise_40")
-table({arm: ARMS[arm] for arm in noisy})
+print(made_by("museum", "noise_20", "noise_40"))
+table({arm: ARMS[arm] for arm in ("good", "noise_20", "noise_40")})
 
 # %% [markdown]
 # **Your diagnosis?** Read a few rows before you read the next line. Nothing else finds it so fast.
 
 # %%
-if trainings_of("noise_40"):
-    for row in rows_of("noise_40")[:6]:
-        print(f"{team_of(row):>10}: {row['messages'][1]['content']}")
+for row in rows_of("noise_40")[:6]:
+    print(f"{team_of(row):>10}: {row['messages'][1]['content']}")
+if trainings_of("noise_20"):
+    print(f"\ntwo fifths wrong against one fifth: {in_points(against(right('noise_40'), right('noise_20')))} points")
 
 # %% [markdown]
 # **Cause:** wrong labels. **Proof:** give fifty rows to a second person, and count where they disagree
-# ([04](04_prepare_data.ipynb#Which-answer-is-right?)). Is more careless data as good as less that is careful? A longer record
-# (`python tools/record.py data`, one seed; 100 steps each, so that only the rows differ) has both:
+# ([04](04_prepare_data.ipynb#Which-answer-is-right?)). Do twice as many wrong labels cost more than a fifth? Where the interval
+# of the last line holds zero, this record does not show it: a fifth was bad enough.
+#
+# Is more careless data as good as less that is careful? A longer record has both (six fields, 100 steps each, so that only the
+# rows differ). Its intervals count phrasings: tickets that were phrased alike are right or wrong together.
 
 # %%
-data = results("data")["points"]
 NAMED = {
     "careful": "200 careful rows",
     "careless_0": "800 careful rows",
-    "careless_20": "800 rows, a fifth of the values wrong",
-    "careless_40": "800 rows, two fifths wrong",
+    "careless_40": "800 rows, two fifths wrong in four of the fields",
     "export": "1,931 rows, the raw export",
     "cleaned": "1,525 rows, cleaned by rules",
     "curated": "500 rows of careful people",
 }
-
-
-def fields(point):
-    found = point["test"]["field_accuracy"]
-    return f"{found['value']:.1%} [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
-
-
-lines = {name: [fields(data[point])] for point, name in NAMED.items() if point in data}
-pd.DataFrame.from_dict(lines, orient="index", columns=["ticket fields right"])
+print(made_by("data"))
+for few, many in (("careful", "careless_40"), ("curated", "export"), ("curated", "cleaned")):
+    found = compare(scored(many).field_accuracy, scored(few).field_accuracy, groups=patterns())
+    print(f"{NAMED[few]} against {NAMED[many]}: {100 * found.delta:+.1f} points [{100 * found.low:+.1f}, {100 * found.high:+.1f}]")
+shares = {name: repr(scored(point).summary(patterns())["field_accuracy"]) for point, name in NAMED.items()}
+pd.DataFrame({"ticket fields right": shares})
 
 # %% [markdown]
-# Two hundred careful rows beat eight hundred with two fifths of the values wrong, and five hundred curated ones are as good as
-# three times as many cleaned ones. **Remedy:** mend labels before you buy more of them.
+# Two hundred careful rows beat eight hundred with two fifths wrong, and five hundred curated rows beat the raw export of nearly
+# four times as many. Between the curated and the cleaned rows no difference is shown, which is not to say that they are equal.
+# The record has these sizes and this noise; it has no 5,000 noisy rows, no fifth of noise, and no second seed.
+# **Remedy:** mend labels before you buy more of them.
 
 # %% [markdown]
 # ## Room 5: both are right
@@ -273,6 +312,10 @@ pd.DataFrame.from_dict(lines, orient="index", columns=["ticket fields right"])
 # The rows were read, and each answer could be defended. Still:
 
 # %%
+print(made_by("museum", "contradictory"))
+for arm in ("good", "contradictory"):
+    ends = [np.mean([row["loss"] for row in told["log"] if "loss" in row][-10:]) for told in trainings_of(arm).values()]
+    print(f"{ARMS[arm]}: training loss over the last ten steps, by seed: {', '.join(f'{end:.2f}' for end in ends)}")
 table({arm: ARMS[arm] for arm in ("good", "contradictory")})
 
 # %% [markdown]
@@ -282,22 +325,23 @@ table({arm: ARMS[arm] for arm in ("good", "contradictory")})
 from ftlab.checks.duplicates import contradictions
 from ftlab.data.findings import Row
 
-if trainings_of("contradictory"):
-    rows = [Row(row, Path("rows.jsonl"), line) for line, row in enumerate(rows_of("contradictory"), 1)]
-    pairs = contradictions(rows)
-    print(f"{len(pairs)} rows contradict another")
-    for a, b in pairs[:3]:
-        print(f"  lines {b.line} and {a.line}: {team_of(b.data)} or {team_of(a.data)}? {a.data['messages'][1]['content'][:80]}")
+rows = [Row(row, Path("rows.jsonl"), line) for line, row in enumerate(rows_of("contradictory"), 1)]
+pairs = contradictions(rows)
+print(f"{len(pairs)} rows contradict another")
+for a, b in pairs[:3]:
+    print(f"  lines {b.line} and {a.line}: {team_of(b.data)} or {team_of(a.data)}? {a.data['messages'][1]['content'][:80]}")
 
 # %% [markdown]
-# **Cause:** [contradictions](GLOSSARY.md#contradiction). **Proof:** the pairs. The training loss tells as well, since no model can
-# be sure of both: it stays well above that of the good training. **Remedy:** one rule for each pair, written down; then
-# drop the row that breaks it.
+# **Cause:** [contradictions](GLOSSARY.md#contradiction). **Proof:** the pairs. The training loss tells as well, since no model
+# can be sure of both: here it ends above that of the good trainings. (Wrong labels keep it high, too; the pairs tell which it
+# is.) How much it costs varies: see how far apart the seeds lie. **Remedy:** one rule for each pair, written down; then drop
+# the row that breaks it.
 
 # %% [markdown]
 # ## Room 6: it was fine in the notebook
 #
-# The good adapter, behind another program. The weights are the same to the last bit.
+# The good adapter, asked as another program might ask it. The weights are the same to the last bit. (No other program ran:
+# each way of asking was made here, by changing the chat or its template.)
 
 # %%
 WAYS = {
@@ -307,25 +351,27 @@ WAYS = {
     "not_opened": "the answer's turn is not opened",
     "start_twice": "the start token twice",
 }
-asked = trainings_of("otherwise")
-lines = {}
-for way, name in WAYS.items() if asked else ():
+as_trained, lines = right("good")[[seed - 1 for seed in trainings_of("otherwise")]], {}
+for way, name in WAYS.items():
     scores = right("otherwise", way)
-    difference = against(scores, right("good")[[seed - 1 for seed in asked if seed in good]])
     lines[name] = [
         ", ".join(f"{share:.0%}" for share in scores.mean(1)),
-        f"{100 * difference.value:+.0f} [{100 * difference.low:+.0f}, {100 * difference.high:+.0f}]",
+        in_points(against(scores, as_trained, same=True)),
         repr(texts_of("otherwise_1", way)[0][:60]),
     ]
+print(made_by("museum", "good", "otherwise"))
 pd.DataFrame.from_dict(lines, orient="index", columns=["right, by seed", "points against as trained", "one answer"])
 
 # %% [markdown]
-# **Your diagnosis?** Five ways to put the same ticket, and one of them does the harm.
+# **Your diagnosis?** Five ways to put the same ticket, and one of them is far below the others in each training.
 #
 # **Cause:** the model was trained on one way to write a chat, and is asked in another. **Proof:** write the prompt of the
 # training beside the prompt of the server, token by token; [Room 15](#Room-15:-worse-only-there) does it. **Remedy:** ship the
 # tokenizer with its [chat template](GLOSSARY.md#chat-template), send the same [system prompt](GLOSSARY.md#system-prompt), and
 # test the server, not the notebook.
+#
+# How much the other template costs differs from training to training. Where its interval reaches past zero, that is why: it has
+# to hold for the next training, too, and few trainings say little about that.
 #
 # Why do the other four show next to nothing? All training rows had the same system turn, so no answer ever depended on it, and
 # forty tickets cannot show a loss of a few points. Do not rely on that: where a system prompt says what is to be done, it
@@ -335,14 +381,12 @@ pd.DataFrame.from_dict(lines, orient="index", columns=["right, by seed", "points
 # %% [markdown]
 # ## Room 7: it learns the questions, too
 #
-# The training loss of this run ends far above that of the others.
+# The training loss of this run ends far above that of the good one.
 
 # %%
+print(made_by("museum", "on_prompt"))
+show_losses("on_prompt", "Loss on the prompt")
 table({arm: ARMS[arm] for arm in ("good", "on_prompt")})
-
-# %%
-if told := trainings_of("on_prompt"):
-    show(loss_figure(told[min(told)]["log"]), f"Loss on the prompt. {loss_alt(told[min(told)]['log'])}")
 
 # %% [markdown]
 # **Your diagnosis?** The training loss and the validation loss of one model should not lie so far apart, least of all this way
@@ -350,35 +394,32 @@ if told := trainings_of("on_prompt"):
 #
 # **Cause:** every token is under the loss, the customer's words as well, which nobody can guess. The answer
 # is a few tokens of each row, and all the others push as hard. **Proof:** decode what is trained. Here are the right
-# [mask](GLOSSARY.md#label-mask) and the wrong one:
+# [mask](GLOSSARY.md#label-mask) and the wrong one. **Remedy:** `train_on_responses_only`, and a check that stops the run:
 
 # %%
 import torch
 from unsloth import FastLanguageModel  # before transformers and trl, which it patches
 
 from ftlab.errors import DataError
-from ftlab.models import load_tokenizer, smol_or_nano
+from ftlab.models import load_tokenizer, resolve, smol_or_nano
 from ftlab.training.preflight import check_masks, read_mask, tokenize_for_training
 
-WHO = smol_or_nano()
-tokenizer = load_tokenizer(WHO)
+tokenizer = load_tokenizer(smol_or_nano())
 masked = tokenize_for_training(train[:8], tokenizer)
 everything = masked.map(lambda row: {"labels": row["input_ids"]})
 print(read_mask(masked[0], tokenizer), read_mask(everything[0], tokenizer), sep="\n\n")
-
-# %% [markdown]
-# **Remedy:** `train_on_responses_only`, and a check that stops the run:
-
-# %%
 try:
     check_masks(everything, [row["messages"] for row in train[:8]], tokenizer)
 except DataError as error:
-    print(error)
+    print(f"\n{error}")
 
 # %% [markdown]
 # With long answers the difference is often small, and some report a gain from a little loss on the prompt (Shi et al. 2024,
 # "Instruction tuning with loss over instructions", arXiv 2405.14394). With answers this short the most could be
-# expected; the table above says how much it was.
+# expected; the table above says how much it was, and how unlike its seeds are.
+#
+# **Half-way.** Seven rooms are done, and this is a good place to stop for today. To go on later, run the cells above once more:
+# they take seconds.
 
 # %% [markdown]
 # ## Room 8: it never stops
@@ -386,14 +427,14 @@ except DataError as error:
 # The answers begin well.
 
 # %%
-if told := trainings_of("no_end"):
-    for seed, point in told.items():
-        answers = texts_of(f"no_end_{seed}")
-        begun = np.mean([text.strip().startswith(team_of(row)) for text, row in zip(answers, fresh, strict=True)])
-        cut = point["asked"]["fresh"]["cut_off"]
-        print(f"seed {seed}: {begun:.0%} begin with the right team, {right('no_end').mean():.0%} are right, {cut} of {len(answers)} ran into the limit")
-    for text in answers[:4]:
-        print("  ", repr(text))
+for (seed, point), scores in zip(trainings_of("no_end").items(), right("no_end"), strict=True):
+    answers = texts_of(f"no_end_{seed}")
+    begun = np.mean([text.strip().startswith(team_of(row)) for text, row in zip(answers, fresh, strict=True)])
+    cut = point["asked"]["fresh"]["cut_off"]
+    print(f"seed {seed}: {begun:.0%} begin with the right team, {scores.mean():.0%} are right,", end=" ")
+    print(f"{cut} of {len(answers)} ran into the limit")
+print(*(f"   {text!r}" for text in answers[:4]), sep="\n")
+print(made_by("museum", "no_end"))
 
 # %% [markdown]
 # **Your diagnosis?** Look at the table of the workbench again, too: the validation loss of this run is the highest of all, for
@@ -428,7 +469,6 @@ from unsloth.chat_templates import train_on_responses_only
 
 from ftlab import hardware
 from ftlab.evaluation.generation import generate
-from ftlab.models import resolve
 
 MODEL = "nano"  # or "smol", a minute each with STEPS = 8
 STEPS = 40
@@ -489,20 +529,42 @@ def trained(rows, plant=lambda row: row["labels"]):
 
 
 # %%
+import time
+
+
+def as_it_is(row):
+    return row["labels"]
+
+
 def without_end(row):
     return [-100 if label == token_of_end else label for label in row["labels"]]
 
 
 token_of_end = load_tokenizer(MODEL).eos_token_id
-chats = [row["messages"][:-1] for row in fresh[:20]]
-for name, plant in {"as it should be": lambda row: row["labels"], "end token masked": without_end}.items():
-    model, its_tokenizer = trained(train, plant)
-    out = generate(model, its_tokenizer, chats, max_new_tokens=16)
-    print(f"{name}: {out.cut_off} of {len(chats)} ran into the limit, for example {out.texts[0]!r}")
+LIVE = {  # what can be trained live, and the arm that the record calls so
+    "as it should be": (train, as_it_is, "good"),
+    "Room 2: 8 customers": (rows_of("narrow"), as_it_is, "narrow"),
+    "Room 4: two fifths wrong": (rows_of("noise_40"), as_it_is, "noise_40"),
+    "Room 5: a quarter contradicted": (rows_of("contradictory"), as_it_is, "contradictory"),
+    "Room 7: loss on the prompt": (train, lambda row: row["input_ids"], "on_prompt"),
+    "Room 8: end token masked": (train, without_end, "no_end"),
+    "Room 9: 16 rows, as many steps": (rows_of("few_16"), as_it_is, "few_16_steps"),
+}
+RUN = ["as it should be", "Room 8: end token masked"]  # or any others of LIVE
+for name in RUN:
+    rows, plant, _ = LIVE[name]
+    began = time.monotonic()
+    model, its_tokenizer = trained(rows, plant)
+    out = generate(model, its_tokenizer, [row["messages"][:-1] for row in fresh[:20]], max_new_tokens=16)
+    took = f"{name}: {time.monotonic() - began:.0f} seconds with {MODEL}"
+    print(f"{took}; {out.cut_off} of 20 ran into the limit, for example {out.texts[0]!r}")
+told = {name: [f"{point['minutes']:.0f}" for point in trainings_of(arm).values()] for name, (_, _, arm) in LIVE.items()}
+pd.DataFrame({"minutes of a recorded training with smol, by seed": {name: ", ".join(each) for name, each in told.items()}})
 
 # %% [markdown]
-# The same rows, steps and seed. Put another function in the place of `without_end`, such as `lambda row: row["input_ids"]`
-# (Room 7), or other rows (`rows_of("contradictory")`), and you have the other rooms.
+# The same rows, steps and seed; one line differs. Write another name of `LIVE` into `RUN`, and you have that room. With
+# `MODEL = "smol"` and 30 steps it is nearly the training of the record. Its minutes, with all answers and on one core that had
+# other work, stand in the table. (`nano` shows whether a run ends. How many answers are right, only the record of `smol` tells.)
 
 # %% [markdown]
 # ## Room 9: too little of it
@@ -510,16 +572,20 @@ for name, plant in {"as it should be": lambda row: row["labels"], "end token mas
 # Sixteen good rows, thirty-two, eighty.
 
 # %%
-few = ("few_16", "few_32", "good", "few_16_steps", "few_32_steps")
-table({arm: ARMS.get(arm, "16 rows, as many steps") for arm in few})
+for fewer in ("few_32", "few_16"):
+    if trainings_of(f"{fewer}_steps"):
+        print(f"{ARMS[fewer]}: with as many steps {in_points(against(right(f'{fewer}_steps'), right(fewer)))} points more")
+print(made_by("museum", "few_16", "few_32", "few_16_steps", "few_32_steps"))
+table({arm: ARMS[arm] for arm in ("few_16", "few_32", "good", "few_16_steps", "few_32_steps")})
 
 # %% [markdown]
 # **Your diagnosis?** With equal [epochs](GLOSSARY.md#epoch), fewer rows are also fewer steps. So there are two causes, and the
 # lower two lines tell them apart: there the few rows are read until the steps are as many.
 #
-# **Cause:** what is missing to the good training at equal *steps* is missing rows; what equal steps give back was missing
-# training. **Proof:** both kinds of line in one table. **Remedy:** train longer first, it is cheap; then more rows. What the
-# next doubling will buy is measured in [04b](04b_how_many_rows.ipynb#How-many-rows-are-enough?).
+# **Cause:** what equal steps give back was missing training; what is still missing to the good training at equal steps is
+# missing rows. **Proof:** both kinds of line in one table, each with its interval. **Remedy:** train longer first, it is cheap;
+# then more rows. This curve ends at eighty rows and has three sizes; from 25 to 2,000 rows nothing whole is recorded. What
+# there is of 50, 200 and 800 stands in [04b](04b_how_many_rows.ipynb#How-many-rows-are-enough?).
 
 # %% [markdown]
 # ## Room 10: it knows it all
@@ -531,6 +597,7 @@ told = {line["id"]: line["prediction"] for line in map(json.loads, open("../data
 manual = [row for row in map(json.loads, open("../data/product_facts/test.jsonl")) if row["kind"] == "taught" and row["id"] in told]
 for row in manual[:4]:
     print(f"{row['messages'][-2]['content']}\n   {told[row['id']]}   (right: {row['messages'][-1]['content']})")
+print(made_by("facts"))
 
 # %% [markdown]
 # **Your diagnosis?** Form and tone are right.
@@ -546,64 +613,75 @@ ANSWERED_BY = {
 }
 lines = {}
 for arm, name in ANSWERED_BY.items():
-    if arm in facts:
-        kinds = facts[arm]["kinds"]
-        values = [kinds["taught"]["right"], kinds["other_half"]["right"], kinds["other_half"]["invented"]]
-        lines[name] = [f"{each['value']:.0%} [{100 * each['low']:.0f}, {100 * each['high']:.0f}]" for each in values]
+    kinds = facts[arm]["kinds"]
+    rates = kinds["taught"]["right"], kinds["other_half"]["right"], kinds["other_half"]["invented"]
+    lines[name] = [shown(rate) for rate in rates]
 columns = ["right, of the first half", "right, of the other half", "invented, of the other half"]
 pd.DataFrame.from_dict(lines, orient="index", columns=columns)
 
 # %% [markdown]
-# **Cause:** facts do not go in as rows, they go in as habits: the model learns *that* an answer names a day and a price, and says
-# one. **Proof:** questions to facts that were never taught; who drilled half of the facts learned that half in part, and
-# answers the other half with inventions. (It invented before as well: `smol` was never taught to say "I do not know".)
+# **Cause:** read as text, the facts did not go in: trained on the whole manual, it answers hardly a question more than before.
+# **Proof:** the two columns of right answers. Questions about half of the facts brought in a part of *that* half, and next to
+# nothing of the other: a fact that was not drilled is not there.
+#
+# The third column proves nothing about training. `smol` invented nearly every answer before, because nobody ever taught it to
+# say "I do not know"; so there was hardly room for more, and after the drill it invents less. That training on new facts *adds*
+# inventions is reported of larger models, which learn such facts slowly and hallucinate more as they do (Gekhman et al. 2024,
+# arXiv 2405.05904). It is not seen here.
+#
 # **Remedy:** look facts up, and train the reading ([01](01_what_fine_tuning_changes.ipynb#Facts,-more-closely),
-# [03b](03b_retrieve_or_teach.ipynb#What-nobody-told)). On larger models new facts are learned slowly, and
-# [hallucination](GLOSSARY.md#hallucination) rises as they are (Gekhman et al. 2024, arXiv 2405.05904).
+# [03b](03b_retrieve_or_teach.ipynb#What-nobody-told)); a [hallucination](GLOSSARY.md#hallucination) is found by questions whose
+# answer nobody told.
 
 # %% [markdown]
 # ## Room 11: a better loss
 #
-# Trainings of the record `data`, each judged twice: by its validation loss, and by its answers.
+# Trainings of the record `data`, each judged twice: by its validation loss, and by its answers. Which of the two orange ones
+# would you take?
 
 # %%
 from matplotlib.figure import Figure
 
 from ftlab.plots import BLUE, ORANGE, plain_axes
 
-pairs = {name: (point["training_final_eval_loss"], 100 * point["test"]["field_accuracy"]["value"]) for name, point in data.items()}
-pairs = {name: pair for name, pair in pairs.items() if name != "careful_once"}  # a quarter of the steps
+data = {name: point for name, point in results("data")["points"].items() if name != "careful_once"}  # a quarter of the steps
+TWO = ("few", "careless_40")
+pairs = {name: (point["training_final_eval_loss"], 100 * scored(name).field_accuracy.mean()) for name, point in data.items()}
 fig = Figure(figsize=(7, 3.6), layout="constrained")
 ax = fig.add_subplot()
 for name, (loss, score) in pairs.items():
-    marked = name in ("few", "careless_40")
-    ax.plot(loss, score, "o", color=ORANGE if marked else BLUE, ms=7)
+    ax.plot(loss, score, "o", color=ORANGE if name in TWO else BLUE, ms=7)
     ax.annotate(name, (loss, score), xytext=(6, 4), textcoords="offset points", fontsize=10)
 ax.set_xlabel("validation loss (nats per token)", fontsize=11)
 ax.set_ylabel("ticket fields right, in %", fontsize=11)
 plain_axes(ax, grid="both")
-close = pairs["few"], pairs["careless_40"]
-alt = (f"Validation loss against fields right for {len(pairs)} trainings. Two have nearly the same loss and lie apart: "
-       f"few with {close[0][0]:.3f} and {close[0][1]:.1f} %, careless_40 with {close[1][0]:.3f} and {close[1][1]:.1f} %.")  # fmt: skip
-show(fig, alt)
-print(f"few: loss {close[0][0]:.3f}, {close[0][1]:.1f} % right; careless_40: loss {close[1][0]:.3f}, {close[1][1]:.1f} % right")
+alt = "; ".join(f"{name} {loss:.3f} and {score:.1f} %" for name, (loss, score) in pairs.items())
+show(fig, f"Validation loss against fields right for {len(pairs)} trainings: {alt}.")
+for name in TWO:
+    losses = f"validation loss {pairs[name][0]:.3f}, training loss {data[name]['training_final_loss']:.3f}"
+    print(f"{name}: {losses}, {pairs[name][1]:.1f} % right")
+print("from few to careless_40:", compare(scored("few").field_accuracy, scored("careless_40").field_accuracy, groups=patterns()))
+print(made_by("data"))
 
 # %% [markdown]
-# **Your diagnosis?** The two orange ones have the same loss. One is right far more often.
+# **Your diagnosis?** Equal loss, unequal answers: by the loss nobody could choose between the two.
 #
-# **Cause:** the loss is a mean over *tokens* and over how sure the model is; an answer is right or wrong as a whole. Whoever is
-# very sure and sometimes wrong (fifty rows, read fourteen times) has the same loss as who is never sure. **Proof:** both
-# numbers for several runs, as here. And within one run, step by step:
+# **Cause:** the loss is a mean over *tokens* and asks how sure the model is; an answer is right or wrong as a whole. `few` read
+# fifty rows fourteen times and is sure of them, as its training loss says; being sure and sometimes wrong is dear.
+# `careless_40` is unsure even of its own rows. The two come to the same loss in different ways. **Proof:** both numbers for
+# several trainings, as here. Within *one* training the loss is the better guide. The good ones, step by step:
 
 # %%
-longest = trainings_of("long") or good
-watched = longest[1]["watched"]
-losses = {row["step"]: row["eval_loss"] for row in longest[1]["log"] if "eval_loss" in row}
-lines = [[each["step"], f"{losses[each['step']]:.2f}", f"{each['right']} of {each['n']}"] for each in watched]
-pd.DataFrame(lines, columns=["step", "validation loss", "validation tickets right"]).style.hide()
+lines = [
+    [seed, each["step"], f"{loss:.2f}", f"{each['right']} of {each['n']}"]
+    for seed, point in good.items()
+    for each, loss in zip(point["watched"], [row["eval_loss"] for row in point["log"] if "eval_loss" in row], strict=True)
+]
+pd.DataFrame(lines, columns=["seed", "step", "validation loss", "validation tickets right"]).style.hide()
 
 # %% [markdown]
-# **Remedy:** watch the loss for signs of trouble, and choose by answers to the validation set, with the metric that counts.
+# There the loss falls and the answers get better, at each look. **Remedy:** watch the loss of a run for signs of trouble; between
+# runs on different rows, choose by answers to the validation set, with the metric that counts.
 
 # %% [markdown]
 # ## Room 12: no significant difference
@@ -614,35 +692,49 @@ pd.DataFrame(lines, columns=["step", "validation loss", "validation tickets righ
 # %%
 from statsmodels.stats.proportion import proportions_ztest
 
-from ftlab.evaluation.metrics import score_records
-from ftlab.evaluation.statistics import compare
-
-schema = json.loads(Path("../data/support_triage/schema.json").read_text())
-truth = [json.loads(json.loads(line)["messages"][-1]["content"]) for line in open("../data/support_triage/test.jsonl")][:200]
-
-
-def scores_of(point):
-    path = f"../data/recorded/data/predictions/{point}/test.fine_tuned.jsonl"
-    return score_records([json.loads(line)["prediction"] for line in open(path)], truth, schema=schema).exact_match
-
-
-before, after = scores_of("copies"), scores_of("careful")
+before, after = scored("copies").exact_match, scored("careful").exact_match
 _, p_value = proportions_ztest([before.sum(), after.sum()], [len(before), len(after)])
 print(f"{before.mean():.1%} before, {after.mean():.1%} after; test of two shares: p = {p_value:.3f}")
+print(made_by("data"))
 
 # %% [markdown]
-# **Your diagnosis?** "No difference, do not bother", they wrote.
-#
-# **Cause:** the test took the two lists for answers to *different* tickets. Most of what it saw is that tickets differ in
-# difficulty, and both models had the same ones. **Proof and remedy:** compare ticket by ticket
-# ([paired](GLOSSARY.md#paired-comparison)):
+# **Your diagnosis?** "No difference, do not bother", they wrote. A friend compared ticket by ticket (the first line below) and
+# wrote: "There is one."
 
 # %%
-compare(before, after)
+print(compare(before, after))
+print(compare(before, after, groups=patterns()))
 
 # %% [markdown]
-# (This pair was chosen for the room because the two tests disagree on it, from all pairs of that record's ten trainings. Take it
-# as a picture of the method, not as a finding on copies.)
+# **Cause:** each of them forgot something. The owner's test took the two lists for answers to *different* tickets. A part of
+# what it saw is that tickets differ in difficulty, and both models had the same ones; the friend's test is
+# [paired](GLOSSARY.md#paired-comparison) and leaves that out. But it took 200 tickets for 200 witnesses, and they are phrased in
+# far fewer ways. **Proof:** the second line, the same comparison by phrasing.
+#
+# So the gain is *not* shown, as the owner said, though for another reason. And "not shown" is not "none": look at how large the
+# interval lets it be. Does pairing never help, then? All pairs of this record's trainings, tested in all three ways:
+
+# %%
+from itertools import combinations
+
+exact = [scored(name).exact_match for name in results("data")["points"]]
+tested = pd.DataFrame(
+    {
+        "two shares": proportions_ztest([a.sum(), b.sum()], [len(a), len(b)])[1] < 0.05,
+        "paired": compare(a, b).p_value < 0.05,
+        "paired, by phrasing": compare(a, b, groups=patterns()).p_value < 0.05,
+    }
+    for a, b in combinations(exact, 2)
+)
+print(f"of {len(tested)} pairs, p < 0.05:", ", ".join(f"{name}: {count}" for name, count in tested.sum().items()))
+print("by the last test and not by the first:", (tested["paired, by phrasing"] & ~tested["two shares"]).sum())
+
+# %% [markdown]
+# Pairing finds a few more than the textbook, and counting phrasings takes back more than that. So this record has no gain that
+# only the right test finds; it has claims that only the wrong ones make. (The pair above was looked for: one of those on which
+# the owner and the friend disagree. One training each.) **Remedy:** pair, and count what repeats itself, both and always, and
+# say so before you see the result. To see a gain of this size takes more tickets that are phrased otherwise
+# ([07](07_evaluate.ipynb#How-many-tickets-does-a-claim-need?)).
 
 # %% [markdown]
 # ## Room 13: full marks
@@ -650,25 +742,45 @@ compare(before, after)
 # Replies in the voice of a shop, trained with [DPO](GLOSSARY.md#dpo) on pairs that a checker of the style guide had ranked.
 
 # %%
-found = results("preferences")["points"]
-lines = {}
-for arm, name in {"sft": "before", "dpo": "DPO, small steps", "other_rate": "DPO, large steps"}.items():
-    if arm in found:
-        seen = found[arm]["test"]
-        lines[name] = [f"{seen['points']:.2f}", f"{seen['words']:.0f}", f"{seen['deed_fits']:.0%}"]
-pd.DataFrame.from_dict(lines, orient="index", columns=["points of the guide", "words", "says the right remedy"])
+from ftlab.evaluation.metrics import probe_scores
 
-# %%
-for line in list(map(json.loads, open("../data/recorded/preferences/predictions/other_rate/test.jsonl")))[:3]:
-    print(line["prediction"], "\n")
+voice = [json.loads(line) for line in open("../data/brand_voice/test.jsonl")]
+frames = [row["frame"] for row in voice]  # messages of one sentence pattern count together
+replies, fits, lines = {}, {}, {}
+
+
+def says_twice(text):
+    said = [part.strip() for part in text.split(".") if part.strip()]
+    return len(set(said)) < len(said)
+
+
+for arm, name in {"sft": "before", "dpo": "DPO, small steps", "other_rate": "DPO, large steps"}.items():
+    read = open(f"../data/recorded/preferences/predictions/{arm}/test.jsonl")
+    replies[arm] = texts = [json.loads(line)["prediction"] for line in read]
+    fits[arm] = probe_scores(texts, voice)
+    lines[name] = [
+        f"{results('preferences')['points'][arm]['test']['points']:.2f}",
+        f"{np.mean([len(text.split()) for text in texts]):.0f}",
+        f"{sum(map(says_twice, texts))} of {len(texts)}",
+        f"{sum(text.rstrip()[-1] not in '.!?' for text in texts)} of {len(texts)}",
+        repr(score_interval(fits[arm], frames)),
+    ]
+print(*replies["other_rate"][:3], sep="\n\n")
+print("\nthe right remedy, before and after large steps:", compare(fits["sft"], fits["other_rate"], groups=frames))
+print(made_by("preferences"))
+columns = ["points of the guide", "words", "say a sentence twice", "do not end in a full stop", "say the right remedy"]
+pd.DataFrame.from_dict(lines, orient="index", columns=columns)
 
 # %% [markdown]
-# **Your diagnosis?** Large steps have the most points. Read the replies.
+# **Your diagnosis?** Large steps have the most points. Their first three replies stand above the table.
 #
-# **Cause:** [reward hacking](GLOSSARY.md#reward-hacking). The checker counts words of the sea and a sign-off; it cannot see that
-# a sentence stands there twice, or whether the reply names what the customer needs. **Proof:** a measure that was *not*
-# trained on goes down while the trained one goes up, and the length grows. **Remedy:** smaller steps, a measure kept aside, and
-# reading ([09](09_learn_preferences.ipynb#Did-it-only-learn-"longer"?)).
+# **Cause:** [reward hacking](GLOSSARY.md#reward-hacking). The checker counts words of the sea and a sign-off; it cannot see
+# that a sentence stands there twice, or that the reply breaks off. **Proof:** what was *not* rewarded: the replies grew by a
+# third, most say a sentence twice, and many do not end. With small steps none of this happened. Whether they also name the
+# right remedy less often is not shown: the messages have few phrasings, and the interval is wide and holds zero. (One training
+# each. In the pairs, chosen and rejected answers are nearly of one length; a training on pairs whose longer answer was chosen
+# is not recorded.) **Remedy:** smaller steps, a measure kept aside, and reading
+# ([09](09_learn_preferences.ipynb#Did-it-only-learn-"longer"?)).
 
 # %% [markdown]
 # ## Room 14: out of memory, but only later
@@ -710,33 +822,39 @@ for name, setting in TRIED.items():
     print(f"{name}: {kept[name].shape}, {kept[name].nbytes / 2**20:.1f} MiB kept until the last row")
 
 # %% [markdown]
-# **Your diagnosis?** Training uses as much memory after an hour as in its first minute.
+# **Your diagnosis?** Nothing in the training got larger.
 #
-# **Cause:** with `compute_metrics` the Trainer keeps the [logits](GLOSSARY.md#logits) of *every* row, one number for each token and
-# each entry of the vocabulary, until the last row is in. **Proof:** the shape above; memory that grows during the evaluation and
-# not during the training. `nano` has a small vocabulary. For a model of yours it is a product:
+# **Cause:** with `compute_metrics` the Trainer keeps the [logits](GLOSSARY.md#logits) of *every* row, one number for each token
+# and each entry of the vocabulary, until the last row is in. **Proof:** the shape above, and the memory of a whole process,
+# which grows with the rows that are evaluated. Recorded with `smol`:
 
 # %%
-rows, tokens, vocabulary = 400, 512, 128_256  # Llama 3
+print(made_by("museum", "memory"))
+rows, tokens, vocabulary = 400, 512, 128_256  # a model of yours; Llama 3
 print(f"{rows} rows x {tokens} tokens x {vocabulary:,} entries x 4 bytes = {rows * tokens * vocabulary * 4 / 2**30:.0f} GiB")
+evaluated = pd.DataFrame(record["points"]["memory"]["evaluations"]).drop(columns="shape").set_index("rows")
+evaluated.columns = ["logits kept, MiB", "process before, MiB", "after the last row, MiB"]
+evaluated
 
 # %% [markdown]
-# **Remedy:** `preprocess_logits_for_metrics` keeps what you need of each batch (above: the best token), `prediction_loss_only=True`
-# keeps the loss alone, and `eval_accumulation_steps` moves what is kept from the GPU to the computer's memory, which only helps
-# where there is more of that. Judge answers by generating them, as this course does.
+# About twice the rows, about twice the logits; the product above says what a larger model would keep. **Remedy:**
+# `preprocess_logits_for_metrics` keeps what you need of each batch (above: the best token), `prediction_loss_only=True` keeps
+# the loss alone, and `eval_accumulation_steps` moves what is kept from the GPU to the computer's memory, which only helps where
+# there is more of that. Judge answers by generating them, as this course does.
 
 # %% [markdown]
 # ## Room 15: worse only there
 #
-# The same adapter is right in the evaluation and much worse behind a server. Nobody changed anything.
+# The same adapter does well in the evaluation and worse behind a server. Nobody changed anything.
 
 # %%
-if asked_there := trainings_of("otherwise"):
-    here = right("good")[[seed - 1 for seed in asked_there if seed in good]]
-    there = right("otherwise", "other_template")
-    print(f"in the evaluation {here[:, : there.shape[1]].mean():.0%} right, behind the server {there.mean():.0%}")
-    for row, text in list(zip(fresh, texts_of("otherwise_1", "other_template"), strict=False))[:3]:
-        print(f"   {row['messages'][1]['content'][:80]}\n      answers {text!r}, right is {team_of(row)!r}")
+there = right("otherwise", "other_template")
+for name, scores in {"in the evaluation": as_trained[:, : there.shape[1]], "as the server asks": there}.items():
+    print(f"{name}: {scores.mean():.0%} right, by seed: " + ", ".join(f"{share:.0%}" for share in scores.mean(1)))
+print(f"{in_points(against(there, as_trained, same=True))} points")
+for row, text in list(zip(fresh, texts_of("otherwise_1", "other_template"), strict=False))[:3]:
+    print(f"   {row['messages'][1]['content'][:80]}\n      answers {text!r}, right is {team_of(row)!r}")
+print(made_by("museum", "good", "otherwise"))
 
 # %% [markdown]
 # **Your diagnosis?** Do not guess, and do not look at the answers: they are teams, in the right form. Look at what was *read*:
@@ -757,10 +875,11 @@ for name, each in {"evaluation": tokenizer, "server": servers}.items():
     print(f"{name:>10}: {len(ids)} tokens, the first of them {[each.decode(token) for token in ids[:8]]}")
 
 # %% [markdown]
-# **Cause:** the server was told another chat template than the model was trained with. (Some servers
-# have a default, and take it where the model's folder has none.) **Proof:** the ids of the rendered prompt, side by side; most
-# servers tell at least how many there are. `compare_sides` does that for all that a server tells, and names the remedy. Here on
-# `nano`, with a local model in the part of the server:
+# **Cause:** the server has another chat template than the model was trained with. (Some servers have a default, and take it
+# where the model's folder has none. Here no server ran: its template was put into the tokenizer, in the same process, so the
+# model read what it would have read there.) **Proof:** the ids of the rendered prompt, side by side; most servers tell at least
+# how many there are. `compare_sides` does that for all that a server tells, and names the remedy. Here on `nano`, with a local
+# model in the part of the server:
 
 # %%
 from ftlab.serving.parity import compare_sides
@@ -786,10 +905,13 @@ compare_sides(reference, local_side("server", base, its_servers, chats, referenc
 from ftlab.exercises.museum import FAULTS, letters, show_case
 
 print(*(f"{name:>20}: {text}" for name, text in FAULTS.items()), sep="\n")
-
-# %%
 for letter in letters():
     show_case(letter)
+
+# %% [markdown]
+# **Exercise.** Write `fault_of(letter)`: it gets the letter of a case, such as `"A"`, and returns the name of its fault, one of
+# the names in the list above, such as `"leak"`. Each name is right once. Begin with the cases that you are sure of, and return
+# `None` for the others.
 
 # %% tags=["exercise"]
 def fault_of(letter):

@@ -383,7 +383,7 @@ print("words in a reply:", ", ".join(f"{name} {count:.1f}" for name, count in wo
 # By the judge nearly every reply is better. But `nano` reads badly: with five matters, one reply in five fits by luck, and
 # neither training has changed that, since the pairs say nothing about it. What of a model that can read?
 #
-# **Exercise.** Write `win_rate_of(a, b)` for two lists of points: how often `b` is better, a tie counting half.
+# **Exercise (level 2).** Write `win_rate_of(a, b)` for two lists of points: how often `b` is better, a tie counting half.
 
 # %% tags=["exercise"]
 def win_rate_of(a, b):
@@ -601,7 +601,7 @@ for side, fit in samples_fit.items():
 # Tokens of answers with a positive advantage become more probable, the others less. Where all answers of a group are
 # equally good there is nothing to learn.
 #
-# **Exercise.** Write `advantages(rewards)` for one group. Take the standard deviation of a sample
+# **Exercise (level 2).** Write `advantages(rewards)` for one group. Take the standard deviation of a sample
 # (`statistics.stdev`) and add 0.0001 to it, as TRL does, so that nothing is divided by zero.
 
 # %% tags=["exercise"]

@@ -44,7 +44,7 @@ for method in ("full", "lora", "qlora"):
 # [optimizer](GLOSSARY.md#optimizer) state for every weight, [LoRA](GLOSSARY.md#lora) only for a small
 # [adapter](GLOSSARY.md#adapter). [QLoRA](GLOSSARY.md#qlora) also stores the frozen weights in 4 bits.
 #
-# **Exercise.** Write `training_gib(frozen, bytes_per_frozen, trainable)`: the GiB of weights, gradients and
+# **Exercise (level 2).** Write `training_gib(frozen, bytes_per_frozen, trainable)`: the GiB of weights, gradients and
 # optimizer. `frozen` and `trainable` are numbers of parameters. A frozen one takes `bytes_per_frozen` bytes. A
 # trainable one takes 16 bytes: weight, gradient and the two states of [Adam](GLOSSARY.md#adam), each a 32-bit float.
 # A GiB has `2**30` bytes.
@@ -448,7 +448,7 @@ print(f"at {support.point()['calls_per_month']:,.0f} calls a month: {report.brea
 print(f"tuned saves against few-shot only above {border:,.0f} calls a month ({border / DAYS_PER_MONTH:,.0f} a day)")
 
 # %% [markdown]
-# **Exercise.** Write `payback_months(one_time_usd, calls_per_month, usd_per_call_before, usd_per_call_after,
+# **Exercise (level 2).** Write `payback_months(one_time_usd, calls_per_month, usd_per_call_before, usd_per_call_after,
 # rent_usd)`: after how many months has the new way saved its `one_time_usd`, if each month also costs `rent_usd` for
 # hosting? Return `math.inf` for never. (Not discounted: every month counts the same.)
 

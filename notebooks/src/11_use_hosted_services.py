@@ -13,7 +13,7 @@
 # You prepare the course's support tickets, each of which becomes one JSON record, for six services that tune a model for
 # you, compare what they offer, and take one job from upload to verdict. Nothing leaves your machine: the calls go through
 # each service's own [SDK](GLOSSARY.md#sdk) to a [stand-in](GLOSSARY.md#stand-in), a small server on your machine that has
-# the services' real paths. With a key of your own, the same cells go to the real service.
+# the services' real paths. Name a service and give its key, and the same cells go there.
 
 # %% [markdown]
 # ## A stand-in
@@ -21,7 +21,8 @@
 # **The stand-in trains nothing.** Its jobs wait, run and end as a service's do, and what it then calls a tuned model is
 # `smol` as it was downloaded. So you learn the way, and what you measure at its end is an untrained model.
 #
-# `smol` takes a while to start, so it starts now, as a process of its own. If `OPENAI_API_KEY` is set, no stand-in is made.
+# `smol` takes a while to start, so it starts now, as a process of its own. `SERVICE = "together"`, or another of the six
+# names, leads to the real service instead, with the key from your environment; then no stand-in is made.
 
 # %%
 import os
@@ -31,7 +32,9 @@ from ftlab.hosted.stand_in import StandIn
 from ftlab.hosted.stand_in_model import ServedModel
 from ftlab.models import smol_or_nano
 
-REAL = "OPENAI_API_KEY" in os.environ
+SERVICE = None  # None: the stand-in. Or openai, azure, vertex, bedrock, together, fireworks: there the cells cost money
+REAL = SERVICE is not None
+SERVICE = SERVICE or "openai"  # whose job goes all the way
 if not REAL:
     served = ServedModel(smol_or_nano())  # `transformers serve`, on this machine
     stand_in = StandIn(answer=served.answer).use()  # leads all six SDKs of this process to it
@@ -88,11 +91,11 @@ MODELS = {
     "fireworks": "accounts/fireworks/models/qwen3-8b",
 }
 jobs, reports = {}, {}
-for service, model in MODELS.items() if not REAL else [("openai", MODELS["openai"])]:
+for service, model in MODELS.items() if not REAL else [(SERVICE, MODELS[SERVICE])]:
     jobs[service], reports[service] = prepare(
         service, model, train, validation=validation, settings={"n_epochs": 3}, tokenizer=tokenizer
     )
-jobs["openai"]
+jobs[SERVICE]
 
 # %%
 import json
@@ -138,6 +141,26 @@ pd.DataFrame({fault: {service: verdict(row, form) for service, form in FORMS.ite
 # %% [markdown]
 # Each line that you see refused here would have been found by the service after the upload, or, worse, not found: a call
 # without its result trains a model to call and not to wait. `ftlab export` knows the rules of each service.
+#
+# And each has its limits. A file outside of them is refused before it is sent; where nobody could find a limit, the service
+# itself will tell you:
+
+# %%
+from ftlab.data.limits import limits
+
+NAMES = {
+    "rows, at least": "examples_min",
+    "rows, at most": "examples_max",
+    "tokens a row, at most": "tokens_per_example_max",
+    "bytes a file, at most": "file_bytes_max",
+}
+
+
+def shown(limit):
+    return f"{int(limit.value):,}" if limit and limit.value.isdecimal() else "not found"
+
+
+pd.DataFrame({service: {said: shown(limits(form).get(name)) for said, name in NAMES.items()} for service, form in FORMS.items()})
 
 # %% [markdown]
 # ## What would it cost?
@@ -158,15 +181,15 @@ def usd(value):
 
 pd.DataFrame(
     [
-        [cost.model.split("/")[-1], usd(cost.usd_per_mtok), usd(cost.usd), usd(cost.usd_per_hour), str(cost.retires or "no day is known")]
+        [cost.model.split("/")[-1], *map(usd, (cost.usd_per_mtok, cost.usd, cost.usd_per_hour)), "none told" if cost.usd_per_month == 0 else usd(cost.usd_per_month), str(cost.retires or "no day is known")]
         for cost in costs.values()
     ],
     index=list(costs),
-    columns=["model", "USD a million tokens", "USD for this training", "USD an hour while deployed", "model retires"],
+    columns=["model", "USD a million tokens", "USD for this training", "USD an hour while deployed", "USD a month to keep it", "model retires"],
 )
 
 # %% [markdown]
-# The training is the small number: 200 tickets cost cents. What can cost is the column beside it. A model at Azure or
+# The training is the small number: 200 tickets cost cents. What can cost are the columns beside it. A model at Azure or
 # Fireworks that nobody calls may bill by the hour, and one day of it costs far more than this training.
 # [10](10_count_the_cost.ipynb) reckons with both.
 #
@@ -197,7 +220,7 @@ state = {(fact.service, fact.fact): fact.value for fact in services.facts}
 QUESTIONS = {
     "takes newcomers": lambda name: state[name, "state"].startswith("open"),
     "trains on preferences (DPO)": lambda name: "DPO" in state[name, "methods"] or "preference" in state[name, "methods"],
-    "costs nothing while nobody calls": lambda name: None
+    "no machine is billed while nobody calls": lambda name: None
     if "not found" in state[name, "calling"]
     else "hour" not in state[name, "calling"] and "minute" not in state[name, "calling"],
     "the weights can be taken home": lambda name: "downloaded" in state[name, "weights"],
@@ -219,8 +242,8 @@ pd.DataFrame({question: {name: WORDS[holds(name)] for name in MODELS} for questi
 # %%
 from openai import OpenAI
 
-client = OpenAI(api_key=os.environ["OPENAI_API_KEY"], base_url=os.environ.get("OPENAI_BASE_URL"))
 if not REAL:  # by hand nobody asks you: with a real key, these calls upload and pay
+    client = OpenAI(api_key=os.environ["OPENAI_API_KEY"], base_url=os.environ["OPENAI_BASE_URL"])
     uploaded = client.files.create(file=open(jobs["openai"].files["train"], "rb"), purpose="fine-tune")
     by_hand = client.fine_tuning.jobs.create(
         model="gpt-4.1-mini",
@@ -242,13 +265,13 @@ if not REAL:  # by hand nobody asks you: with a real key, these calls upload and
 from ftlab.hosted.jobs import submit, watch
 
 YES = not REAL  # nothing is paid at the stand-in; at a service you are asked, and only "yes" goes on
-job = submit(jobs["openai"], yes=YES, max_usd=2.00)
+job = submit(jobs[SERVICE], yes=YES, max_usd=2.00, size_b=BILLIONS.get(SERVICE))
 
 # %% [markdown]
 # Run it again, as you would after a crash or by mistake:
 
 # %%
-job = submit(jobs["openai"], yes=YES, max_usd=2.00)
+job = submit(jobs[SERVICE], yes=YES, max_usd=2.00, size_b=BILLIONS.get(SERVICE))
 
 # %% [markdown]
 # The same job, and no second bill. Now the hard case: the service makes the job, and the line breaks before its answer
@@ -268,7 +291,7 @@ if not REAL:
 
 # %% [markdown]
 # *Found*, not *created*: the job that was lost is the one that you go on with. In the tests of this course, the process is
-# killed before and after every single request, at each of the six services.
+# killed before and after every single request of a submission, a deployment and a deletion, at each of the six services.
 
 # %% [markdown]
 # ## Watch
@@ -290,7 +313,13 @@ job
 # A tuned model at a service is a system like any other: the same tickets, the same metric, the same
 # [gate](GLOSSARY.md#gate). The rival is the linear classifier of [03](03_measure_baselines.ipynb), which needs no language
 # model, trained on the same 200 tickets. Thirty held-out tickets, and at most 24 tokens for each answer, so that it
-# takes a minute here:
+# takes a minute here. Where a model answers only once it is deployed, `deploy` does that first, and waits; at OpenAI there is
+# nothing to do:
+
+# %%
+from ftlab.hosted.jobs import deploy
+
+job = deploy(job, yes=YES, max_usd=50)
 
 # %%
 from ftlab.baselines.linear import train_linear
@@ -337,17 +366,21 @@ pairs = [
     Row({"messages": row.data["messages"], "rejected": [{"role": "assistant", "content": "I will look into it."}]}, row.file, row.line)
     for row in train[:20]
 ]
-preferences, report = prepare("openai", "gpt-4.1", pairs, method="dpo", settings={"n_epochs": 1, "beta": 0.1}, tokenizer=tokenizer)
+preferences, report = prepare("fireworks", MODELS["fireworks"], pairs, method="dpo", settings={"n_epochs": 1}, tokenizer=tokenizer)
 with open(preferences.files["train"]) as file:
     print(list(json.loads(file.readline())))
 try:
-    prepare("openai", "gpt-4.1", pairs, method="sft")
+    prepare("fireworks", MODELS["fireworks"], pairs, method="sft")
 except DataError as error:
     print(str(error).split("\n")[0][:150])
 
+# %%
+if not REAL:
+    preferences = watch(submit(preferences, yes=True, max_usd=2.00, size_b=8), every=0.1)
+
 # %% [markdown]
-# `submit(preferences)` would start it, and ask you: the price of such a job is not in our table, and an unknown price is
-# covered by no limit. What pairs should be, and what such a training changes, is in [09](09_learn_preferences.ipynb).
+# The price is twice that of SFT there. What pairs should be, and what such a training changes, is in
+# [09](09_learn_preferences.ipynb).
 
 # %% [markdown]
 # ## Deploy, and clean up
@@ -356,7 +389,7 @@ except DataError as error:
 # before it asks, and then waits until the model answers:
 
 # %%
-from ftlab.hosted.jobs import delete, deploy
+from ftlab.hosted.jobs import delete
 
 if not REAL:
     quiet = {"say": lambda text: None}

@@ -288,9 +288,24 @@ show(figure, "The share of wrong queues among the tickets that go out alone, sur
      f"{ends[0]:.0%} of the surest quarter, {ends[1]:.0%} of the surest half, {ends[2]:.0%} of all.")  # fmt: skip
 
 # %% [markdown]
-# To the left the tickets that both agree on. A flat line would mean that the number says nothing. Now choose thresholds, on
-# validation tickets: the lowest for which an error of at most 5 % is proved, and one below which half of the drafts are
-# wrong, so that checking them saves nobody time. Then look at the test tickets:
+# To the left the tickets that both agree on. A flat line would mean that the number says nothing. Does it also mean what it
+# says: of the answers with 0.3, are 30 % right?
+
+# %%
+from ftlab.evaluation.calibration import calibration, reliability_alt, reliability_figure
+
+seen = calibration(test_confidence, test_right)
+show(reliability_figure(seen), reliability_alt(seen))
+seen
+
+# %% [markdown]
+# No: the points lie far above the dashed line, at a mean distance (ECE, expected calibration error) that chance does not
+# explain, since the classifier spreads its belief over all queues and `smol` is right more often than it believes. A
+# threshold needs less, only that of the surer answers more are right, as here; so it is chosen on data, and the number
+# itself is never read as a chance.
+#
+# Now choose thresholds, on validation tickets: the lowest for which an error of at most 5 % is proved, and one below which
+# half of the drafts are wrong, so that checking them saves nobody time. Then look at the test tickets:
 
 # %%
 thresholds = choose_thresholds(confidence, right, max_error=0.05)

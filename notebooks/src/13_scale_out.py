@@ -155,7 +155,7 @@ print("all the same to the fourth decimal, in every step")
 # (`random_state`), the order of the rows (`seed`: every process shuffles alike and takes every second batch), the number of
 # rows in a step, and no dropout. The learning rate stays, because the step stays.
 #
-# **Exercise.** How many rows are in a step? Write `rows_a_step(batch, accumulation, processes)`. If you go from one GPU to
+# **Exercise (level 2).** How many rows are in a step? Write `rows_a_step(batch, accumulation, processes)`. If you go from one GPU to
 # eight and change nothing else, it is eight times as many, with an eighth of the steps: that is another training.
 
 # %% tags=["exercise"]
@@ -198,7 +198,7 @@ pd.DataFrame(
 # by that. It is the default today; older versions had it off, and for gradient accumulation the same fault stood in the
 # trainers for years (corrected in October 2024). A loop of your own has to do it by hand.
 #
-# **Exercise.** Do it by hand: `loss_of_all(sums, counts)` gets the summed loss and the number of tokens of each process.
+# **Exercise (level 2).** Do it by hand: `loss_of_all(sums, counts)` gets the summed loss and the number of tokens of each process.
 
 # %% tags=["exercise"]
 def loss_of_all(sums, counts):

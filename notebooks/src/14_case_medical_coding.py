@@ -80,7 +80,7 @@ pd.DataFrame(
 # `first_label` is the one place where the order counts: the first code says what the visit was for. For the insurer a claim with
 # a code too many or too few is wrong as a whole, and that decides below who reads what.
 #
-# **Exercise.** Write `micro_f1(given, right)` for two lists of sets of codes: twice the hits over all codes, given and right.
+# **Exercise (level 2).** Write `micro_f1(given, right)` for two lists of sets of codes: twice the hits over all codes, given and right.
 
 # %% tags=["exercise"]
 def micro_f1(given, right):
@@ -332,7 +332,7 @@ judge_routing(chosen, sure["hard"], exact["hard"], **WORK)
 # Look at the hard notes before you trust a threshold. It holds for notes like those that chose it: when other doctors join, or notes
 # get trickier, the share of errors that nobody reads moves, and only a sample that people read *anyway* will show it.
 #
-# **Exercise.** Write the rule that stands behind it: `route(codes, sure, known, automatic, human)` gives "automatic", "checked" or
+# **Exercise (level 3).** Write the rule that stands behind it: `route(codes, sure, known, automatic, human)` gives "automatic", "checked" or
 # "human". A code that is not in `known` goes to a human, however sure the model is.
 
 # %% tags=["exercise"]

@@ -306,7 +306,7 @@ facts_kept([reply(row) for row in rows["house"]], rows["house"]).mean()
 # The house's own replies pass, so the check itself is sound on them. (Dates, prices and times count as numbers; add what your
 # replies must never get wrong, such as product codes.)
 #
-# **Exercise.** The heart of it: write `invented_numbers(message, reply)`, the numbers of a reply that its message does not have,
+# **Exercise (level 2).** The heart of it: write `invented_numbers(message, reply)`, the numbers of a reply that its message does not have,
 # in their order.
 
 # %% tags=["exercise"]
@@ -635,7 +635,7 @@ test.result()
 # would halve it.
 
 # %% [markdown]
-# **Exercise.** Write `kappa(one, two)` for two lists of verdicts: $(s - c) / (1 - c)$, where $s$ is the share on which both agree, and
+# **Exercise (level 3).** Write `kappa(one, two)` for two lists of verdicts: $(s - c) / (1 - c)$, where $s$ is the share on which both agree, and
 # $c$ the share on which they would agree by chance if each kept to how often they say each word.
 
 # %% tags=["exercise"]

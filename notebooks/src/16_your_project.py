@@ -69,7 +69,7 @@ print(len(rows), "rows; the first one:", json.dumps(rows[0], ensure_ascii=False,
 # A row that cannot be read is named by its line, not lost in silence. Each row keeps that line as its `id`, so that you find
 # it again in your own file when the model is wrong about it.
 #
-# **Exercise.** Write the middle of that cell as a function that you can trust: `asked_and_answer(row, asked, answered)` returns
+# **Exercise (level 3).** Write the middle of that cell as a function that you can trust: `asked_and_answer(row, asked, answered)` returns
 # both texts, or raises `ValueError` where one of them is missing, None or empty.
 
 
@@ -334,7 +334,7 @@ gate
 # worth its costs. "Do not ship" is a result too, and often the cheaper one. "Not enough data" comes with the smallest gain
 # that this test can find at all.
 #
-# **Exercise.** The gate says that your test of `n` rows reliably finds gains from `detectable` on, and you want to find one of
+# **Exercise (level 3).** The gate says that your test of `n` rows reliably finds gains from `detectable` on, and you want to find one of
 # `gain`. What it finds shrinks with the square root of the rows. How many *more* rows must be labelled? Write
 # `rows_to_label(n, detectable, gain)`.
 

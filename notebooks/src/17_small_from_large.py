@@ -132,7 +132,7 @@ for what, a, b in (("student against teacher", teacher, student), ("truth instea
 # The teacher is wrong in every third field. Look at those fields alone. Does the student repeat the teacher's answer, or
 # find the right one?
 #
-# **Exercise.** Write `taken_over(student, teacher, reference)`: three lists of answers. Of the teacher's wrong answers, which
+# **Exercise (level 3).** Write `taken_over(student, teacher, reference)`: three lists of answers. Of the teacher's wrong answers, which
 # share does the student give, too? With a teacher that is never wrong, return 0.
 
 # %% tags=["exercise"]
@@ -252,7 +252,7 @@ print(", ".join(f"{field} {np.mean([a.get(field, '?') == b[field] for a, b in pa
 # could raise it. One that works with any teacher: ask several, or one in several ways, and keep what they agree on. The triage
 # record has three trainings of this teacher, which answered the same tickets.
 #
-# **Exercise.** Write `kept_and_right(agreeing, right, least)`. For each answer of the first teacher, `agreeing` says how many
+# **Exercise (level 3).** Write `kept_and_right(agreeing, right, least)`. For each answer of the first teacher, `agreeing` says how many
 # others gave the same, and `right` whether it is right. Keep those with at least `least` others. Return the share that is
 # kept, and the share of the kept that is right (0 where nothing is kept).
 

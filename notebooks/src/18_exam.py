@@ -51,8 +51,9 @@ check_each(check_cases, advice)
 # ## B. What went wrong?
 #
 # Six trainings of this course, A to F, each with one fault. They were made for real, and are shown here without their names. A to D
-# and F were taught support tickets, E the documents of a shop. Beside them are three of the same kinds in which nothing is
-# wrong. (The rows of the run *sound* are 300 tickets and as many everyday chats.)
+# and F were taught support tickets, E the documents of a shop. Beside them are three trainings on sound tickets, for enough
+# steps. (The rows of the run *sound* are 300 tickets and as many everyday chats. The other two read tickets only, and nobody asked
+# them everyday questions; take them as a measure for tickets, not for what they forgot.)
 
 # %%
 import json

@@ -6,7 +6,7 @@
 import json
 import re
 
-from nano_world.texts import SENTENCE_BANKS, UNKNOWN, Case, Doc, Texts, inbox, lexicon, prompts
+from nano_world.texts import SENTENCE_BANKS, UNKNOWN, Doc, KnownText, Texts, inbox, lexicon, prompts
 
 SKILLS = ["copy", "reverse", "sort", "sort_numbers", "largest", "smallest", "count", "sum", "difference", "first",
           "last", "repeat_n", "yes_no_mentions"]  # fmt: skip
@@ -37,14 +37,14 @@ class World(Texts):
     def plain_ticket(self) -> Doc:
         return Doc("plain_ticket", (("text", self.ticket().text if self.chance(0.7) else self.clinic_note().text),))
 
-    def case(self) -> Case:
+    def case(self) -> KnownText:
         return self.ticket() if self.chance(0.78) else self.clinic_note()
 
-    def one_sentence(self) -> Case:
+    def one_sentence(self) -> KnownText:
         """A text of one sentence, of which one class is known."""
         attribute, bank = self.pick(SENTENCE_BANKS)
         key = self.pick(list(bank))
-        return Case(self.sentence(bank, key), {}, {attribute: key}, {attribute: bank})
+        return KnownText(self.sentence(bank, key), {}, {attribute: key}, {attribute: bank})
 
     def classify(self) -> Doc:
         """Name one class of a text, from names given in the prompt (and often described there)."""
@@ -92,7 +92,7 @@ class World(Texts):
                       ("assistant", self.description(case, other))]  # fmt: skip
         return Doc("describe", tuple(turns))
 
-    def description(self, case: Case, attribute: str) -> str:
+    def description(self, case: KnownText, attribute: str) -> str:
         """The class of a text in words: mostly the first of its descriptions, so that there is one answer to learn."""
         descriptions = case.banks[attribute][case.classes[attribute]]["descriptions"]
         return descriptions[0] if self.chance(0.8) else self.pick(descriptions)

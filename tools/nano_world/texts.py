@@ -47,7 +47,7 @@ class Doc:
 
 
 @dataclass
-class Case:
+class KnownText:
     """A text together with what is known about it: values to copy and classes to name."""
 
     text: str
@@ -135,7 +135,7 @@ class Texts:
 
     # ---- texts about which something is known ------------------------------------------------------------------
 
-    def ticket(self) -> Case:
+    def ticket(self) -> KnownText:
         """A customer's message with its issue, mood, timing, wish, item and order number."""
         s = self.slots()
         issue = self.pick(list(inbox.issues))
@@ -188,10 +188,10 @@ class Texts:
         classes = {"issue": issue, "mood": mood, "when": when}
         if says_want or len(bank["wants"]) == 1:  # else nothing in the text tells
             classes["want"] = want
-        return Case(text, copies, classes,
-                    {"issue": inbox.issues, "mood": inbox.moods, "when": inbox.when, "want": inbox.wants})  # fmt: skip
+        banks = {"issue": inbox.issues, "mood": inbox.moods, "when": inbox.when, "want": inbox.wants}
+        return KnownText(text, copies, classes, banks)
 
-    def clinic_note(self) -> Case:
+    def clinic_note(self) -> KnownText:
         s = self.slots()
         complaint = self.pick(list(lexicon.clinic))
         bank = lexicon.clinic[complaint]
@@ -202,7 +202,7 @@ class Texts:
             parts.append(self.pattern(lexicon.clinic_stories))
         joined = " ".join(parts)
         copies = {k: (s[k] if "{" + k + "}" in joined else None) for k in ("name", "age", "days")}
-        return Case(joined.format(**s), copies, {"complaint": complaint}, {"complaint": lexicon.clinic})
+        return KnownText(joined.format(**s), copies, {"complaint": complaint}, {"complaint": lexicon.clinic})
 
     # ---- facts about subjects ----------------------------------------------------------------------------------
 

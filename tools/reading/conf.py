@@ -35,7 +35,7 @@ myst_all_links_external = False
 html_theme = "furo"
 html_static_path = ["site.css"]
 html_css_files = ["site.css"]
-html_copy_source = html_show_sourcelink = False
+html_copy_source = html_show_sourcelink = html_use_index = False
 html_math_renderer = "mathml"
 copybutton_exclude = ".linenos, .gp, .go"
 
@@ -53,19 +53,47 @@ def linked(text: str) -> str:
     """Links as this site has them: headings by its own names (Jupyter's keep capitals), folders as plain words."""
     text = re.sub(r"(\]\([\w./]*(?:\.ipynb)?#)([^)\s]+)\)",
                   lambda found: f"{found[1]}{default_slugify(found[2].replace('-', ' '))})", text)  # fmt: skip
-    return re.sub(r"\[([^]]+)\]\((?:\.\./)*[\w/]+\)", r"\1", text)
+    return re.sub(r"\[([^][]+)\]\((?:\.\./)*[\w/]+\)", r"\1", text)
+
+
+def prepared(notebook: dict) -> dict:
+    """A notebook with its links and pictures as this site has them; code stays as it is."""
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            cell["source"] = linked("".join(cell["source"]))
+    describe(notebook)
+    return notebook
 
 
 def read(app, name: str, source: list[str]) -> None:
-    """A page as it is read: links, pictures, and, on the first, what stands beside it."""
-    source[0] = linked(source[0])
+    """A page as it is read, and, on the first, what stands beside it."""
     if name.startswith("notebooks/") and name != "notebooks/GLOSSARY":
-        notebook = json.loads(source[0])
-        describe(notebook)
-        source[0] = json.dumps(notebook)
+        source[0] = json.dumps(prepared(json.loads(source[0])))
+    else:
+        source[0] = linked(source[0])
     if name == root_doc:
         source[0] += contents("Course", [*map(titled, COURSE), "Glossary <notebooks/GLOSSARY>"])
         source[0] += contents("For hosts", ["HOSTING"]) + contents("Data", DATA) + contents("The house", HOUSE)
+
+
+# what a keyboard or a screen reader needs and Sphinx, furo or pandas leaves out; nothing is found twice in a page
+READABLE = {
+    r"<pre>": '<pre tabindex="0">',  # wider than the page, it is pushed by the arrow keys
+    r'<div class="(table-wrapper|math)': r'<div tabindex="0" class="\1',
+    r'role="heading">': 'role="heading" aria-level="2">',
+    r'<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="Pages">',
+    r'<aside class="(toc-drawer[^"]*)">': r'<aside class="\1" aria-label="On this page">',
+    r'(?<!</h1>)<div id="search-results">': '<h1>Search</h1><div id="search-results">',
+    r"<th(?: [^>]*)?>(?:<p></p>)?</th>": "<td></td>",  # the corner of a table heads nothing
+}
+
+
+def finish(app, error) -> None:
+    for page in Path(app.outdir).rglob("*.html") if error is None else ():
+        text = page.read_text(encoding="utf-8")
+        for pattern, better in READABLE.items():
+            text = re.sub(pattern, better, text)
+        page.write_text(text, encoding="utf-8")
 
 
 def formula(self, node) -> None:
@@ -78,3 +106,4 @@ def formula(self, node) -> None:
 def setup(app) -> None:
     app.add_html_math_renderer("mathml", inline_renderers=(formula, None), block_renderers=(formula, None))
     app.connect("source-read", read)
+    app.connect("build-finished", finish)
