@@ -571,7 +571,7 @@ def test_report_is_readable_and_escaped(tmp_path):
     for part in (text, page):
         assert "train.jsonl" in part
         assert "10 to train on" in part
-        assert "copy the files to a bucket first" in part
+        assert "copies the files to your bucket" in part
     assert "<script>" in text
     assert "<script>" not in page
     assert json.loads(json.dumps(report.to_dict()))["rows"] == 10

@@ -71,6 +71,9 @@ def test_a_mean_outside_by_rounding_alone_is_taken_for_the_end_and_by_more_refus
     for wrong in (end + 0.001 * outwards, end + 1e-6 * outwards):
         with pytest.raises(DataError, match="not from 0 to 1"):
             score_interval([wrong] * 3, groups)
+        with pytest.raises(DataError, match="between 0 and 1"):
+            compare([wrong] * 3, [0.5] * 3, groups=groups)
+    assert compare([np.nextafter(end, end + outwards)] * 3, [0.5] * 3, groups=groups).n == 3
 
 
 def test_the_interval_of_many_graded_scores_is_the_normal_one():

@@ -284,7 +284,8 @@ def compare(
     would tell as much if they were independent.
     """
     a, b = _pair(a, b)
-    if not 0 <= min(a.mean(), b.mean()) <= max(a.mean(), b.mean()) <= 1:  # single parts of a macro F1 may lie outside
+    low, high = sorted((a.mean(), b.mean()))  # single parts of a macro F1 may lie outside
+    if not -SLACK <= low <= high <= 1 + SLACK:
         raise DataError("scores must lie between 0 and 1: divide them by their maximum")
     n = alone = len(a)
     count, interval = None, paired_wald(a, b, alpha, groups)

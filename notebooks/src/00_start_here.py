@@ -363,7 +363,7 @@ check_strongest_rival(strongest_rival)
 # <!-- the course -->
 # | notebook | the question it answers | read | run | exercises |
 # |---|---|---|---|---|
-# | [00 Start here](00_start_here.ipynb) | does my machine work, and what does a short fine-tune look like? | 12 | 4 |  |
+# | [00 Start here](00_start_here.ipynb) | does my machine work, and what does a short fine-tune look like? | 12 | 4 | 1 |
 # | [01 What fine-tuning changes](01_what_fine_tuning_changes.ipynb) | what changes in the model, what can and cannot change? | 24 | 3 | 2 |
 # | [02 Decide](02_decide.ipynb) | should I fine-tune, retrieve, or prompt — for my case? | 14 | 1 | 1 |
 # | [03 Measure baselines](03_measure_baselines.ipynb) | how good is a prompt, with and without examples, before any training, and which bar does it set? | 18 | 2 | 1 |
@@ -372,8 +372,8 @@ check_strongest_rival(strongest_rival)
 # | [04b How many rows](04b_how_many_rows.ipynb) | is there enough data, and what do its faults cost? | 21 | 1 | 1 |
 # | [05 LoRA by hand](05_lora_by_hand.ipynb) | what do LoRA and 4-bit do to a matrix? | 18 | 3 | 3 |
 # | [06 Train with Unsloth](06_train_with_unsloth.ipynb) | how do I train, watch, interrupt and resume a QLoRA run? | 29 | 4 | 2 |
-# | [07 Evaluate](07_evaluate.ipynb) | did it work, by how much, and may it ship? | 23 | 2 | 1 |
-# | [08 What goes wrong](08_what_goes_wrong.ipynb) | what does each fault of a fine-tune look like, and how do you prove that it is that one? | 24 | 4 | 1 |
+# | [07 Evaluate](07_evaluate.ipynb) | did it work, by how much, and may it ship? | 28 | 2 | 1 |
+# | [08 What goes wrong](08_what_goes_wrong.ipynb) | what does each fault of a fine-tune look like, and how do you prove that it is that one? | 32 | 4 | 1 |
 # | [09 Learn preferences](09_learn_preferences.ipynb) | how does DPO change the answer, and where do rewards (GRPO) come in? | 25 | 2 | 2 |
 # | [10 Count the cost](10_count_the_cost.ipynb) | what does it cost, and when does it pay back? | 22 | 1 | 2 |
 # | [11 Use hosted services](11_use_hosted_services.ipynb) | how do I do the same at OpenAI, Azure, Vertex, Bedrock, Together or Fireworks, and should I? | 14 | 2 | 2 |

@@ -8,15 +8,15 @@
 # # What goes wrong
 #
 # **Question:** what does each fault of a fine-tune look like, and how do you prove that it is that one?
-# **Minutes:** 24 to read, 4 to run. **Hardware:** any; two CPU cores are enough.
+# **Minutes:** 29 to read, 4 to run. **Hardware:** any; two CPU cores are enough.
 #
 # A museum. In each room one fault was planted into a training that was good before, and nothing else was changed. You see
 # what its owner would have seen: a curve, a table, some answers. Say what you think it is. Then come the cause, the proof and
 # the remedy. At the end thirteen runs stand there without labels, and one of them has no fault.
 #
-# The trainings were recorded on `smol` by `python tools/record.py museum --again`; each room says which command makes its own
-# anew. Rooms 3, 4 and 10 to 13 read longer records, too, which have one training of each kind. Six of the faults can be planted
-# live, in seconds ([Room 8](#Room-8:-it-never-stops)). There is a place to stop half-way, after Room 7.
+# The trainings were recorded on `smol`; each room prints the command that makes its own anew. Rooms 3, 4 and 10 to 13 read other
+# records, too, with one training of each kind. Six faults can be planted live, in seconds ([Room 8](#Room-8:-it-never-stops)).
+# After Room 7 is a place to stop.
 
 # %% [markdown]
 # ## The workbench
@@ -49,13 +49,11 @@ good = trainings_of("good")
 show_losses("good")
 
 # %% [markdown]
-# That is how it should look. In the table, *right* is the share of the eighty tickets, once for each training that is recorded;
-# those of one line differ in their [seed](GLOSSARY.md#seed) only. The last column is the difference to the good trainings, in
-# points, on the same tickets. Its [interval](GLOSSARY.md#confidence-interval) holds two things that could have come out
-# otherwise: the customers, since one customer's tickets are right or wrong together, and the seeds. (A line with a single
-# training holds the customers alone.) Two or three seeds say little about the next one, so where they lie far apart, the
-# interval is wide.
-
+# That is how it should look. In the table, *right* stands once for each training that is recorded; those of one line differ in
+# their [seed](GLOSSARY.md#seed) only. The last column is the difference to the good trainings on the same tickets. Its
+# [interval](GLOSSARY.md#confidence-interval) holds what could have come out otherwise: the customers, whose tickets are right or
+# wrong together, and the seeds (where there is one training, the customers alone). Three seeds say little about a fourth, so
+# where they lie apart, the interval is wide.
 
 # %% tags=["headline"]
 def table(arms):
@@ -94,7 +92,7 @@ table(ARMS)
 
 # %% [markdown]
 # These are the exhibits. Where an interval holds zero, eighty tickets and so few trainings do not show a harm; that is not the
-# same as none. Keep the table in mind: it is what *you* know and the owner of each run did not.
+# same as none. Keep the table in mind: the owner of each run did not have it.
 
 # %% [markdown]
 # ## Room 1: too good
@@ -132,10 +130,9 @@ for rows in (train, again):
     print(next(row["messages"][1]["content"] for row in rows if row["customer"] == min(wrote)))
 
 # %% [markdown]
-# That proves the leak, not its size. The two files differ in one more thing: who wrote four tickets or more went into training
-# first, so the customers were not drawn by lot, and the tickets of the one file may be easier. (What would settle it is a
-# training without these customers that is asked both files. It is not recorded.) **Remedy:** split by what ties rows together,
-# before anything else. It is one argument:
+# That proves the leak, not its size: customers with four tickets or more went into training first, so they were not drawn by
+# lot, and their tickets may be easier. (A training without them, asked both files, would settle it; it is not recorded.)
+# **Remedy:** split by what ties rows together, before anything else. It is one argument:
 
 # %%
 parts = split_by_group(train + again + fresh, group="customer", fractions={"train": 0.5, "test": 0.5}, seed=1)
@@ -167,10 +164,10 @@ if trainings_of("narrow") and trainings_of("few_32_steps"):
     print(f"8 customers against 26: {in_points(against(right('narrow'), right('few_32_steps')))} points")
 
 # %% [markdown]
-# Where that interval holds zero, the record does not show that narrowness alone did harm. It may be there all the same: the
-# curve tells of the fault before the answers do, and a real shop's next customer differs more from the last than ours do.
-# **Remedy:** more *different* rows. To stop early helps where the validation loss turns upwards, as in
-# [06](06_train_with_unsloth.ipynb#Train-too-long-on-too-little); look at the two figures whether it would have helped here.
+# Where that interval holds zero, the record does not show that narrowness alone did harm. It may all the same: a real shop's
+# next customer differs more from the last than ours do. **Remedy:** more *different* rows. To stop early helps where the
+# validation loss turns upwards ([06](06_train_with_unsloth.ipynb#Train-too-long-on-too-little)); look at the figures whether it
+# would have helped here.
 
 # %% [markdown]
 # ## Room 3: what it could do before
@@ -191,7 +188,7 @@ for row, before, after in list(zip(questions, texts_of("base", "probe"), texts_o
 # **Cause:** [forgetting](GLOSSARY.md#forgetting). Every row had the same kind of answer, and so has every answer now.
 # **Proof:** a probe, asked before and after. Three remedies are named everywhere: a smaller [rank](GLOSSARY.md#rank), a smaller
 # [learning rate](GLOSSARY.md#learning-rate), and **replay**: the model's own answers to other questions, mixed in. A record of
-# longer trainings (300 tickets with six fields) tried the first and the last:
+# longer trainings (300 tickets, six fields) tried the first and the last:
 
 # %%
 forgetting = results("forgetting")["points"]
@@ -224,10 +221,9 @@ print(made_by("forgetting"))
 pd.DataFrame.from_dict(lines, orient="index", columns=["steps", "ticket fields right", "everyday questions right"])
 
 # %% [markdown]
-# A smaller rank did not save the rest, nor did twice the learning rate; half the rate is not recorded. Replay saved most
-# of it. The tickets did not suffer, but those trainings also took more steps: what replay costs at equal steps, this table does
-# not say. (Its intervals take each ticket by itself, since the answers were not kept; counted by phrasing they would be wider.)
-# On the workbench, with a tenth of the learning rate beside it:
+# Neither a smaller rank nor twice the rate saved the rest (half the rate is not recorded). Replay saved most of it, and the
+# tickets did not suffer; but it took more steps, and what it costs at equal steps is not told. (These intervals take each ticket
+# by itself; by phrasing they would be wider.) On the workbench, with a tenth of the rate beside it:
 
 # %%
 def seeds_and_mean(scores, groups=None):
@@ -251,8 +247,9 @@ columns = ["steps", "new customers right", "points against the good ones", f"rig
 pd.DataFrame.from_dict(by_seed, orient="index", columns=columns)
 
 # %% [markdown]
-# Read the two shares of a line together: a training that learned nothing has forgotten nothing either. (The intervals of the
-# shares hold customers or questions, not seeds; the one in points holds both.)
+# Read the two shares of a line together. A tenth of the rate learned hardly anything in as many steps and still lost most of
+# what was there: no remedy here. With replay most of it is kept; what that costs the new customers, the interval in points leaves
+# open. (The intervals of the shares hold customers or questions, not seeds.)
 #
 # **Remedy:** replay, and a probe in the gate ([07](07_evaluate.ipynb#What-was-lost?)). Known of large models, too: a narrow
 # fine-tune costs other skills, and LoRA forgets less than full training but does forget (Biderman et al. 2024, arXiv
@@ -278,11 +275,11 @@ if trainings_of("noise_20"):
 
 # %% [markdown]
 # **Cause:** wrong labels. **Proof:** give fifty rows to a second person, and count where they disagree
-# ([04](04_prepare_data.ipynb#Which-answer-is-right?)). Do twice as many wrong labels cost more than a fifth? Where the interval
-# of the last line holds zero, this record does not show it: a fifth was bad enough.
+# ([04](04_prepare_data.ipynb#Which-answer-is-right?)). Where the interval of the last line holds zero, two fifths were not
+# shown to be worse than one fifth, which was bad enough.
 #
-# Is more careless data as good as less that is careful? A longer record has both (six fields, 100 steps each, so that only the
-# rows differ). Its intervals count phrasings: tickets that were phrased alike are right or wrong together.
+# Is more careless data as good as less that is careful? A longer record has both (six fields, 100 steps each). Its intervals
+# count phrasings: tickets that were phrased alike are right or wrong together.
 
 # %%
 NAMED = {
@@ -302,9 +299,8 @@ pd.DataFrame({"ticket fields right": shares})
 
 # %% [markdown]
 # Two hundred careful rows beat eight hundred with two fifths wrong, and five hundred curated rows beat the raw export of nearly
-# four times as many. Between the curated and the cleaned rows no difference is shown, which is not to say that they are equal.
-# The record has these sizes and this noise; it has no 5,000 noisy rows, no fifth of noise, and no second seed.
-# **Remedy:** mend labels before you buy more of them.
+# four times as many. Between curated and cleaned no difference is shown, which is not to say that they are equal. The record
+# has no 5,000 noisy rows and no fifth of noise. **Remedy:** mend labels before you buy more of them.
 
 # %% [markdown]
 # ## Room 5: both are right
@@ -363,20 +359,17 @@ print(made_by("museum", "good", "otherwise"))
 pd.DataFrame.from_dict(lines, orient="index", columns=["right, by seed", "points against as trained", "one answer"])
 
 # %% [markdown]
-# **Your diagnosis?** Five ways to put the same ticket, and one of them is far below the others in each training.
+# **Your diagnosis?** Five ways to put the same ticket, and one of them is the lowest in each training.
 #
 # **Cause:** the model was trained on one way to write a chat, and is asked in another. **Proof:** write the prompt of the
 # training beside the prompt of the server, token by token; [Room 15](#Room-15:-worse-only-there) does it. **Remedy:** ship the
 # tokenizer with its [chat template](GLOSSARY.md#chat-template), send the same [system prompt](GLOSSARY.md#system-prompt), and
 # test the server, not the notebook.
 #
-# How much the other template costs differs from training to training. Where its interval reaches past zero, that is why: it has
-# to hold for the next training, too, and few trainings say little about that.
-#
-# Why do the other four show next to nothing? All training rows had the same system turn, so no answer ever depended on it, and
-# forty tickets cannot show a loss of a few points. Do not rely on that: where a system prompt says what is to be done, it
-# matters, and larger models are known to lose by much smaller changes of the prompt's form (Sclar et al. 2023, arXiv
-# 2310.11324).
+# How much the other template costs differs from training to training; if its interval reaches past zero, that is why. The other
+# four show next to nothing: all training rows had the same system turn, so no answer ever depended on it, and forty tickets
+# cannot show a loss of a few points. Do not rely on that: where a system prompt says what is to be done, it matters, and larger
+# models lose by much smaller changes of the prompt's form (Sclar et al. 2023, arXiv 2310.11324).
 
 # %% [markdown]
 # ## Room 7: it learns the questions, too
@@ -562,9 +555,9 @@ told = {name: [f"{point['minutes']:.0f}" for point in trainings_of(arm).values()
 pd.DataFrame({"minutes of a recorded training with smol, by seed": {name: ", ".join(each) for name, each in told.items()}})
 
 # %% [markdown]
-# The same rows, steps and seed; one line differs. Write another name of `LIVE` into `RUN`, and you have that room. With
-# `MODEL = "smol"` and 30 steps it is nearly the training of the record. Its minutes, with all answers and on one core that had
-# other work, stand in the table. (`nano` shows whether a run ends. How many answers are right, only the record of `smol` tells.)
+# The same rows, steps and seed; one line differs. Write another name of `LIVE` into `RUN`, and you have that room (`nano` shows
+# whether a run ends, `smol` also what is right). With `MODEL = "smol"` and 30 steps it is nearly the training of the record,
+# whose minutes, with all answers and on a core that had other work, stand in the table.
 
 # %% [markdown]
 # ## Room 9: too little of it
@@ -583,9 +576,9 @@ table({arm: ARMS[arm] for arm in ("few_16", "few_32", "good", "few_16_steps", "f
 # lower two lines tell them apart: there the few rows are read until the steps are as many.
 #
 # **Cause:** what equal steps give back was missing training; what is still missing to the good training at equal steps is
-# missing rows. **Proof:** both kinds of line in one table, each with its interval. **Remedy:** train longer first, it is cheap;
-# then more rows. This curve ends at eighty rows and has three sizes; from 25 to 2,000 rows nothing whole is recorded. What
-# there is of 50, 200 and 800 stands in [04b](04b_how_many_rows.ipynb#How-many-rows-are-enough?).
+# missing rows. (Where that interval holds zero, it is not shown.) **Proof:** both kinds of line in one table. **Remedy:** train
+# longer first, it is cheap; then more rows. This curve ends at eighty rows and has three sizes; from 25 to 2,000 rows nothing
+# whole is recorded. What there is of 50, 200 and 800 stands in [04b](04b_how_many_rows.ipynb#How-many-rows-are-enough?).
 
 # %% [markdown]
 # ## Room 10: it knows it all
@@ -620,18 +613,17 @@ columns = ["right, of the first half", "right, of the other half", "invented, of
 pd.DataFrame.from_dict(lines, orient="index", columns=columns)
 
 # %% [markdown]
-# **Cause:** read as text, the facts did not go in: trained on the whole manual, it answers hardly a question more than before.
-# **Proof:** the two columns of right answers. Questions about half of the facts brought in a part of *that* half, and next to
-# nothing of the other: a fact that was not drilled is not there.
+# **Cause:** read as text, the facts did not go in: after the whole manual hardly a question more is answered right. **Proof:**
+# the columns of right answers. Questions about half of the facts brought in a part of *that* half, and next to nothing of the
+# other.
 #
-# The third column proves nothing about training. `smol` invented nearly every answer before, because nobody ever taught it to
-# say "I do not know"; so there was hardly room for more, and after the drill it invents less. That training on new facts *adds*
-# inventions is reported of larger models, which learn such facts slowly and hallucinate more as they do (Gekhman et al. 2024,
-# arXiv 2405.05904). It is not seen here.
+# The third column proves nothing about training: `smol` invented nearly every answer before, since nobody taught it to say "I
+# do not know", and after the drill it invents less. That new facts *add* inventions is reported of larger models (Gekhman et
+# al. 2024, arXiv 2405.05904), and not seen here.
 #
 # **Remedy:** look facts up, and train the reading ([01](01_what_fine_tuning_changes.ipynb#Facts,-more-closely),
-# [03b](03b_retrieve_or_teach.ipynb#What-nobody-told)); a [hallucination](GLOSSARY.md#hallucination) is found by questions whose
-# answer nobody told.
+# [03b](03b_retrieve_or_teach.ipynb#What-nobody-told)); find [hallucinations](GLOSSARY.md#hallucination) by questions whose answer
+# nobody told.
 
 # %% [markdown]
 # ## Room 11: a better loss
@@ -667,9 +659,9 @@ print(made_by("data"))
 # **Your diagnosis?** Equal loss, unequal answers: by the loss nobody could choose between the two.
 #
 # **Cause:** the loss is a mean over *tokens* and asks how sure the model is; an answer is right or wrong as a whole. `few` read
-# fifty rows fourteen times and is sure of them, as its training loss says; being sure and sometimes wrong is dear.
-# `careless_40` is unsure even of its own rows. The two come to the same loss in different ways. **Proof:** both numbers for
-# several trainings, as here. Within *one* training the loss is the better guide. The good ones, step by step:
+# fifty rows fourteen times and is sure, as its training loss says; to be sure and wrong is dear. `careless_40` is unsure even
+# of its own rows. **Proof:** both numbers for several trainings, as here. Within *one* training the loss is the better guide.
+# The good ones, step by step:
 
 # %%
 lines = [
@@ -680,8 +672,8 @@ lines = [
 pd.DataFrame(lines, columns=["seed", "step", "validation loss", "validation tickets right"]).style.hide()
 
 # %% [markdown]
-# There the loss falls and the answers get better, at each look. **Remedy:** watch the loss of a run for signs of trouble; between
-# runs on different rows, choose by answers to the validation set, with the metric that counts.
+# There the loss falls and the answers get better, at each look. **Remedy:** watch the loss within a run; between runs on
+# different rows, choose by answers to the validation set, with the metric that counts.
 
 # %% [markdown]
 # ## Room 12: no significant difference
@@ -706,13 +698,10 @@ print(compare(before, after))
 print(compare(before, after, groups=patterns()))
 
 # %% [markdown]
-# **Cause:** each of them forgot something. The owner's test took the two lists for answers to *different* tickets. A part of
-# what it saw is that tickets differ in difficulty, and both models had the same ones; the friend's test is
-# [paired](GLOSSARY.md#paired-comparison) and leaves that out. But it took 200 tickets for 200 witnesses, and they are phrased in
-# far fewer ways. **Proof:** the second line, the same comparison by phrasing.
-#
-# So the gain is *not* shown, as the owner said, though for another reason. And "not shown" is not "none": look at how large the
-# interval lets it be. Does pairing never help, then? All pairs of this record's trainings, tested in all three ways:
+# **Cause:** each of them forgot something. The owner took the two lists for answers to *different* tickets, and so counted how
+# much tickets differ. The friend's test is [paired](GLOSSARY.md#paired-comparison), but takes 200 tickets for 200 witnesses,
+# and they are phrased in far fewer ways. **Proof:** the second line, by phrasing. The gain is *not* shown, as the owner said,
+# for another reason; and "not shown" is not "none". Does pairing never help, then? All pairs of this record, in all three ways:
 
 # %%
 from itertools import combinations
@@ -730,10 +719,10 @@ print(f"of {len(tested)} pairs, p < 0.05:", ", ".join(f"{name}: {count}" for nam
 print("by the last test and not by the first:", (tested["paired, by phrasing"] & ~tested["two shares"]).sum())
 
 # %% [markdown]
-# Pairing finds a few more than the textbook, and counting phrasings takes back more than that. So this record has no gain that
-# only the right test finds; it has claims that only the wrong ones make. (The pair above was looked for: one of those on which
-# the owner and the friend disagree. One training each.) **Remedy:** pair, and count what repeats itself, both and always, and
-# say so before you see the result. To see a gain of this size takes more tickets that are phrased otherwise
+# Pairing finds a few more than the textbook, and counting phrasings takes back more than that. This record has no gain that
+# only the right test finds; it has claims that only the wrong ones make. (The pair above was looked for: one on which owner and
+# friend disagree.) **Remedy:** pair, and count what repeats itself, both and always, and say so before you see the result. To
+# see a gain of this size takes more tickets that are phrased otherwise
 # ([07](07_evaluate.ipynb#How-many-tickets-does-a-claim-need?)).
 
 # %% [markdown]
@@ -776,10 +765,9 @@ pd.DataFrame.from_dict(lines, orient="index", columns=columns)
 #
 # **Cause:** [reward hacking](GLOSSARY.md#reward-hacking). The checker counts words of the sea and a sign-off; it cannot see
 # that a sentence stands there twice, or that the reply breaks off. **Proof:** what was *not* rewarded: the replies grew by a
-# third, most say a sentence twice, and many do not end. With small steps none of this happened. Whether they also name the
-# right remedy less often is not shown: the messages have few phrasings, and the interval is wide and holds zero. (One training
-# each. In the pairs, chosen and rejected answers are nearly of one length; a training on pairs whose longer answer was chosen
-# is not recorded.) **Remedy:** smaller steps, a measure kept aside, and reading
+# third, most say a sentence twice, and many do not end. With small steps none of this happened. Whether the right remedy is
+# named less often is not shown: the interval is wide and holds zero. (The pairs were nearly level in length; a training on
+# pairs whose longer answer was chosen is not recorded.) **Remedy:** smaller steps, a measure kept aside, and reading
 # ([09](09_learn_preferences.ipynb#Did-it-only-learn-"longer"?)).
 
 # %% [markdown]

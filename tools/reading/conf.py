@@ -79,7 +79,7 @@ def read(app, name: str, source: list[str]) -> None:
 # what a keyboard or a screen reader needs and Sphinx, furo or pandas leaves out; nothing is found twice in a page
 READABLE = {
     r"<pre>": '<pre tabindex="0">',  # wider than the page, it is pushed by the arrow keys
-    r'<div class="(table-wrapper|math)': r'<div tabindex="0" class="\1',
+    r'<div class="(table-wrapper|math|output text_html)': r'<div tabindex="0" class="\1',
     r'role="heading">': 'role="heading" aria-level="2">',
     r'<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="Pages">',
     r'<aside class="(toc-drawer[^"]*)">': r'<aside class="\1" aria-label="On this page">',
