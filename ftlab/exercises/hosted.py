@@ -13,6 +13,7 @@ check_usd_a_call = Exercise("what the training adds to a call", usd_a_call, tria
     ((40.0, 1000, 400), "40 USD over 400,000 calls"),
     ((40.0, 1000, 40), "the same model, retired in 40 days: ten times as much for each call"),
     ((12.0, 50, 365), "few calls: 12 USD over 18,250"),
+    ((40.0, 1000, 0), "no day is left, so no call carries it"),
 ], mistakes=[
     (lambda training_usd, calls_a_day, days_left: training_usd / calls_a_day,
      "that is spread over one day. The model answers on all the days that are left."),
@@ -20,6 +21,8 @@ check_usd_a_call = Exercise("what the training adds to a call", usd_a_call, tria
      "the horizon is not a year but the days until the model retires."),
     (lambda training_usd, calls_a_day, days_left: training_usd * days_left / calls_a_day,
      "more days make a call cheaper: divide by them."),
+    (lambda training_usd, calls_a_day, days_left: training_usd / max(1, calls_a_day * days_left),
+     "where no day is left there is no call that could carry it: give None."),
 ])  # fmt: skip
 
 

@@ -41,7 +41,7 @@ class MaskReport:
         from html import escape
 
         return (
-            f"<p><span style='color:#666'>{escape(self.ignored)}</span>"
+            f"<p><span style='opacity:.75'>{escape(self.ignored)}</span>"
             f"<b style='background:#fff2b3;color:#000'>{escape(self.trained)}</b></p>"
             f"<p>{self.trained_tokens} of {self.all_tokens} tokens are trained (bold).</p>"
         )

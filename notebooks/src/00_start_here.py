@@ -271,7 +271,7 @@ pd.DataFrame(table).map(str)
 #
 # You trained on about a hundred tickets, each read once. The same cells with 300 tickets, each read five times, and 150
 # everyday chats among them take about half an hour on one core. That was done three times and recorded (`python
-# tools/record.py triage` repeats it). The other rows are what it has to beat: the best prompt that was found for the same
+# tools/record.py triage --again` repeats it). The other rows are what it has to beat: the best prompt that was found for the same
 # model, and a classifier that only counts words.
 
 # %%

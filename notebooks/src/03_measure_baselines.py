@@ -316,7 +316,7 @@ print(in_words(words_or_model, baseline="chosen", candidate="linear"))
 #
 # The cells above ran on `nano`, because it answers in seconds. What a prompt can do is a question for a model that can
 # talk: the same search on `smol`, a chat model of 135 million parameters, takes longer, so it was recorded (`python
-# tools/record.py triage`; `ftlab run` does the same for a recipe of yours). Every wording was tried, the best two got
+# tools/record.py triage --again`; `ftlab run` does the same for a recipe of yours). Every wording was tried, the best two got
 # examples, the best of these were held to the allowed values, all on validation. Only then were the test tickets
 # opened. What learns there, the linear classifier too, learns from 300 solved tickets, as many as a team may have; above,
 # the classifier had all 2,000. (The prompts may look up their examples among all of them.)

@@ -101,7 +101,7 @@ for n in (10, 50, 200, 600):
 # truth.
 
 # %% [markdown]
-# **Exercise.** Write `wilson_interval(successes, n)` that returns `(low, high)` at 95 %, with z = 1.96:
+# **Exercise (level 3).** Write `wilson_interval(successes, n)` that returns `(low, high)` at 95 %, with z = 1.96:
 #
 # $$\frac{1}{1 + z^2/n}\left(p + \frac{z^2}{2n} \pm z\sqrt{\frac{p(1-p)}{n} + \frac{z^2}{4n^2}}\right)$$
 

@@ -897,7 +897,7 @@ for letter in letters():
     show_case(letter)
 
 # %% [markdown]
-# **Exercise.** Write `fault_of(letter)`: it gets the letter of a case, such as `"A"`, and returns the name of its fault, one of
+# **Exercise (level 1).** Write `fault_of(letter)`: it gets the letter of a case, such as `"A"`, and returns the name of its fault, one of
 # the names in the list above, such as `"leak"`. Each name is right once. Begin with the cases that you are sure of, and return
 # `None` for the others.
 

@@ -195,7 +195,7 @@ pd.DataFrame(
 #
 # And a training is paid back only while its model answers.
 #
-# **Exercise.** What does the training add to each call, if the model has so many days left? Give `None` where it has none.
+# **Exercise (level 2).** What does the training add to each call, if the model has so many days left? Give `None` where it has none.
 
 # %% tags=["exercise"]
 def usd_a_call(training_usd, calls_a_day, days_left):
@@ -426,7 +426,7 @@ if not REAL:
 # The stand-in had answered "Incorrect API key provided: sk-a-wrong****6789."; OpenAI does so too. Neither the message, nor
 # the job's file, nor a traceback has any of it.
 #
-# **Exercise.** Services refuse a row whose tool call has no result. Write `has_no_answer(row)`: true where the id of
+# **Exercise (level 3).** Services refuse a row whose tool call has no result. Write `has_no_answer(row)`: true where the id of
 # some call has no turn of the role `tool` that names it in `tool_call_id`.
 
 # %% tags=["exercise"]

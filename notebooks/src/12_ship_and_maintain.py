@@ -457,7 +457,7 @@ print({name: f"{rate:.0%}" for name, rate in quiet.items()})
 # broken delivery makes thirty customers write, they are not: `false_alarms(..., groups=...)` draws such clusters, and the
 # rate rises.
 #
-# **Exercise.** With 5 % for each test, how many quiet years would have an alarm? Write `false_alarm_in_a_year(level,
+# **Exercise (level 2).** With 5 % for each test, how many quiet years would have an alarm? Write `false_alarm_in_a_year(level,
 # signals, months)`, for tests that are independent.
 
 # %% tags=["exercise"]

@@ -10,8 +10,8 @@
 # **Question:** can I do it without being led by the hand?
 # **Minutes:** 11 to read, 2 to run, and about an hour and a half for you. **Hardware:** any.
 #
-# Four parts: six cases to decide, six runs with a fault to find, a file to take to a verdict, six numbers to work out. Cases,
-# mails and numbers are new to you; the runs are trainings of the course without their names. What is asked stands in
+# Four parts, each of which stands alone: six cases to decide, six runs with a fault to find, a file to take to a verdict, six
+# numbers to work out. Cases, mails and numbers are new to you; the runs are trainings of the course without their names. What is asked stands in
 # [02](02_decide.ipynb), [03b](03b_retrieve_or_teach.ipynb), [04](04_prepare_data.ipynb), [04b](04b_how_many_rows.ipynb),
 # [06](06_train_with_unsloth.ipynb), [07](07_evaluate.ipynb), [08](08_what_goes_wrong.ipynb), [10](10_count_the_cost.ipynb)
 # and, for one run, [17](17_small_from_large.ipynb). Look things up as you would at work.
@@ -32,7 +32,7 @@ EXAM = Path("../data/exam")
 print((EXAM / "cases.yaml").read_text())
 
 # %% [markdown]
-# **Exercise.** For each: `"prompt"`, `"few_shot"`, `"rag"`, `"fine_tune"` or `"rag_and_fine_tune"`. `prompt_accuracy` is what the
+# **Exercise (level 1).** For each: `"prompt"`, `"few_shot"`, `"rag"`, `"fine_tune"` or `"rag_and_fine_tune"`. `prompt_accuracy` is what the
 # best prompt *without* examples reaches. Going by these numbers, what comes next?
 
 # %% tags=["exercise"]
@@ -118,7 +118,7 @@ pd.DataFrame({name: {team: f"{right} of {n}" for team, (right, n) in each.items(
 print({kind: shown(rate) for kind, rate in runs["E"]["answers"].items()})
 
 # %% [markdown]
-# **Exercise.** Name each fault. These are the words; three of them are not needed.
+# **Exercise (level 1).** Name each fault. These are the words; three of them are not needed.
 
 # %%
 from ftlab.exercises.exam import FAULTS
@@ -162,7 +162,7 @@ from ftlab.checks.check import check
 check(EXAM / "inbox.jsonl", against=EXAM / "test.jsonl")
 
 # %% [markdown]
-# **Exercise.** Write `usable(rows, test, labels)`: the ids, in their order, of the rows to train on. An answer has to be one of
+# **Exercise (level 3).** Write `usable(rows, test, labels)`: the ids, in their order, of the rows to train on. An answer has to be one of
 # `labels`, and two texts are the same when they differ in capitals or spaces only. Of rows that are alike, the first stays. What
 # else has to go, and whether anything of it stays, you decide.
 
@@ -292,7 +292,7 @@ tuned = np.array([answer.strip() for answer in answers]) == right
 print(f"{MODEL}, fine-tuned: {tuned.sum()} of {len(test)} test mails")
 
 # %% [markdown]
-# **Exercise.** Write `verdict(gain, low, high, bar)`, where `low` and `high` are the ends of the gain's 95 % interval. `"ship"`: the
+# **Exercise (level 3).** Write `verdict(gain, low, high, bar)`, where `low` and `high` are the ends of the gain's 95 % interval. `"ship"`: the
 # gain has reached the bar, and the interval lies above 0. `"do not ship"`: the interval ends below the bar. Else
 # `"not enough data"`.
 
@@ -354,7 +354,7 @@ print(f"linear classifier with the leak: {cheated.mean():.0%}, without: {linear.
 # 5. 45 of 50 answers are right. Where does Wilson's 95 % interval begin? (a fraction of 1, three digits)
 # 6. 900 rows, batch 2, accumulation 8, three epochs: how many steps of the optimizer?
 #
-# **Exercise.** Compute them in a cell, by a command of `ftlab`, or in your head.
+# **Exercise (level 2).** Compute them in a cell, by a command of `ftlab`, or in your head.
 
 # %% tags=["exercise"]
 numbers = {"1": None, "2": None, "3": None, "4": None, "5": None, "6": None}

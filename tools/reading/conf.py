@@ -84,7 +84,7 @@ READABLE = {
     r'<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="Pages">',
     r'<aside class="(toc-drawer[^"]*)">': r'<aside class="\1" aria-label="On this page">',
     r'(?<!</h1>)<div id="search-results">': '<h1>Search</h1><div id="search-results">',
-    r"<th(?: [^>]*)?>(?:<p></p>)?</th>": "<td></td>",  # the corner of a table heads nothing
+    r"<th(?: [^>]*)?>(?:<p></p>|&nbsp;)?</th>": "<td></td>",  # the corner of a table heads nothing
 }
 
 
