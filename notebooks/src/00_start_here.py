@@ -373,7 +373,7 @@ check_strongest_rival(strongest_rival)
 # | [05 LoRA by hand](05_lora_by_hand.ipynb) | what do LoRA and 4-bit do to a matrix? | 18 | 3 | 3 |
 # | [06 Train with Unsloth](06_train_with_unsloth.ipynb) | how do I train, watch, interrupt and resume a QLoRA run? | 29 | 4 | 2 |
 # | [07 Evaluate](07_evaluate.ipynb) | did it work, by how much, and may it ship? | 28 | 2 | 1 |
-# | [08 What goes wrong](08_what_goes_wrong.ipynb) | what does each fault of a fine-tune look like, and how do you prove that it is that one? | 32 | 4 | 1 |
+# | [08 What goes wrong](08_what_goes_wrong.ipynb) | what does each fault of a fine-tune look like, and how do you prove that it is that one? | 29 | 4 | 1 |
 # | [09 Learn preferences](09_learn_preferences.ipynb) | how does DPO change the answer, and where do rewards (GRPO) come in? | 25 | 2 | 2 |
 # | [10 Count the cost](10_count_the_cost.ipynb) | what does it cost, and when does it pay back? | 22 | 1 | 2 |
 # | [11 Use hosted services](11_use_hosted_services.ipynb) | how do I do the same at OpenAI, Azure, Vertex, Bedrock, Together or Fireworks, and should I? | 14 | 2 | 2 |
