@@ -43,7 +43,7 @@ ROWS = {  # name: (a row, services that take it, {words: services that refuse it
     "a result without a call": (
         turns(USER, RESULT, ANSWER),
         (),
-        {"no tool_calls stand before": OPENAI_LIKE, "": CLOUDS},
+        {"answers no call": OPENAI_LIKE, "": CLOUDS},
     ),
     "a call of what is not described": (
         turns(USER, CALLS, RESULT, ANSWER, tools=[TOOL | {"function": {"name": "other"}}]),

@@ -32,6 +32,7 @@ def stand_in(monkeypatch):
         for name, value in stand_in.environment().items():
             monkeypatch.setenv(name, value)
         yield stand_in
+    gc.collect()  # clients with open connections are warned of here and in no later test
 
 
 def leaks(text, key=PLANTED):
@@ -97,7 +98,6 @@ def everything_of_the_error(call):
             text = "".join(caught.format()) + str(error) + repr(error)
         else:
             pytest.fail("nothing failed")
-    gc.collect()  # the traceback held the clients; their open connections are warned of here and in no later test
     return text + out.getvalue()
 
 

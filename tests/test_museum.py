@@ -167,8 +167,8 @@ def test_made_by_names_what_is_recorded_and_makes_it_again():
 
 def test_scored_is_what_the_record_says():
     for name, point in shown.results("data")["points"].items():
-        assert shown.scored(name).field_accuracy.mean() == pytest.approx(point["test"]["field_accuracy"]["value"])
-        assert len(shown.patterns()) == len(shown.scored(name))
+        assert shown.scored_by(name).field_accuracy.mean() == pytest.approx(point["test"]["field_accuracy"]["value"])
+        assert len(shown.patterns()) == len(shown.scored_by(name))
     assert 2 < len(set(shown.patterns())) < len(shown.patterns()) / 2
 
 

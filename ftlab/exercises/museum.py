@@ -74,7 +74,7 @@ def asked_of_data() -> list[dict]:
 
 
 @cache
-def scored(point: str) -> RecordScores:
+def scored_by(point: str) -> RecordScores:
     """The scores of a training of the record `data`, ticket by ticket."""
     texts = [line["prediction"] for line in read_lines(RECORDED / f"data/predictions/{point}/test.fine_tuned.jsonl")]
     schema = json.loads((data_folder() / "support_triage/schema.json").read_text(encoding="utf-8"))

@@ -11,7 +11,7 @@ from ftlab.chat_service import ChatService
 from ftlab.hosted import openai as common
 from ftlab.hosted.job import Job
 from ftlab.hosted.openai import cancel, curve, delete, events, fetch, find, retrieve, seen, upload  # noqa: F401
-from ftlab.hosted.secrets import RefusedError, refusal, secret, setting
+from ftlab.hosted.secrets import RefusedError, refused_for, secret, setting
 
 PROVIDER, PACKAGE = "azure", "openai"
 TARGETS = {"sft": "azure", "dpo": "azure_dpo"}
@@ -87,5 +87,5 @@ def _manage(method: str, name: str, body: dict | None = None) -> dict:
         trust_env="127.0.0.1" not in base,
     )
     if not answer.is_success:
-        raise refusal(f"azure: {method} deployment", answer.status_code, answer.text)
+        raise refused_for(f"azure: {method} deployment", answer.status_code, answer.text)
     return answer.json() if answer.content else {}

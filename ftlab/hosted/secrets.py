@@ -94,10 +94,10 @@ def translated(what: str, error: Exception) -> RefusedError:
         cause = clean(str(error.__cause__ or error))[:200]
         return RefusedError(f"{what}: no answer came back ({type(error).__name__}: {cause}); try again")
     wait = headers.get("retry-after") or headers.get("Retry-After")
-    return refusal(what, status, said, float(wait) if wait and re.fullmatch(r"\d+(\.\d+)?", wait) else None)
+    return refused_for(what, status, said, float(wait) if wait and re.fullmatch(r"\d+(\.\d+)?", wait) else None)
 
 
-def refusal(what: str, status: int, said: str, wait: float | None = None) -> RefusedError:
+def refused_for(what: str, status: int, said: str, wait: float | None = None) -> RefusedError:
     """The error for an HTTP status and the service's words, with a remedy."""
     remedy = REMEDIES.get(status, "the service has a fault: try again later" if status >= 500 else "see what it says")
     said = "" if status == 401 else f": {' '.join(clean(said).split())[:300]}"

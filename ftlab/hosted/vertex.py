@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ftlab.hosted.job import Job
 from ftlab.hosted.own_chat import OwnChat, split_system
-from ftlab.hosted.secrets import RefusedError, refusal, sdk, secret, setting
+from ftlab.hosted.secrets import RefusedError, refused_for, sdk, secret, setting
 
 PROVIDER, PACKAGE = "google", "google-genai"
 TARGETS = {"sft": "gemini", "dpo": "gemini_preference"}
@@ -169,11 +169,12 @@ def _request(method: str, url: str, missing_is_fine: bool = False, busy_is_fine:
     """One request with the same credentials, for what the SDK has no function."""
     from google.auth.transport.requests import AuthorizedSession
 
-    answer = AuthorizedSession(_credentials()).request(method, url, timeout=SECONDS, **content)
+    with AuthorizedSession(_credentials()) as session:
+        answer = session.request(method, url, timeout=SECONDS, **content)
     fine = (404,) * missing_is_fine + (400, 409) * busy_is_fine
     if not answer.ok and answer.status_code not in fine:
         what = url.split("?")[0].rsplit("/", 2)[-2]
-        raise refusal(f"vertex: {method} {what}", answer.status_code, answer.text)
+        raise refused_for(f"vertex: {method} {what}", answer.status_code, answer.text)
     return answer
 
 

@@ -31,7 +31,7 @@ import pandas as pd
 
 import ftlab
 from ftlab.exercises.museum import (
-    against, between, customers_of, everyday, in_points, made_by, patterns, results, right, rows_of, scored, show_losses,
+    against, between, customers_of, everyday, in_points, made_by, patterns, results, right, rows_of, scored_by, show_losses,
     team_of, texts_of, trainings_of,
 )  # fmt: skip
 from ftlab.evaluation.statistics import compare, score_interval
@@ -292,9 +292,9 @@ NAMED = {
 }
 print(made_by("data"))
 for few, many in (("careful", "careless_40"), ("curated", "export"), ("curated", "cleaned")):
-    found = compare(scored(many).field_accuracy, scored(few).field_accuracy, groups=patterns())
+    found = compare(scored_by(many).field_accuracy, scored_by(few).field_accuracy, groups=patterns())
     print(f"{NAMED[few]} against {NAMED[many]}: {100 * found.delta:+.1f} points [{100 * found.low:+.1f}, {100 * found.high:+.1f}]")
-shares = {name: repr(scored(point).summary(patterns())["field_accuracy"]) for point, name in NAMED.items()}
+shares = {name: repr(scored_by(point).summary(patterns())["field_accuracy"]) for point, name in NAMED.items()}
 pd.DataFrame({"ticket fields right": shares})
 
 # %% [markdown]
@@ -638,7 +638,7 @@ from ftlab.plots import BLUE, ORANGE, plain_axes
 
 data = {name: point for name, point in results("data")["points"].items() if name != "careful_once"}  # a quarter of the steps
 TWO = ("few", "careless_40")
-pairs = {name: (point["training_final_eval_loss"], 100 * scored(name).field_accuracy.mean()) for name, point in data.items()}
+pairs = {name: (point["training_final_eval_loss"], 100 * scored_by(name).field_accuracy.mean()) for name, point in data.items()}
 fig = Figure(figsize=(7, 3.6), layout="constrained")
 ax = fig.add_subplot()
 for name, (loss, score) in pairs.items():
@@ -652,7 +652,7 @@ show(fig, f"Validation loss against fields right for {len(pairs)} trainings: {al
 for name in TWO:
     losses = f"validation loss {pairs[name][0]:.3f}, training loss {data[name]['training_final_loss']:.3f}"
     print(f"{name}: {losses}, {pairs[name][1]:.1f} % right")
-print("from few to careless_40:", compare(scored("few").field_accuracy, scored("careless_40").field_accuracy, groups=patterns()))
+print("from few to careless_40:", compare(scored_by("few").field_accuracy, scored_by("careless_40").field_accuracy, groups=patterns()))
 print(made_by("data"))
 
 # %% [markdown]
@@ -684,7 +684,7 @@ pd.DataFrame(lines, columns=["seed", "step", "validation loss", "validation tick
 # %%
 from statsmodels.stats.proportion import proportions_ztest
 
-before, after = scored("copies").exact_match, scored("careful").exact_match
+before, after = scored_by("copies").exact_match, scored_by("careful").exact_match
 _, p_value = proportions_ztest([before.sum(), after.sum()], [len(before), len(after)])
 print(f"{before.mean():.1%} before, {after.mean():.1%} after; test of two shares: p = {p_value:.3f}")
 print(made_by("data"))
@@ -706,7 +706,7 @@ print(compare(before, after, groups=patterns()))
 # %%
 from itertools import combinations
 
-exact = [scored(name).exact_match for name in results("data")["points"]]
+exact = [scored_by(name).exact_match for name in results("data")["points"]]
 tested = pd.DataFrame(
     {
         "two shares": proportions_ztest([a.sum(), b.sum()], [len(a), len(b)])[1] < 0.05,
