@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 from scipy.stats import t
 
+from ftlab.data.splits import group_of
 from ftlab.evaluation.metrics import RecordScores, probe_scores, score_records
 from ftlab.evaluation.statistics import Interval, paired_wald, variance_of_mean
 from ftlab.exercises.engine import Exercise
@@ -84,9 +85,8 @@ def scored_by(point: str) -> RecordScores:
 def patterns() -> list[str]:
     """The phrasing of the issue in each of these tickets: those that share it are right or wrong together."""
     schema = json.loads((data_folder() / "support_triage/schema.json").read_text(encoding="utf-8"))
-    queues = schema["properties"]["queue"]["enum"]
-    return [next(part for part in row["pattern"].split("+") if part.split(".")[1] in queues)
-            for row in asked_of_data()]  # fmt: skip
+    issues = rf"\w+\.(?:{'|'.join(schema['properties']['queue']['enum'])})\.\d+"
+    return [group_of(row, "pattern", issues) for row in asked_of_data()]
 
 
 def customers_of(part: str) -> list[str]:
@@ -284,20 +284,22 @@ def letters() -> list[str]:
 
 def show_losses(arm: str, name: str = "The good training") -> None:
     """The losses of an arm's first recorded training, as a figure."""
-    from ftlab.plots import loss_alt, loss_figure, show
-
     if told := trainings_of(arm):
-        show(loss_figure(told[min(told)]["log"]), f"{name}. {loss_alt(told[min(told)]['log'])}")
+        _show_log(name, told[min(told)]["log"])
 
 
 def show_case(letter: str) -> None:
     """Print what is seen of a case, with its losses as a figure where it has some."""
-    from ftlab.plots import loss_alt, loss_figure, show
-
     lines, log = CASES[letter].symptoms()
     print(f"Case {letter}", *lines, sep="\n")
     if log:
-        show(loss_figure(log), f"Case {letter}. {loss_alt(log)}")
+        _show_log(f"Case {letter}", log)
+
+
+def _show_log(name: str, log: list[dict]) -> None:
+    from ftlab.plots import loss_alt, loss_figure, show
+
+    show(loss_figure(log), f"{name}. {loss_alt(log)}")
 
 
 def check_of(letter: str) -> Exercise:
