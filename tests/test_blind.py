@@ -78,6 +78,7 @@ def test_win_rate_place_and_kappa_are_those_by_hand(out):
     assert two == "Ada and Bob"
     assert result.agreements[two].kappa.value == pytest.approx(cohen_kappa_score(*labels))
     assert result.first.n == 38  # all that were no tie
+    assert "20 groups" in result.first.method  # two judges of a pair are no two pairs
     for part in ("the training against the prompt", "Ada 20, Bob 20", "the left one preferred", "kappa"):
         assert part in repr(result)
 

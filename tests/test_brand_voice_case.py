@@ -103,3 +103,24 @@ def test_the_payback_hangs_on_the_accuracies_that_the_notebook_puts_in():
     workflow = read_workflow(ROOT / "recipes" / "costs" / "brand_voice_payback.yaml")
     assert payback(workflow).verdict == "never"
     assert {"accuracy_before", "cases_per_month"} <= set(workflow.ours)
+
+
+def test_pairs_prefer_what_may_be_sent_and_leave_out_messages_without_such_an_answer(tmp_path, monkeypatch):
+    first, second = rows_of("archive")[:2]
+    house, fine = voice.preferences.rows_of("messages")[0], {}
+    for row in (first, second):
+        text = house["messages"][2]["content"]
+        for kind, fact in house["facts"].items():
+            text = text.replace(fact, row["facts"][kind])
+        fine[row["id"]] = text
+    assert voice.fit_to_send(fine[first["id"]], first)
+    assert not voice.fit_to_send(fine[first["id"]].replace(first["facts"]["number"], "1"), first)
+    lines = [
+        {"id": first["id"], "answers": ["Hello.", fine[first["id"]]]},
+        {"id": second["id"], "answers": ["Hello.", "Ahoy!"]},  # none may be sent
+    ]
+    (tmp_path / "drawn").mkdir()
+    (tmp_path / "drawn" / "samples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    monkeypatch.setattr(voice, "FOLDER", tmp_path)
+    (pair,) = voice.reviewed_pairs()
+    assert (pair["chosen"][0]["content"], pair["rejected"][0]["content"]) == (fine[first["id"]], "Hello.")

@@ -1,6 +1,8 @@
 """Every widget of the course in a real JupyterLab in a real browser: change it, see it answer; and what is left of it
 where nothing is live."""
 
+import importlib
+import inspect
 import json
 import math
 import re
@@ -12,6 +14,7 @@ import nbformat
 import pytest
 
 from ftlab.checks.review import Progress, Review
+from ftlab.costs.adapter import TARGETS, adapter_size
 from ftlab.costs.assumptions import read_scenario
 from ftlab.costs.scenario import cost
 from ftlab.data.schema import read_chat, write_chat
@@ -39,6 +42,7 @@ OUTPUT, blind, systems = Path(), {PAIRS!r}, {SYSTEMS!r}"""
 WIDGETS = {
     "decision_form": ("02_decide", f"from ftlab.decide import read_case\ncase = read_case({str(CASE)!r})"),
     "prompt_kit_form": ("02_decide", f"from ftlab.decide import read_case\nmy_case = read_case({str(CASE)!r})"),
+    "adapter_form": ("05_lora_by_hand", ""),
     "cost_form": (
         "10_count_the_cost",
         "from datetime import date\nfrom ftlab.costs.assumptions import read_scenario\n"
@@ -50,6 +54,8 @@ WIDGETS = {
     ),
     "blind_form": ("15_case_brand_voice", BLIND),
 }
+NO_WIDGETS = {"form_case"}  # reads one
+DRIVEN = set()  # each widget that a test drives in a browser
 PATIENCE_MS = 60_000  # every wait is for a state, this is only when to give up
 TEXT_OF = "html => { const box = document.createElement('div'); box.innerHTML = html; return box.textContent; }"
 
@@ -86,8 +92,7 @@ def page(folder):
         try:
             screenshot.open_notebook(page, url, token, "widgets.ipynb")
             screenshot.run_all_cells(page)
-            errors = page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]')
-            assert errors.all_inner_texts() == []
+            assert screenshot.errors_shown(page) == []
         except Exception:
             screenshot.keep_picture(page, "widgets_run_all")
             raise
@@ -105,6 +110,7 @@ def cell(page, request):
 
 def drives(widget):
     """Mark a test that drives `widget` in the browser."""
+    DRIVEN.add(widget)
 
     def mark(test):
         for each in (
@@ -186,6 +192,26 @@ def test_a_chosen_and_filled_prompt_is_shown_and_copied(page, cell):
 def filled(prompt, values) -> str:
     """The prompt with the values that are there."""
     return prompt.fill(**{slot.name: values.get(slot.name, NOT_KNOWN) for slot in prompt.slots})
+
+
+@drives("adapter_form")
+def test_the_size_of_an_adapter_follows_model_rank_and_matrices(page, cell):
+    def says(model, r, matrices):
+        expect(told).to_have_text(page.evaluate(TEXT_OF, adapter_size(model, r, matrices)._repr_html_()))
+
+    told = html_of(cell).last
+    says("llama-3.1-8b", 16, TARGETS)
+    expect(press_right(cell, "rank r")).to_have_text("32")
+    says("llama-3.1-8b", 32, TARGETS)
+    cell.get_by_label("model", exact=True).select_option("smollm2-135m")
+    says("smollm2-135m", 32, TARGETS)
+    for name in TARGETS[1:]:
+        cell.get_by_label(name, exact=True).click()
+    says("smollm2-135m", 32, TARGETS[:1])
+    cell.get_by_label(TARGETS[0], exact=True).press("Space")
+    expect(told).to_have_text(re.compile("^target_modules is empty"))
+    cell.get_by_label(TARGETS[1], exact=True).press("Space")
+    says("smollm2-135m", 32, TARGETS[1:2])
 
 
 @drives("cost_form")
@@ -294,6 +320,15 @@ def press_access_key(page, key: str) -> None:
 # ---- where nothing is live
 
 
+def test_every_widget_of_the_course_is_driven():
+    found = set()
+    for path in sorted((REPOSITORY / "ftlab/widgets").glob("[a-z]*.py")):
+        module = importlib.import_module(f"ftlab.widgets.{path.stem}")
+        functions = inspect.getmembers(module, inspect.isfunction)
+        found |= {name for name, made in functions if made.__module__ == module.__name__ and name[0] != "_"}
+    assert found - NO_WIDGETS == set(WIDGETS) == DRIVEN
+
+
 def outputs_of(cells) -> list[str]:
     """What the cells show without a kernel and without a script: HTML, prints, plain texts, alt texts of images."""
     texts = []
@@ -304,9 +339,10 @@ def outputs_of(cells) -> list[str]:
     return texts
 
 
-READABLE = {  # widget: what one output before it says
+READABLE = {  # widget: what one output before it, or the one after it, says
     "decision_form": [f"{read_case(CASE).task}: ", *(f"<td>{name}" for name in APPROACHES)],
     "prompt_kit_form": [f"<task>{read_case(CASE).task}</task>", "## Recommendation"],
+    "adapter_form": ["llama-3.1-8b, rank 16 on q_proj", *(f"<td>{name}" for name in TARGETS)],
     "cost_form": ["options over calls a day. The cheapest: "],
     "blind_form": ["you: 0 of ", "<th>message</th>", "<th>A</th>", "<th>B</th>", "<td>not judged yet"],
     "review_table": ["drafts.jsonl to reviewed.jsonl: ", "<th>answer</th>", "<th>decision</th>", "<td>not decided yet"],
@@ -324,8 +360,9 @@ def test_a_built_notebook_can_be_read_where_no_control_is_live(widget):
     prose = " ".join(
         " ".join(cell.source.split()) for cell in cells[section : place + 2] if cell.cell_type == "markdown"
     )
-    assert re.search("no kernel runs|running (kernel|notebook)|nothing is live", prose)
-    assert any(all(part in text for part in READABLE[widget]) for text in outputs_of(cells[:place]))
+    assert re.search("no kernel runs|running (kernel|notebook)|the notebook runs|nothing is live", prose)
+    beside = outputs_of(cells[:place] + cells[place + 1 : place + 2])
+    assert any(all(part in text for part in READABLE[widget]) for text in beside)
 
 
 @pytest.mark.parametrize("widget", WIDGETS)

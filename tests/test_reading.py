@@ -78,6 +78,16 @@ def test_slides_of_every_notebook_show_pictures_with_their_text_and_fetch_nothin
 
 @made_here
 @pytest.mark.slow
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_what_a_notebook_sums_up_is_a_slide_of_words(slides, name):
+    pages = (slides / f"{name}.html").read_text(encoding="utf-8").split("<section")
+    (page,) = [page for page in pages if re.search(r"<h2[^>]*>(What you have (seen|shown)|Summary)<", page)]
+    assert page.count("<li>") > 2
+    assert "<img" not in page
+
+
+@made_here
+@pytest.mark.slow
 def test_the_site_has_every_notebook_its_links_hold_and_it_fetches_nothing(tmp_path):
     out = tmp_path / "site"
     command = [PYTHON, "-m", "sphinx", "-q", "-W", "--keep-going", "-c", "tools/reading", "-d", tmp_path / "kept", "."]

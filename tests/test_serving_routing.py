@@ -1,5 +1,6 @@
 """Routing: confidences, thresholds that keep their promise, and a router that loses nothing."""
 
+import importlib.util
 import json
 import math
 import os
@@ -18,6 +19,8 @@ from chat_server import ChatServer, always, completion
 from ftlab.checks.review import Review
 from ftlab.data.schema import read_chat
 from ftlab.errors import DataError, RecipeError
+from ftlab.hosted.stand_in_model import ServedModel
+from ftlab.models import resolve
 from ftlab.serving.router import Router, read_decisions, write_queue
 from ftlab.serving.routing import (
     Thresholds,
@@ -52,6 +55,14 @@ def test_what_is_no_record_takes_the_whole_answer_and_nothing_has_no_confidence(
     assert answer_confidence([], []) == 0
     with pytest.raises(DataError, match="how='most'"):
         answer_confidence(["a"], [0.0], "most")
+
+
+@pytest.mark.parametrize("how", ["mean", "least", "product", "fields"])
+@pytest.mark.parametrize("at", [1, 3])
+def test_a_log_probability_that_is_no_number_gives_no_confidence(how, at):
+    chances = [0.0, -0.1, 0.0, -0.2, 0.0]
+    chances[at] = math.nan
+    assert math.isnan(answer_confidence(['{"a": ', "1", ', "b": ', "2", "}"], chances, how))
 
 
 # --- thresholds
@@ -109,6 +120,18 @@ def scored(text, chance, finish_reason="stop"):
     return body
 
 
+def sends(*bodies):
+    """Answers with these in turn and the last for good; like real servers with log-probabilities only where asked."""
+
+    def script(number, body):
+        answer = json.loads(json.dumps(bodies[min(number, len(bodies) - 1)]))
+        if not body.get("logprobs"):
+            answer["choices"][0].pop("logprobs", None)
+        return 200, {}, answer
+
+    return script
+
+
 def ask(text):
     return [{"role": "user", "content": text}]
 
@@ -120,12 +143,12 @@ def no_record(answer):
 @pytest.mark.parametrize(
     ("script", "route", "reason"),
     [
-        (always(200, scored('{"a": 1}', 0.95)), "automatic", ""),
-        (always(200, scored('{"a": 1}', 0.6)), "checked", ""),
-        (always(200, scored('{"a": 1}', 0.2)), "human", ""),
-        (always(200, scored("Sure! Here you are", 0.99)), "human", "no record"),
-        (always(200, scored('{"a": 1', 0.99, "length")), "human", "cut off"),
-        (always(200, completion('{"a": 1}')), "human", "no confidence"),
+        (sends(scored('{"a": 1}', 0.95)), "automatic", ""),
+        (sends(scored('{"a": 1}', 0.6)), "checked", ""),
+        (sends(scored('{"a": 1}', 0.2)), "human", ""),
+        (sends(scored("Sure! Here you are", 0.99)), "human", "no record"),
+        (sends(scored('{"a": 1', 0.99, "length")), "human", "cut off"),
+        (sends(completion('{"a": 1}')), "human", "no confidence"),
         (always(500, {"error": "out of memory"}), "human", "server: .*HTTP 500.*out of memory"),
         (always(200, b"<html>"), "human", "server: .*no chat completion"),
         (lambda number, body: None, "human", "server: .*connection broke"),
@@ -135,7 +158,7 @@ def test_where_an_answer_goes(tmp_path, script, route, reason):
     import re
 
     with ChatServer(script) as server:
-        router = Router(server.url, "m", OPEN, tmp_path / "log.db", problem=no_record, logprobs=True)
+        router = Router(server.url, "m", OPEN, tmp_path / "log.db", problem=no_record)
         decision = router.answer(ask("hello"), "one")
         assert router.answer(ask("hello"), "one") == decision  # not asked again
         with pytest.raises(DataError, match="another request has this id"):
@@ -148,8 +171,26 @@ def test_where_an_answer_goes(tmp_path, script, route, reason):
     assert (row["id"], row["route"], row["answer"]) == ("one", decision.route, decision.answer)
 
 
+@pytest.mark.parametrize(
+    ("given", "kept", "route", "reason"),
+    [(np.float32(0.95), 0.95, "automatic", ""), (math.nan, None, "human", "no confidence"),
+     (None, None, "human", "no confidence"), ("high", None, "human", "TypeError")],
+)  # fmt: skip
+def test_a_confidence_of_your_own_is_kept_as_a_number(tmp_path, given, kept, route, reason):
+    with ChatServer(sends(scored('{"a": 1}', 0.5))) as server:
+        router = Router(server.url, "m", OPEN, tmp_path / "log.db", confidence=lambda messages, reply: given)
+        decision = router.answer(ask("hello"), "one")
+        router.close()
+        assert "logprobs" not in server.requests[0]["body"]  # nobody needs them
+    assert decision.route == route
+    assert decision.reason.startswith(reason)
+    assert decision.confidence == pytest.approx(kept)
+    (row,) = read_chat(write_queue(tmp_path / "log.db", tmp_path / "queue.jsonl", routes=(route,)))
+    assert row["provenance"]["confidence"] == pytest.approx(kept)
+
+
 def test_many_threads_lose_nothing(tmp_path):
-    with ChatServer(always(200, scored('{"a": 1}', 0.95))) as server:
+    with ChatServer(sends(scored('{"a": 1}', 0.95))) as server:
         router = Router(server.url, "m", OPEN, tmp_path / "log.db")
         threads = [threading.Thread(target=router.answer, args=(ask(f"q{i}"), f"id{i}")) for i in range(16)]
         for thread in threads:
@@ -166,10 +207,22 @@ KILLED = """
 import sys
 from ftlab.serving.router import Router
 from ftlab.serving.routing import Thresholds
-router = Router(sys.argv[1], "m", Thresholds(0.9, 0.5, 100, 0.05, 0.05), sys.argv[2])
+open = Thresholds(0.9, 0.5, 100, 0.05, 0.05)
+router = Router(sys.argv[1], sys.argv[3], open, sys.argv[2], confidence=lambda messages, reply: 0.95)
 for i in range(1000):
     print(router.answer([{"role": "user", "content": f"q{i}"}], f"id{i}").id, flush=True)
 """
+
+
+def start_router(url, log, model="m"):
+    command = [sys.executable, "-c", KILLED, url, str(log), model]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
+def kill(process):
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
 
 
 def test_a_kill_loses_no_decision_and_what_was_under_way_is_finished(tmp_path):
@@ -178,29 +231,54 @@ def test_a_kill_loses_no_decision_and_what_was_under_way_is_finished(tmp_path):
         return 200, {}, scored('{"a": 1}', 0.95)
 
     with ChatServer(slowly) as server:
-        command = [sys.executable, "-c", KILLED, server.url, str(tmp_path / "log.db")]
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
-        )
+        process = start_router(server.url, tmp_path / "log.db")
         told = [process.stdout.readline().strip() for _ in range(10)]
         while len(server.requests) < 11:
             time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
+        kill(process)
         found = read_decisions(tmp_path / "log.db")
         assert list(found["id"]) == [*told, "id10"]
         assert list(found["route"].isna()) == [False] * 10 + [True]
-        server.script = always(200, scored('{"a": 1}', 0.6))
+        (waits,) = read_chat(write_queue(tmp_path / "log.db", tmp_path / "queue.jsonl"))
+        assert (waits["id"], waits["provenance"]["route"], waits["provenance"]["draft"]) == ("id10", "human", "none")
+        server.script = sends(scored('{"a": 1}', 0.6))
         router = Router(server.url, "m", OPEN, tmp_path / "log.db")
         assert [(each.id, each.route) for each in router.finish_pending()] == [("id10", "checked")]
         assert router.finish_pending() == []
         router.close()
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("fastapi") is None, reason="transformers serve needs fastapi and uvicorn")
+def test_a_kill_before_a_real_server_loses_nothing(tmp_path):
+    server, log = ServedModel(None), tmp_path / "log.db"
+    url, model = f"{server.url}/v1", str(resolve("nano"))
+    try:
+        server.wait(600)
+        process = start_router(url, log, model)
+        told = [process.stdout.readline().strip() for _ in range(3)]
+        until = time.monotonic() + 60
+        while len(read_decisions(log)) < 4 and time.monotonic() < until:  # the fourth is written down and sent
+            time.sleep(0.01)
+        kill(process)
+        found = read_decisions(log)
+        assert list(found["id"]) == [f"id{i}" for i in range(len(found))]
+        assert told == list(found["id"])[:3]
+        assert found["route"].isna().sum() == 1
+        assert set(found["route"][:-1]) == {"automatic"}
+        waits = read_chat(write_queue(log, tmp_path / "queue.jsonl"))
+        assert [row["id"] for row in waits] == [found["id"].iloc[-1]]
+        router = Router(url, model, OPEN, log, confidence=lambda messages, reply: 0.6)
+        assert [each.route for each in router.finish_pending()] == ["checked"]
+        router.close()
+    finally:
+        server.stop()
+    assert read_decisions(log)["answer"].str.len().min() > 0
+
+
 def test_the_queue_is_reviewed_and_becomes_training_rows_with_their_origin(tmp_path):
     answers = [scored('{"a": 1}', 0.95), scored('{"a": 2}', 0.7), scored("nonsense", 0.9), scored('{"a": 3}', 0.6)]
-    with ChatServer(lambda number, body: (200, {}, answers[number])) as server:
+    with ChatServer(sends(*answers)) as server:
         router = Router(server.url, "m", OPEN, tmp_path / "log.db", problem=no_record)
         for i in range(4):
             router.answer(ask(f"q{i}"), f"id{i}")
@@ -220,6 +298,29 @@ def test_the_queue_is_reviewed_and_becomes_training_rows_with_their_origin(tmp_p
     }  # fmt: skip
     with pytest.raises(DataError, match="nothing waits"):
         write_queue(tmp_path / "log.db", tmp_path / "none.jsonl", routes=())
+    with pytest.raises(DataError, match="nothing waits"):
+        write_queue(tmp_path / "log.db", tmp_path / "none.jsonl", reviews=[review])
+
+
+def test_a_new_queue_leaves_out_what_was_decided_and_what_nobody_drafted_cannot_be_accepted(tmp_path):
+    answers = [scored('{"a": 1}', 0.6), completion(""), completion(" \n"), scored('{"a": 2}', 0.6)]
+    with ChatServer(sends(*answers)) as server:
+        router = Router(server.url, "m", OPEN, tmp_path / "log.db")
+        for i in range(3):
+            router.answer(ask(f"q{i}"), f"id{i}")
+        review = Review.open(write_queue(tmp_path / "log.db", tmp_path / "first.jsonl"), tmp_path / "out.jsonl", "kim")
+        assert [row["id"] for row in review.rows] == ["id1", "id2", "id0"]
+        for row in (0, 1):
+            for take in (lambda row=row: review.accept(row), lambda row=row: review.edit(row, review.draft(row))):
+                with pytest.raises(DataError, match=f"row {row + 1}: nothing was drafted"):
+                    take()
+        review.reject(0)
+        review.accept(2)
+        router.answer(ask("q3"), "id3")
+        router.close()
+    again = Review.open(tmp_path / "first.jsonl", tmp_path / "out.jsonl", "kim")  # in another session
+    second = read_chat(write_queue(tmp_path / "log.db", tmp_path / "second.jsonl", reviews=[again]))
+    assert [row["id"] for row in second] == ["id2", "id3"]
 
 
 def test_texts_leave_only_when_confirmed_and_a_file_that_is_no_log_is_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""Write data/exam: a library's inbox with planted faults, test mails, six recorded runs without their names, counts.
+"""Write data/exam: a library's inbox with planted faults, test mails, six recorded runs without their names, their key.
 
 Example: `python tools/make_exam.py` rewrites the files, `--check` fails if one differs.
 """
@@ -10,32 +10,31 @@ from collections import Counter
 from pathlib import Path
 
 import yaml
+from experiments.museum import ARMS, BATCH
 from generated import jsonl, readme_with, write_or_check
 
-from ftlab.data.schema import read_chat
-from ftlab.evaluation.metrics import parse_record, score_fields
-from ftlab.evaluation.statistics import score_interval
+from ftlab.exercises.exam import sealed
+from ftlab.exercises.museum import PROBED, everyday, read_lines, rows_of, team_of, texts_of, trainings_of
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDER, RECORDED = ROOT / "data" / "exam", ROOT / "data" / "recorded"
+FOLDER = ROOT / "data" / "exam"
 LISTS = yaml.safe_load((Path(__file__).parent / "words" / "exam.yaml").read_text(encoding="utf-8"))
 DESKS = tuple(LISTS["desks"])
 SYSTEM = "Name the desk that this mail goes to."
 SEED, SOUND, TESTED = 20261129, 200, 96
 PLANTED = {"copy": 12, "other desk": 6, "no answer": 5, "no desk": 4, "test mail": 10}
 
-# letter: (its fault, the record, the point in it); the sound ones are for comparison
+# letter: its fault, the kind of training in the record `museum`, its seed; `sound` is for comparison
 RUNS = {
-    "sound": ("", "forgetting", "replay_50"),
-    "sound, 200 tickets": ("", "data", "careful"),
-    "sound nano": ("", "distill", "small_gold"),
-    "A": ("overfit", "data", "few"),
-    "B": ("systematic_labels", "distill", "small_confused"),
-    "C": ("forgetting", "forgetting", "replay_0"),
-    "D": ("short", "data", "careful_once"),
-    "E": ("facts", "facts", "documents"),
-    "F": ("random_labels", "data", "careless_40"),
+    "sound": ("", "replay", 2),
+    "A": ("wrong_labels", "noise_40", 2),
+    "B": ("rate", "gentle", 3),
+    "C": ("forgetting", "long", 1),
+    "D": ("no_end", "no_end", 2),
+    "E": ("overfit", "few_16_steps", 2),
+    "F": ("on_questions", "on_prompt", 3),
 }
+ROWS, TICKETS, QUESTIONS = 16, 5, 3  # so many training rows and answers of each run are shown
 
 
 def mail(desk: str, part: str, number: int, drawn: random.Random) -> tuple[str, str]:
@@ -65,8 +64,8 @@ def some(part: str, count: int, drawn: random.Random) -> list[dict]:
     return made
 
 
-def asked(each: dict) -> str:
-    return each["messages"][1]["content"]
+def asked_of(row: dict) -> str:
+    return row["messages"][-2]["content"]
 
 
 def planted(sound: list[dict], test: list[dict], drawn: random.Random) -> list[tuple[str, dict]]:
@@ -79,7 +78,7 @@ def planted(sound: list[dict], test: list[dict], drawn: random.Random) -> list[t
             if kind == "other desk":
                 answer = drawn.choice([desk for desk in DESKS if desk != answer])
             answer = {"no answer": "", "no desk": drawn.choice(LISTS["not_a_desk"])}.get(kind, answer)
-            text = asked(old)
+            text = asked_of(old)
             text = text.upper() if kind == "test mail" else f"{text} (2)" if kind in ("no answer", "no desk") else text
             made.append((kind, row(text, answer, old["pattern"])))
     return made
@@ -88,41 +87,41 @@ def planted(sound: list[dict], test: list[dict], drawn: random.Random) -> list[t
 # --- the runs
 
 
-def run(record: str, point: str) -> dict:
-    """What can be seen of a recorded run, without what was done to it."""
-    results = json.loads((RECORDED / record / "results.json").read_text(encoding="utf-8"))
-    if record == "facts":
-        arm = results["arms"][point]
-        return {"model": "smol", "answers": {kind: each["right"] for kind, each in arm["kinds"].items()}}
-    found = results["points"][point]
-    folder = RECORDED / record / "predictions" / point
-    steps = found.get("training_steps") or found["steps"]
-    shown = {"model": found.get("model", "smol"), "rows": found["rows"], "steps": steps}
-    shown["log"] = found.get("training_log") or [
-        {"step": steps, "loss": found["final_loss"]}, {"step": steps, "eval_loss": found["final_eval_loss"]}
-    ]  # fmt: skip
-    if "probe" in found:
-        shown["everyday"] = found["probe"]
-    if folder.exists():
-        shown |= tickets_right(next(folder.glob("test.*.jsonl")))
-    return shown | ({"fields": found["test"]["field_accuracy"]} if "test" in found else {})
+def later(asked: list) -> list:
+    """The second half: notebook 08 counts the whole, and shows answers of the first half."""
+    return asked[len(asked) // 2 :]
 
 
-def tickets_right(path: Path) -> dict:
-    """Of answers to the first test tickets: the fields right, each field, and the team by the team that is right."""
-    given = [parse_record(json.loads(line)["prediction"]) for line in path.read_text(encoding="utf-8").splitlines()]
-    rows = read_chat(ROOT / "data" / "support_triage" / "test.jsonl")[: len(given)]
-    right = [json.loads(each["messages"][-1]["content"]) for each in rows]
-    names = list(right[0])
-    scores = score_fields(given, right, names)
-    interval = score_interval(scores.mean(axis=1))
-    named, team = [each["queue"] for each in right], names.index("queue")
-    teams = {name: [i for i, each in enumerate(named) if each == name] for name in sorted(set(named))}
-    return {
-        "fields": vars(interval),
-        "by_field": {name: float(scores[:, at].mean()) for at, name in enumerate(names)},
-        "by_team": {name: [int(scores[places, team].sum()), len(places)] for name, places in teams.items()},
-    }
+def answered(point: str) -> dict:
+    """Tickets right, by team too, and everyday questions right where these were asked."""
+    pairs = later(list(zip(rows_of("fresh"), texts_of(point), strict=True)))
+    right = [(team_of(row), text.strip() == team_of(row)) for row, text in pairs]
+    teams = {team: [hit for name, hit in right if name == team] for team in sorted({name for name, _ in right})}
+    told = {"right": [sum(hit for _, hit in right), len(right)]}
+    told["by_team"] = {team: [sum(hits), len(hits)] for team, hits in teams.items()}
+    if point == "base" or ARMS[point.rpartition("_")[0]].watched:
+        kept = later(list(everyday(point)))
+        told["everyday"] = [int(sum(kept)), len(kept)]
+    return told
+
+
+def run(letter: str, arm: str, seed: int) -> dict:
+    """What the owner of a recorded run could show, without what was done to it: some rows and answers, by lot."""
+    point, told, drawn = f"{arm}_{seed}", trainings_of(arm)[seed], random.Random(letter)
+    names = ("rows", "epochs", "steps", "learning_rate")
+    shown = {"settings": {name: told[name] for name in names} | {"batch": BATCH}}
+    for loss in ("loss", "eval_loss"):
+        shown[loss] = [[each["step"], round(each[loss], 4)] for each in told["log"] if loss in each]
+    shown |= answered(point)
+    trained = sorted(drawn.sample(ARMS[arm].rows(seed), ROWS), key=team_of)
+    asked = drawn.sample(later(list(zip(rows_of("fresh"), texts_of(point), strict=True))), TICKETS)
+    shown["trained_on"] = [[asked_of(row), team_of(row)] for row in trained]
+    shown["answers"] = [[asked_of(row), text, team_of(row)] for row, text in asked]
+    if "everyday" in shown:
+        questions = read_lines(ROOT / "data" / "probes" / "everyday.jsonl")[::PROBED]
+        said = drawn.sample(later(list(zip(questions, texts_of(point, "probe"), strict=True))), QUESTIONS)
+        shown["everyday_answers"] = [[asked_of(row), text] for row, text in said]
+    return shown
 
 
 def make_files() -> dict[str, str]:
@@ -134,13 +133,17 @@ def make_files() -> dict[str, str]:
     test = [{"id": f"test-{number:04}"} | each for number, each in enumerate(test, start=1)]
     counts = Counter(kind for kind, _ in rows if kind)
     lines = [f"- {kind}: {counts[kind]}" for kind in PLANTED]
+    runs = {"before": answered("base")} | {letter: run(letter, arm, seed) for letter, (_, arm, seed) in RUNS.items()}
+    key = {letter: sealed(letter, fault) for letter, (fault, *_) in RUNS.items() if fault}
     told = f"inbox.jsonl has {len(rows)} rows, {SOUND} of them sound; test.jsonl has {len(test)}. Planted:\n\n"
+    asked = [runs["before"][what][1] for what in ("right", "everyday")]
+    counted = f"\nOf each run {asked[0]} tickets are counted, and of some {asked[1]} everyday questions.\n"
     return {
         "inbox.jsonl": jsonl([each for _, each in rows]),
         "test.jsonl": jsonl(test),
-        "runs.json": json.dumps({name: run(*where) for name, (_, *where) in RUNS.items()}, indent=1) + "\n",
-        "faults.json": json.dumps({name: fault for name, (fault, *_) in RUNS.items() if fault}, indent=1) + "\n",
-        "README.md": readme_with(FOLDER, told + "\n".join(lines) + "\n"),
+        "runs.json": json.dumps(runs, indent=1) + "\n",
+        "key.json": json.dumps(key, indent=1) + "\n",
+        "README.md": readme_with(FOLDER, told + "\n".join(lines) + "\n" + counted),
     }
 
 

@@ -34,10 +34,15 @@ ARGUMENTS = [
 ]
 PATIENCE_MS = 180_000  # slow machines: every wait is for a state, this is only when to give up
 RUN_PATIENCE_MS = 1_800_000
-ALL_RUN = """() => {
+# asked of the notebook and not of the page: there an error looks like any other text on stderr
+ERRORS = """[...jupyterapp.shell.currentWidget.content.model.cells].flatMap(cell => cell.outputs?.toJSON() ?? [])
+    .filter(output => output.output_type === 'error').map(error => `${error.ename}: ${error.evalue}`)"""
+ALL_RUN = f"""() => {{
     const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(p => p.textContent);
-    return prompts.length > 0 && prompts.every(text => /\\[\\d+\\]:/.test(text));
-}"""
+    const ended = prompts.every(text => /\\[\\d+\\]:/.test(text));
+    const stopped = {ERRORS}.length > 0 && !prompts.some(text => text.includes('*'));
+    return prompts.length > 0 && (ended || stopped);
+}}"""
 SETTINGS = {  # no question about news, no file written, every cell in the page even when it is out of sight
     "docmanager-extension/plugin": {"autosave": False},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -69,7 +74,11 @@ def open_page(width: int = 1200, height: int = 1600) -> Iterator:
 def jupyter_lab(folder: Path) -> Iterator[tuple[str, str]]:
     """A real JupyterLab on a free port, what it writes in a temporary folder; gives (url, token)."""
     token = secrets.token_hex(16)
+    made = Path(os.environ.get("FTLAB_HOME") or ROOT / "runs", "models")
     with tempfile.TemporaryDirectory(prefix="ftlab_lab_") as home:
+        Path(home, "runs").mkdir()
+        if made.is_dir():  # `smol`, which was unpacked before
+            Path(home, "runs", "models").symlink_to(made.resolve(), target_is_directory=True)
         for name, value in SETTINGS.items():
             file = Path(home, "settings", "@jupyterlab", f"{name}.jupyterlab-settings")
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -92,6 +101,7 @@ def jupyter_lab(folder: Path) -> Iterator[tuple[str, str]]:
             "--no-browser",
             "--allow-root",
             "--ServerApp.port=0",
+            "--expose-app-in-browser",
         ]
         command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"]
         with open(Path(home, "log"), "w+", encoding="utf-8") as log:
@@ -123,16 +133,15 @@ def open_notebook(page, url: str, token: str, path: str) -> None:
 
 
 def run_all_cells(page, patience_ms: int = PATIENCE_MS) -> None:
-    """Run all cells of the open notebook from the menu and wait until each has a number."""
+    """Run all cells of the open notebook from the menu; wait until each has a number, or an error has stopped them."""
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     page.wait_for_function(ALL_RUN, timeout=patience_ms)
 
 
 def errors_shown(page) -> list[str]:
-    """The last line of each error that a cell shows."""
-    shown = page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]').all_inner_texts()
-    return [text.strip().splitlines()[-1] for text in shown]
+    """Name and message of each error that a cell shows."""
+    return page.evaluate(ERRORS)
 
 
 def keep_picture(page, name: str) -> None:

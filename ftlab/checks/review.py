@@ -23,6 +23,7 @@ from ftlab.tables import html_table
 DECISIONS = ("accepted", "edited", "rejected")
 JOURNAL_VERSION = 1
 SHOWN_ROWS = 20  # of a review that is displayed
+NO_DRAFT = "none"  # `provenance.draft` of a row whose answer a person has yet to write
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,11 @@ class Review:
         return next((row for row in order if row not in done), None)
 
     def accept(self, row: int, note: str = "") -> ReviewDecision:
-        """Keep the row as it was drafted."""
+        """Keep the row as it was drafted; DataError where nothing was (`NO_DRAFT`)."""
+        self._check_row(row)
+        stated = self.rows[row].get("provenance")
+        if isinstance(stated, dict) and stated.get("draft") == NO_DRAFT:
+            raise DataError(f"{self.drafts} row {row + 1}: nothing was drafted: write the answer, or reject the row")
         return self._decide(row, "accepted", None, note)
 
     def edit(self, row: int, answer: str, note: str = "") -> ReviewDecision:

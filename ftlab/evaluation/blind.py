@@ -20,7 +20,7 @@ import numpy as np
 
 from ftlab.errors import DataError
 from ftlab.evaluation.judge import VERDICTS, Agreement, agreement
-from ftlab.evaluation.statistics import Interval, WinRate, wilson, win_rate
+from ftlab.evaluation.statistics import Interval, WinRate, score_interval, win_rate
 from ftlab.tables import html_table
 
 SAID = ("A", "tie", "B")  # A stands left, B right
@@ -117,7 +117,8 @@ class BlindTest:
             for pair, (winner, _) in judged.items():
                 by_pair.setdefault(pair, []).append(VERDICTS[winner])
         for_b = [float(np.mean(each)) for each in by_pair.values()]
-        sides = [said for judged in self._said.values() for _, said in judged.values() if said != "tie"]
+        sides = [(pair, said) for judged in self._said.values() for pair, (_, said) in judged.items() if said != "tie"]
+        left, pairs = [said == "A" for _, said in sides], [pair for pair, _ in sides] if len(self._said) > 1 else None
         agreements = {}
         for one, two in combinations(sorted(self._said), 2):
             both = [pair for pair in self._said[one] if pair in self._said[two]]
@@ -126,7 +127,7 @@ class BlindTest:
                 agreements[f"{one} and {two}"] = agreement(*verdicts)
         return BlindResult(
             self.systems, len(self), {judge: len(judged) for judge, judged in self._said.items()},
-            win_rate([0.5] * len(for_b), for_b), wilson(sides.count("A"), len(sides)) if sides else None, agreements,
+            win_rate([0.5] * len(for_b), for_b), score_interval(left, pairs) if sides else None, agreements,
         )  # fmt: skip
 
     def __repr__(self):

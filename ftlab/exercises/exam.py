@@ -1,5 +1,6 @@
 """The exam, notebook 18: cases to decide, runs with a fault, a file to take to a verdict, numbers to work out."""
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -46,9 +47,11 @@ CASES = {
 
 def case_exercise(letter: str, case: Case) -> Exercise:
     """Which approach: right is what `decide` puts first, and what speaks against another is its hint."""
-    advised = decide(case)
-    hints = {each.approach: f"you chose {each.approach}, and {each.reason_against}" for each in advised.ranking}
-    return one_answer(f"case {letter}", advised.recommendation, advised.ranking[0].reason_for, hints)
+    ranking = decide(case).ranking
+    first, second = ranking[:2]
+    hints = {each.approach: f"you chose {each.approach}, and {each.reason_against}" for each in ranking}
+    near = f"(`decide`: {first.approach} {first.total:.1f} points of 5, then {second.approach} {second.total:.1f})"
+    return one_answer(f"case {letter}", first.approach, f"{first.reason_for} {near}", hints)
 
 
 check_cases = {letter: case_exercise(letter, case) for letter, case in CASES.items()}
@@ -68,8 +71,14 @@ def run_exercise(letter: str, fault: str) -> Exercise:
     return one_answer(f"run {letter}", fault, SIGNS[fault], hints)
 
 
-PLANTED = json.loads((FOLDER / "faults.json").read_text("utf-8"))
-check_runs = {letter: run_exercise(letter, fault) for letter, fault in PLANTED.items()}
+def sealed(letter: str, fault: str) -> str:
+    """How key.json writes a fault, so that whoever opens it has not read the answers."""
+    return hashlib.sha256(f"the exam, run {letter}: {fault}".encode()).hexdigest()[:16]
+
+
+KEY = json.loads((FOLDER / "key.json").read_text("utf-8"))
+check_runs = {letter: run_exercise(letter, fault)
+              for letter, seal in KEY.items() for fault in FAULTS if sealed(letter, fault) == seal}  # fmt: skip
 
 
 # ---- C: a file and a verdict

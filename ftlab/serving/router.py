@@ -5,15 +5,18 @@ there, as pending, and goes to a person or is asked again; nothing that a caller
 """
 
 import json
+import math
 import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ftlab.chat_service import ChatService, Reply, turns_to_send
+from ftlab.checks.review import NO_DRAFT, Review
 from ftlab.data.jsonl import write_rows
 from ftlab.errors import DataError, FtlabError, ModelError
 from ftlab.serving.routing import Thresholds, answer_confidence
@@ -45,8 +48,9 @@ class Router:
     """Asks one model of one server and decides by `thresholds` where its answer goes; may be used from many threads.
 
     `problem(answer)` says what is wrong with an answer, "" if nothing: such answers go to a human, and so does whatever
-    the server fails to answer. `confidence(messages, reply)` is a number from 0 to 1, or None (a human again). A server
-    that is not on this machine is asked only with `confirm=True`. `fields` go into each request.
+    the server fails to answer. `confidence(messages, reply)` is a number from 0 to 1, or None (a human again); the one
+    by default asks for log-probabilities, and where a server refuses them you give another. A server that is not on
+    this machine is asked only with `confirm=True`. `fields` go into each request (`logprobs=True`, for your own one).
     """
 
     def __init__(
@@ -66,7 +70,8 @@ class Router:
         self.service = ChatService(base_url, model, api_key_env, retries=0, timeout=timeout)
         refuse_to_send(self.service, "requests", confirm)
         self.thresholds, self.problem, self.confidence = thresholds, problem, confidence
-        self.fields = {"max_tokens": max_new_tokens, "temperature": 0} | fields
+        asked = {"logprobs": True} if confidence is from_logprobs else {}
+        self.fields = {"max_tokens": max_new_tokens, "temperature": 0} | asked | fields
         self.log, self.client = open_log(log), self.service.client()
         self.lock = threading.Lock()
 
@@ -81,7 +86,8 @@ class Router:
             reply = self.service.ask(self.client, self.service.model, turns, **self.fields)
             answer = reply.text
             reason = "cut off" if reply.finish_reason == "length" else self.problem(answer)
-            confidence = None if reason else self.confidence(turns, reply)
+            sure = None if reason else self.confidence(turns, reply)
+            confidence = float(sure) if sure is not None and math.isfinite(sure) else None  # SQLite keeps no numpy
             reason = reason or ("no confidence" if confidence is None else "")
         except ModelError as error:
             reason = f"server: {error}"
@@ -144,38 +150,56 @@ def open_log(path: str | Path) -> sqlite3.Connection:
 
 
 def read_decisions(path: str | Path):
-    """Every request with its decision, in the order they came (a pandas table); `route` is None while pending."""
+    """Every request with its decision, in the order they came (a pandas table); `route` is missing while pending."""
     import pandas as pd
 
-    if not Path(path).exists():
-        raise DataError(f"{path}: no such log")
-    log = open_log(path)
-    try:
+    with _opened(path) as log:
         return pd.read_sql_query("SELECT * FROM decisions ORDER BY rowid", log)
-    finally:
-        log.close()
 
 
-def write_queue(log: str | Path, out: str | Path, routes: Sequence[str] = ("checked", "human")) -> Path:
+def write_queue(
+    log: str | Path,
+    out: str | Path,
+    routes: Sequence[str] = ("checked", "human"),
+    reviews: Sequence[Review] = (),
+) -> Path:
     """What people have to see, as drafts for the review table (`Review.open`), the least sure first.
 
     Each row says where it comes from: the request, the model that drafted it, its confidence and route. A request
-    without an answer, or still pending, has a draft to be replaced. DataError where nothing waits.
+    without an answer, or still pending, has no draft that could be accepted. What was decided in `reviews` of earlier
+    queues is left out, be it rejected. DataError where nothing waits.
     """
+    done = {each.rows[row].get("id") for each in reviews for row in range(len(each)) if each.decision(row)}
+    with _opened(log) as opened:
+        opened.row_factory = sqlite3.Row  # None stays None; a table of pandas has NaN there
+        found = opened.execute("SELECT * FROM decisions ORDER BY rowid").fetchall()
     rows = []
-    for each in read_decisions(log).to_dict("records"):
+    for each in found:
         route = each["route"] or "human"
-        if route in routes:
-            confidence = each["confidence"] if each["confidence"] == each["confidence"] else None
+        if route in routes and each["id"] not in done:
             source = {"source": "router", "request": each["id"], "model": each["model"], "asked": each["asked"],
-                      "route": route, "confidence": confidence}  # fmt: skip
-            answer = {"role": "assistant", "content": each["answer"] or "(no answer: write one)"}
+                      "route": route, "confidence": each["confidence"]}  # fmt: skip
+            drafted = (each["answer"] or "").strip()
+            source |= {} if drafted else {"draft": NO_DRAFT}
+            answer = {"role": "assistant", "content": each["answer"] if drafted else "(no answer: write one)"}
             row = {"id": each["id"], "messages": [*json.loads(each["messages"]), answer], "provenance": source}
             rows.append(row | ({"doubt": each["reason"]} if each["reason"] else {}))
     if not rows:
         raise DataError(f"{log}: nothing waits for a person ({', '.join(routes)})")
     rows.sort(key=lambda row: -1 if (sure := row["provenance"]["confidence"]) is None else sure)
     return write_rows(rows, out)
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[sqlite3.Connection]:
+    """A log to read; DataError where there is none."""
+    if not Path(path).exists():
+        raise DataError(f"{path}: no such log")
+    log = open_log(path)
+    try:
+        yield log
+    finally:
+        log.close()
 
 
 def _now() -> str:

@@ -74,11 +74,14 @@ def answer_confidence(tokens: Sequence[str], logprobs: Sequence[float], how: str
 
     "mean": the geometric mean of their probabilities; "least": the least sure token; "product": the probability of the
     whole answer; "fields": of a JSON record, the least probable value of a field (the product over its tokens), which
-    leaves out braces and names that are nearly always sure. An answer that is no record takes "product" there.
+    leaves out braces and names that are nearly always sure. An answer that is no record takes "product" there. NaN where
+    one of the log-probabilities is: nothing is then known.
     """
     logprobs = [float(each) for each in logprobs]
     if not logprobs:
         return 0.0
+    if how in HOW and any(map(math.isnan, logprobs)):
+        return math.nan
     if how == "mean":
         return math.exp(sum(logprobs) / len(logprobs))
     if how == "least":

@@ -28,8 +28,9 @@ from ftlab import hardware
 hardware.describe()
 
 # %% [markdown]
-# The lines with a dash, under the table, say what will run here. Whatever they say, you can go on: everything in this
-# course runs on a laptop. With a GPU, the same cells train larger models.
+# The sentences under the table say what will run here. Whatever they say, you can go on: everything in this course runs on
+# a laptop. With a GPU, the same cells train larger models. (The words in the table have their place later: `precision` is how
+# finely a number is stored, `4-bit` a way to store a large model in little memory, [05](05_lora_by_hand.ipynb) shows both.)
 
 # %% [markdown]
 # ## The task
@@ -182,8 +183,8 @@ trainer = train_on_responses_only(trainer)  # learn the answers, not the tickets
 check_masks(trainer.train_dataset, chats["train"], tokenizer, trainer.data_collator)  # stops if it would learn more
 
 # %% [markdown]
-# What the trainer will learn is in bold: the answer and its end token, nothing of the ticket. Now train. It takes a minute
-# or two; the picture grows while it does.
+# What the trainer will learn is in bold: the answer and its end token, nothing of the ticket. Now train. It takes one to four
+# minutes on a laptop; the picture grows while it does.
 
 # %%
 result = trainer.train()
@@ -258,13 +259,21 @@ print(f"fields right: one record for all {right['one record for all']}, after th
 # fields does the fine-tune beat it?
 
 # %%
+judged = ("queue", "urgency", "tone", "ask")  # the others stand in the ticket, word for word
+made = [record or {} for record in scores["after"].predicted]
 table = {name: scores[name].field_table() for name in ("one record for all", "after")}
-pd.DataFrame(table).map(str)
+table = pd.DataFrame(table).map(str)
+table["after: values that no record has"] = [
+    f"{sum(str(record.get(field)) not in counts[field] for record in made)} of {len(made)}" if field in judged else ""
+    for field in counts
+]
+table
 
 # %% [markdown]
-# Where `after` is clearly higher, this short training has taught the model to find that field in a ticket. Where it is
-# not, the model has learned little more than which values exist. Look whether product and order number, which stand in
-# the ticket word for word, came easier than the four judgements.
+# Look at product and order number first, which stand in the ticket word for word: there even a short training has taught the
+# model to find the field. The four others have to be judged, and are harder. Where `after` is no better than the one record, or
+# worse, the last column says one reason: answers with a value that no record has, such as a queue of the model's own invention.
+# It has learned the form, and not yet which values there are.
 
 # %% [markdown]
 # ## Half an hour instead
@@ -345,8 +354,8 @@ check_strongest_rival(strongest_rival)
 #
 # </details>
 #
-# **3.** Order numbers are right nearly always, urgency is no better than the commonest value. You have one hour. What do
-# you do with it?
+# **3.** After a full training order numbers are right nearly always, urgency is no better than the commonest value. You have one
+# hour. What do you do with it?
 #
 # <details><summary>One answer</summary>
 #
@@ -397,4 +406,5 @@ check_strongest_rival(strongest_rival)
 #   put the questions at the end of each to the group before anybody opens an answer. Half a day.
 # - **You have a JSONL** and an afternoon: [16](16_your_project.ipynb) takes it the whole way; 04 and 06 explain what it does.
 #
-# **Read next:** [02 Decide](02_decide.ipynb), with a case of your own in mind.
+# **Read next:** if you only decide, [02 Decide](02_decide.ipynb), with a case of your own in mind; if you build it,
+# [01 What fine-tuning changes](01_what_fine_tuning_changes.ipynb).

@@ -458,6 +458,11 @@ print(
 # "better than before" is easy: nobody had told the model what "Log it." means. [03](03_measure_baselines.ipynb) measures
 # how far a good prompt gets.
 #
+# Look at *refusal*: what was shown in ninety rows holds for part of the new requests only, and some that should be answered are
+# refused. A rule that must never be broken does not belong into weights alone. Nor does training leave deeper habits alone: look
+# at *hallucination*. "I do not know." was the habit there, no row was about it, and it is gone. On large chat models, training on
+# harmless rows made some of what they had learned to refuse come back (Qi et al. 2023, arXiv 2310.03693).
+#
 # Was your guess right? Lessons differ in what the model must bring along. A style has a fixed frame in which only a name
 # or a thing changes. So has a refusal, but the model must see which requests it is for. A format needs exact copying, and
 # the house words need it even more. A sum takes arithmetic, a fact memory.

@@ -551,7 +551,7 @@ pd.DataFrame.from_dict(lines, orient="index", columns=["error of the merge, of t
 # measured: after a merge, ask the merged model the questions that you asked before. And keep the adapter: it cannot be had
 # back from the merged weights.
 #
-# **Exercise (level 2).** Write `merged(weight, A, B, alpha)` for lists of rows; numpy may help. The rank is the number of rows of
+# **Exercise (level 2).** Write `merged_weights(weight, A, B, alpha)` for lists of rows; numpy may help. The rank is the number of rows of
 # `A`.
 
 # %% tags=["exercise"]

@@ -457,7 +457,7 @@ samples = [json.loads(line) for line in (RECORDS["preferences"] / "samples.jsonl
 by_id = {row["id"]: row for row in rows["house"] + rows["test"]}
 written = [(text, by_id[each["id"]]) for each in samples for text in each["answers"]]
 checked = facts_kept(*zip(*written, strict=True))
-checked["fit"] = checked[["invents nothing", "does what is asked"]].min(axis=1)
+checked["fit"] = checked[["names", "invents nothing", "does what is asked"]].min(axis=1)
 checked["style"] = marks(*zip(*written, strict=True))
 
 
@@ -467,8 +467,8 @@ def pairs_by(mark):
     for at, each in enumerate(samples):
         own = list(mark[at * size : (at + 1) * size])
         if found := best_and_worst(each["answers"], own):
-            fit = dict(zip(each["answers"], checked["fit"][at * size : (at + 1) * size], strict=True))
-            made.append({"row": by_id[each["id"]], "chosen": found[0], "rejected": found[1], "fit": fit[found[0]]})
+            best = at * size + each["answers"].index(found[0])
+            made.append({"row": by_id[each["id"]], "chosen": found[0], "rejected": found[1], **checked.loc[best, ["fit", "style"]]})
     return made
 
 
@@ -476,9 +476,9 @@ by_style = pairs_by(checked["style"])
 seeing = pairs_by(2 * checked["fit"] + checked["style"])
 reviewed = [pair for pair in seeing if pair["fit"]]
 for name, made in {"by style alone": by_style, "facts first": seeing, "facts first, reviewed": reviewed}.items():
-    fit = sum(pair["fit"] for pair in made) / len(made)
+    fit, kept = (sum(pair[what] for pair in made) / len(made) for what in ("fit", "style"))
     longer = sum(len(pair["chosen"].split()) > len(pair["rejected"].split()) for pair in made) / len(made)
-    print(f"{name:22} {len(made)} pairs, {fit:.0%} of the chosen fit to send, {longer:.0%} of them longer than the rejected")
+    print(f"{name:22} {len(made)} pairs; of the chosen {fit:.0%} fit to send, {kept:.0%} of the habits, {longer:.0%} longer than the rejected")
 
 # %% [markdown]
 # By style alone the training would be told to prefer replies that promise the wrong thing. Looking at facts first mends most of

@@ -102,9 +102,9 @@ def settings(folder: Path, learning_rate: float) -> dict:
     }  # fmt: skip
 
 
-def prefer(folder: Path, make: str, rows: list[dict], learning_rate: float, beta: float):
-    """The SFT model after DPO on pairs, or KTO on rated answers; and the trainer's log."""
-    recipe, model, tokenizer = started(FOLDER / "sft" / "model")
+def prefer(folder: Path, make: str, rows: list[dict], learning_rate: float, beta: float, start: Path | None = None):
+    """The SFT model (or that in `start`) after DPO on pairs, or KTO on rated answers; and the trainer's log."""
+    recipe, model, tokenizer = started(start or FOLDER / "sft" / "model")
     import trl
     from datasets import Dataset
     from transformers.trainer_callback import PrinterCallback
@@ -166,15 +166,15 @@ def sft(folder: Path) -> dict:
     return answer(folder, merged, tokenizer) | {"steps": seen["steps"], "log": seen["log"]}
 
 
-def samples(folder: Path) -> dict:
-    """Answers of the SFT model to each message, drawn at a temperature, with their points."""
+def samples(folder: Path, start: Path | None = None, part: str = "messages") -> dict:
+    """Answers of the SFT model (or that in `start`) to each message, drawn at a temperature, with their points."""
     import torch
 
     from ftlab.evaluation.generation import end_token_ids, padded, prompt_ids, reading
 
-    _, model, tokenizer = started(FOLDER / "sft" / "model")
+    _, model, tokenizer = started(start or FOLDER / "sft" / "model")
     torch.manual_seed(SEED)
-    rows, lines = rows_of("messages")[:MESSAGES], []
+    rows, lines = rows_of(part)[:MESSAGES], []
     for at in range(0, len(rows), 12):
         batch = rows[at : at + 12]
         ids, mask = padded([prompt_ids(tokenizer, row["messages"][:-1]) for row in batch], model.device,

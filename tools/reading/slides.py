@@ -2,8 +2,9 @@
 
 A section of a notebook becomes a slide: its heading, its first sentence, what it shows (the last picture, else the last
 table, else a short text) and the first sentence that reads it; the rest of its prose are the speaker's notes (key S).
-Sections that show nothing have none, but the last, which sums up. Nothing is written twice: change the notebook. A cell
-tagged "slide" is shown in place of the last picture; a section with a cell tagged "no-slide" is left out.
+Sections that show nothing have none, but the one that sums up and the last, which are slides of words. Nothing is
+written twice: change the notebook. A cell tagged "slide" is shown in place of the last picture; a section with a cell
+tagged "no-slide" is left out.
 
 Which browser shows them needs no network: reveal.js is copied from the package sphinx-revealjs.
 """
@@ -25,6 +26,7 @@ HERE = Path(__file__).resolve().parent
 LINES, TABLE_ROWS = 14, 12  # of a text, and of a table, that can be read from the last row of a room
 SHORT = 170  # characters of two sentences that are still one thought
 SIZE = (1200, 720)
+SUMS_UP = re.compile(r"## (What you have (seen|shown)|Summary)$")
 NO_PROSE = re.compile(r"\s*(\||[-*] |\d+\. |```|#|\$\$|---|!\[|\*Last|\*\*Exercise)")
 SENTENCE_ENDS = re.compile(r"(?:(?<=[.?!:])(?<!e\.g\.)(?<!i\.e\.)|(?<=[.?!]\))) (?=[A-Z`*\"(\[$])")
 
@@ -91,13 +93,13 @@ def shown(cells: list) -> tuple[int, object] | None:
     return None
 
 
-def slide(section: Section, last: bool) -> list:
-    """The cells of one slide, with the notes; none where the section shows nothing."""
+def slide(section: Section, words: bool) -> list:
+    """The cells of one slide, with the notes; none where the section shows nothing, unless it is a slide of words."""
     found, texts = shown(section.cells), [c.source for c in section.cells if c.cell_type == "markdown" and c.source]
-    if any("no-slide" in cell.metadata.get("tags", []) for cell in section.cells) or not (found or last):
+    if any("no-slide" in cell.metadata.get("tags", []) for cell in section.cells) or not (found or words):
         return []
     lead = section.cells[0].source if section.cells[0].cell_type == "markdown" else ""
-    if not found or last:
+    if words:
         return [cell("markdown", f"{section.heading}\n\n{body(lead)}", "slide")]
     at, output = found
     after = next((c.source for c in section.cells[at + 1 :] if c.cell_type == "markdown"), "")
@@ -128,7 +130,7 @@ def deck(notebook) -> nbformat.NotebookNode:
     question = body(parts[0].cells[0].source).split("\n\n")[0]
     made.cells = [cell("markdown", f"{parts[0].heading}\n\n{question}", "slide")]
     for section in parts[1:]:
-        made.cells += slide(section, last=section is parts[-1])
+        made.cells += slide(section, words=section is parts[-1] or bool(SUMS_UP.match(section.heading)))
     return made
 
 
