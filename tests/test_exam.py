@@ -1,6 +1,7 @@
-"""The exam: solutions pass, blanks stop nothing, two wrong answers of each kind get a hint; its data are as made."""
+"""The exam: solutions pass, blanks stop nothing, wrong answers get a hint; its data are as made, its runs unseen."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,7 @@ from ftlab.exercises.engine import STRICT, ExerciseFailed
 ROOT = Path(__file__).resolve().parent.parent
 RIGHT = {  # independent of the checks: what a person wrote down
     "cases": {"A": "rag", "B": "fine_tune", "C": "prompt", "D": "rag_and_fine_tune", "E": "few_shot", "F": "few_shot"},
-    "runs": {"A": "overfit", "B": "systematic_labels", "C": "forgetting", "D": "short", "E": "facts",
-             "F": "random_labels"},
+    "runs": {"A": "wrong_labels", "B": "rate", "C": "forgetting", "D": "no_end", "E": "overfit", "F": "on_questions"},
     "numbers": {"1": 3.73, "2": 4.5, "3": 100_000, "4": 145, "5": 0.786, "6": 171},
 }  # fmt: skip
 CHECKS = {"cases": exam.check_cases, "runs": exam.check_runs, "numbers": exam.check_numbers}
@@ -80,13 +80,66 @@ def test_every_way_is_right_for_some_case():
     assert {exercise.solution() for exercise in exam.check_cases.values()} == set(APPROACHES)
 
 
-def test_the_faults_are_those_of_the_records_and_three_words_are_not_needed():
-    planted = json.loads((ROOT / "data/exam/faults.json").read_text())
+RUNS = json.loads((ROOT / "data/exam/runs.json").read_text())
+
+
+def test_three_words_are_not_needed_and_no_file_of_the_exam_names_a_fault():
+    planted = {letter: exercise.solution() for letter, exercise in exam.check_runs.items()}
     assert planted == RIGHT["runs"]
     assert len(set(exam.FAULTS) - set(planted.values())) == 3
     assert exam.SIGNS.keys() == exam.FAULTS.keys()
-    runs = json.loads((ROOT / "data/exam/runs.json").read_text())
-    assert not set(planted.values()) & set(json.dumps(runs).replace('"', " ").split()), "runs.json tells no fault"
+    for name in ("runs.json", "key.json", "README.md"):
+        read = (ROOT / "data/exam" / name).read_text()
+        assert not set(planted.values()) & set(re.findall(r"\w+", read)), f"{name} tells no fault"
+
+
+def test_the_page_says_of_the_runs_what_their_file_holds():
+    told = (ROOT / "notebooks/src/18_exam.py").read_text().replace("\n# ", " ")
+    assert {run["right"][1] for run in RUNS.values()} == {40}
+    assert {run["everyday"][1] for run in RUNS.values() if "everyday" in run} == {22}
+    assert "the same 40 tickets" in told
+    assert "asked 22 everyday questions" in told
+    assert RUNS["sound"]["settings"]["rows"] == 80 + 27
+    assert "80 such tickets and 27 everyday chats" in told
+    assert {len(run["trained_on"]) for run in RUNS.values() if "trained_on" in run} == {16}
+
+
+def tells(line: str, right: int, asked: int, loss: str) -> bool:
+    """Whether a line has both numbers by which a run is known: its share, as a count or in percent, and its loss."""
+    numbers = re.findall(r"(?<![\w.])(\d+(?:\.\d+)?)( ?%)?", line)
+    percents = [float(number) for number, percent in numbers if percent]
+    losses = [f"{float(number):.2f}" for number, percent in numbers if "." in number and not percent]
+    share = f"{right} of {asked}" in line or any(abs(each - 100 * right / asked) <= 0.5 for each in percents)
+    return share and loss in losses
+
+
+def lines_of(notebook: Path):
+    """What a notebook's outputs print, line by line; of tables each row."""
+    for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+        for output in cell.get("outputs", []):
+            data = {"text/plain": output.get("text", "")} | output.get("data", {})
+            yield from "".join(data["text/plain"]).splitlines()
+            for row in "".join(data.get("text/html", "")).split("</tr>"):
+                yield " ".join(re.sub(r"<[^>]+>", " ", row).split())
+
+
+def test_the_two_numbers_of_a_run_are_found_where_they_stand():
+    was = "few: validation loss 0.128, training loss 0.018, 67.6 % right"  # a run of the exam before, in notebook 08
+    assert tells(was, 135, 200, "0.13")
+    assert tells("| 36 of 40 | 0.12 |", 36, 40, "0.12")
+    assert not tells(was, 120, 200, "0.13")
+    assert not tells("67.6 % right", 135, 200, "0.13")
+
+
+def test_no_run_of_the_exam_is_printed_by_a_notebook():
+    others = [path for path in (ROOT / "notebooks").glob("[0-9]*.ipynb") if not path.name.startswith("18_")]
+    assert len(others) > 15
+    lines = {path.name: set(lines_of(path)) for path in others}
+    assert any("80%, 74%, 79%" in line for line in lines["08_what_goes_wrong.ipynb"]), "tables are read"
+    for letter in RIGHT["runs"]:
+        (right, asked), loss = RUNS[letter]["right"], f"{RUNS[letter]['eval_loss'][-1][1]:.2f}"
+        found = [(name, line) for name, each in lines.items() for line in each if tells(line, right, asked, loss)]
+        assert not found, f"run {letter}: {right} of {asked}, loss {loss}"
 
 
 def test_the_mails_hold_as_many_faults_as_their_page_says():

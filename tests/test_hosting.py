@@ -2,8 +2,10 @@
 
 import re
 import sys
+from itertools import pairwise
 from pathlib import Path
 
+import jupyterlab
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,7 +20,6 @@ GUIDE = (ROOT / "HOSTING.md").read_text(encoding="utf-8")
 SOURCES = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "notebooks/src").glob("[0-9]*.py")}
 FILES = [path for folder in ("ftlab", "tools") for path in (ROOT / folder).rglob("*.py")]
 CODE = "\n".join(path.read_text(encoding="utf-8") for path in FILES)
-ELSEWHERE = {"The kernel appears to have died", "not solved yet"}  # JupyterLab's; an exercise's
 
 
 def test_its_tables_are_those_of_the_notebooks_today():
@@ -36,16 +37,33 @@ def test_its_table_has_every_notebook():
     assert {name for name in SOURCES if f"/{name}.ipynb) | " in GUIDE} == set(SOURCES)
 
 
+def section(title: str) -> str:
+    """What stands under a title of the guide."""
+    return re.split(r"\n##", GUIDE.split(f"# {title}\n")[1])[0]
+
+
 @pytest.mark.parametrize("title", host_times.PLANS)
 def test_a_timetable_adds_up(title):
-    lines = GUIDE.split(f"### {title}\n")[1].split("\n###")[0].splitlines()
-    lines = [line for line in lines if re.match(r"\| (\d, )?\d\d:", line)]
+    lines = [line for line in section(title).splitlines() if re.match(r"\| (\d, )?\d\d:", line)]
     rows = [[part.strip() for part in line.strip("|").split("|")] for line in lines]
     for (start, minutes, _, _), (end, *_) in zip(rows, rows[1:], strict=False):
         if start.partition(", ")[0] == end.partition(", ")[0] or "," not in start:
             passed = [int(hour) * 60 + int(minute) for hour, minute in (each[-5:].split(":") for each in (start, end))]
             assert passed[1] - passed[0] == int(minutes)
     assert max(row[0][-5:] for row in rows) <= "17:00"
+
+
+@pytest.mark.parametrize("day", [day for days in host_times.PLANS.values() for day in days])
+def test_between_two_breaks_lies_more_than_one_thing(day):
+    breaks = [at for at, item in enumerate(day) if item == "break"]
+    assert all(later - earlier > 2 for earlier, later in pairwise(breaks))
+
+
+def test_where_minutes_on_colab_are_named_it_says_that_nobody_measured_them():
+    assert "No notebook has been run on Colab or on a T4 yet" in " ".join(section("Timetables").split())
+    (plan,) = [title for title in host_times.PLANS if "T4" in title]
+    assert section(plan).strip().startswith("Planned, not measured: none of it has been run on Colab or on a T4.")
+    assert section("On Colab").strip().startswith("Nothing here has been run on Colab or on a T4 yet")
 
 
 PLAN_ITEMS = {title: [item for day in days for item in day] for title, days in host_times.PLANS.items()}
@@ -57,8 +75,8 @@ def test_a_plan_sits_only_those_parts_of_the_exam_whose_notebooks_it_has(title, 
         if item.startswith("exam "):
             needed = {name for part in item.split()[1] for name in host_times.EXAM_NEEDS[part]}
             assert needed <= set(items[: items.index(item)])
-            if item != "exam ABCD":
-                assert re.search(r"18 The exam\]\(\S+\): A, C and D \|", GUIDE.split(f"### {title}\n")[1])
+            named = {"exam A": ": A", "exam ACD": ": A, C and D", "exam ABCD": ""}[item]
+            assert f"[18 The exam](notebooks/18_exam.ipynb){named} |" in section(title)
 
 
 def test_some_plan_sits_the_whole_exam_and_the_guide_says_what_each_part_rests_on():
@@ -83,13 +101,35 @@ def test_a_change_of_a_notebook_would_be_noticed(monkeypatch):
     assert host_times.written() != GUIDE
 
 
-MESSAGES = re.findall(r"^\| `([^`]+)`", GUIDE.split("## What breaks")[1], re.MULTILINE)
+def test_the_slides_to_print_are_named_as_they_are_headed():
+    told = " ".join(GUIDE.split("- **Print**")[1].split("\n- ")[0].split())
+    headings = {"What you have seen": set(), "Summary": set(), "What you have shown": set()}
+    for name, text in SOURCES.items():
+        (heading,) = re.findall(rf"^# ## ({'|'.join(headings)})$", text, re.MULTILINE)
+        headings[heading].add(name.split("_")[0])
+    assert set(re.findall(r"\d\d", told.split("*Summary*")[1].split("*")[0])) == headings["Summary"]
+    assert set(re.findall(r"\d\d", told.split("*What you have shown*")[1])) == headings["What you have shown"]
 
 
-@pytest.mark.parametrize("message", MESSAGES)
+MESSAGES = re.findall(r"^\| `([^`]+)`(.*?) \|", GUIDE.split("## What breaks")[1], re.MULTILINE)
+JUPYTERLAB = [message for message, whose in MESSAGES if "JupyterLab" in whose]
+
+
+@pytest.mark.parametrize("message", [message for message, _ in MESSAGES if message not in JUPYTERLAB])
 def test_a_message_it_explains_is_one_of_ours(message):
-    pieces = re.sub(r'"\s*\n\s*f?"', "", CODE)
-    assert message in pieces or message in ELSEWHERE
+    assert message in re.sub(r'"\s*\n\s*f?"', "", CODE)
+
+
+def test_two_messages_are_those_of_the_jupyterlab_that_the_course_installs():
+    scripts = (Path(jupyterlab.__file__).parent / "static").glob("jlab_core.*.js")
+    text = "\n".join(path.read_text(encoding="utf-8") for path in scripts)
+    assert len(JUPYTERLAB) == 2
+    assert all(message in text for message in JUPYTERLAB)
+
+
+def test_every_row_of_what_breaks_begins_with_a_message():
+    rows = re.findall(r"^\| .*", section("What breaks, and what to type"), re.MULTILINE)
+    assert len(rows) == len(MESSAGES) + 1
 
 
 def test_every_make_target_it_names_exists():

@@ -5,6 +5,7 @@ The model is tiny and random, with nano's tokenizer: what differs is planted, an
 
 import importlib.util
 import json
+import math
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -87,6 +88,7 @@ def test_merged_and_reloaded_are_equal(ask, adapter, reference, folders):
     reports = [compare_sides(reference, side) for side in sides]
     assert [(report.verdict, report.not_told) for report in reports] == [("equal", ())] * 2
     assert list(parity_table(reports)["verdict"]) == ["equal", "equal"]
+    assert len(parity_table([*reports, *reports])) == 4  # two sides of one name are two lines
 
 
 @pytest.mark.parametrize("name", ["base", "other"])
@@ -111,6 +113,17 @@ def test_a_tolerance_is_not_passed_by_little(ask, reference, folders):
     off = replace(side, scored=tuple(tuple(p - 0.002 for p in row) for row in side.scored))
     assert compare_sides(reference, off).differences == ("log-probabilities",)
     assert compare_sides(reference, off, tolerance=0.01).verdict == "equal"
+
+
+@pytest.mark.parametrize("at", [0, 1, -1])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_log_probability_that_is_no_number_is_never_equal(reference, at, value):
+    row = list(reference.scored[0])
+    row[at] = value
+    report = compare_sides(reference, replace(reference, scored=(tuple(row), *reference.scored[1:])))
+    assert report.differences == ("log-probabilities",)
+    assert "no finite number (at 1 of" in repr(report)
+    assert parity_table([report])["log-probability off by"].iloc[0] == "no finite number"
 
 
 def test_another_template_is_caught_and_not_taken_for_other_weights(ask, reference, folders, tokenizer):
@@ -170,7 +183,8 @@ def test_a_tokenizer_without_a_template_says_so(ask, adapter, tokenizer):
 def test_an_answer_may_differ_after_a_tie_and_nowhere_else(reference):
     text, tokens = "ab", ("a", "b")
     a = replace(reference, answers=(text,), ended=("stop",), prompts=("p",), prompt_ids=((1,),), prompt_tokens=(1,),
-                answer_ids=((7, 8),), tokens=(tokens,), logprobs=((0.0, -0.7),), scored=((0.0, -0.7),))  # fmt: skip
+                answer_ids=((7, 8),), tokens=(tokens,), logprobs=((0.0, -0.7),), scored=((0.0, -0.7),),
+                scored_ids=(((1,),), ((7, 8),)))  # fmt: skip
     b = replace(a, answers=("ac",))
     tie = replace(a, margins=((9.0, 0.0005),))
     clear = replace(a, margins=((9.0, 3.0),))
@@ -181,6 +195,30 @@ def test_an_answer_may_differ_after_a_tie_and_nowhere_else(reference):
 def test_sides_that_were_asked_different_chats_are_refused(reference):
     with pytest.raises(DataError, match="the same chats"):
         compare_sides(reference, replace(reference, answers=("one",)))
+
+
+def test_a_side_that_was_asked_without_this_reference_is_refused(ask, adapter, reference, folders):
+    other = fresh(folders / "other")
+    for side in (ask("alone", other), ask("alone", adapter, tokens=3), ask("odd", adapter, ask("other", other))):
+        with pytest.raises(DataError, match=rf"{side.name}: .* ask it with local_side\(..., reference=...\)"):
+            compare_sides(reference, side)
+    assert compare_sides(reference, ask("alone", adapter, template_kwargs=EVALUATED)).verdict == "equal"
+
+
+def test_a_server_is_no_reference(ask, adapter, reference, tokenizer):
+    for tells in (tells_nothing, partial(as_vllm, tokenizer)):
+        with server_of(reference, tells=tells) as server:
+            served = served_side("served", server.url, "m", CHATS, NEW_TOKENS)
+        with pytest.raises(DataError, match="served: a server is no reference"):
+            ask("local", adapter, served)
+        for side in (reference, served):
+            with pytest.raises(DataError, match="the reference must be local"):
+                compare_sides(served, side)
+
+
+def test_no_chats_are_no_comparison(ask, adapter):
+    with pytest.raises(DataError, match="no chats"):
+        ask("adapter", adapter, chats=[])
 
 
 # --- a server, as it may behave

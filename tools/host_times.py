@@ -19,7 +19,8 @@ OPEN = ("welcome: who is here, with which case of their own", 15, "")
 CLOSE = ("what each will do on Monday", 15, "")
 # title: a tuple a day, of numbers of notebooks and of what lies between them; "exam ACD" are these parts of the exam
 PLANS = {
-    "Half a day: may it ship?": [("00", "02", "break", "03", "break", "07")],
+    "Half a day: may it ship?": [("00", "02", "03", "break", "07", "exam A")],
+    "Half a day on Colab's T4: train, then judge": [("colab", "02", "06", "break", "07", "exam A")],
     "One day: from a case to a verdict": [
         ("00", "02", "03", "break", "04", "lunch", "06", "break", "07", "10", "break", "exam ACD"),
     ],
@@ -28,8 +29,20 @@ PLANS = {
         ("08", "break", "10", "09", "lunch", "12", "own", "break", "exam ABCD"),
     ],
 }
+NOTES = {  # under the title of a plan
+    "Half a day on Colab's T4: train, then judge": (
+        "Planned, not measured: none of it has been run on Colab or on a T4. The notebooks' minutes are those of the "
+        "table above, in\nwhich 06 trains `nano`; what a larger model takes on a T4 nobody has timed. Start it before "
+        "the break and let it train through\nthe break; a person without a T4 takes `MODEL = \"nano\"`."
+    ),
+}
+SETUP = (
+    "set-up: 02, 06, 07 and 18 opened by their badges, 06 on a T4 runtime; the first cell once in each; then `MODEL` "
+    "in 06 and its cells down to `will_it_fit`"
+)
 PAUSES = {  # what, minutes, machine
     "break": ("break", 15, ""), "lunch": ("lunch", 60, ""),
+    "colab": (SETUP, 30, "Colab; a T4 for 06"),
     "own": ("own data: `ftlab check`, a recipe of four lines, `ftlab run` started", 60, "laptop; a T4 for 1B and more"),
 }  # fmt: skip
 EXAM = "18"
@@ -76,7 +89,8 @@ def hardware(name: str, root: Path) -> str:
 def timetable(title: str, days: list[tuple], course: list[Notebook], root: Path) -> str:
     """One table a plan, a line a block."""
     by_number = {number(each): each for each in course}
-    lines = [f"### {title}", "", "| from | minutes | what | machine |", "|---|---|---|---|"]
+    lines = [f"### {title}", "", *([NOTES[title], ""] if title in NOTES else [])]
+    lines += ["| from | minutes | what | machine |", "|---|---|---|---|"]
     for at, day in enumerate(days, start=1):
         before = f"{at}, " if len(days) > 1 else ""
         blocks = [PAUSES.get(item) or block_of(item, by_number, root) for item in day]
@@ -93,7 +107,8 @@ def block_of(item: str, by_number: dict[str, Notebook], root: Path) -> tuple[str
     """What, minutes and machine of a notebook, or of the parts of the exam that are named after it."""
     parts = item.removeprefix("exam ") if item.startswith("exam") else ""
     each = by_number[EXAM if parts else item]
-    some = f": {', '.join(parts[:-1])} and {parts[-1]}" if parts and set(parts) < set(EXAM_MINUTES) else ""
+    named = " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1:]]))
+    some = f": {named}" if parts and set(parts) < set(EXAM_MINUTES) else ""
     minutes = sum(EXAM_MINUTES[part] for part in parts) if parts else block(each)
     return link(each) + some, minutes, hardware(each.name, root)
 
@@ -105,7 +120,8 @@ def written(root: Path = ROOT) -> str:
         f"All in minutes. Read and block are computed: {WORDS_A_MINUTE} words and {LINES_A_MINUTE} lines of code a "
         f"minute, {MINUTES_AN_EXERCISE} minutes an\nexercise ({MINUTES_A_CASE} for each of the {CASES['08']} cases "
         f"of 08), rounded up to {STEP}: paces of our choice, not measured. The exam's\nminutes are an estimate of "
-        "somebody who sat it."
+        "somebody who sat it. No notebook has been run on Colab or on a T4 yet: there, all of this is planned,\nnot "
+        "measured."
     )
     plans = [timetable(title, days, course, root) for title, days in PLANS.items()]
     made = "\n\n".join([paces, table(course), *plans])

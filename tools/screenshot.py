@@ -4,6 +4,7 @@ Examples:
     python tools/screenshot.py notebooks/00_start_here.ipynb out.png          as a static page (nbconvert)
     python tools/screenshot.py notebooks/00_start_here.ipynb out.png --lab    as JupyterLab shows it, not run
     python tools/screenshot.py notebooks/00_start_here.ipynb out.png --run    after Run All Cells from its menu
+    python tools/screenshot.py notebooks/05_lora_by_hand.ipynb data/recorded/lab.png --at "Four bits"    README's
 
 With --run the exit code is 1 where a cell ended in an error that the built notebook does not show; its name is printed.
 
@@ -43,6 +44,12 @@ ALL_RUN = f"""() => {{
     const stopped = {ERRORS}.length > 0 && !prompts.some(text => text.includes('*'));
     return prompts.length > 0 && (ended || stopped);
 }}"""
+WINDOW = {"width": 1060, "height": 730}
+SCROLL = """heading => {
+    const panel = document.querySelector('.jp-WindowedPanel-outer');
+    const found = [...panel.querySelectorAll('h1, h2')].find(each => each.textContent.startsWith(heading));
+    panel.scrollTop += found.getBoundingClientRect().top - panel.getBoundingClientRect().top - 8;
+}"""
 SETTINGS = {  # no question about news, no file written, every cell in the page even when it is out of sight
     "docmanager-extension/plugin": {"autosave": False},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -88,7 +95,7 @@ def jupyter_lab(folder: Path) -> Iterator[tuple[str, str]]:
             "JUPYTER_RUNTIME_DIR": f"{home}/runtime",
             "JUPYTERLAB_SETTINGS_DIR": f"{home}/settings",
             "JUPYTERLAB_WORKSPACES_DIR": f"{home}/workspaces",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
             "HF_HUB_OFFLINE": "1",
             "FTLAB_HOME": f"{home}/runs",
         }
@@ -167,10 +174,11 @@ def static_page(notebook: Path, png: Path) -> None:
         page.screenshot(path=png, full_page=True)
 
 
-def lab_page(notebook: Path, png: Path, run: bool) -> list[str]:
+def lab_page(notebook: Path, png: Path, run: bool, at: str = "") -> list[str]:
     """The notebook in JupyterLab, as it opens or as it looks when run; the window is made as high as the notebook.
 
-    The errors that it shows beyond those with which it opened.
+    Or, with `at`, a window of usual size from this heading on. Gives the errors that it shows beyond those with which
+    it opened.
     """
     with jupyter_lab(notebook.parent) as (url, token), open_page(height=600) as page:
         open_notebook(page, url, token, notebook.name)
@@ -179,9 +187,13 @@ def lab_page(notebook: Path, png: Path, run: bool) -> list[str]:
             page.get_by_role("menuitem", name="Edit", exact=True).click()
             page.get_by_role("menuitem", name="Clear Outputs of All Cells", exact=True).click()
             run_all_cells(page, RUN_PATIENCE_MS)
-        height = page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollHeight")
-        page.set_viewport_size({"width": 1200, "height": min(height + 200, 15000)})
-        page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollTop = 0")
+        if at:
+            page.set_viewport_size(WINDOW)
+            page.evaluate(SCROLL, at)
+        else:
+            height = page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollHeight")
+            page.set_viewport_size({"width": 1200, "height": min(height + 200, 15000)})
+            page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollTop = 0")
         page.screenshot(path=png)
         return [error for error in errors_shown(page) if error not in known]
 
@@ -194,6 +206,7 @@ def main() -> int:
     parser.add_argument("png", type=Path)
     parser.add_argument("--lab", action="store_true", help="in JupyterLab instead of as a static page")
     parser.add_argument("--run", action="store_true", help="in JupyterLab, after all cells were run there")
+    parser.add_argument("--at", default="", metavar="HEADING", help="in JupyterLab, a window from this heading on")
     args = parser.parse_args()
     if not args.notebook.is_file() or not chromium():
         print(
@@ -201,10 +214,10 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
-    if not (args.lab or args.run):
+    if not (args.lab or args.run or args.at):
         static_page(args.notebook.resolve(), args.png)
         return 0
-    errors = lab_page(args.notebook.resolve(), args.png, args.run)
+    errors = lab_page(args.notebook.resolve(), args.png, args.run, args.at)
     print("\n".join(errors) or "no error", file=sys.stderr)
     return 1 if errors else 0
 

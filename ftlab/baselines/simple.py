@@ -1,4 +1,4 @@
-"""Baselines that anyone would think of first: the commonest answer, the input itself, the answer to the likest input.
+"""Baselines that anyone would think of first: the commonest answer, the input itself, the answer to a similar input.
 
 They cost nothing, and a system that does no better than one of them has learned nothing that is worth running.
 """
@@ -46,8 +46,9 @@ def nearest(rows: Sequence[dict]) -> FixedReply:
     A row with the very same input is left out, as from the examples of a prompt.
     """
     solved = _solved(rows)
-    likest = SimilarShots(solved, 1)
-    return FixedReply(f"the answer of the likest of {len(rows)} rows", lambda asked: (likest(asked) or solved)[0][1])
+    similar = SimilarShots(solved, 1)
+    told = f"the answer of the most similar of {len(rows)} rows"
+    return FixedReply(told, lambda asked: (similar(asked) or solved)[0][1])
 
 
 def _solved(rows: Sequence[dict]) -> list[tuple[Asked, str]]:

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from ftlab.errors import DataError
+from ftlab.models import CATALOGUE, is_hub_id
 from ftlab.training.recipe import RESOLVED
 
 CARD = "README.md"
@@ -42,18 +43,19 @@ def model_card(run: str | Path) -> str:
     run = Path(run)
     report, recipe = read_run(run)
     tuned, gate = report["systems"]["fine_tuned"], report["gate"]
-    data, training = recipe["data"], recipe["training"]
+    data, training, (base, where) = recipe["data"], recipe["training"], _base(recipe["model"])
     adapter = ", ".join(f"{name} {training[name]}" for name in ("r", "lora_alpha", "learning_rate", "num_train_epochs")
                         if training.get(name) is not None)  # fmt: skip
     parts = [f"{part}: {data[part]}" for part in ("train", "replay", "validation", "test") if data.get(part)]
     parts += [f"test set {name}: {path}" for name, path in (data.get("slices") or {}).items()]
     lines = [
-        "---", f"base_model: {recipe['model']}", "library_name: peft", "pipeline_tag: text-generation",
+        "---", f"base_model: {base}", "library_name: peft", "pipeline_tag: text-generation",
         "tags: [lora, ftlab]", "---", "",
         f"# {recipe['name']}", "", f"Task: {recipe.get('task') or 'not stated'}. Answers are a {report['answer']}.", "",
+        "## How it is loaded", "", _loaded(training["method"], base, where), "",
         "## How it is asked", "", *_template(run / "adapter"), "",
         "## What it was made of", "",
-        f"- base model: {recipe['model']}, weights sha256 {report['model_sha256'] or 'not on this disk'}",
+        f"- base model: {base}, weights sha256 {report['model_sha256'] or 'not on this disk'}",
         f"- method: {training['method']}; {adapter}; seeds {', '.join(map(str, report['seeds']))}",
         f"- recipe sha256 {report['recipe_sha256']}", f"- data sha256 {report['data_sha256']}",
         *(f"  - {part}" for part in parts),
@@ -66,6 +68,24 @@ def model_card(run: str | Path) -> str:
         "## Limits", "", "It was judged on these cases and no others. What is not measured above is not known.",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def _base(model: str) -> tuple[str, str]:
+    """The base model's name without a path of this machine, and where a colleague finds it."""
+    hub_id = next((each.hub_id for each in CATALOGUE if model in (each.name, each.hub_id)), None)
+    if model in ("nano", "smol"):
+        return model, f'it comes with the course: `ftlab.models.resolve("{model}")` gives its folder'
+    if hub_id or (is_hub_id(model) and not Path(model).is_dir()):
+        return hub_id or model, "a model of the Hugging Face hub"
+    return Path(model).name, "a folder of your own; the sha256 of its weights stands below"
+
+
+def _loaded(method: str, base: str, where: str) -> str:
+    """How a colleague loads it, on another machine."""
+    if method == "full":
+        return f"The folder `adapter` holds a whole model, trained from {base} ({where}): load it by itself."
+    return (f"Load {base} ({where}), then put the adapter on it: `PeftModel.from_pretrained(model, \"adapter\")`. The "
+            "path in `adapter_config.json` (`base_model_name_or_path`) is of the machine that trained it.")  # fmt: skip
 
 
 def _template(adapter: Path) -> list[str]:

@@ -7,7 +7,7 @@ that the chance of any false alarm in a year is at most that (Bonferroni), if ca
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -16,19 +16,20 @@ from scipy.stats import fisher_exact, mannwhitneyu
 from ftlab.errors import DataError
 from ftlab.tables import html_table
 
-SIGNALS = ("inputs", "confidence", "accuracy")
+SIGNALS = {"inputs": "strangeness", "confidence": "confidences", "accuracy": "right"}  # where a period holds each
 
 
 @dataclass(frozen=True)
 class Period:
     """What is known of the cases of one period; None where a signal is not watched.
 
-    `strangeness`: a number a case, higher where the input is less like the training data. `confidences`: one a case.
-    `right`: 1 or 0 for each case that was reviewed whatever its route: those that doubt sent to a person are harder.
+    `strangeness`: a number a case, higher where the input is less like the training data. `confidences`: one a case;
+    a missing one (None or NaN, as where the server failed) counts as 0. `right`: 1 or 0 for each case that was reviewed
+    whatever its route: those that doubt sent to a person are harder.
     """
 
     strangeness: Sequence[float] | None = None
-    confidences: Sequence[float] | None = None
+    confidences: Sequence[float | None] | None = None
     right: Sequence[float] | None = None
 
 
@@ -40,6 +41,7 @@ class Watch:
     p_values: dict[str, float]
     seen: dict[str, tuple[float, float]]  # mean of the reference, mean of the month
     level: float
+    notes: dict[str, str] = field(default_factory=dict)  # by signal: not watched, or how many were missing
 
     @property
     def alarms(self) -> tuple[str, ...]:
@@ -47,14 +49,16 @@ class Watch:
         return tuple(name for name, p in self.p_values.items() if p < self.level)
 
     def _cells(self) -> list[str]:
-        return [f"{before:.3g} -> {now:.3g} (p {self.p_values[name]:.2g})" for name, (before, now) in self.seen.items()]
+        cells = {name: f"{before:.3g} -> {now:.3g} (p {self.p_values[name]:.2g})"
+                 for name, (before, now) in self.seen.items()}  # fmt: skip
+        return [", ".join(filter(None, (cells.get(name), self.notes.get(name)))) for name in SIGNALS]
 
     def __repr__(self):
-        told = "; ".join(f"{name} {cell}" for name, cell in zip(self.seen, self._cells(), strict=True))
+        told = "; ".join(f"{name} {cell}" for name, cell in zip(SIGNALS, self._cells(), strict=True))
         return f"month {self.month}: {', '.join(self.alarms).upper() or 'no alarm'}; {told}"
 
     def _repr_html_(self):
-        return html_table([("month", *self.seen, "alarm"), (self.month, *self._cells(), ", ".join(self.alarms) or "-")])
+        return html_table([("month", *SIGNALS, "alarm"), (self.month, *self._cells(), ", ".join(self.alarms) or "-")])
 
 
 def strangeness(known: Sequence[str]) -> Callable[[Sequence[str]], np.ndarray]:
@@ -80,19 +84,41 @@ def _words(text: str) -> set[str]:
 def watch_month(reference: Period, month: Period, name: str | int = "", level: float = 0.05 / 36) -> Watch:
     """Compare a month with the reference; an alarm is for stranger inputs, less confidence, or less that is right.
 
-    `level` of each test: 0.05 / 36 allows one false alarm in twenty years with three signals a month.
+    `level` of each test: 0.05 / 36 allows one false alarm in twenty years with three signals a month. A signal that the
+    reference or the month lacks is not watched, and the result says so.
     """
-    tests = {
-        "inputs": (reference.strangeness, month.strangeness, partial(_rank_test, alternative="less")),
-        "confidence": (reference.confidences, month.confidences, partial(_rank_test, alternative="greater")),
-        "accuracy": (reference.right, month.right, _fisher),
-    }
-    watched = {signal: (np.asarray(a, float), np.asarray(b, float), test) for signal, (a, b, test) in tests.items()
-               if a is not None and b is not None and len(b)}  # fmt: skip
-    if not watched:
-        raise DataError(f"month {name}: nothing to compare; give at least one of strangeness, confidences and right")
-    seen = {signal: (float(a.mean()), float(b.mean())) for signal, (a, b, _) in watched.items()}
-    return Watch(name, {signal: test(a, b) for signal, (a, b, test) in watched.items()}, seen, level)
+    tests = (partial(_rank_test, alternative="less"), partial(_rank_test, alternative="greater"), _fisher)
+    p_values, seen, notes = {}, {}, {}
+    for signal, test in zip(SIGNALS, tests, strict=True):
+        a, b = _numbers(reference, signal, "the reference"), _numbers(month, signal, f"month {name}")
+        if a is None or b is None or not len(b):
+            notes[signal] = "not watched"
+            continue
+        if not len(a):
+            raise DataError(f"the reference: {SIGNALS[signal]} is empty: give that of a period, or leave it out")
+        if missing := int(np.isnan(b).sum()):
+            notes[signal] = f"{missing} of {len(b)} missing, counted as 0"
+        a, b = np.nan_to_num(a), np.nan_to_num(b)
+        p_values[signal], seen[signal] = test(a, b), (float(a.mean()), float(b.mean()))
+    if not seen:
+        raise DataError(f"month {name}: nothing to compare; give at least one of {', '.join(SIGNALS.values())}")
+    return Watch(name, p_values, seen, level, notes)
+
+
+def _numbers(period: Period, signal: str, of: str) -> np.ndarray | None:
+    """The numbers of a signal, NaN where a confidence is missing; DataError for another that is no number."""
+    what, values = SIGNALS[signal], getattr(period, SIGNALS[signal])
+    if values is None:
+        return None
+    wanted = "1 or 0 for each case that was reviewed, no other" if signal == "accuracy" else "a number for each case"
+    try:
+        numbers = np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{of}: {what}: {error}: give {wanted}") from error
+    good = {"inputs": np.isfinite(numbers), "confidence": ~np.isinf(numbers), "accuracy": np.isin(numbers, (0, 1))}
+    if wrong := np.flatnonzero(~good[signal]).tolist():
+        raise DataError(f"{of}: {what}[{wrong[0]}] is {numbers[wrong[0]]:g}: give {wanted}")
+    return numbers
 
 
 def false_alarms(
@@ -111,8 +137,12 @@ def false_alarms(
     Reference and months are drawn, with replacement, from the same cases. With `groups` (one name a case) whole groups
     are drawn one after the other, as when one event makes many customers write: cases are then not independent.
     """
-    dice, size = np.random.default_rng(seed), len(next(v for v in vars(cases).values() if v is not None))
-    members = [np.flatnonzero(np.asarray(groups) == name) for name in dict.fromkeys(groups)] if groups else None
+    sizes = {len(values) for values in (*vars(cases).values(), groups) if values is not None}
+    if len(sizes) != 1 or 0 in sizes:
+        raise DataError("cases: give each signal that is watched, and groups, once a case, and at least one case")
+    dice, (size,), members = np.random.default_rng(seed), sizes, None
+    if groups is not None:
+        members = [np.flatnonzero(np.asarray(groups) == name) for name in dict.fromkeys(groups)]
     years_with = dict.fromkeys((*SIGNALS, "any"), 0)
     for _ in range(years):
         reference, raised = _taken(cases, _drawn(dice, size, reference_size, members)), set()

@@ -3,11 +3,12 @@
 Each check names what differs and what to do. What a server does not tell is said to be not told, never taken for equal.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from ftlab.errors import DataError
-from ftlab.serving.sides import Side
+from ftlab.serving.sides import Side, told_ids
 from ftlab.tables import html_table
 
 # Nats that a log-probability may be off by rounding. Measured on nano, an adapter against its merge in 32 bits: 2e-5 at
@@ -103,6 +104,9 @@ def compare_sides(reference: Side, side: Side, tolerance: float | None = None) -
     if len(reference.answers) != len(side.answers) or not side.answers:
         counts = f"{reference.name} answered {len(reference.answers)} chats and {side.name} {len(side.answers)}"
         raise DataError(f"{counts}: ask both the same chats, at least one")
+    if side.scored_ids not in (None, told_ids(reference)):
+        raise DataError(f"{side.name}: its log-probabilities are not those of the answers of {reference.name}: ask it "
+                        "with local_side(..., reference=...)")  # fmt: skip
     precision = reference.settings.get("precision", "").partition(",")[0]
     allowed = TOLERANCE.get(precision, TOLERANCE["bfloat16"]) if tolerance is None else tolerance
     checks = [*_prompts(reference, side), *_settings(reference, side), _weights(reference, side, allowed),
@@ -114,10 +118,10 @@ def parity_table(reports: Sequence[Parity]):
     """One line a side: the verdict, what differs, what was not told (a pandas table)."""
     import pandas as pd
 
-    rows = {report.side: [report.verdict, ", ".join(report.differences), *_worst(report), ", ".join(report.not_told)]
-            for report in reports}  # fmt: skip
+    rows = [[report.verdict, ", ".join(report.differences), *_worst(report), ", ".join(report.not_told)]
+            for report in reports]  # fmt: skip
     columns = ["verdict", "differs in", "answers the same", "log-probability off by", "not told"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    return pd.DataFrame(rows, index=[report.side for report in reports], columns=columns)
 
 
 def _worst(report: Parity) -> list[str]:
@@ -183,7 +187,9 @@ def _weights(reference: Side, side: Side, allowed: float) -> Check:
         return _check("log-probabilities", None, f"within {allowed:g} nats", "")
     apart = [abs(a - b) for a, b in pairs]
     found = f"{max(apart):.2g} at most (mean {sum(apart) / len(apart):.2g}, {len(apart)} tokens)"
-    return _check("log-probabilities", max(apart) <= allowed, f"within {allowed:g} nats", found)
+    if lost := sum(not math.isfinite(each) for each in apart):  # max may pass over a NaN
+        found = f"no finite number (at {lost} of {len(apart)} tokens)"
+    return _check("log-probabilities", not lost and max(apart) <= allowed, f"within {allowed:g} nats", found)
 
 
 def _common_tokens(reference: Side, side: Side) -> Iterator[tuple[float, float]]:

@@ -49,7 +49,7 @@ class Router:
 
     `problem(answer)` says what is wrong with an answer, "" if nothing: such answers go to a human, and so does whatever
     the server fails to answer. `confidence(messages, reply)` is a number from 0 to 1, or None (a human again); the one
-    by default asks for log-probabilities, and where a server refuses them you give another. A server that is not on
+    by default asks for log-probabilities, and where a server gives none you give another. A server that is not on
     this machine is asked only with `confirm=True`. `fields` go into each request (`logprobs=True`, for your own one).
     """
 

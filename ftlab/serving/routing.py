@@ -74,21 +74,21 @@ def answer_confidence(tokens: Sequence[str], logprobs: Sequence[float], how: str
 
     "mean": the geometric mean of their probabilities; "least": the least sure token; "product": the probability of the
     whole answer; "fields": of a JSON record, the least probable value of a field (the product over its tokens), which
-    leaves out braces and names that are nearly always sure. An answer that is no record takes "product" there. NaN where
-    one of the log-probabilities is: nothing is then known.
+    leaves out braces and names that are nearly always sure. An answer that is no record takes "product" there. NaN
+    where one of the log-probabilities is NaN.
     """
+    if how not in ("mean", "least", "product", "fields"):
+        raise DataError(f"how={how!r}: choose mean, least, product or fields")
     logprobs = [float(each) for each in logprobs]
     if not logprobs:
         return 0.0
-    if how in HOW and any(map(math.isnan, logprobs)):
+    if any(map(math.isnan, logprobs)):  # min would pass over it
         return math.nan
     if how == "mean":
         return math.exp(sum(logprobs) / len(logprobs))
     if how == "least":
         return math.exp(min(logprobs))
     values = field_confidences(tokens, logprobs) if how == "fields" else {}
-    if how not in ("fields", "product"):
-        raise DataError(f"how={how!r}: choose mean, least, product or fields")
     return min(values.values()) if values else math.exp(sum(logprobs))
 
 

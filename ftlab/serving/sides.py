@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ftlab.chat_service import ChatService, turns_to_send
-from ftlab.errors import ModelError, RecipeError
+from ftlab.errors import DataError, ModelError, RecipeError
 
 EVALUATED = {"enable_thinking": False}  # how `ftlab run` renders a prompt
 SAMPLED = ("temperature", "top_p", "top_k", "min_p")  # read only with do_sample
@@ -18,7 +18,8 @@ class Side:
 
     `tokens` and `logprobs` are those of its own answers (log-probabilities in nats), `scored` the log-probabilities
     that it gives to the tokens of the reference's answers after the reference's prompts, so that another template is
-    not taken for other weights; `margins` is by how much the best token leads the second.
+    not taken for other weights; `scored_ids` are these prompts and answers. Without a reference they are its own.
+    `margins` is by how much the best token leads the second.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Side:
     logprobs: tuple[tuple[float, ...], ...] | None = None
     margins: tuple[tuple[float, ...], ...] | None = None
     scored: tuple[tuple[float, ...], ...] | None = None
+    scored_ids: tuple[tuple[tuple[int, ...], ...], ...] | None = None
     thoughts: int = 0  # answers that came with thinking
 
     def __repr__(self):
@@ -56,17 +58,17 @@ def local_side(
     """
     from ftlab.evaluation.generation import reading
 
+    if not chats:
+        raise DataError("no chats: give at least one")
     kwargs = template_kwargs or {}
     prompts = [rendered(tokenizer, chat, **kwargs) for chat in chats]
     ids = [tuple(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in prompts]
     with reading(model):
         answer_ids = [tuple(_greedy(model, tokenizer, row, max_new_tokens)) for row in ids]
         read = [_read(model, *pair) for pair in zip(ids, answer_ids, strict=True)]
-        scored = None
-        if reference is not None and reference.answer_ids is not None:
-            pairs = zip(reference.prompt_ids, reference.answer_ids, strict=True)
-            same = reference.prompt_ids == tuple(ids) and reference.answer_ids == tuple(answer_ids)
-            scored = [pair[0] for pair in (read if same else [_read(model, *pair) for pair in pairs])]
+        own = (tuple(ids), tuple(answer_ids))
+        scored_ids = own if reference is None else told_ids(reference)
+        scored = read if scored_ids == own else [_read(model, *pair) for pair in zip(*scored_ids, strict=True)]
     ends = set(_ends(model, tokenizer))
     texts = [tokenizer.decode(row, skip_special_tokens=True) for row in answer_ids]
     return Side(
@@ -81,7 +83,8 @@ def local_side(
         tokens=tuple(tuple(map(tokenizer.decode, row)) for row in answer_ids),
         logprobs=tuple(each[0] for each in read),
         margins=tuple(each[1] for each in read),
-        scored=tuple(scored) if scored is not None else tuple(each[0] for each in read),
+        scored=tuple(each[0] for each in scored),
+        scored_ids=scored_ids,
         thoughts=sum("<think>" in text for text in texts),
     )
 
@@ -130,6 +133,14 @@ def served_side(
         logprobs=tuple(tuple(reply.logprobs) for reply in replies) if told else None,
         thoughts=sum(bool(reply.thought) or "<think>" in reply.text for reply in replies),
     )
+
+
+def told_ids(reference: Side) -> tuple[tuple[tuple[int, ...], ...], ...]:
+    """The tokens of a reference's prompts and answers; DataError for a server, which does not tell those of answers."""
+    if reference.prompt_ids is None or reference.answer_ids is None:
+        raise DataError(f"{reference.name}: a server is no reference, for it does not tell the tokens of its answers: "
+                        "the reference must be local, the model as it was judged (local_side)")  # fmt: skip
+    return reference.prompt_ids, reference.answer_ids
 
 
 def refuse_to_send(service: ChatService, what: str, confirm: bool) -> None:

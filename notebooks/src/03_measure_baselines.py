@@ -8,7 +8,7 @@
 # # Measure baselines
 #
 # **Question:** how good is a prompt, with and without examples, before any training, and which bar does it set?
-# **Minutes:** 18 to read, 2 to run. **Hardware:** any; two CPU cores are enough.
+# **Minutes:** 18 to read, 3 to run. **Hardware:** any; two CPU cores are enough.
 #
 # [Fine-tuning](GLOSSARY.md#fine-tuning) is worth its trouble only if it beats the best that you can do without it, in
 # quality or in price. So you write several [prompts](GLOSSARY.md#prompt), choose between them fairly, put two rivals beside

@@ -17,8 +17,7 @@
 # - `base`: `smol` [before training](GLOSSARY.md#base-model), with the short prompt of the training;
 # - `constrained`: `smol` with the best [prompt](GLOSSARY.md#prompt), which has [examples](GLOSSARY.md#few-shot), its answers
 #   [held to the allowed values](GLOSSARY.md#constrained-choice);
-# - `fine_tuned`: `smol` after [fine-tuning](GLOSSARY.md#fine-tuning), the first of three trainings; the README shows the mean of all
-#   three, so its numbers differ a little from those here ([Another training](#Another-training)).
+# - `fine_tuned`: `smol` after [fine-tuning](GLOSSARY.md#fine-tuning).
 #
 # "Best" was decided on the [validation set](GLOSSARY.md#validation-set), not on these tickets.
 # `python tools/record.py triage --again` records them anew (in hours, on two cores); a run of your own recipe, `ftlab run`,
