@@ -221,7 +221,7 @@ CHOICES = {  # what the first cell of a notebook asks for, for a file with field
 import ftlab
 from pathlib import Path
 DATA, ASKED, ANSWERED, GROUP, MODEL = "theirs.jsonl", ["frage", "betreff"], "antwort", "kunde", "nano"
-INSTRUCTION, OUTPUT = "Name the drawer.", Path("out")
+INSTRUCTION, OUTPUT, MIN_GAIN = "Name the drawer.", Path("out"), 0.05
 """
 }
 
@@ -248,19 +248,90 @@ def test_a_package_that_is_not_stated_is_named():
     assert not_stated(["# portable: needs trl\nimport trl, json", "from torch.nn import Linear"]) == {"torch"}
 
 
+DRAWERS = ("red", "green", "blue")
+
+
+def a_strangers_rows(count: int = 60) -> list[dict]:
+    """Parts, and the drawer of each."""
+    return [{"betreff": f"Box {i}", "frage": f"Where does part {i * 7} of kind {DRAWERS[i % 3]} go?", "kunde": i // 2,
+             "antwort": DRAWERS[i % 3]} for i in range(count)]  # fmt: skip
+
+
+def run_cells(folder: Path, lines: list[bytes], *cells: str) -> subprocess.CompletedProcess:
+    """The cells as a script in a folder that holds nothing but a file with these lines."""
+    (folder / "theirs.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    script = folder / "copied.py"
+    script.write_text("\n\n".join(cells))
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    return subprocess.run([sys.executable, script], cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def reading(lines: list[bytes], folder: Path, choices: str = "") -> tuple[list[dict], str]:
+    """What 16's first portable cell makes of the lines, and what it prints."""
+    done = run_cells(folder, lines, CHOICES["16"], choices, PORTABLE["16"][0])
+    assert done.returncode == 0, done.stderr
+    chats = (folder / "out" / "chats.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in chats], done.stdout
+
+
+def test_a_row_that_cannot_serve_is_named_by_its_line_and_none_is_read_as_something(tmp_path):
+    lines = [json.dumps(row).encode() for row in a_strangers_rows(12)]
+    lines[0] = b"\xef\xbb\xbf" + lines[0]  # a byte order mark
+    row = a_strangers_rows(1)[0]
+    broken = {
+        2: row | {"antwort": None}, 3: row | {"antwort": " "}, 4: [1, 2], 5: 7, 6: row | {"kunde": None},
+        7: {"frage": "?"}, 8: row | {"frage": ""},
+    }  # fmt: skip
+    for number, value in broken.items():
+        lines[number - 1] = json.dumps(value).encode()
+    lines[8] = b'{"frage": "\xff"}'
+    lines[9] = json.dumps(row | {"antwort": 0}).encode()
+    rows, said = reading(lines, tmp_path)
+    assert [row["id"] for row in rows] == [1, 10, 11, 12]
+    assert [int(number) for number in re.findall(r"theirs.jsonl:(\d+) left out", said)] == list(range(2, 10))
+    assert "theirs.jsonl:2 left out, ValueError: antwort is empty" in said
+    assert rows[1]["messages"][-1] == {"role": "assistant", "content": "0"}
+    assert [row["group"] for row in rows] == ["0", "0", "5", "5"]
+
+
+def test_chats_are_read_as_they_are_and_rows_without_a_group_stand_alone(tmp_path):
+    chats = [{"messages": [{"role": "user", "content": f"{i}?"}, {"role": "assistant", "content": "yes"}]}
+             for i in range(3)]  # fmt: skip
+    chats[1]["messages"][-1] = {"role": "assistant", "tool_calls": []}
+    choices = 'ASKED, ANSWERED, GROUP = [], "", None'
+    rows, said = reading([json.dumps(chat).encode() for chat in chats], tmp_path, choices)
+    assert [(row["id"], row["group"], row["messages"]) for row in rows] == [
+        (1, "1", chats[0]["messages"]), (3, "3", chats[2]["messages"]),
+    ]  # fmt: skip
+    assert "theirs.jsonl:2 left out, KeyError: 'content'" in said
+
+
+def test_where_no_row_can_be_read_the_choices_are_named(tmp_path):
+    done = run_cells(tmp_path, [b'{"text": "a"}'], CHOICES["16"], PORTABLE["16"][0])
+    assert "theirs.jsonl: no row can be read; are ASKED, ANSWERED and GROUP fields of it?" in done.stderr
+
+
+@pytest.mark.slow
+def test_the_whole_notebook_runs_on_a_strangers_file(tmp_path):
+    cells = jupytext.read(SOURCES["16"], fmt="py:percent").cells
+    _, *code = (cell.source for cell in cells if cell.cell_type == "code")  # the first one holds the choices
+    lines = [json.dumps(row).encode() for row in a_strangers_rows(90)]
+    done = run_cells(tmp_path, lines, CHOICES["16"], *code)
+    assert done.returncode == 0, done.stderr
+    project = tmp_path / "out" / "project_theirs"
+    own = json.loads((project / "project.json").read_text())
+    assert (own["asked"], own["answered"], own["group"]) == (["frage", "betreff"], "antwort", "kunde")
+    report = json.loads((project / "run" / "report.json").read_text())
+    assert report["comparison"]["groups"] > 1
+    assert "Name the drawer." in (project / "prompts.yaml").read_text()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", PORTABLE)
 def test_portable_cells_run_alone_on_a_strangers_file(number, tmp_path):
-    drawers = ("red", "green", "blue")
-    rows = [{"betreff": f"Box {i}", "frage": f"Where does part {i * 7} of kind {drawers[i % 3]} go?", "kunde": i // 2,
-             "antwort": drawers[i % 3]} for i in range(60)]  # fmt: skip
-    lines = [json.dumps(row) for row in rows]
+    lines = [json.dumps(row).encode() for row in a_strangers_rows()]
     lines[16] = lines[16][:-5]
-    (tmp_path / "theirs.jsonl").write_text("\n".join(lines) + "\n")
-    script = tmp_path / "copied.py"
-    script.write_text("\n\n".join([CHOICES[number], *PORTABLE[number]]))
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run([sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = run_cells(tmp_path, lines, CHOICES[number], *PORTABLE[number])
     assert done.returncode == 0, done.stderr
     assert "theirs.jsonl:17 left out, JSONDecodeError" in done.stdout
     assert "59 rows; the first one" in done.stdout

@@ -12,11 +12,14 @@ from ftlab.evaluation.metrics import parse_record
 from ftlab.project.sizes import BATCH, Sizes
 from ftlab.training.data import answers_of
 
-LISTED = 30  # values that a prompt names
+LISTED = 100  # labels that a prompt names, all or none: a list that lacks some would forbid right answers
 
 
 def find_schema(rows: Sequence[dict]) -> dict:
-    """A JSON Schema of records: their fields, the values of those that have few, the shape of numbers such as 4711."""
+    """A JSON Schema of records: their fields, the values of those that have few, the shape of numbers such as 4711.
+
+    Of training rows: what stands in test rows alone is not known before the test.
+    """
     records = [parse_record(answer) for answer in answers_of(rows)]
     texts = [text_of(input_and_answer(row)[0]) for row in rows]
     names = list(dict.fromkeys(name for record in records for name in record))
@@ -42,7 +45,7 @@ def _rule(pairs: Sequence[tuple]) -> dict:
 
 
 def find_wording(rows: Sequence[dict], kind: str, schema: dict | None, instruction: str = "") -> str:
-    """The prompt that training has to beat: the `instruction`, else the rows' own, and what answers may be."""
+    """The prompt that training has to beat: the `instruction`, else the training rows' own, and what answers may be."""
     systems = Counter(row["messages"][0]["content"] for row in rows if row["messages"][0]["role"] == "system")
     own = (instruction or next((text for text, _ in systems.most_common(1)), "")).strip()
     if kind == "text":
@@ -52,7 +55,10 @@ def find_wording(rows: Sequence[dict], kind: str, schema: dict | None, instructi
         return f"{own} Answer with one JSON object with the keys {fields}, and nothing else.".strip()
     named = Counter(label for answer in answers_of(rows) for label in (
         labels_of(answer) if kind == "labels" else [answer.strip()]))  # fmt: skip
-    listed = ", ".join(label for label, _ in named.most_common(LISTED))
+    if len(named) > LISTED:
+        how_many = "one or several short labels, with commas" if kind == "labels" else "one short label"
+        return f"{own} Answer with {how_many}, and nothing else.".strip()
+    listed = ", ".join(label for label, _ in named.most_common())
     how_many = "one or several of these, with commas" if kind == "labels" else "one of these"
     return f"{own} Answer with {how_many}, and nothing else: {listed}.".strip()
 

@@ -523,6 +523,8 @@ TRAINED = {arm: label for arm, label in TRAINED.items() if any(arm in record["po
 answers |= {label: recorded(arm)[: len(rows["test"])] for arm, label in TRAINED.items()}
 for label in TRAINED.values():
     print(f"{label}: {answers[label][1]}\n")
+steps = [step["loss"] for step in records["voice"]["points"]["edited_dpo"]["log"] if "loss" in step]
+print(f"loss of DPO on the reviewed pairs: {steps[0]:.2f} at the first of {len(steps)} steps, {steps[-1]:.2f} at the last")
 
 # %% tags=["headline"]
 table = {label: measured(texts) for label, texts in answers.items()}
@@ -533,11 +535,13 @@ pd.DataFrame(table).T
 # with any prompt: 120 replies, three times over. On the way through the mail as sent *style* rises with every step, and never gets
 # there, and *does what is asked* stays where it was, since no judge has looked at it.
 #
-# DPO on the reviewed pairs adds nothing to the house's replies. Look at the pairs again: where six answers to a message differ, they
-# differ in small things, since all of them have the voice already; 72 pairs of such answers, read once at a careful rate, push
-# little, and not surely in the right direction. DPO had more to do where the SFT had left more to do. And the rival without a
-# model keeps every habit and invents nothing, and answers about half of the messages as if something else had been asked: it found
-# a reply to another matter that shares more words.
+# DPO on the reviewed pairs adds nothing to the house's replies. To most messages the six answers keep the same habits, so nearly all
+# pairs differ in what is *done*, and that is what they should teach. But look at the loss: it begins at 0.69, the loss of a model that
+# prefers neither, and has hardly moved. Read once, with the rate that 09 chose for its own pairs, they were too little; a larger rate or
+# more passes were not tried here, and what they can do to a reply stands in the line "4 times the rate".
+#
+# And the rival without a model keeps every habit and invents nothing, and answers about half of the messages as if something else had
+# been asked: it found a reply to another matter that shares more words.
 
 # %% [markdown]
 # ## Is it style, or is it length?

@@ -21,8 +21,8 @@
 import ftlab  # first: it quiets the libraries below
 
 DATA = "../data/other_shapes/library.jsonl"  # or bikes.jsonl (records), notices.jsonl (free text), or your own
-ASKED, ANSWERED = ["text"], "category"  # the fields that ask, and the one that answers; for chats, leave them
-GROUP = "visitor"  # rows with the same value here stay together; a name that no row has is fine
+ASKED, ANSWERED = ["text"], "category"  # the fields that ask, and the one that answers; for chats [] and ""
+GROUP = "visitor"  # rows with the same value here stay together; None: each row stands for itself
 INSTRUCTION = "Name the desk of the library that this message goes to: loans, cards, fees, rooms or events."
 MODEL = "nano"  # or "smol", or a hub id such as "unsloth/Qwen3-4B-Instruct-2507" (on a GPU)
 MIN_GAIN = 0.05  # the bar: what training must bring over the best prompt, in fractions of 1
@@ -44,22 +44,34 @@ OUTPUT = ftlab.home() / "16_your_project"  # a Path: all that is written goes th
 import json
 from pathlib import Path
 
+
+def text_of(row, key):
+    """A field as text, since a model reads and writes texts; what is empty teaches nothing."""
+    text = row[key] if isinstance(row[key], str) else json.dumps(row[key], ensure_ascii=False)
+    if row[key] is None or not text.strip():
+        raise ValueError(f"{key} is empty")
+    return text
+
+
 rows = []
-for number, line in enumerate(Path(DATA).read_text(encoding="utf-8").split("\n"), 1):
+for number, line in enumerate(Path(DATA).read_bytes().split(b"\n"), 1):
     if not line.strip():
         continue
     try:
         row = json.loads(line)
-        asked = "\n".join(str(row[key]) for key in ASKED) if "messages" not in row else ""
-        answer = row[ANSWERED] if "messages" not in row else ""
-    except (ValueError, KeyError) as error:
+        chat = [] if ASKED else row["messages"]
+        asked = "\n".join(text_of(row, key) for key in ASKED)
+        answer = text_of(row, ANSWERED) if ASKED else text_of(chat[-1], "content")
+        group = text_of(row, GROUP) if GROUP else str(number)
+    except (ValueError, LookupError, TypeError) as error:
         print(f"{DATA}:{number} left out, {type(error).__name__}: {error}")
         continue
-    answer = answer if isinstance(answer, str) else json.dumps(answer)  # a model writes texts
     turns = [("system", INSTRUCTION), ("user", asked), ("assistant", answer)]
-    chat = row.get("messages") or [{"role": role, "content": text} for role, text in turns]
-    rows.append({"id": number, "group": str(row.get(GROUP, number)), "messages": chat})
+    chat = chat or [{"role": role, "content": text} for role, text in turns]
+    rows.append({"id": number, "group": group, "messages": chat})
 
+if not rows:
+    raise ValueError(f"{DATA}: no row can be read; are ASKED, ANSWERED and GROUP fields of it?")
 OUTPUT.mkdir(parents=True, exist_ok=True)
 text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 (OUTPUT / "chats.jsonl").write_text(text, encoding="utf-8")
@@ -69,8 +81,8 @@ print(len(rows), "rows; the first one:", json.dumps(rows[0], ensure_ascii=False,
 # A row that cannot be read is named by its line, not lost in silence. Each row keeps that line as its `id`, so that you find
 # it again in your own file when the model is wrong about it.
 #
-# **Exercise (level 3).** Write the middle of that cell as a function that you can trust: `asked_and_answer(row, asked, answered)` returns
-# both texts, or raises `ValueError` where one of them is missing, None or empty.
+# **Exercise (level 3).** A loop in a cell cannot be tested. Write its middle as a function: `asked_and_answer(row, asked, answered)`
+# returns both texts, or raises `ValueError` where one of them is missing, None or empty.
 
 
 # %% tags=["exercise"]
@@ -145,6 +157,7 @@ from ftlab.baselines.simple import copy_input, majority, nearest
 parts = {part: read_chat(OUTPUT / "parts" / f"{part}.jsonl") for part in ("train", "validation", "test")}
 inputs = [input_and_answer(row)[0] for row in parts["test"]]
 references = [row["messages"][-1]["content"] for row in parts["test"]]
+groups = [row["group"] for row in parts["test"]] if GROUP else None
 
 rivals = {"nearest": nearest(parts["train"])}
 if KIND == "label":
@@ -179,7 +192,7 @@ model, tokenizer = FastLanguageModel.from_pretrained(
 from ftlab.baselines.prompting import Prompt, with_shots
 from ftlab.evaluation.generation import generate
 
-LONGEST = 8 + max(len(tokenizer(text)["input_ids"]) for text in references)  # tokens of an answer
+LONGEST = 8 + max(len(tokenizer(text)["input_ids"]) for text in references)  # tokens of an answer, of every system
 plain = Prompt("instruction", INSTRUCTION)
 prompts = {"zero_shot": plain, "few_shot": with_shots(plain, parts["train"], k=4, select="similar")}
 for name, prompt in prompts.items():
@@ -283,6 +296,7 @@ lines = (OUTPUT / "parts" / "test.jsonl").read_text(encoding="utf-8").split("\n"
 test = [json.loads(line)["messages"] for line in lines if line]
 FastLanguageModel.for_inference(model)
 tokenizer.padding_side = "left"
+LONGEST = 8 + max(len(tokenizer(chat[-1]["content"])["input_ids"]) for chat in test)  # tokens of an answer
 said = []
 for at in range(0, len(test), 16):
     asked = [
@@ -290,7 +304,7 @@ for at in range(0, len(test), 16):
         for chat in test[at : at + 16]
     ]
     batch = tokenizer(asked, return_tensors="pt", padding=True, add_special_tokens=False).to(model.device)
-    written = model.generate(**batch, max_new_tokens=160, do_sample=False)
+    written = model.generate(**batch, max_new_tokens=LONGEST, do_sample=False)
     said += tokenizer.batch_decode(written[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
 right = sum(answer.strip() == chat[-1]["content"].strip() for answer, chat in zip(said, test, strict=True))
 print(f"{right} of {len(test)} answers are the right one, letter for letter; the first: {said[0]!r}")
@@ -299,7 +313,8 @@ print(f"{right} of {len(test)} answers are the right one, letter for letter; the
 # ## Did it work?
 #
 # Every system on the same test rows, with its 95 % [confidence interval](GLOSSARY.md#confidence-interval). For labels the
-# metric is the share that is right, for records the share of their fields, for texts the likeness in letters.
+# metric is the share that is right, for records the share of their fields, for texts the likeness in letters. Rows of one
+# group are no independent witnesses: the intervals count groups, as the split did.
 
 # %% tags=["headline"]
 from ftlab.evaluation.answers import score
@@ -307,7 +322,7 @@ from ftlab.plots import show, systems_alt, systems_figure
 
 answers["fine_tuned"] = said
 scores = {name: score(KIND, texts, references) for name, texts in answers.items()}
-rates = {name: each.summary()[METRIC] for name, each in scores.items()}
+rates = {name: each.summary(groups)[METRIC] for name, each in scores.items()}
 show(systems_figure(rates, metric=METRIC), systems_alt(rates, metric=METRIC))
 print(f"{METRIC}, {len(references)} test rows: fine-tuned {rates['fine_tuned']}")
 
@@ -321,8 +336,8 @@ from ftlab.evaluation.statistics import compare
 
 values = {name: each.values(METRIC) for name, each in scores.items()}
 best_prompt = max(prompts, key=lambda name: values[name].mean())
-comparison = compare(values[best_prompt], values["fine_tuned"], metric=METRIC)
-simple = {name: compare(values[name], values["fine_tuned"], metric=METRIC) for name in rivals}
+comparison = compare(values[best_prompt], values["fine_tuned"], metric=METRIC, groups=groups)
+simple = {name: compare(values[name], values["fine_tuned"], metric=METRIC, groups=groups) for name in rivals}
 gate = decide_gate(comparison, rivals=simple, bars=Bars(min_gain=MIN_GAIN, metric=METRIC))
 gate
 
@@ -380,12 +395,22 @@ table.head(8)
 # `ftlab project` does all this with a fair search for the prompt, answers held to allowed values, costs and a model card; reckons
 # before it starts how long that takes, and cuts rows and steps to fit `--minutes`; and writes a folder that a colleague can
 # read and run again. In a shell: `ftlab project data/other_shapes/library.jsonl --group visitor`. The same call from Python,
-# with `nano` and hardly any time:
+# with your choices and hardly any time:
 
 # %%
 from ftlab.project.project import run_project
 
-project = run_project(DATA, OUTPUT / "project", model="nano", minutes=3, progress=False)
+project = run_project(
+    DATA,
+    OUTPUT / f"project_{Path(DATA).stem}",
+    model=MODEL,
+    asked=ASKED,
+    answered=ANSWERED,
+    group=GROUP,
+    instruction=INSTRUCTION,
+    minutes=3,
+    progress=False,
+)
 project
 
 # %% [markdown]
@@ -394,9 +419,9 @@ project
 # %%
 from IPython.display import Markdown
 
-page = (OUTPUT / "project" / "README.md").read_text(encoding="utf-8")
-print(sorted(path.name for path in (OUTPUT / "project").iterdir()))
-Markdown(page.replace("\n#", "\n###").split("### Run it again")[0])
+page = (project.folder / "README.md").read_text(encoding="utf-8")
+print(sorted(path.name for path in project.folder.iterdir()))
+Markdown(page.replace("\n#", "\n###").split("#### Run it again")[0])
 
 # %% [markdown]
 # This page is `README.md` in the folder. `recipe.yaml` beside it has every setting, so that `ftlab run recipe.yaml --out again`
