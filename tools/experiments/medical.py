@@ -100,7 +100,8 @@ def chosen(kind: str) -> Prompt:
 def prompted(folder: Path, kind: str) -> dict:
     """The best prompt of a kind on every note."""
     model, tokenizer = load_model(the_recipe())
-    ask = partial(runs.ask, model, tokenizer, runs.asking(the_recipe()), prompt=chosen(kind))
+    few = runs.asking(the_recipe()) | {"batch_size": 8}  # a batch goes on until its longest answer ends
+    ask = partial(runs.ask, model, tokenizer, few, prompt=chosen(kind))
     return answer(folder, kind, asked(), ask)
 
 
