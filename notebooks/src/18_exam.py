@@ -11,7 +11,7 @@
 # **Minutes:** 11 to read, 2 to run, and about an hour and a half for you. **Hardware:** any.
 #
 # Four parts, each of which stands alone: six cases to decide, six runs with a fault to find, a file to take to a verdict, six
-# numbers to work out. Cases, runs, mails and numbers are new to you. What is asked stands in [02](02_decide.ipynb),
+# numbers to work out. Cases, mails and numbers are new to you, and so are curves and answers of the runs. What is asked stands in [02](02_decide.ipynb),
 # [03b](03b_retrieve_or_teach.ipynb), [04](04_prepare_data.ipynb), [06](06_train_with_unsloth.ipynb), [07](07_evaluate.ipynb),
 # [08](08_what_goes_wrong.ipynb) and [10](10_count_the_cost.ipynb). Look things up as you would at work.
 #
@@ -24,8 +24,7 @@
 # Six people ask you. All numbers are theirs, and invented.
 #
 # Right is here what `ftlab decide` puts first: the rules of this course, many of which are marked "judgement" in
-# [02](02_decide.ipynb#Where-the-advice-comes-from). A check that is not passed says by how many points the first is ahead of the
-# second. Where these are close, or where you can name a thing that no rule weighs, your answer may be as good as the key: write
+# [02](02_decide.ipynb#Where-the-advice-comes-from). A check that is not passed gives the points of the first and of the second. Where these are close, or where you can name a thing that no rule weighs, your answer may be as good as the key: write
 # your reason down and keep it. After the check, `decide(CASES["A"])`, with `CASES` from `ftlab.exercises.exam` and `decide` from
 # `ftlab.decide`, shows what would change the advice.
 
@@ -38,7 +37,8 @@ print((EXAM / "cases.yaml").read_text())
 
 # %% [markdown]
 # **Exercise (level 1).** For each: `"prompt"`, `"few_shot"`, `"rag"`, `"fine_tune"` or `"rag_and_fine_tune"`. `prompt_accuracy` is what the
-# best prompt *without* examples reaches. Going by these numbers, what comes next?
+# best prompt *without* examples reaches. Where should each arrive? Not the next step, which is a measurement more often than not, but
+# what the advice puts first when all of its numbers are in.
 
 # %% tags=["exercise"]
 advice = {"A": None, "B": None, "C": None, "D": None, "E": None, "F": None}
@@ -61,7 +61,8 @@ check_each(check_cases, advice)
 #
 # All were asked the same 40 tickets, of customers who wrote no training row, and wrote 16 tokens at most. Some were asked 22
 # everyday questions as well. Beside them stand the model before any training, and *sound*, whose rows are 80 such tickets and 27
-# everyday chats; A to F read tickets only. Not all that costs something is the fault: name what explains most of what is wrong.
+# everyday chats; A to F read tickets only, which costs each of them something. That alone is not the fault: name what explains most
+# of what is wrong.
 
 # %%
 import json
@@ -90,8 +91,8 @@ columns = ["rows", "epochs", "steps", "batch", "learning rate", "training loss",
 pd.DataFrame(table, index=columns).T
 
 # %% [markdown]
-# The training loss is the mean of the last five steps, the validation loss the last one, and counts the answers of 28 tickets, as they
-# should be. Where a cell is empty, nobody asked.
+# The training loss is the mean of the last five steps, as that run computed it. The validation loss is the last one, always computed on
+# the answers only, with right labels and the end token, of 28 other tickets. Where a cell is empty, nobody asked.
 
 # %%
 import matplotlib.pyplot as plt
@@ -127,7 +128,7 @@ for name in "ABCDEF":
     print(*(f"  {text[:80]}\n      answers {said!r}" for text, said in run.get("everyday_answers", [])), "", sep="\n")
 
 # %% [markdown]
-# **Exercise (level 1).** Name each fault. These are the words; three of them are not needed.
+# **Exercise (level 1).** Name each fault. These are the words; none is right twice, and three are not needed.
 
 # %%
 from ftlab.exercises.exam import FAULTS
@@ -149,7 +150,7 @@ check_each(check_runs, faults)
 # %% [markdown]
 # ## C. From a file to a verdict
 #
-# A library wants its mail sorted to four desks. It has sent you an export and 96 test mails, which it has written anew. The bar is written
+# A library wants its mail sorted to four desks. It has sent you an export, and 96 test mails that it says are new. The bar is written
 # down before anybody has seen a result: the fine-tuned model must gain 5 points over a linear classifier on the same rows.
 
 # %%
@@ -172,8 +173,9 @@ check(EXAM / "inbox.jsonl", against=EXAM / "test.jsonl")
 
 # %% [markdown]
 # **Exercise (level 3).** Write `usable(rows, test, labels)`: the ids, in their order, of the rows to train on. An answer has to be one of
-# `labels`, and two texts are the same when they differ in capitals or spaces only. Of rows that are alike, the first stays. What
-# else has to go, and whether anything of it stays, you decide.
+# `labels`, letter for letter. Two texts are the same when they differ in capitals or spaces only: of rows with the same text and the
+# same answer the first stays, and of those with the same text and other answers none, since nobody here may say which is right. Texts
+# that are only similar stay. What else has to go, you decide.
 
 # %% tags=["exercise"]
 def usable(rows, test, labels):
@@ -333,9 +335,9 @@ print("your verdict:", verdict(contest.delta, contest.low, contest.high, BAR))
 print(f"linear {contest.a:.0%}, {MODEL} {contest.b:.0%}, gain {100 * contest.delta:+.0f} points [{100 * contest.low:+.0f}, {100 * contest.high:+.0f}]")
 
 # %% [markdown]
-# And the gate of the course. It is stricter than your three lines: "ship" needs the p-value too, and with fewer than 30 groups a
-# gain is ruled out only where the model got worse beyond chance, or where the test is large enough for the bar. Where the two
-# disagree, read its reason.
+# And the gate of the course. It is stricter than your three lines. "Ship" needs the p-value, too. And with so few groups as here it says
+# "do not ship" only of a model that got worse beyond chance: for anything else the test is too small. Compare "detectable from"
+# above with the bar of 5 points: this test could not have shown such a gain. That was knowable before the training.
 
 # %%
 from ftlab.evaluation.gate import Bars, decide_gate
@@ -345,7 +347,8 @@ decide_gate(contest, bars=Bars(min_gain=BAR))
 # %% [markdown]
 # Whatever stands there: `nano` knows next to nothing of libraries. What a larger model would show is one line away (`MODEL`), and the
 # rows stay the same. Is it worth knowing what the leak would have done? Train on all rows with an answer, and look at the
-# same test: the number gets better and the model does not (once `usable` is yours; until then both lines are the same).
+# same test. The number is better with the leak, and new mail would not be answered any better (once `usable` is yours; until
+# then both lines are the same).
 
 # %%
 leaky = [row for row in inbox if row["messages"][-1]["content"] in DESKS]
