@@ -155,7 +155,8 @@ print(f"the whole record: {minutes}")
 pd.DataFrame(points["search"]["tried"]).rename(columns={"name": "prompt", "micro_f1": "micro F1 on validation"}).round(2)
 
 # %% [markdown]
-# Told only what to do, `smol` finds no code: it has never seen such a list. With four solved notes it copies from them.
+# Told only what to do, `smol` finds no right code. With solved notes it does, and copies: the most similar note of all, with no
+# language model at all, is a strong rival of that.
 #
 # Notes of one problem succeed or fail together, so the [intervals](GLOSSARY.md#confidence-interval) count wordings, not notes:
 
@@ -209,8 +210,9 @@ gate = decide_gate(against(baseline), {}, bars, {name: against(name) for name in
 gate
 
 # %% [markdown]
-# Not this model. With so many solved notes the classifier on words does better, and the gate says: take it. `smol` read each note
-# twice, at a learning rate that was chosen for other rows; more of both may close the gap, and a larger model is another contest.
+# Against the best prompt the bar is met: training brought what no wording and no solved note in the prompt did. And still not this
+# model. With so many solved notes the classifier on words does better, and the gate says: take it. `smol` read each note twice,
+# at a learning rate that was chosen for other rows; more of both may close the gap, and a larger model is another contest.
 # The case goes on with the fine-tune all the same: everything below is asked of whichever system you take.
 #
 # ## Which traps does it fall into?
