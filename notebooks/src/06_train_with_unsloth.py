@@ -150,7 +150,7 @@ from ftlab.training.fit import will_it_fit
 
 AN_EPOCH = math.ceil(len(dataset["train"]) / (BATCH * ACCUMULATION))  # steps
 EPOCHS = min(10, max(2, math.ceil(LEAST_STEPS / AN_EPOCH)))
-kept = [min(length, MAX_LENGTH) for length in lengths[: len(dataset["train"])]]  # of the training rows
+kept = [min(length, MAX_LENGTH) for length in lengths]
 will_it_fit(MODEL, kept, batch=BATCH, epochs=EPOCHS, rank=16, save_total_limit=2, folder=ftlab.home(), gpu=CARD)
 
 # %% [markdown]
@@ -830,8 +830,8 @@ for name in ("qwen-3", "qwen3-thinking", "qwen3-instruct"):
 # `qwen-3` writes an empty thought before an answer that has none, and trains it; with `enable_thinking=False` the prompt holds
 # it already. Choose one of the two ways of asking, and evaluate and serve with that one. `qwen3-thinking` opens a thought by
 # itself and cannot be told not to: rows without thoughts do not fit it. `qwen3-instruct` never thinks.
-# `ftlab check` sees that each call has its result, and [11](11_use_hosted_services.ipynb#The-same-rows,-six-files) exports such
-# rows for the services that take them.
+# [04](04_prepare_data.ipynb) checks that each call has its result and
+# [exports](04_prepare_data.ipynb#Export-for-a-service) such rows for the services that take them.
 
 # %% [markdown]
 # ## Which model, which card?
