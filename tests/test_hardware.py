@@ -26,7 +26,8 @@ def test_describe_measures_this_machine():
     assert machine.cores >= 1
     assert 0.2 < machine.ram_gib < 100_000
     assert machine.disk_free_gib > 0
-    assert machine.versions["torch"] == torch.__version__
+    # of a CUDA build torch tells a suffix that its package has not
+    assert machine.versions["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert (machine.gpu is None) == (machine.vram_gib is None)
     assert json.loads(json.dumps(asdict(machine)))["four_bit"]["works"] == machine.four_bit.works
 

@@ -511,7 +511,7 @@ for part, made in parts.items():
 #
 # The trainings are the cells of [09](09_learn_preferences.ipynb#DPO), which take these files: put the house's replies into its
 # `DATA["train"]`, and `runs/15_case_brand_voice/pairs_train.jsonl` into `DATA["pairs"]`. Two ways are recorded on `smol`. The one of this
-# notebook: SFT on the house's replies, then [DPO](GLOSSARY.md#dpo) on the reviewed pairs (`python tools/record.py voice`). And the one of
+# notebook: SFT on the house's replies, then DPO on the reviewed pairs (`python tools/record.py voice`). And the one of
 # 09, which a shop goes that has no reworked replies: SFT on the mail as it was sent, from there SFT on the chosen of six answers, or
 # DPO on pairs by the written guide, with two learning rates.
 
