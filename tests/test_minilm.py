@@ -93,7 +93,7 @@ def test_an_altered_or_missing_file_of_minilm_is_not_loaded(installed, name):
     with pytest.raises(ModelError, match=rf"{name}: SHA-256 .* instead of .*not loaded: run `pip install"):
         minilm()
     (installed / name).unlink()
-    gone = rf"({name} cannot be read \(|holds 0 files {name} ).*run `pip install .*--force-reinstall"  # Python 3.13: none
+    gone = rf"({name} cannot be read \(|holds 0 files {name} ).*run `pip install .*--force-reinstall"
     with pytest.raises(ModelError, match=gone):
         minilm()
 
