@@ -124,3 +124,9 @@ def test_pairs_prefer_what_may_be_sent_and_leave_out_messages_without_such_an_an
     monkeypatch.setattr(voice, "FOLDER", tmp_path)
     (pair,) = voice.reviewed_pairs()
     assert (pair["chosen"][0]["content"], pair["rejected"][0]["content"]) == (fine[first["id"]], "Hello.")
+
+
+def test_the_experiment_strikes_the_words_that_the_notebook_strikes():
+    (struck,) = [node.value for node in ast.parse(SOURCE).body
+                 if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "GRAMMAR"]  # fmt: skip
+    assert ast.literal_eval(struck) == voice.STRUCK

@@ -155,15 +155,16 @@ def scores(part: str, rows: list[dict], texts: list[str]) -> dict:
             "words": sum(len(text.split()) for text in texts) / len(texts)}  # fmt: skip
 
 
-def sft(folder: Path) -> dict:
-    """Train on the archive; the merged model is what all else starts from."""
+def sft(folder: Path, part: str = "archive") -> dict:
+    """Train on the archive, or another part; the merged model is what all else starts from."""
     recipe, model, tokenizer = started()
-    tuned, seen = train_model(recipe, model, tokenizer, rows_of("archive"), rows_of("validation"), folder)
+    rows = rows_of(part)
+    tuned, seen = train_model(recipe, model, tokenizer, rows, rows_of("validation"), folder)
     merged = plain(tuned)
     merged.save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model")
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    return answer(folder, merged, tokenizer) | {"steps": seen["steps"], "log": seen["log"]}
+    return answer(folder, merged, tokenizer) | {"steps": seen["steps"], "log": seen["log"], "rows": len(rows)}
 
 
 def samples(folder: Path, start: Path | None = None, part: str = "messages") -> dict:

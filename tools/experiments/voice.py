@@ -28,7 +28,6 @@ from ftlab.evaluation.guide import best_and_worst
 from ftlab.evaluation.metrics import holds, probe_scores
 from ftlab.evaluation.style import masked, measure_style
 from ftlab.kept import kept_answers
-from ftlab.training.train import train_model
 
 FOLDER, RECORD = WORK / "voice", ROOT / "data" / "recorded" / "voice"
 PROMPTS = ROOT / "recipes" / "brand_voice_prompts.yaml"
@@ -86,19 +85,6 @@ def prompted(folder, name: str) -> dict:
     return found
 
 
-def edited(folder) -> dict:
-    """SFT on the edited replies: as many rows, steps and the same settings as the record's SFT on the mail."""
-    recipe, model, tokenizer = preferences.started()
-    rows, watched = preferences.rows_of("messages"), preferences.rows_of("validation")
-    tuned, seen = train_model(recipe, model, tokenizer, rows, watched, folder)
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    merged = preferences.plain(tuned)
-    merged.save_pretrained(folder / "model")
-    tokenizer.save_pretrained(folder / "model")
-    found = preferences.answer(folder, merged, tokenizer)
-    return found | {"steps": seen["steps"], "log": seen["log"], "rows": len(rows)}
-
-
 @cache
 def style():
     """The measured style of the edited replies against the mail as it was sent."""
@@ -153,7 +139,7 @@ def points() -> list[Point]:
     drawn = partial(preferences.samples, start=FOLDER / "edited" / "model", part="archive")
     return [
         *(Point(name, partial(prompted, name=name)) for name in ASKED),
-        Point("edited", edited),
+        Point("edited", partial(preferences.sft, part="messages")),  # as many rows, steps, the same settings
         Point("drawn", drawn, ("edited",)),
         Point("edited_dpo", edited_dpo, ("drawn",)),
     ]
