@@ -10,8 +10,8 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,10 +140,14 @@ def open_log(path: str | Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         log = sqlite3.connect(path, timeout=30, check_same_thread=False)
-        log.execute("PRAGMA journal_mode=WAL")
-        log.execute("PRAGMA synchronous=FULL")
-        with log:
-            log.execute(TABLE)
+        try:
+            log.execute("PRAGMA journal_mode=WAL")
+            log.execute("PRAGMA synchronous=FULL")
+            with log:
+                log.execute(TABLE)
+        except sqlite3.Error:
+            log.close()
+            raise
     except sqlite3.Error as error:
         raise DataError(f"{path}: is no log of decisions ({error}); name another file") from error
     return log
@@ -190,16 +194,11 @@ def write_queue(
     return write_rows(rows, out)
 
 
-@contextmanager
-def _opened(path: str | Path) -> Iterator[sqlite3.Connection]:
-    """A log to read; DataError where there is none."""
+def _opened(path: str | Path) -> closing:
+    """A log to read, closed behind `with`; DataError where there is none."""
     if not Path(path).exists():
         raise DataError(f"{path}: no such log")
-    log = open_log(path)
-    try:
-        yield log
-    finally:
-        log.close()
+    return closing(open_log(path))
 
 
 def _now() -> str:
