@@ -400,7 +400,7 @@ print(f"the best prompt went {share:.0%} of the way, without any training")
 
 # %% [markdown]
 # The bar is reached. It is often said that a good prompt with examples goes 80 to 90 % of the way; the last line is what that
-# comes to here, and what is missing is what training can add at most.
+# comes to here. The rest of the way is what training brought.
 #
 # And elsewhere? In each contest below both sides answer the same cases: the test tickets, harder ones, and tickets of another
 # shop. *Beside triage* is a set of everyday questions, asked before and after that training. The linear classifier is no
