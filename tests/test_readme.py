@@ -87,8 +87,7 @@ def lines_in(language: str) -> list[str]:
 def test_the_plain_commands_are_those_of_the_makefile():
     said = []
     for target in ("lab", "test"):
-        command = ["make", "--no-print-directory", "-n", target]
-        text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        text = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         commands = [shlex.split(line) for line in text.replace("\\\n", " ").splitlines()]
         said += [[word for word in words if not re.match("--ServerApp.root_dir|--allow-root", word)]
                  for words in commands if words[0] != "echo" and words not in said]  # fmt: skip
