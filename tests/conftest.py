@@ -6,8 +6,6 @@ Property tests draw the same examples in every run; HYPOTHESIS_PROFILE=explore d
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before any library of the hub is imported
-for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):  # `make test ARGS=...` would hand its ARGS to every make of a test
-    os.environ.pop(name, None)
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):  # side by side, each has its share of the cores
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
@@ -17,6 +15,9 @@ import pytest
 from hypothesis import settings
 
 import ftlab  # quiets the libraries, before they are imported
+
+for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "ARGS"):  # or `make test ARGS=...` hands them to every make of a test
+    os.environ.pop(name, None)
 
 settings.register_profile("repeat", derandomize=True, deadline=None)
 settings.register_profile("explore", derandomize=False, deadline=None, print_blob=True)
