@@ -28,6 +28,7 @@ from ftlab.exercises.scale import check_loss_of_all, check_rows_a_step
 from ftlab.exercises.ship import check_false_alarm_in_a_year
 from ftlab.exercises.start import check_strongest_rival
 from ftlab.exercises.train import check_response_mask, check_steps
+from ftlab.exercises.tune import check_steps_lost, check_stops_and_keeps
 from ftlab.exercises.voice import check_invented_numbers, check_kappa
 from ftlab.exercises.what_changes import check_dpo_loss, check_relative_change
 
@@ -99,6 +100,18 @@ def response_mask(input_ids, marker):
 
 def steps(rows, epochs, batch, accumulation):
     return math.ceil(epochs * math.ceil(rows / (batch * accumulation)))
+
+
+def stops_and_keeps(losses, patience):
+    for stop in range(patience, len(losses)):
+        if min(losses[stop - patience + 1 : stop + 1]) >= min(losses[: stop - patience + 1]):
+            return stop, losses.index(min(losses[: stop + 1]))
+    return len(losses) - 1, losses.index(min(losses))
+
+
+def steps_lost(killed_in, save_steps):
+    finished = range(1, killed_in)
+    return sum(step > max([0, *(each for each in finished if each % save_steps == 0)]) for step in finished)
 
 
 def wilson(successes, n, z=1.96):
@@ -221,6 +234,7 @@ SOLUTIONS = {
     check_field_accuracy: field_accuracy, check_recall_at_k: recall, check_hallucination_rate: hallucination_rate,
     check_luhn: luhn, check_is_leak: is_leak,
     check_rows_needed: rows_needed, check_response_mask: response_mask, check_steps: steps, check_wilson: wilson,
+    check_stops_and_keeps: stops_and_keeps, check_steps_lost: steps_lost,
     check_adapter_numbers: adapter_numbers, check_merged: merged, check_quantise: quantise,
     check_training_gib: training_gib, check_payback_months: payback_months,
     check_usd_a_call: usd_a_call, check_has_no_answer: has_no_answer,
@@ -278,6 +292,22 @@ def test_a_wrong_answer_shows_got_expected_call_and_reason():
     for part in ("got       777", "expected  8", "(64, 1, 8, 1)", "because   64 rows", "0 of 6 cases agree"):
         assert part in grade.message
     assert "Looks as if" not in grade.message, "an unknown mistake must not get a made-up hint"
+
+
+def test_early_stopping_is_that_of_transformers():
+    from transformers import EarlyStoppingCallback, TrainerControl, TrainerState, TrainingArguments
+
+    arguments = TrainingArguments(metric_for_best_model="eval_loss", greater_is_better=False, eval_strategy="steps",
+                                  load_best_model_at_end=True, save_strategy="steps", report_to="none")  # fmt: skip
+    for (losses, patience), _ in check_stops_and_keeps.trials:
+        callback, state, control = EarlyStoppingCallback(patience), TrainerState(), TrainerControl()
+        for place, loss in enumerate(losses):
+            callback.on_evaluate(arguments, state, control, metrics={"eval_loss": loss})
+            if state.best_metric is None or loss < state.best_metric:  # the trainer's own rule, after its callbacks
+                state.best_metric, kept = loss, place
+            if control.should_training_stop:
+                break
+        assert (place, kept) == check_stops_and_keeps.solution(losses, patience)
 
 
 def test_numbers_are_shown_with_four_digits():

@@ -136,9 +136,10 @@ def test_a_loss_curve_and_files_come_back_where_they_are_offered(stand_in, servi
     stand_in.curve = CURVE
     job = finished(service)
     assert jobs.loss_curve(job) == CURVE
-    paths = jobs.fetch(job, tmp_path)
-    assert len(paths) == 1
-    assert paths[0].read_bytes()
+    *paths, curve = jobs.fetch(job, tmp_path)
+    assert json.loads(curve.read_text()) == CURVE
+    assert len(paths) == (service != "together")
+    assert all(path.read_bytes() for path in paths)
 
 
 # --- once
@@ -506,10 +507,14 @@ def test_what_is_billed_while_nobody_calls_is_told(stand_in):
 
 
 @pytest.mark.parametrize("service", [each for each in ALL if each.values[0] == "fireworks"])
-def test_fireworks_gives_the_weights_back(stand_in, service, tmp_path):
-    paths = jobs.fetch(watched(submitted(service)), tmp_path / "weights")
-    assert [path.name for path in paths] == ["adapter_config.json", "adapter_model.safetensors"]
+@pytest.mark.parametrize("method", ["sft", "dpo"])
+def test_fireworks_gives_weights_and_metrics_back(stand_in, service, method, tmp_path):
+    job = watched(submitted(service, method=method))
+    paths = jobs.fetch(job, tmp_path / "weights")
+    assert [path.name for path in paths] == ["adapter_config.json", "adapter_model.safetensors", "metrics.jsonl"]
     assert paths[1].read_text() == "the stand-in's adapter_model.safetensors"
+    assert paths[2].read_text() == "the stand-in's metrics"
+    assert "signature=" not in job.path.read_text(), "a signed address is as good as a key"
 
 
 @pytest.mark.parametrize("service", [each for each in ALL if each.values[0] == "vertex"])

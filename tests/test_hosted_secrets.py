@@ -8,7 +8,7 @@ import ssl
 import traceback
 
 import pytest
-from hosted_cases import each_service, free_prices, prepared, tickets
+from hosted_cases import SDK, each_service, free_prices, prepared, tickets
 
 from ftlab.errors import FtlabError, RecipeError
 from ftlab.hosted import estimate, jobs, secrets
@@ -128,6 +128,28 @@ def test_a_key_comes_from_colab(monkeypatch):
     monkeypatch.setitem(sys.modules, "google", sys.modules.get("google") or ModuleType("google"))
     monkeypatch.setenv("TOGETHER_API_KEY", "")
     assert secrets.secret("TOGETHER_API_KEY") == PLANTED
+
+
+@pytest.mark.parametrize(("service", "names"), [
+    ("vertex", ["GOOGLE_ACCESS_TOKEN"]),
+    ("bedrock", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]),
+])  # fmt: skip
+def test_what_the_clouds_own_tools_have_not_left_is_asked_for_by_name(stand_in, service, names, monkeypatch, tmp_path):
+    pytest.importorskip(SDK[service], reason=f"{SDK[service]} is missing (make setup)")
+    job = prepared(service)
+    for name in names:
+        monkeypatch.delenv(name)
+    for name in ("HOME", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "CLOUDSDK_CONFIG"):
+        monkeypatch.setenv(name, str(tmp_path / "nothing"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    with pytest.raises(RecipeError, match=f"{names[0]} is not set: export it, put it into Colab's secrets"):
+        jobs.submit(job)
+    asked = []
+    monkeypatch.setattr(secrets, "can_ask", lambda: True)
+    monkeypatch.setattr("getpass.getpass", lambda text: asked.append(text.split()[0]) or PLANTED)
+    assert "job" in jobs.submit(job).ids
+    assert asked == names
 
 
 def test_a_key_with_a_space_in_it_is_refused_without_being_shown(monkeypatch):

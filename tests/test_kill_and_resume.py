@@ -21,6 +21,7 @@ HEAD = """
 import contextlib
 import io
 import json
+from pathlib import Path
 
 import ftlab
 import torch
@@ -74,9 +75,9 @@ def test_a_killed_run_resumes_to_the_same_losses_and_answers(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="the exit status is another on Windows")
-def test_the_drill_of_notebook_06(tmp_path):
+def test_the_drill_of_notebook_06b(tmp_path):
     """Its own cells as a script: three runs through Unsloth, the second one killed."""
-    cells = [cell.source for cell in jupytext.read(ROOT / "notebooks" / "src" / "06_train_with_unsloth.py").cells]
+    cells = [cell.source for cell in jupytext.read(ROOT / "notebooks" / "src" / "06b_tune_stop_resume.py").cells]
     drill = [next(cell for cell in cells if mark in cell) for mark in DRILL]
     (tmp_path / "drill.py").write_text("\n\n".join([HEAD, *drill]))
     done = subprocess.run(

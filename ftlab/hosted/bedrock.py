@@ -1,7 +1,8 @@
 """Amazon Bedrock, through boto3; files lie in your own bucket, and a role of yours lets Bedrock read it.
 
-Identity: as boto3 finds it (environment, profile, role). AWS_DEFAULT_REGION, FTLAB_S3_BUCKET and FTLAB_BEDROCK_ROLE say
-where; AWS_ENDPOINT_URL leads elsewhere, as for every AWS client.
+Identity: as boto3 finds it (environment, profile, role), else two keys from Colab's secrets or a prompt.
+AWS_DEFAULT_REGION, FTLAB_S3_BUCKET and FTLAB_BEDROCK_ROLE say where; AWS_ENDPOINT_URL leads elsewhere, as for every AWS
+client.
 """
 
 import csv
@@ -16,7 +17,7 @@ from types import SimpleNamespace
 from ftlab.files import whole_file
 from ftlab.hosted.job import Job
 from ftlab.hosted.own_chat import OwnChat, split_system
-from ftlab.hosted.secrets import sdk, setting
+from ftlab.hosted.secrets import sdk, secret, setting
 
 PROVIDER, PACKAGE = "aws", "boto3"
 TARGETS = {"sft": "bedrock_nova"}
@@ -24,6 +25,9 @@ STATES = {"Completed": "succeeded", "Failed": "failed", "Stopped": "cancelled"} 
 NAMES = {"n_epochs": "epochCount", "learning_rate": "learningRate",
          "learning_rate_warmup_steps": "learningRateWarmupSteps"}  # fmt: skip
 SETTINGS = tuple(NAMES)
+RANGES = {"n_epochs": (1, 5), "learning_rate": (1e-6, 1e-4)}  # Nova's, of AWS's page on its customization
+MODELS = r"amazon\.nova"
+OTHER_MODELS = "the files are those of Amazon's Nova models (amazon.nova-...); Llama and Claude take other forms there"
 
 
 def address() -> str:
@@ -40,6 +44,9 @@ def connect():
         request_checksum_calculation="when_required", response_checksum_validation="when_required",
     )  # fmt: skip
     session = boto3.session.Session(region_name=_region())  # the default one keeps the keys that it saw first
+    if session.get_credentials() is None:
+        given = {name.lower(): secret(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+        session = boto3.session.Session(region_name=_region(), **given)
     names = {"s3": "s3", "bedrock": "bedrock", "runtime": "bedrock-runtime"}
     return SimpleNamespace(**{own: session.client(name, config=config) for own, name in names.items()})
 

@@ -5,6 +5,7 @@ from argparse import Namespace
 from functools import partial
 from pathlib import Path
 
+from ftlab import home
 from ftlab.errors import RecipeError
 from ftlab.hosted.job import SERVICES
 
@@ -27,6 +28,7 @@ def add_hosted_arguments(hosted) -> None:
     add("--attempt", type=int, default=1, metavar="N", help="prepare: 2 trains the same once more")
     add("--drop", action="store_true", help="prepare: leave out rows that the service would refuse")
     add("--out", type=Path, metavar="DIR", help="prepare, fetch, evaluate: where files go")
+    add("--force", action="store_true", help="prepare: replace files that are in --out")
     add("--prices", type=Path, metavar="FILE", help="your own prices (data/prices/README.md)")
     add("--billion", type=float, metavar="B", help="the model's parameters, where the price goes by size")
     add("--against", type=Path, metavar="FILE", help="evaluate: predictions of the baseline")
@@ -50,7 +52,7 @@ def run_action(options: Namespace) -> tuple[object, dict, bool]:
         raise RecipeError(f"--service is missing: one of {', '.join(SERVICES)}")
     if options.action == "prepare":
         job, report = prepare_file(options)
-        return f"{report!r}\n{job!r}", {"job": job.to_dict(), "report": report.to_dict()}, not report.dropped
+        return f"{report!r}\n{job!r}", {"job": job.to_dict(), "report": report.to_dict()}, not found_any(report)
     job, say = chosen_job(options), partial(print, file=sys.stderr) if options.json else print
     prices = load_prices(options.prices)
     if options.action == "estimate":
@@ -62,18 +64,27 @@ def run_action(options: Namespace) -> tuple[object, dict, bool]:
         found = {"n": judged.comparison.n, "comparison": judged.comparison.to_dict(), "gate": judged.gate.to_dict()}
         return f"{judged.answers!r}\n{judged.gate!r}", found, judged.gate.verdict == "ship"
     if options.action == "fetch":
-        paths = [str(path) for path in jobs.fetch(job, options.out or Path("runs") / job.name)]
+        paths = [str(path) for path in jobs.fetch(job, options.out or home() / job.name)]
         return "\n".join(paths) or f"{job.service} gives nothing back for this job", {"files": paths}, True
+    waiting = jobs.DEPLOYING if options.seconds is None else options.seconds
     of_action = {
         "submit": paid | {"size_b": options.billion, "say": say},
         "watch": {"every": options.every, "most_seconds": options.seconds, "say": say},
-        "deploy": paid | {"every": options.every, "most_seconds": options.seconds or jobs.DEPLOYING, "say": say},
+        "deploy": paid | {"every": options.every, "most_seconds": waiting, "say": say},
         "undeploy": {"say": say},
         "cancel": {},
         "delete": {"yes": options.yes, "say": say},
     }
     job = getattr(jobs, options.action)(job, **of_action[options.action])
-    return job, job.to_dict(), job.state != "failed"
+    points = jobs.loss_curve(job) if options.action == "watch" and job.state == "succeeded" else []
+    if points:
+        say(f"the loss curve has {len(points)} points, the last {points[-1]}; ftlab hosted fetch writes them all")
+    return job, job.to_dict() | ({"loss_curve": points} if points else {}), job.state != "failed"
+
+
+def found_any(report) -> bool:
+    """Whether rows were left out, or something in them wants a look."""
+    return bool(report.dropped or report.findings)
 
 
 def prepare_file(options: Namespace):
@@ -88,7 +99,7 @@ def prepare_file(options: Namespace):
     validation = None if options.validation is None else read_rows(options.validation, None, options.drop)[0]
     return jobs.prepare(
         options.service, options.model, rows, method=options.method, validation=validation, out=options.out,
-        settings=dict(map(read_setting, options.set)), attempt=options.attempt, drop=options.drop,
+        force=options.force, settings=dict(map(read_setting, options.set)), attempt=options.attempt, drop=options.drop,
         tokenizer=load_tokenizer(counting_model()),
     )  # fmt: skip
 
@@ -130,4 +141,4 @@ def evaluate_file(job, options: Namespace, paid: dict):
 
     if options.file is None or options.against is None:
         raise RecipeError("evaluate needs a file of test rows and --against, the baseline's predictions on them")
-    return evaluate_tuned(job, options.file, options.against, options.out or Path("runs") / job.name, **paid)
+    return evaluate_tuned(job, options.file, options.against, options.out or home() / job.name, **paid)

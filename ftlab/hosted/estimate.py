@@ -1,5 +1,6 @@
 """What a job will cost before it is sent, as far as it is known; and the question that stands before every bill."""
 
+import math
 import re
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -62,8 +63,9 @@ class Estimate:
         lines += [("training", UNKNOWN if self.usd is None else f"about {self.usd:.2f} USD")]
         lines += [("hosting", self.hosting_line.removeprefix("hosting: "))]
         lines += [] if self.usd_per_month == 0 else [("storage", self.storage_line.removeprefix("storage: "))]
-        lines += [("time", f"{UNKNOWN}: no service promises one; it says more once the job runs"), ("retires", retires)]
-        lines += [("new jobs", f"until {self.ends}")] if self.ends else []
+        lines += [("time", f"{UNKNOWN}: no service promises one"), ("retires", retires)]
+        last = min(filter(None, (self.ends, self.retires)), default=None)
+        lines += [("new jobs", f"until {last}")] if self.ends else []
         return lines + [("warning", text) for text in self.warnings]
 
     def __repr__(self):
@@ -118,6 +120,8 @@ def confirm(what: str, usd: float | None, yes: bool, max_usd: float | None, per:
 
     With `yes` nobody is asked, and `max_usd` must cover the price; an unknown price is covered by nothing.
     """
+    if max_usd is not None and not (math.isfinite(max_usd) and max_usd >= 0):
+        raise RecipeError(f"not done: max_usd={max_usd:g} (--max-usd) is no amount of dollars: give a number from 0 on")
     price = "an unknown price" if usd is None else f"about {usd:.2f} USD{f' {per}' if per else ''}"
     if max_usd is not None and usd is not None and usd > max_usd:
         raise RecipeError(f"not done: {price} is more than max_usd={max_usd:g} (--max-usd)")
@@ -131,5 +135,9 @@ def confirm(what: str, usd: float | None, yes: bool, max_usd: float | None, per:
     if not can_ask():
         remedy = "yes=True with max_usd= (--yes --max-usd N) says so beforehand"
         raise RecipeError(f"not done: nobody can be asked here; {remedy}")
-    if input(f"{what}, for {price}? Write yes to go on: ").strip().lower() != "yes":
+    try:
+        said = input(f"{what}, for {price}? Write yes to go on: ")
+    except EOFError:  # the terminal was closed
+        said = ""
+    if said.strip().lower() != "yes":
         raise RecipeError("not done: you did not write yes")

@@ -56,10 +56,12 @@ def evaluate_tuned(
 ) -> Judged:  # fmt: skip
     """Ask the tuned model every row of `test` and judge it against the predictions of the baseline (`against`).
 
-    Answers that came before are in the cache and are not paid for again. `bars` name the metric; without them it is the
-    usual one of the kind of answer.
+    Answers that came before are in the cache and are not paid for again; they are written into the folder `out`, under
+    the job's name. `bars` name the metric; without them it is the usual one of the kind of answer.
     """
-    rows, out = read_chat(test), Path(out)
+    rows, path = read_chat(test), Path(out) / f"{job.name}.jsonl"
+    bars = bars or Bars(metric=KINDS[answer_kind([row["messages"][-1]["content"] for row in rows])][0])
+    compare_files(against, against, test, metric=bars.metric)  # what is wrong with the files is said before any bill
     chats = [row["messages"][:-1] for row in rows]
     endpoint = tuned_endpoint(job, max_usd=max_usd or 0, prices=prices, **options)
     sent = len(json.dumps(chats))  # a token for every byte, as the endpoint counts
@@ -69,8 +71,6 @@ def evaluate_tuned(
     hosting = estimate(job, prices=prices).hosting_line
     confirm(f"{job.name}: send {len(rows)} test rows to {job.address} ({hosting})", most, yes, max_usd, "at most")
     answers = endpoint.answer(chats, max_new_tokens=max_new_tokens, confirm=True)
-    path = out / "tuned.jsonl"
     write_predictions(path, rows, answers.texts)
-    bars = bars or Bars(metric=KINDS[answer_kind([row["messages"][-1]["content"] for row in rows])][0])
     comparison = compare_files(against, path, test, metric=bars.metric)
     return Judged(path, answers, comparison, decide_gate(comparison, bars=bars))

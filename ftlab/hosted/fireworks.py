@@ -134,12 +134,13 @@ def chat(job: Job) -> ChatService:
 
 
 def fetch(client, job: Job, folder: Path) -> list[Path]:
-    """The adapter's files, from the addresses that the service signs for a while: they are yours."""
+    """The adapter's files and the metrics (in a form that it tells nowhere), from addresses signed for a while."""
     import httpx
 
     signed = client.models.get_download_endpoint(job.tuned_model.split("/")[-1]).filename_to_signed_urls or {}
+    metrics = _metrics_address(client, job)
     paths = []
-    for name, url in sorted(signed.items()):
+    for name, url in [*sorted(signed.items()), *([("metrics.jsonl", metrics)] if metrics else [])]:
         path = folder / Path(name).name  # no folder that a service names
         with whole_file(path) as file, httpx.stream("GET", url, timeout=SECONDS, follow_redirects=True) as answer:
             if not answer.is_success:  # its own message would hold the signed address
@@ -163,6 +164,12 @@ def _jobs(client, job):
     return client.dpo_jobs if job.method == "dpo" else client.supervised_fine_tuning_jobs
 
 
+def _metrics_address(client, job) -> str | None:
+    if job.method == "dpo":
+        return client.dpo_jobs.get_metrics_file_endpoint(job.ids["job"]).signed_url
+    return client.supervised_fine_tuning_jobs.get(job.ids["job"]).metrics_file_signed_url
+
+
 def _account() -> str:
     return setting("FIREWORKS_ACCOUNT_ID", "your account at Fireworks")
 
@@ -172,4 +179,5 @@ def _full(kind: str, name: str) -> str:
 
 
 def _raw(answer, job) -> dict:
-    return answer.model_dump(mode="json") | {"id": job.mark}
+    """Without the signed address of its metrics, which is as good as a key."""
+    return answer.model_dump(mode="json", exclude={"metrics_file_signed_url"}) | {"id": job.mark}

@@ -121,8 +121,9 @@ def load_job(name: str) -> Job:
 
 def kept_jobs(service: str | None = None) -> list[Job]:
     """The jobs of this disk, the one that changed last first."""
-    paths = sorted(_folder().glob("*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    return [job for job in map(load_job, (path.stem for path in paths)) if service in (None, job.service)]
+    named = f"{service}-*.json" if service else "*.json"  # a damaged file of another service is in nobody's way
+    paths = sorted(_folder().glob(named), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    return [load_job(path.stem) for path in paths]
 
 
 def sha256_of(path: str | Path) -> str:

@@ -7,6 +7,7 @@ the job's file before the next step begins.
 import hashlib
 import importlib
 import json
+import math
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,8 +17,9 @@ from pathlib import Path
 
 from ftlab import home
 from ftlab.data.export import ExportReport, export
-from ftlab.data.findings import Row
+from ftlab.data.findings import Row, listing
 from ftlab.errors import DataError, RecipeError
+from ftlab.files import whole_file
 from ftlab.hosted.estimate import confirm, estimate
 from ftlab.hosted.job import SERVICES, Job, load_job, sha256_of
 from ftlab.hosted.secrets import RefusedError, talking
@@ -26,6 +28,8 @@ EPOCHS = 3
 TRIES = 6  # of a request that is safe to repeat, beyond those of the SDK
 LOST = 60  # looks in a row that may fail, about an hour of them
 LONGEST_WAIT = 60.0  # seconds between two looks at a job
+NOWHERE = "no address yet"  # of a job that was prepared without an account
+SHOWN = 5  # findings of the rows that a job keeps among its notes
 DEPLOYING = 1800.0  # seconds after which `deploy` no longer waits: what never answers may still be billed
 
 
@@ -47,14 +51,18 @@ def prepare(
     out: str | Path | None = None,
     tokenizer=None,
     attempt: int = 1,
+    force: bool = False,
     **options,
 ) -> tuple[Job, ExportReport]:
     """Write the service's files, checked by its rules, and the job that would use them. Nothing is sent.
 
     `settings` are the service's own hyper-parameters; `n_epochs` is 3 where none is given, so that a price can be told.
-    The same data and settings give the same job; one that was submitted is never made anew. `options` go to `export`.
+    The same data and settings give the same job; one that was submitted is never made anew. Files in a folder `out` of
+    yours are replaced only with `force`. `options` go to `export`.
     """
     own = module(service)
+    if not re.search(getattr(own, "MODELS", ""), model):
+        raise RecipeError(f"{service}: {own.OTHER_MODELS}; {model} is none of them")
     if method not in own.TARGETS:
         raise RecipeError(f"{service} offers {', '.join(own.TARGETS)}, and not {method} (through this package)")
     if validation and method in getattr(own, "NO_VALIDATION", ()):
@@ -62,25 +70,50 @@ def prepare(
     settings = {"n_epochs": EPOCHS} | (settings or {})
     if unknown := [name for name in settings if name not in own.SETTINGS]:
         raise RecipeError(f"{service} has no setting {', '.join(unknown)}; it has {', '.join(own.SETTINGS)}")
+    _check_settings(service, settings, getattr(own, "RANGES", {}))
     if out is None:  # a folder of its own, so that no later job writes over these files
         given = (row.data for row in [*rows, *(validation or ())])
         content = json.dumps([model, settings, attempt, *given], default=str)
         folder = f"{service}_{method}_{hashlib.sha256(content.encode()).hexdigest()[:12]}"
-        out = home() / "hosted" / "files" / folder
-    options |= {"validation": validation, "tokenizer": tokenizer, "force": True}
+        out, force = home() / "hosted" / "files" / folder, True
+    options |= {"validation": validation, "tokenizer": tokenizer, "force": force}
     report = export(rows, own.TARGETS[method], Path(out), **options)
     files = {path.stem: str(path.resolve()) for path in report.files}
     counts = {"train": report.rows} | ({"validation": report.validation_rows} if "validation" in files else {})
     data = {part: sha256_of(path) for part, path in files.items()}
+    address, missing = _address(own)
     job = Job(
-        service, own.address(), model, method, settings, data, attempt, files, counts,
-        {"train": report.tokens, "validation": report.validation_tokens}, report.warnings,
+        service, address, model, method, settings, data, attempt, files, counts,
+        {"train": report.tokens, "validation": report.validation_tokens},
+        [*report.warnings, *missing, *listing(report.findings, SHOWN)],
     )  # fmt: skip
     if job.path.exists():
         kept = load_job(job.name)
         counted = {part: count for part, count in job.tokens.items() if count is not None}
         return kept.step("", files=files, tokens=kept.tokens | counted, notes=job.notes), report
     return job.step("prepared"), report
+
+
+def _check_settings(service: str, settings: dict, ranges: dict) -> None:
+    """RecipeError for a number that no training can have, or that the service is known to refuse."""
+    epochs = settings["n_epochs"]
+    if epochs != "auto" and not (type(epochs) is int and epochs >= 1):
+        raise RecipeError(f"{service}: n_epochs is {epochs!r}: give a whole number from 1 on, or auto")
+    for name, value in settings.items():
+        if not isinstance(value, int | float):
+            continue
+        least, most = ranges.get(name, (0, math.inf))
+        if not (math.isfinite(value) and least <= value <= most):
+            told = f"{least:g} to {most:g}" if math.isfinite(most) else f"{least:g} or more"
+            raise RecipeError(f"{service}: {name} is {value:g}: it takes {told}")
+
+
+def _address(own) -> tuple[str, list[str]]:
+    """Where the service's requests would go; without the settings that say it, nowhere yet, and what is missing."""
+    try:
+        return own.address(), []
+    except RecipeError as error:
+        return NOWHERE, [f"{error}; set it and prepare again before you submit"]
 
 
 def submit(
@@ -221,10 +254,15 @@ def undeploy(job: Job, say: Callable = print) -> Job:
 
 
 def fetch(job: Job, out: str | Path) -> list[Path]:
-    """What the service gives back: its table of metrics, and the weights where it lets them go."""
-    job = load_job(job.name)
+    """What the service gives back: the loss curve, its table of metrics, and the weights where it lets them go."""
+    job, out = load_job(job.name), Path(out)
     _need_model(job)
-    return _ask(job, "fetch", Path(out), default=[])
+    paths = list(_ask(job, "fetch", out, default=[]))
+    if points := loss_curve(job):
+        paths.append(out / "loss_curve.json")
+        with whole_file(paths[-1]) as file:
+            file.write(json.dumps(points, indent=1).encode())
+    return paths
 
 
 def cancel(job: Job) -> Job:
@@ -272,6 +310,8 @@ def _repeat(look: Callable, seen, done: Callable, every: float, most_seconds: fl
 
     It looks more and more rarely while there is no news. A look that fails is repeated, unless that cannot help.
     """
+    if not every >= 0 or not (most_seconds is None or most_seconds >= 0):
+        raise RecipeError("seconds between looks (--every) and of waiting (--seconds) are numbers from 0 on")
     wait, waited, failed = every, 0.0, 0
     while not done(seen):
         try:
@@ -304,7 +344,8 @@ def _client(job):
     with talking(f"{job.service}: connect"):
         client = module(job.service).connect()
     if module(job.service).address() != job.address:
-        raise RecipeError(f"{job.name} is a job at {job.address}, and the settings lead to another address now")
+        now = "the settings lead to another address now: prepare it again to have it there"
+        raise RecipeError(f"{job.name} is a job at {job.address}, and {now}")
     return client
 
 

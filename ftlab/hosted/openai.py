@@ -6,7 +6,8 @@ file, or find it), `find` (a job that carries our mark), `create`, `retrieve` (t
 `delete` (what there is to delete: its name, and a call that does it), and where the service has more than that:
 `events` (what it told so far, the oldest first), `curve` (step and losses), `fetch` (write files, give their paths),
 `deploy`, `deployment` (waiting, ready or failed, and the service's own word), `find_deployment` (its id, by our mark)
-and `undeploy`.
+and `undeploy`. It names its SETTINGS; where they are known, the RANGES of these; and where its files serve some MODELS
+only, a pattern of their names, with OTHER_MODELS to say so.
 """
 
 import base64

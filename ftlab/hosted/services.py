@@ -1,5 +1,6 @@
 """The state of the services: what each offers and for how long, from data/services/services.csv, a source a row."""
 
+import re
 from dataclasses import asdict, dataclass
 from datetime import date
 
@@ -28,7 +29,7 @@ class Fact:
 
 @dataclass(frozen=True, repr=False)
 class Services:
-    """All facts, their age in days, and a warning for each that is past its date."""
+    """All facts, their age in days, and a warning for each that is old or names a day that has passed since."""
 
     facts: tuple[Fact, ...]
     oldest_days: int
@@ -68,11 +69,17 @@ def state_of_services(today: date | None = None, path=None) -> Services:
     facts = [_fact(values, place) for place, values in dated_rows(path, COLUMNS)]
     ages = [(today - day_of(fact.source_date)).days for fact in facts]
     warnings = tuple(
-        f"{fact.service}, {fact.fact}: {days} days old, look it up again at {fact.source_url}"
+        f"{fact.service}, {fact.fact}: {why}, look it up again at {fact.source_url}"
         for fact, days in zip(facts, ages, strict=True)
-        if days > STALE_DAYS
+        for why in [f"{days} days old"] * (days > STALE_DAYS) + [f"{day} is past" for day in _passed(fact, today)]
     )
     return Services(tuple(facts), max(ages), min(ages), warnings)
+
+
+def _passed(fact: Fact, today: date) -> list[str]:
+    """The days of a fact that lay ahead when it was read and lie behind now; of a month, its first counts."""
+    days = [match[0] for match in re.finditer(r"\d{4}-\d{2}(-\d{2})?", fact.value)]
+    return [day for day in days if fact.source_date < day and date.fromisoformat(f"{day}-01"[:10]) < today]
 
 
 def _fact(values, place) -> Fact:

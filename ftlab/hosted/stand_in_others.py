@@ -109,6 +109,7 @@ def _fireworks_job(stand_in, job):
     return job["body"] | {
         "name": f"accounts/stand-in/jobs/{job['id']}", "state": f"JOB_STATE_{FIREWORKS.get(stage, stage.upper())}",
         "status": {"message": job["error"] if stage == "failed" else ""}, "jobProgress": {"percent": percent},
+        "metricsFileSignedUrl": f"{stand_in.url}/signed/metrics?signature=stand-in",
     }  # fmt: skip
 
 
@@ -139,6 +140,10 @@ def fireworks_create(stand_in, request, kind):
         raise common.Refused(409, f"job {id} exists already")
     common.need_file(stand_in, body["dataset"].split("/")[-1])
     return stand_in.start(_fireworks_job, id, body, id)
+
+
+def fireworks_metrics(stand_in, request, kind, id):
+    return {"signedUrl": f"{stand_in.url}/signed/metrics?signature=stand-in"}
 
 
 def fireworks_deploy(stand_in, request):
@@ -192,6 +197,7 @@ ROUTES = [
     ("fireworks_dataset_delete", "DELETE", f"{DATA}/([^/]+)", common.drop_file),
     ("fireworks_create", "POST", JOBS, fireworks_create),
     ("fireworks_look", "GET", f"{JOBS}/([^/]+)", common.look),
+    ("fireworks_metrics", "GET", f"{JOBS}/([^/]+):getMetricsFileEndpoint", fireworks_metrics),
     ("fireworks_cancel", "POST", f"{JOBS}/([^/]+):cancel", common.cancel),
     ("fireworks_delete", "DELETE", f"{JOBS}/([^/]+)", common.forget),
     ("fireworks_deploy", "POST", f"{ACCOUNT}/deployments", fireworks_deploy),

@@ -132,14 +132,16 @@ def _location() -> str:
 
 
 def _credentials():
-    """A token that was given, else what Google's own tools left on this machine."""
-    if os.environ.get("GOOGLE_ACCESS_TOKEN"):
-        from google.oauth2.credentials import Credentials
-
-        return Credentials(secret("GOOGLE_ACCESS_TOKEN"))
+    """A token that was given, else what Google's own tools left on this machine, else a token that is asked for."""
     import google.auth
+    from google.oauth2.credentials import Credentials
 
-    return google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])[0]
+    if not os.environ.get("GOOGLE_ACCESS_TOKEN"):
+        try:
+            return google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])[0]
+        except google.auth.exceptions.DefaultCredentialsError:
+            pass
+    return Credentials(secret("GOOGLE_ACCESS_TOKEN"))
 
 
 def _delete_endpoint(endpoint: str) -> None:

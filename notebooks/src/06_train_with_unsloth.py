@@ -7,8 +7,8 @@
 # %% [markdown]
 # # Train with Unsloth
 #
-# **Question:** how do I train, watch, interrupt and resume a QLoRA run?
-# **Minutes:** 29 to read, 4 to run with `nano`. **Hardware:** any for `nano` and `smol`; by estimate, a T4 (16 GB) trains
+# **Question:** how do I train a model on my own file with QLoRA, and see that each step did what it should?
+# **Minutes:** 18 to read, 3 to run with `nano`. **Hardware:** any for `nano` and `smol`; by estimate, a T4 (16 GB) trains
 # models up to 8B with the same cells.
 #
 # You train a model to turn support tickets into JSON records. This page is made to be copied: real library calls, every
@@ -150,7 +150,7 @@ from ftlab.training.fit import will_it_fit
 
 AN_EPOCH = math.ceil(len(dataset["train"]) / (BATCH * ACCUMULATION))  # steps
 EPOCHS = min(10, max(2, math.ceil(LEAST_STEPS / AN_EPOCH)))
-kept = [min(length, MAX_LENGTH) for length in lengths]
+kept = [min(length, MAX_LENGTH) for length in lengths[: len(dataset["train"])]]  # of the training rows
 will_it_fit(MODEL, kept, batch=BATCH, epochs=EPOCHS, rank=16, save_total_limit=2, folder=ftlab.home(), gpu=CARD)
 
 # %% [markdown]
@@ -359,7 +359,8 @@ for folder in checkpoints:
 # step. If your session dies, run the cells from the top down to the mask in a new one, and then
 # `trainer.train(resume_from_checkpoint=True)`: it goes on from the highest number in `OUTPUT`. Without that argument,
 # `train()` starts at step 0 and soon replaces the checkpoints by its own. On Colab, `OUTPUT` must be on a mounted drive:
-# the session's own disk goes with it. [Below](#Pull-the-plug) a run is killed and resumed, to see what it loses.
+# the session's own disk goes with it. In [06b](06b_tune_stop_resume.ipynb#Pull-the-plug) a run is killed and resumed, to see
+# what it loses.
 #
 # The curve lies there too, whoever else keeps it:
 
@@ -426,269 +427,7 @@ torch.cuda.empty_cache()
 # %% [markdown]
 # The adapter is the whole product of the training; the [base model](GLOSSARY.md#base-model) stays what it was. The
 # answer is to the first validation example. That it is the same again says that nothing was lost on the way to disk; it
-# does not say that it is right.
-
-# %% [markdown]
-# ## The whole of it in one function
-#
-# You have trained; you may stop here, and judge the model in [07](07_evaluate.ipynb). The rest of this notebook is about
-# the method, not about your model: experiments with `nano`, which show a mechanism on any machine. Here are the cells above
-# as one function, so that each experiment is one call.
-
-# %%
-def nano_trainer(rows, seed=3407, callbacks=(), printed=False, **settings):
-    """A trainer of nano on so many tickets; `settings` are SFTConfig's, what is not said is as here."""
-    model, tokenizer = FastLanguageModel.from_pretrained(
-        model_name=resolve("nano"), max_seq_length=1024, dtype=DTYPE, load_in_4bit=False
-    )
-    model = FastLanguageModel.get_peft_model(
-        model,
-        r=16,
-        lora_alpha=32,
-        target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
-        use_gradient_checkpointing=False,
-        random_state=seed,
-    )
-    data = {}
-    for part, count in {"train": rows, "validation": 60}.items():
-        chosen = [row["messages"] for row in read_chat(f"../data/support_triage/{part}.jsonl")[:count]]
-        texts = [tokenizer.apply_chat_template(chat, tokenize=False).rstrip() for chat in chosen]
-        data[part] = Dataset.from_dict({"text": texts})
-    usual = {
-        "output_dir": str(ftlab.home() / "06_nano"),
-        "dataset_text_field": "text",
-        "max_length": 512,
-        "num_train_epochs": 2,
-        "per_device_train_batch_size": 8,
-        "per_device_eval_batch_size": 16,
-        "learning_rate": 4e-3,
-        "warmup_steps": 0.05,
-        "lr_scheduler_type": "cosine",
-        "gradient_checkpointing": False,
-        "bf16": PRECISION == "bf16",
-        "fp16": PRECISION == "fp16",
-        "logging_steps": 1,
-        "save_strategy": "no",
-        "seed": seed,
-        "report_to": "none",
-        "disable_tqdm": True,
-    }
-    trainer = SFTTrainer(
-        model=model,
-        processing_class=tokenizer,
-        train_dataset=data["train"],
-        eval_dataset=data["validation"],
-        args=SFTConfig(**usual | settings),
-        callbacks=[*callbacks],
-    )
-    if not printed:
-        trainer.remove_callback(PrinterCallback)
-    return train_on_responses_only(trainer)
-
-
-# %% [markdown]
-# ## What a setting does to the curve
-#
-# The same 64 tickets, read twice, with one setting changed at a time.
-
-# %%
-import contextlib
-import io
-
-USUAL = {"learning_rate": 4e-3, "per_device_train_batch_size": 8, "seed": 3407}
-OTHERS = {"learning_rate": (4e-4, 4e-2), "per_device_train_batch_size": (2, 32), "seed": (1, 2)}
-
-
-def curve(**setting):
-    """Points (examples read, training loss)."""
-    with contextlib.redirect_stdout(io.StringIO()):  # Unsloth's notes on each start
-        trainer = nano_trainer(64, **setting)
-        trainer.train()
-    batch = trainer.args.per_device_train_batch_size
-    return [(row["step"] * batch, float(row["loss"])) for row in trainer.state.log_history if "loss" in row]
-
-
-usual = curve()
-curves = {
-    name: {USUAL[name]: usual} | {value: curve(**{name: value}) for value in values} for name, values in OTHERS.items()
-}
-
-# %%
-from ftlab.plots import COLOURS, plain_axes
-
-fig, axes = plt.subplots(1, 3, figsize=(11, 3.2), sharey=True, layout="constrained")
-told = []
-for ax, (name, runs) in zip(axes, curves.items(), strict=True):
-    for colour, (value, points) in zip(COLOURS, sorted(runs.items()), strict=False):
-        ax.plot(*zip(*points, strict=True), color=colour, lw=1.8, label=f"{value:g}")
-        told.append(f"{name} {value:g}: {len(points)} steps, the last loss {points[-1][1]:.2f}")
-    ax.set(title=name, xlabel="examples read", ylim=(0, 8))
-    ax.legend(frameon=False, loc="center right")
-    plain_axes(ax, grid="y")
-axes[0].set_ylabel("training loss (nats per token)")
-show(fig, "Training loss with three settings changed one at a time: " + "; ".join(told) + ".")
-print("\n".join(told))
-
-# %% [markdown]
-# - **[Learning rate](GLOSSARY.md#learning-rate).** Too small, and the curve falls so slowly that the file is used up first. Too
-#   large, and it leaves the picture: the first steps threw the model off, and the rest is spent on coming back. The good
-#   one is the largest that still falls steadily; try three, a factor of ten apart, on a part of your data.
-# - **Batch.** Smaller batches make more steps of the same examples, so they get further here, along a rougher curve. At 32
-#   there are hardly any steps. If you change the batch, look at the learning rate again.
-# - **[Seed](GLOSSARY.md#seed).** Three times the same settings, and how far the curves lie apart is luck: another order of the
-#   examples, another start of the adapter. A difference between two settings that is no larger than that says nothing.
-
-# %% [markdown]
-# ## Train too long on too little
-#
-# Forty tickets for up to 15 epochs. Two guards are set: `EarlyStoppingCallback`
-# ([early stopping](GLOSSARY.md#early-stopping)) ends the run when the validation loss has not
-# fallen for two evaluations in a row, and `load_best_model_at_end` puts back the weights of the lowest one.
-
-# %%
-from transformers import EarlyStoppingCallback
-
-with contextlib.redirect_stdout(io.StringIO()):
-    overfit = nano_trainer(
-        40,
-        callbacks=[LivePlot(), EarlyStoppingCallback(early_stopping_patience=2)],
-        output_dir=str(ftlab.home() / "06_overfit"),
-        num_train_epochs=15,
-        lr_scheduler_type="constant",
-        logging_steps=5,
-        eval_strategy="steps",
-        eval_steps=10,
-        save_strategy="steps",
-        save_steps=10,  # it can only put back what it has saved: save as often as you evaluate
-        save_total_limit=2,  # the best is always one of them
-        load_best_model_at_end=True,
-        metric_for_best_model="eval_loss",
-        greater_is_better=False,  # a loss is better when it is smaller; of an accuracy, say True
-    )
-overfit_result = overfit.train()
-
-# %%
-history = overfit.state.log_history
-trained = [float(row["loss"]) for row in history if "loss" in row]
-unseen = {row["step"]: float(row["eval_loss"]) for row in history if "eval_loss" in row}
-best, end = min(unseen, key=unseen.get), max(unseen)
-print(f"stopped at step {end} of {overfit.state.max_steps}")
-print(f"the forty tickets: loss {trained[0]:.2f} at first, {trained[-1]:.2f} at the end")
-print(f"unseen tickets: lowest {unseen[best]:.3f} at step {best}, {unseen[end]:.3f} at step {end}")
-kept = overfit.evaluate()["eval_loss"]
-print(f"the weights that are kept, measured again: {kept:.3f}")
-assert abs(kept - unseen[best]) < 1e-4, "the best checkpoint was not put back"
-
-# %% [markdown]
-# From where the thin curve falls and the thick one does not, the model learns the forty by heart. On other tickets it
-# grows surer of its mistakes, and the loss counts a sure mistake heavily. The answers themselves may stay as good for a
-# while, so judge by both: [07](07_evaluate.ipynb) counts answers. What is kept is the best that was measured, not the last.
-# The remedies, best first: more examples, and more varied ones; fewer epochs; these two guards, which work in the first
-# trainer as well, because it saves as often as it evaluates.
-
-# %% [markdown]
-# ## Pull the plug
-#
-# A borrowed machine ends when it likes, in the middle of a step, without a last word. Practise that before you need it: a
-# process of its own trains, and is killed from outside. First, the run that nobody disturbs, here.
-
-# %%
-from pathlib import Path
-
-from ftlab.evaluation.generation import generate
-
-
-def train_nano(folder, resume=False, printed=False):
-    """Sixteen steps with a checkpoint every four; leaves the losses and eight answers in `folder`."""
-    trainer = nano_trainer(64, output_dir=str(folder), save_strategy="steps", save_steps=4, printed=printed)
-    trainer.train(resume_from_checkpoint=resume)
-    losses = {row["step"]: float(row["loss"]) for row in trainer.state.log_history if "loss" in row}
-    asked = [row["messages"][:-1] for row in read_chat("../data/support_triage/validation.jsonl")[:8]]
-    answers = generate(trainer.model, trainer.processing_class, asked, max_new_tokens=96).texts
-    Path(folder, "result.json").write_text(json.dumps({"losses": losses, "answers": answers}))
-
-
-DRILL = ftlab.home() / "06_drill"
-with contextlib.redirect_stdout(io.StringIO()):
-    train_nano(DRILL / "undisturbed")
-undisturbed = json.loads((DRILL / "undisturbed" / "result.json").read_text())
-print("last loss:", undisturbed["losses"]["16"])
-
-# %% [markdown]
-# The same as a script, made of the two functions. So any run of this notebook becomes one that goes on when you close it.
-
-# %%
-import inspect
-
-script = f"""
-import json
-import sys
-from pathlib import Path
-
-import ftlab
-import torch
-from datasets import Dataset
-from unsloth import FastLanguageModel
-from unsloth.chat_templates import train_on_responses_only
-from transformers.trainer_callback import PrinterCallback
-from trl import SFTConfig, SFTTrainer
-
-from ftlab.data.schema import read_chat
-from ftlab.evaluation.generation import generate
-from ftlab.models import resolve
-
-DTYPE, PRECISION = {DTYPE}, {PRECISION!r}
-
-{inspect.getsource(nano_trainer)}
-{inspect.getsource(train_nano)}
-train_nano(sys.argv[1], resume="--resume" in sys.argv, printed=True)
-"""
-(DRILL / "train_nano.py").write_text(script)
-print(len(script.splitlines()), "lines")
-
-# %% [markdown]
-# Now start it, and kill it when it has printed the loss of step 11.
-
-# %%
-import subprocess
-import sys
-
-command = [sys.executable, "-u", str(DRILL / "train_nano.py"), str(DRILL / "killed")]
-seen = 0
-with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-    for line in process.stdout:
-        seen += line.startswith("{'loss'")
-        if seen == 11:
-            process.kill()  # SIGKILL: it cannot tidy up
-print(f"killed in step {seen + 1}; exit status {process.returncode}")
-left = sorted(path.name for path in (DRILL / "killed").iterdir())
-print("left on disk:", ", ".join(left))
-
-# %% [markdown]
-# No answers, no final weights; what was done after the newest checkpoint is lost. Save often enough that you would not mind
-# losing what comes between two of them.
-#
-# ## Resume
-#
-# A new process, which knows nothing but the folder, goes on from there.
-
-# %%
-subprocess.run([*command, "--resume"], check=True, capture_output=True)
-resumed = json.loads((DRILL / "killed" / "result.json").read_text())
-for name, run in {"undisturbed": undisturbed, "killed and resumed": resumed}.items():
-    print(f"{name}: loss {run['losses']['12']:.6f} at step 12, {run['losses']['16']:.6f} at step 16")
-same = sum(a == b for a, b in zip(undisturbed["answers"], resumed["answers"], strict=True))
-apart = max(abs(undisturbed["losses"][step] - loss) for step, loss in resumed["losses"].items())
-print(f"largest difference in any step: {apart:.1g}")
-print(f"same answers: {same} of {len(resumed['answers'])}")
-assert ON_GPU or resumed == undisturbed, "on a CPU, a resumed run must come to the same end"
-
-# %% [markdown]
-# The second process had the weights, the optimizer's averages, the place in the learning-rate schedule, the state of the random
-# numbers and the place in the order of examples, all from the checkpoint. So it did the lost steps again and came to the
-# same numbers, to the last digit on a CPU; a GPU may add up in another order. One fault is left to you: a machine that dies
-# *while* it writes a checkpoint leaves half of one. If the resume complains about the newest folder, delete that folder, and
-# the one before is taken.
+# does not say that it is right: [07](07_evaluate.ipynb) judges the model. What follows here is about the method.
 
 # %% [markdown]
 # ## QLoRA: the base in four bits
@@ -749,91 +488,6 @@ print(f"a step takes {seconds['4-bit (NF4)'] / seconds['16/32-bit']:.1f} times a
 # 6, and only so does it fit a 16 GB card together with its training.
 
 # %% [markdown]
-# ## Tools and thoughts
-#
-# Some rows hold more than text: [tools](GLOSSARY.md#tool-call) that the model may call, its calls, their results, or a thought
-# before the answer. What becomes of them is up to the chat template. Here is such a row, with the
-# template that Unsloth has for Qwen3 (its words on the tokenizer of `nano`, since Qwen3 is not on this machine):
-
-# %%
-import copy
-
-from unsloth.chat_templates import CHAT_TEMPLATES
-
-from ftlab.training.preflight import tokenize_for_training
-
-find_order = {
-    "type": "function",
-    "function": {
-        "name": "find_order",
-        "description": "Find an order.",
-        "parameters": {"type": "object", "properties": {"number": {"type": "string"}}, "required": ["number"]},
-    },
-}
-call = {"id": "1", "type": "function", "function": {"name": "find_order", "arguments": '{"number": "195925"}'}}
-agent = {
-    "tools": [find_order],
-    "messages": [
-        {"role": "user", "content": "Where is order 195925?"},
-        {"role": "assistant", "content": "", "tool_calls": [call]},
-        {"role": "tool", "tool_call_id": "1", "content": "on its way"},
-        {"role": "assistant", "content": "It is on its way to you."},
-    ],
-}
-qwen = copy.deepcopy(nano_tokenizer)
-qwen.add_special_tokens(
-    {"eos_token": "<|im_end|>", "extra_special_tokens": ["<|im_start|>", "<think>", "</think>"]}
-)
-qwen.bos_token = None
-qwen.chat_template = CHAT_TEMPLATES["qwen-3"][0]
-check_masks(tokenize_for_training([agent], qwen), [agent], qwen)
-
-# %% [markdown]
-# The call is trained and the last answer is; the tool's description and its result are only read. The same row on the template
-# of `nano`, which knows no tools (nor does that of `smol`), and a row with two thoughts on Qwen3's:
-
-# %%
-from ftlab.errors import DataError
-
-thoughtful = {
-    "messages": [
-        {"role": "user", "content": "The lamp is broken."},
-        {"role": "assistant", "content": "<think>\nRepairs are for the workshop.\n</think>\n\nworkshop"},
-        {"role": "user", "content": "And the invoice?"},
-        {"role": "assistant", "content": "<think>\nMoney is for billing.\n</think>\n\nbilling"},
-    ]
-}
-for name, row, its_tokenizer in [("tools", agent, nano_tokenizer), ("thoughts", thoughtful, qwen)]:
-    try:
-        check_masks(tokenize_for_training([row], its_tokenizer), [row], its_tokenizer)
-    except DataError as error:
-        print(f"{name}: {error}\n")
-
-# %% [markdown]
-# Both would have trained without a word, and taught calls to what the model cannot see, or answers without the thought that you
-# wrote. Make a row for each answer that has a thought. And rows *without* thoughts, on a model that thinks?
-
-# %%
-plain = {"messages": [thoughtful["messages"][0], {"role": "assistant", "content": "workshop"}]}
-for name in ("qwen-3", "qwen3-thinking", "qwen3-instruct"):
-    qwen.chat_template = CHAT_TEMPLATES[name][0]
-    for option in ({}, {"enable_thinking": False}):
-        asked = qwen.apply_chat_template(plain["messages"][:1], tokenize=False, add_generation_prompt=True, **option)
-        print(f"{name:15} {option or 'as it comes'}: asked with {asked[-28:]!r}")
-    try:
-        check_masks(tokenize_for_training([plain], qwen), [plain], qwen)
-        print(f"{'':15} the mask is right\n")
-    except DataError as error:
-        print(f"{'':15} refused: {str(error)[:150]} ...\n")
-
-# %% [markdown]
-# `qwen-3` writes an empty thought before an answer that has none, and trains it; with `enable_thinking=False` the prompt holds
-# it already. Choose one of the two ways of asking, and evaluate and serve with that one. `qwen3-thinking` opens a thought by
-# itself and cannot be told not to: rows without thoughts do not fit it. `qwen3-instruct` never thinks.
-# [04](04_prepare_data.ipynb) checks that each call has its result and
-# [exports](04_prepare_data.ipynb#Export-for-a-service) such rows for the services that take them.
-
-# %% [markdown]
 # ## Which model, which card?
 #
 # The cells take any model that Unsloth loads. The families differ in what you may do with them, in what their
@@ -841,6 +495,7 @@ for name in ("qwen-3", "qwen3-thinking", "qwen3-instruct"):
 
 # %%
 import runpy
+from pathlib import Path
 
 import unsloth
 from unsloth.chat_templates import CHAT_TEMPLATES
@@ -865,7 +520,7 @@ families(templates, listed)
 # that Unsloth bundles none, and the one that comes with the model counts. A system message in the user's turn works, but a
 # server must put it there too. A model that thinks wants thoughts in your rows, or to be told that there are none, in
 # training and in use. Where tools are not written ("no"), rows with tools would teach calls to what the model cannot see:
-# `check_masks` refuses them. An end of `eos_token` is whatever the tokenizer calls so. The cards are estimates, evaluation
+# `check_masks` refuses them ([06b](06b_tune_stop_resume.ipynb#Tools-and-thoughts)). An end of `eos_token` is whatever the tokenizer calls so. The cards are estimates, evaluation
 # included; `gemma-3` needs more on a T4 because it does not stand fp16. Your own model's template you ask the same way:
 
 # %%
@@ -891,9 +546,8 @@ for family_name, names in newer(listed).items():
 # - Model, adapter, text, trainer, mask: five steps, each with one thing to look at before you train.
 # - Ask first whether it fits, evaluation included; if not, climb the ladder from the top.
 # - Prove the mask and the end token on every example; both faults are silent.
-# - Save checkpoints, and practise the resume before you need it: a killed run loses the steps since the last one.
-# - Validation loss tells when to stop, and whether you stopped too early; keep the best checkpoint, not the last. Whether
-#   the model is *good* is another question.
+# - Validation loss tells whether you stopped too early. Whether the model is *good* is another question.
+# - Load the adapter back before you close the notebook, and see that it answers as it did.
 
 # %% [markdown]
 # ## What would you do?
@@ -927,4 +581,5 @@ for family_name, names in newer(listed).items():
 #
 # </details>
 #
-# **Read next:** [07 Evaluate](07_evaluate.ipynb); [08 What goes wrong](08_what_goes_wrong.ipynb), if a run of yours looks odd.
+# **Read next:** [06b Tune, stop, resume](06b_tune_stop_resume.ipynb), before you change a setting or leave a run alone;
+# [07 Evaluate](07_evaluate.ipynb); [08 What goes wrong](08_what_goes_wrong.ipynb), if a run of yours looks odd.

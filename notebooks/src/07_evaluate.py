@@ -17,7 +17,8 @@
 # - `base`: `smol` [before training](GLOSSARY.md#base-model), with the short prompt of the training;
 # - `constrained`: `smol` with the best [prompt](GLOSSARY.md#prompt), which has [examples](GLOSSARY.md#few-shot), its answers
 #   [held to the allowed values](GLOSSARY.md#constrained-choice);
-# - `fine_tuned`: `smol` after [fine-tuning](GLOSSARY.md#fine-tuning).
+# - `fine_tuned`: `smol` after [fine-tuning](GLOSSARY.md#fine-tuning), the first of three trainings; the README shows the mean of
+#   all three, so its numbers differ a little from those here ([Another training](#Another-training)).
 #
 # "Best" was decided on the [validation set](GLOSSARY.md#validation-set), not on these tickets.
 # `python tools/record.py triage --again` records them anew (in hours, on two cores); a run of your own recipe, `ftlab run`,
@@ -592,14 +593,16 @@ else:
 # %% [markdown]
 # One chat in ten already brings most back. With as many chats as tickets, all questions together are answered about as often as
 # before; but the half that chose flatters, and the other half shows a small loss, as printed. The tickets gained: those
-# trainings read more rows, so they also took more steps. Larger steps and a lower rank do not help here:
-# without chats every training forgets nearly everything, whatever else is set, and a rank of 4 has only learnt less. How
+# trainings read more rows, so they also took more steps. Other steps and another rank do not help here:
+# without chats every training forgets nearly everything, whatever else is set; half the learning rate and a rank of 4 have only
+# learnt less. How
 # much of *your* training set must be replay depends on what you ask at the end; so choose the share on some of the
 # questions, as above, and believe the loss that the others show.
 #
 # One training for each dot, so how far another seed would move it nobody knows. And the intervals of the tickets take each ticket
-# by itself, because the answers of that record were not kept: counted by phrasing, as above, they would be wider. What was not
-# recorded: smaller steps, a higher rank, and larger steps together with replay.
+# by itself, because the answers of most of these trainings were not kept: counted by phrasing, as above, they would be wider. What was not
+# recorded: larger steps together with replay. [06b](06b_tune_stop_resume.ipynb#What-a-setting-does-to-the-answers) compares the
+# settings by what they teach.
 
 # %% [markdown]
 # ## Replay with your own hands

@@ -166,7 +166,7 @@ if trainings_of("narrow") and trainings_of("few_32_steps"):
 # %% [markdown]
 # Where that interval holds zero, the record does not show that narrowness alone did harm. It may all the same: a real shop's
 # next customer differs more from the last than ours do. **Remedy:** more *different* rows. To stop early helps where the
-# validation loss turns upwards ([06](06_train_with_unsloth.ipynb#Train-too-long-on-too-little)); look at the figures whether it
+# validation loss turns upwards ([06b](06b_tune_stop_resume.ipynb#Train-too-long-on-too-little)); look at the figures whether it
 # would have helped here.
 
 # %% [markdown]
@@ -188,7 +188,7 @@ for row, before, after in list(zip(questions, texts_of("base", "probe"), texts_o
 # **Cause:** [forgetting](GLOSSARY.md#forgetting). Every row had the same kind of answer, and so has every answer now.
 # **Proof:** a probe, asked before and after. Three remedies are named everywhere: a smaller [rank](GLOSSARY.md#rank), a smaller
 # [learning rate](GLOSSARY.md#learning-rate), and **replay**: the model's own answers to other questions, mixed in. A record of
-# longer trainings (300 tickets, six fields) tried the first and the last:
+# longer trainings (300 tickets, six fields) tried all three:
 
 # %%
 forgetting = results("forgetting")["points"]
@@ -221,7 +221,7 @@ print(made_by("forgetting"))
 pd.DataFrame.from_dict(lines, orient="index", columns=["steps", "ticket fields right", "everyday questions right"])
 
 # %% [markdown]
-# Neither a smaller rank nor twice the rate saved the rest (half the rate is not recorded). Replay saved most of it, and the
+# Neither a smaller rank nor half the rate saved the rest. Replay saved most of it, and the
 # tickets did not suffer; but it took more steps, and what it costs at equal steps is not told. (These intervals take each ticket
 # by itself; by phrasing they would be wider.) On the workbench, with a tenth of the rate beside it:
 

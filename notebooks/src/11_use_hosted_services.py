@@ -1,6 +1,6 @@
 # ---
 # ftlab:
-#   reads: [data/services/*.csv, data/limits/*.csv, data/prices/*.csv, data/support_triage/*, data/models/nano/config.json]
+#   reads: [data/services/*.csv, data/limits/*.csv, data/prices/*.csv, data/support_triage/*, data/models/nano/config.json, ftlab/hosted/*.py]
 #   headline: the six services side by side, and the verdict on what the stand-in calls a tuned model
 # ---
 
@@ -22,17 +22,20 @@
 # `smol` as it was downloaded. So you learn the way, and what you measure at its end is an untrained model.
 #
 # `smol` takes a while to start, so it starts now, as a process of its own. `SERVICE = "together"`, or another of the six
-# names, leads to the real service instead, with the key from your environment; then no stand-in is made.
+# names, leads to the real service instead, with your key ([Keys](#Keys)); then no stand-in is made. Where the price tables of
+# the course do not know a price, name a file with yours: `PRICES = load_prices("prices.yaml")`.
 
 # %%
 import os
 
 import ftlab
+from ftlab.costs.prices import load_prices
 from ftlab.hosted.stand_in import StandIn
 from ftlab.hosted.stand_in_model import ServedModel
 from ftlab.models import smol_or_nano
 
 SERVICE = None  # None: the stand-in. Or openai, azure, vertex, bedrock, together, fireworks: there the cells cost money
+PRICES = load_prices()  # of the services, with dates; load_prices(FILE) adds yours (data/prices/README.md)
 REAL = SERVICE is not None
 SERVICE = SERVICE or "openai"  # whose job goes all the way
 if not REAL:
@@ -55,7 +58,7 @@ pd.set_option("display.max_colwidth", None)
 services = state_of_services()
 head, *lines = services.table()
 print(services.age, *services.warnings, sep="\n")
-pd.DataFrame(lines, columns=head).set_index("service").drop(columns="weights")
+pd.DataFrame(lines, columns=head).set_index("service")
 
 # %% [markdown]
 # Read it from the end. Mistral has closed. OpenAI, which most tutorials still begin with, takes no newcomers, and its last
@@ -86,7 +89,7 @@ MODELS = {
     "openai": "gpt-4.1-mini",
     "azure": "gpt-4.1-mini",
     "vertex": "gemini-3.1-flash-lite",
-    "bedrock": "amazon.nova-micro-v1:0",
+    "bedrock": "amazon.nova-micro-v1:0:128k",
     "together": "Qwen/Qwen3-8B",
     "fireworks": "accounts/fireworks/models/qwen3-8b",
 }
@@ -172,7 +175,7 @@ pd.DataFrame({service: {said: shown(limits(form).get(name)) for said, name in NA
 from ftlab.hosted.estimate import estimate
 
 BILLIONS = {"together": 8, "fireworks": 8}  # their price goes by the model's size
-costs = {service: estimate(job, size_b=BILLIONS.get(service)) for service, job in jobs.items()}
+costs = {service: estimate(job, prices=PRICES, size_b=BILLIONS.get(service)) for service, job in jobs.items()}
 
 
 def usd(value):
@@ -189,8 +192,9 @@ pd.DataFrame(
 )
 
 # %% [markdown]
-# The training is the small number: 200 tickets cost cents. What can cost are the columns beside it. A model at Azure or
-# Fireworks that nobody calls may bill by the hour, and one day of it costs far more than this training.
+# The training is the small number: where its price is known, 200 tickets cost cents. What can cost are the columns beside it. A
+# model at Azure, Together or Fireworks may be billed by the hour or the minute that it stands ready, and one day of it costs far
+# more than this training. (At Fireworks `deploy` asks for a machine that goes away while nobody calls.)
 # [10](10_count_the_cost.ipynb) reckons with both.
 #
 # And a training is paid back only while its model answers.
@@ -230,7 +234,7 @@ pd.DataFrame({question: {name: WORDS[holds(name)] for name in MODELS} for questi
 
 # %% [markdown]
 # No line has four times yes, and today no service can have it: who lets the weights go serves them on a machine of your
-# own, and a machine costs while it idles. With few calls a day and a model that may retire, the second and third column
+# own, and a machine costs while it idles. With few calls a day and a model that may retire, the last two columns
 # weigh most; with rows that must stay in one country, ask about the `data` column above first; with thousands of calls an
 # hour, the idle hours vanish and open weights are the safer house.
 
@@ -265,13 +269,14 @@ if not REAL:  # by hand nobody asks you: with a real key, these calls upload and
 from ftlab.hosted.jobs import submit, watch
 
 YES = not REAL  # nothing is paid at the stand-in; at a service you are asked, and only "yes" goes on
-job = submit(jobs[SERVICE], yes=YES, max_usd=2.00, size_b=BILLIONS.get(SERVICE))
+paid = {"yes": YES, "prices": PRICES}
+job = submit(jobs[SERVICE], **paid, max_usd=2.00, size_b=BILLIONS.get(SERVICE))
 
 # %% [markdown]
 # Run it again, as you would after a crash or by mistake:
 
 # %%
-job = submit(jobs[SERVICE], yes=YES, max_usd=2.00, size_b=BILLIONS.get(SERVICE))
+job = submit(jobs[SERVICE], **paid, max_usd=2.00, size_b=BILLIONS.get(SERVICE))
 
 # %% [markdown]
 # The same job, and no second bill. Now the hard case: the service makes the job, and the line breaks before its answer
@@ -312,14 +317,14 @@ job
 #
 # A tuned model at a service is a system like any other: the same tickets, the same metric, the same
 # [gate](GLOSSARY.md#gate). The rival is the linear classifier of [03](03_measure_baselines.ipynb), which needs no language
-# model, trained on the same 200 tickets. Thirty held-out tickets, and at most 24 tokens for each answer, so that it
-# takes a minute here. Where a model answers only once it is deployed, `deploy` does that first, and waits; at OpenAI there is
-# nothing to do:
+# model, trained on the same 200 tickets. Twelve held-out tickets, so that it takes a minute here; a real verdict wants a few
+# hundred. Where a model answers only once it is deployed, `deploy` does that first, and waits; at OpenAI there is nothing to do.
+# `max_usd` caps what a *day* of the deployment costs, not this hour:
 
 # %%
 from ftlab.hosted.jobs import deploy
 
-job = deploy(job, yes=YES, max_usd=50)
+job = deploy(job, **paid, max_usd=200)
 
 # %%
 from ftlab.baselines.linear import train_linear
@@ -328,13 +333,13 @@ from ftlab.hosted.evaluate import evaluate_tuned
 from ftlab.kept import write_predictions
 
 OUT = ftlab.home() / "11_hosted"
-test = read_chat(f"{DATA}/test.jsonl")[:30]
+test = read_chat(f"{DATA}/test.jsonl")[: 12 if not REAL else 200]
 write_chat(test, OUT / "test.jsonl", force=True)
 linear = train_linear([row.data for row in train], json.load(open(f"{DATA}/schema.json")))
 write_predictions(OUT / "linear.jsonl", test, linear.answer([row["messages"][-2]["content"] for row in test]).texts)
 
 judged = evaluate_tuned(
-    job, OUT / "test.jsonl", OUT / "linear.jsonl", OUT, yes=YES, max_usd=0.50, max_new_tokens=24 if not REAL else 96, concurrency=2
+    job, OUT / "test.jsonl", OUT / "linear.jsonl", OUT, **paid, max_usd=0.50, max_new_tokens=64, concurrency=2
 )
 judged.answers
 
@@ -346,7 +351,7 @@ for row, text in list(zip(test, judged.answers.texts, strict=True))[:2]:
     print("ticket:", row["messages"][1]["content"][:90], "...\nanswer:", text.replace("\n", " "), "\n")
 
 # %% tags=["headline"]
-print("verdict on what the stand-in calls a tuned model:", judged.gate.verdict)
+print("verdict on", "the tuned model:" if REAL else "what the stand-in calls a tuned model:", judged.gate.verdict)
 judged.gate
 
 # %% [markdown]
@@ -409,8 +414,9 @@ job = delete(job, yes=YES)
 # %% [markdown]
 # ## Keys
 #
-# Keys come from the environment, from Colab's secrets, or from a prompt that does not show them; never from a cell. And a
-# service's error may repeat a key, so what it says to a wrong one is left out:
+# Keys come from the environment, from Colab's secrets, or from a prompt that does not show them; never from a cell. At Google
+# and Amazon what their own tools left on your machine comes first. And a service's error may repeat a key, so what it says to a
+# wrong one is left out:
 
 # %%
 if not REAL:
