@@ -209,7 +209,7 @@ def test_make_lab_opens_the_first_notebook_from_the_root():
 
 
 @pytest.mark.parametrize("failing", [None, "course"])
-def test_ci_runs_test_course_check_and_stops_at_a_failure(tmp_path, failing):
+def test_ci_runs_every_step_and_stops_at_a_failure(tmp_path, failing):
     """With a stand-in for make that records its target, and one for Chromium so that nothing is installed."""
     log = tmp_path / "targets"
     (tmp_path / "make").write_text(f'#!/bin/sh\necho "$1" >> {log}\n[ "$1" != "{failing}" ]\n')
@@ -218,7 +218,8 @@ def test_ci_runs_test_course_check_and_stops_at_a_failure(tmp_path, failing):
         (tmp_path / name).chmod(0o755)
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     ran = subprocess.run([ROOT / ".ci" / "run"], env=environment, capture_output=True, text=True)
-    assert log.read_text().split() == (["test", "course"] if failing else ["test", "course", "check"])
+    every = ["test", "course", "check", "site", "slides", "test"]
+    assert log.read_text().split() == (every[:2] if failing else every)
     assert (ran.returncode == 0) == (failing is None)
 
 

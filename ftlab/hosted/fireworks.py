@@ -180,4 +180,5 @@ def _full(kind: str, name: str) -> str:
 
 def _raw(answer, job) -> dict:
     """Without the signed address of its metrics, which is as good as a key."""
-    return answer.model_dump(mode="json", exclude={"metrics_file_signed_url"}) | {"id": job.mark}
+    told = {name: value for name, value in answer.model_dump(mode="json").items() if "signed" not in name.lower()}
+    return told | {"id": job.mark}
