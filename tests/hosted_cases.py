@@ -8,7 +8,7 @@ import pytest
 
 from ftlab.data.findings import Row
 from ftlab.data.schema import check_chat
-from ftlab.hosted import jobs
+from ftlab.hosted.prepare import prepare
 
 ROOT = Path(__file__).resolve().parent.parent
 TICKETS = ROOT / "data/support_triage/validation.jsonl"
@@ -78,7 +78,7 @@ def prepared(service, **changes):
         given["rows"] = pairs() if given["method"] == "dpo" else tickets()
     if given["method"] == "sft":
         given = {"validation": tickets(6, 50)} | given
-    job, _ = jobs.prepare(service, given.pop("model", MODELS[service]), **given)
+    job, _ = prepare(service, given.pop("model", MODELS[service]), **given)
     return job
 
 

@@ -12,7 +12,9 @@ from hosted_cases import tickets
 import ftlab.hosted
 from ftlab.costs.prices import load_prices
 from ftlab.hosted import estimate, jobs
+from ftlab.hosted import prepare as prepare_module
 from ftlab.hosted.evaluate import tuned_endpoint
+from ftlab.hosted.prepare import prepare
 from ftlab.hosted.stand_in import StandIn
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,7 +30,7 @@ def harbour(monkeypatch):
     exec(compile(text, "CONTRIBUTING.md", "exec"), made.__dict__)
     monkeypatch.setitem(sys.modules, made.__name__, made)
     monkeypatch.setattr(ftlab.hosted, "harbour", made, raising=False)
-    monkeypatch.setattr(jobs, "SERVICES", (*jobs.SERVICES, "harbour"))
+    monkeypatch.setattr(prepare_module, "SERVICES", (*prepare_module.SERVICES, "harbour"))
     monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", lambda *_, **__: None)
     monkeypatch.setattr(estimate, "can_ask", lambda: True)
     monkeypatch.setattr("builtins.input", lambda text: "yes")
@@ -42,7 +44,7 @@ def harbour(monkeypatch):
 
 def test_the_service_of_the_guide_trains_answers_and_is_deleted(harbour, tmp_path):
     quiet = {"say": lambda text: None}
-    job, _ = jobs.prepare("harbour", "gpt-4.1-mini", tickets())
+    job, _ = prepare("harbour", "gpt-4.1-mini", tickets())
     job = jobs.submit(job, **quiet)
     assert jobs.submit(job, **quiet) == job, "a second call finds the job"
     job = jobs.watch(job, every=0, sleep=lambda seconds: None, **quiet)

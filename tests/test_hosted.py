@@ -12,6 +12,7 @@ from ftlab.hosted import estimate as estimate_module
 from ftlab.hosted import jobs
 from ftlab.hosted.evaluate import evaluate_tuned, tuned_endpoint
 from ftlab.hosted.job import ENDED, load_job
+from ftlab.hosted.prepare import prepare
 from ftlab.hosted.secrets import RefusedError
 from ftlab.hosted.stand_in import StandIn
 from ftlab.kept import write_predictions
@@ -113,7 +114,7 @@ def test_rows_that_a_service_would_not_look_at_are_not_sent(stand_in):
 
 def test_bedrock_offers_no_dpo(stand_in):
     with pytest.raises(RecipeError, match="bedrock offers sft, and not dpo"):
-        jobs.prepare("bedrock", "amazon.nova-micro-v1:0", pairs(), method="dpo")
+        prepare("bedrock", "amazon.nova-micro-v1:0", pairs(), method="dpo")
 
 
 @pytest.mark.parametrize("service", ALL)
@@ -532,7 +533,7 @@ def test_settings_and_services_that_are_not_there_are_named(stand_in):
     with pytest.raises(RecipeError, match="openai has no setting lora_r; it has n_epochs"):
         prepared("openai", settings={"lora_r": 8})
     with pytest.raises(RecipeError, match="'mistral' is no service here; choose one of openai"):
-        jobs.prepare("mistral", "m", tickets(), tokenizer=count_words)
+        prepare("mistral", "m", tickets(), tokenizer=count_words)
 
 
 def test_a_missing_sdk_is_one_friendly_message(stand_in, monkeypatch):

@@ -5,7 +5,7 @@ from hosted_cases import MODELS, PAIR, count_words, pairs, tickets
 
 from ftlab.data.findings import Row
 from ftlab.errors import DataError
-from ftlab.hosted import jobs
+from ftlab.hosted.prepare import prepare
 from ftlab.hosted.stand_in import StandIn
 
 USER = {"role": "user", "content": "Where is parcel 7?"}
@@ -96,7 +96,7 @@ def preparing(service, row, method="sft"):
     """The row as the first of twelve, the others being good."""
     placed = Row(row, "rows.jsonl", 1)
     rest = pairs(11) if method == "dpo" or "rejected" in row else tickets(11)
-    return jobs.prepare(service, MODELS[service], [placed, *rest], method=method)
+    return prepare(service, MODELS[service], [placed, *rest], method=method)
 
 
 TAKEN = [(name, service) for name, (_, services, _) in ROWS.items() for service in services]
@@ -131,17 +131,17 @@ def test_every_row_is_judged_for_every_service():
 
 @pytest.mark.parametrize(("service", "least"), [("openai", 10), ("azure", 10), ("bedrock", 8), ("fireworks", 3)])
 def test_too_few_rows_are_refused_at_the_limit(stand_in, service, least):
-    assert jobs.prepare(service, MODELS[service], tickets(least))[1].rows == least
+    assert prepare(service, MODELS[service], tickets(least))[1].rows == least
     with pytest.raises(DataError, match=f"wants at least {least} rows and has {least - 1}"):
-        jobs.prepare(service, MODELS[service], tickets(least - 1))
+        prepare(service, MODELS[service], tickets(least - 1))
 
 
 @pytest.mark.parametrize("service", ["openai", "azure", "vertex"])
 def test_too_long_a_row_is_warned_of_where_a_limit_is_known(stand_in, service):
     long = Row(turns({"role": "user", "content": "word " * 140_000}, ANSWER), "rows.jsonl", 1)
-    _, report = jobs.prepare(service, MODELS[service], [long, *tickets(11)], tokenizer=count_words)
+    _, report = prepare(service, MODELS[service], [long, *tickets(11)], tokenizer=count_words)
     assert "too_many_tokens" in {finding.code for finding in report.findings}
-    _, report = jobs.prepare(service, MODELS[service], tickets(12), tokenizer=count_words)
+    _, report = prepare(service, MODELS[service], tickets(12), tokenizer=count_words)
     assert "too_many_tokens" not in {finding.code for finding in report.findings}
 
 
@@ -154,5 +154,5 @@ def test_pairs_are_taken_for_dpo_and_conversations_refused(stand_in, service):
 
 def test_broken_rows_can_be_left_out(stand_in):
     rows = [Row(turns(USER, CALLS, USER, ANSWER, tools=[TOOL]), "rows.jsonl", 1), *tickets(12)]
-    job, report = jobs.prepare("openai", MODELS["openai"], rows, drop=True)
+    job, report = prepare("openai", MODELS["openai"], rows, drop=True)
     assert (report.rows, job.rows["train"], len(report.dropped)) == (12, 12, 1)

@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import ftlab
-from ftlab.hosted.jobs import SERVICES
+from ftlab.hosted.job import SERVICES
 
 PACKAGE = Path(ftlab.__file__).parent
 

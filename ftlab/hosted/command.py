@@ -90,14 +90,14 @@ def found_any(report) -> bool:
 def prepare_file(options: Namespace):
     """`ftlab hosted prepare`: the job and the report of its files."""
     from ftlab.cli import read_rows
-    from ftlab.hosted import jobs
+    from ftlab.hosted.prepare import prepare
     from ftlab.models import counting_model, load_tokenizer
 
     if options.file is None or options.model is None:
         raise RecipeError("prepare needs a file of rows and --model, the service's name of the base model")
     rows, _ = read_rows(options.file, None, options.drop)
     validation = None if options.validation is None else read_rows(options.validation, None, options.drop)[0]
-    return jobs.prepare(
+    return prepare(
         options.service, options.model, rows, method=options.method, validation=validation, out=options.out,
         force=options.force, settings=dict(map(read_setting, options.set)), attempt=options.attempt, drop=options.drop,
         tokenizer=load_tokenizer(counting_model()),

@@ -7,6 +7,7 @@ from datetime import date
 
 from ftlab.costs.prices import HOUR, TOKENS, load_prices
 from ftlab.errors import RecipeError
+from ftlab.hosted.prepare import module
 from ftlab.hosted.secrets import can_ask
 from ftlab.tables import html_table
 
@@ -82,8 +83,6 @@ def estimate(job, *, prices=None, size_b: float | None = None) -> Estimate:
     Without packing a row counts as `max_seq_length` tokens (Together). `size_b`: billions of parameters, for prices by
     size.
     """
-    from ftlab.hosted.jobs import module
-
     book = prices or load_prices()
     provider, name = module(job.service).PROVIDER, priced_name(job.model)
     price = book.price(provider, name, "training", method=job.method, size_b=size_b)

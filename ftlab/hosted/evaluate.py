@@ -14,7 +14,7 @@ from ftlab.evaluation.predictions import compare_files
 from ftlab.evaluation.statistics import Comparison
 from ftlab.hosted.estimate import confirm, estimate, priced_name
 from ftlab.hosted.job import Job
-from ftlab.hosted.jobs import module
+from ftlab.hosted.prepare import module
 from ftlab.kept import write_predictions
 
 ANSWER_TOKENS = 96

@@ -1,119 +1,28 @@
-"""The steps of a job, the same for every service: prepare, submit, watch, deploy, fetch, cancel, delete.
+"""The steps of a prepared job, the same for every service: submit, watch, deploy, fetch, cancel, delete.
 
 Each step is done once. What the service holds already, under our mark, is found and not made again; what was done is in
 the job's file before the next step begins.
 """
 
-import hashlib
-import importlib
 import json
-import math
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from ftlab import home
-from ftlab.data.export import ExportReport, export
-from ftlab.data.findings import Row, listing
 from ftlab.errors import DataError, RecipeError
 from ftlab.files import whole_file
 from ftlab.hosted.estimate import confirm, estimate
-from ftlab.hosted.job import SERVICES, Job, load_job, sha256_of
+from ftlab.hosted.job import Job, load_job, sha256_of
+from ftlab.hosted.prepare import module
 from ftlab.hosted.secrets import RefusedError, talking
 
-EPOCHS = 3
 TRIES = 6  # of a request that is safe to repeat, beyond those of the SDK
 LOST = 60  # looks in a row that may fail, about an hour of them
 LONGEST_WAIT = 60.0  # seconds between two looks at a job
-NOWHERE = "no address yet"  # of a job that was prepared without an account
-SHOWN = 5  # findings of the rows that a job keeps among its notes
 DEPLOYING = 1800.0  # seconds after which `deploy` no longer waits: what never answers may still be billed
-
-
-def module(service: str):
-    """The functions of one service."""
-    if service not in SERVICES:
-        raise RecipeError(f"{service!r} is no service here; choose one of {', '.join(SERVICES)}")
-    return importlib.import_module(f"ftlab.hosted.{service}")
-
-
-def prepare(
-    service: str,
-    model: str,
-    rows: Sequence[Row],
-    *,
-    method: str = "sft",
-    validation: Sequence[Row] | None = None,
-    settings: dict | None = None,
-    out: str | Path | None = None,
-    tokenizer=None,
-    attempt: int = 1,
-    force: bool = False,
-    **options,
-) -> tuple[Job, ExportReport]:
-    """Write the service's files, checked by its rules, and the job that would use them. Nothing is sent.
-
-    `settings` are the service's own hyper-parameters; `n_epochs` is 3 where none is given, so that a price can be told.
-    The same data and settings give the same job; one that was submitted is never made anew. Files in a folder `out` of
-    yours are replaced only with `force`. `options` go to `export`.
-    """
-    own = module(service)
-    if not re.search(getattr(own, "MODELS", ""), model):
-        raise RecipeError(f"{service}: {own.OTHER_MODELS}; {model} is none of them")
-    if method not in own.TARGETS:
-        raise RecipeError(f"{service} offers {', '.join(own.TARGETS)}, and not {method} (through this package)")
-    if validation and method in getattr(own, "NO_VALIDATION", ()):
-        raise RecipeError(f"{service} takes no validation rows for {method}: leave them out")
-    settings = {"n_epochs": EPOCHS} | (settings or {})
-    if unknown := [name for name in settings if name not in own.SETTINGS]:
-        raise RecipeError(f"{service} has no setting {', '.join(unknown)}; it has {', '.join(own.SETTINGS)}")
-    _check_settings(service, settings, getattr(own, "RANGES", {}))
-    if out is None:  # a folder of its own, so that no later job writes over these files
-        given = (row.data for row in [*rows, *(validation or ())])
-        content = json.dumps([model, settings, attempt, *given], default=str)
-        folder = f"{service}_{method}_{hashlib.sha256(content.encode()).hexdigest()[:12]}"
-        out, force = home() / "hosted" / "files" / folder, True
-    options |= {"validation": validation, "tokenizer": tokenizer, "force": force}
-    report = export(rows, own.TARGETS[method], Path(out), **options)
-    files = {path.stem: str(path.resolve()) for path in report.files}
-    counts = {"train": report.rows} | ({"validation": report.validation_rows} if "validation" in files else {})
-    data = {part: sha256_of(path) for part, path in files.items()}
-    address, missing = _address(own)
-    job = Job(
-        service, address, model, method, settings, data, attempt, files, counts,
-        {"train": report.tokens, "validation": report.validation_tokens},
-        [*report.warnings, *missing, *listing(report.findings, SHOWN)],
-    )  # fmt: skip
-    if job.path.exists():
-        kept = load_job(job.name)
-        counted = {part: count for part, count in job.tokens.items() if count is not None}
-        return kept.step("", files=files, tokens=kept.tokens | counted, notes=job.notes), report
-    return job.step("prepared"), report
-
-
-def _check_settings(service: str, settings: dict, ranges: dict) -> None:
-    """RecipeError for a number that no training can have, or that the service is known to refuse."""
-    epochs = settings["n_epochs"]
-    if epochs != "auto" and not (type(epochs) is int and epochs >= 1):
-        raise RecipeError(f"{service}: n_epochs is {epochs!r}: give a whole number from 1 on, or auto")
-    for name, value in settings.items():
-        if not isinstance(value, int | float):
-            continue
-        least, most = ranges.get(name, (0, math.inf))
-        if not (math.isfinite(value) and least <= value <= most):
-            told = f"{least:g} to {most:g}" if math.isfinite(most) else f"{least:g} or more"
-            raise RecipeError(f"{service}: {name} is {value:g}: it takes {told}")
-
-
-def _address(own) -> tuple[str, list[str]]:
-    """Where the service's requests would go; without the settings that say it, nowhere yet, and what is missing."""
-    try:
-        return own.address(), []
-    except RecipeError as error:
-        return NOWHERE, [f"{error}; set it and prepare again before you submit"]
 
 
 def submit(
@@ -165,6 +74,7 @@ def watch(
 
     A look that fails is repeated; `most_seconds` ends the watching, not the job.
     """
+    _check_seconds(every, most_seconds)
     job = load_job(job.name)
     if "job" not in job.ids:
         raise RecipeError(f"{job.name} is not submitted")
@@ -210,6 +120,7 @@ def deploy(
 
     `max_usd` caps the cost of one day. A second call makes nothing anew, and waits for what the first one asked for.
     """
+    _check_seconds(every, most_seconds)
     job = load_job(job.name)
     _need_model(job)
     if not hasattr(module(job.service), "deploy"):
@@ -305,13 +216,16 @@ def delete(job: Job, *, yes: bool = False, say: Callable = print) -> Job:
 # --- looking, again and again
 
 
+def _check_seconds(*seconds: float | None) -> None:
+    if not all(each is None or each >= 0 for each in seconds):
+        raise RecipeError("seconds between looks (--every) and of waiting (--seconds) are numbers from 0 on")
+
+
 def _repeat(look: Callable, seen, done: Callable, every: float, most_seconds: float | None, say, sleep):
     """What was seen last: `look(seen)` gives what it sees now and whether that is news, until it is done or time is up.
 
     It looks more and more rarely while there is no news. A look that fails is repeated, unless that cannot help.
     """
-    if not every >= 0 or not (most_seconds is None or most_seconds >= 0):
-        raise RecipeError("seconds between looks (--every) and of waiting (--seconds) are numbers from 0 on")
     wait, waited, failed = every, 0.0, 0
     while not done(seen):
         try:

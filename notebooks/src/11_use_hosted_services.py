@@ -77,7 +77,7 @@ pd.DataFrame(lines, columns=head).set_index("service")
 
 # %%
 from ftlab.data.schema import check_chat
-from ftlab.hosted.jobs import prepare
+from ftlab.hosted.prepare import prepare
 from ftlab.models import counting_model, load_tokenizer
 
 DATA = "../data/support_triage"
