@@ -16,7 +16,6 @@ from ftlab.hosted.job import SERVICES
 from ftlab.hosted.services import COLUMNS, STALE_DAYS, state_of_services
 from ftlab.hosted.stand_in import StandIn
 
-
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 
 

@@ -199,7 +199,23 @@ table = {
 pd.DataFrame(table).T
 
 # %% [markdown]
-# TODO
+# Rank 4, 16 and 64: each is better than the one before it, and their intervals do not touch. So take the highest rank? Look at
+# the line below: rank 64 with the alpha of rank 16 does no better than rank 16. An adapter's change is scaled by alpha / r. With
+# alpha at 2 r, as many people set it, rank 64 has four times as many directions, and each moves as far as before; with alpha
+# kept, each moves a quarter as far. What made the difference was how far the weights moved altogether, and the learning rate moves
+# them, too. The losses say the same: whoever moved less has learnt less of these tickets, even of those it trained on. 114 steps
+# with the usual settings were simply short.
+#
+# So when a higher rank wins, ask what else it changed. Leave alpha at r or 2 r ([05](05_lora_by_hand.ipynb) says why), search the
+# learning rate, and take more steps, before you pay for a larger adapter. Whether a still larger rate brings rank 16 to where
+# rank 64 is, was not recorded.
+#
+# The order by validation loss is the order by fields, line by line. That is not always so:
+# [08](08_what_goes_wrong.ipynb#Room-11:-a-better-loss) has a lower loss that buys nothing. And on the right nothing helps: every one of them answers nearly
+# all everyday questions with a ticket's record. What keeps the old skills is [replay](07_evaluate.ipynb#How-much-replay,-and-what-else-helps?).
+#
+# One training each: a point or two between two lines is nothing. The intervals take each ticket by itself, and these tickets share
+# sentence patterns; by pattern they would be wider.
 
 # %% [markdown]
 # ## Train too long on too little
@@ -480,6 +496,7 @@ for name in ("qwen-3", "qwen3-thinking", "qwen3-instruct"):
 # ## What you have seen
 #
 # - The learning rate first: it decides whether anything is learnt. Then steps, then the rest.
+# - A higher rank with a larger alpha is two changes. What helps may be the larger step.
 # - A difference between two settings that another seed makes as well is none.
 # - Choose by answers to validation rows, and look at what the model could do before.
 # - Keep the best checkpoint, not the last, and save often enough to lose little.
@@ -506,7 +523,7 @@ for name in ("qwen-3", "qwen3-thinking", "qwen3-instruct"):
 # <details><summary>One answer</summary>
 #
 # How far two runs lie apart that differ in nothing but the seed. If that is as much, the smaller adapter does as well. If not:
-# was it chosen on validation rows, and what else did it change?
+# was it chosen on validation rows, and did alpha change with the rank?
 #
 # </details>
 #
