@@ -100,7 +100,7 @@ def test_a_keyboard_reaches_the_words_before_the_menu(page):
 @pytest.mark.skipif(AXE is None, reason="no axe-core in .venv-reading: run `make site`")
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_axe_finds_nothing(page, scheme):
-    """Every rule where it is light, those on colours where it is dark; the colours of code on one page, to save time."""
+    """Every rule where it is light, those on colours where it is dark; code has its colours looked at on one page."""
     page.set_viewport_size({"width": 1280, "height": 900})
     page.emulate_media(color_scheme=scheme)
     rules = {} if scheme == "light" else {"runOnly": ["color-contrast"]}
