@@ -3,22 +3,21 @@
 from ftlab.exercises.engine import Exercise
 
 
-def early_stop(losses, patience, worse_ends=lambda now, best: now >= best, since_best=True):
-    """Where a run stops and which evaluation it keeps: the rule of `transformers.EarlyStoppingCallback` 5.17."""
+def stops_and_keeps(losses, patience, equal_is_better=False, since_best=True):
+    """Places, from 0, where a run stops and whose weights it keeps, as `transformers.EarlyStoppingCallback` 5.17 rules.
+
+    The last two arguments make two of the mistakes.
+    """
     kept, bad = 0, 0
     for place in range(1, len(losses)):
         against = losses[kept] if since_best else losses[place - 1]
-        bad = bad + 1 if worse_ends(losses[place], against) else 0
+        better = losses[place] < against or equal_is_better and losses[place] == against
+        bad = 0 if better else bad + 1
         if losses[place] < losses[kept]:
             kept = place
         if bad == patience:
             return place, kept
     return len(losses) - 1, kept
-
-
-def stops_and_keeps(losses, patience):
-    """Places, from 0, where the run stops and whose weights are kept."""
-    return early_stop(losses, patience)
 
 
 check_stops_and_keeps = Exercise("early stopping", stops_and_keeps, trials=[
@@ -30,17 +29,17 @@ check_stops_and_keeps = Exercise("early stopping", stops_and_keeps, trials=[
     (([2.0, 3.0, 4.0, 5.0, 6.0, 1.0], 2), "it never got below its first loss while it had patience"),
     (([2.0, 3.0], 4), "too short to lose patience: it ends, and the first is kept"),
 ], mistakes=[
-    (lambda losses, patience: (early_stop(losses, patience)[0],) * 2,
+    (lambda losses, patience: (stops_and_keeps(losses, patience)[0],) * 2,
      "you keep the weights of the last evaluation. Keep those of the lowest loss."),
     (lambda losses, patience: (len(losses) - 1, min(range(len(losses)), key=losses.__getitem__)),
      "you looked at losses that the run never got to. It stops as soon as its patience is at an end."),
-    (lambda losses, patience: early_stop(losses, patience, since_best=False),
+    (lambda losses, patience: stops_and_keeps(losses, patience, since_best=False),
      "you compared each loss with the one before it. Compare it with the lowest so far."),
-    (lambda losses, patience: early_stop(losses, patience, worse_ends=lambda now, best: now > best),
+    (lambda losses, patience: stops_and_keeps(losses, patience, equal_is_better=True),
      "you count a loss that only equals the lowest as better. It is not."),
-    (lambda losses, patience: early_stop(losses, patience + 1),
+    (lambda losses, patience: stops_and_keeps(losses, patience + 1),
      "you stop one evaluation too late: the first that is not better counts, too."),
-    (lambda losses, patience: early_stop(losses, patience)[::-1], "you return the two places in the other order."),
+    (lambda losses, patience: stops_and_keeps(losses, patience)[::-1], "you return the two places in the other order."),
 ])  # fmt: skip
 
 

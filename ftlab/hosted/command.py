@@ -52,7 +52,8 @@ def run_action(options: Namespace) -> tuple[object, dict, bool]:
         raise RecipeError(f"--service is missing: one of {', '.join(SERVICES)}")
     if options.action == "prepare":
         job, report = prepare_file(options)
-        return f"{report!r}\n{job!r}", {"job": job.to_dict(), "report": report.to_dict()}, not found_any(report)
+        clean = not (report.dropped or report.findings)
+        return f"{report!r}\n{job!r}", {"job": job.to_dict(), "report": report.to_dict()}, clean
     job, say = chosen_job(options), partial(print, file=sys.stderr) if options.json else print
     prices = load_prices(options.prices)
     if options.action == "estimate":
@@ -80,11 +81,6 @@ def run_action(options: Namespace) -> tuple[object, dict, bool]:
     if points:
         say(f"the loss curve has {len(points)} points, the last {points[-1]}; ftlab hosted fetch writes them all")
     return job, job.to_dict() | ({"loss_curve": points} if points else {}), job.state != "failed"
-
-
-def found_any(report) -> bool:
-    """Whether rows were left out, or something in them wants a look."""
-    return bool(report.dropped or report.findings)
 
 
 def prepare_file(options: Namespace):
