@@ -52,8 +52,7 @@ def run_action(options: Namespace) -> tuple[object, dict, bool]:
         raise RecipeError(f"--service is missing: one of {', '.join(SERVICES)}")
     if options.action == "prepare":
         job, report = prepare_file(options)
-        clean = not (report.dropped or report.findings)
-        return f"{report!r}\n{job!r}", {"job": job.to_dict(), "report": report.to_dict()}, clean
+        return f"{report!r}\n{job!r}", {"job": job.to_dict(), "report": report.to_dict()}, not report.dropped
     job, say = chosen_job(options), partial(print, file=sys.stderr) if options.json else print
     prices = load_prices(options.prices)
     if options.action == "estimate":
