@@ -37,7 +37,7 @@ class SmolSpeed:
 
     def __str__(self):
         return (f"trains in {self.precision} (this CPU multiplies bf16 {self.bf16_gain:.2g} times as fast as fp32), "
-                f"about {round(self.tokens_per_second, -1):,.0f} tokens/s with LoRA, measured now")  # fmt: skip
+                f"about {float(f'{self.tokens_per_second:.2g}'):,.0f} tokens/s with LoRA, measured now")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Machine:
         gpu = f"{self.gpu}, {self.vram_gib:.1f} GiB" if self.gpu else "none found"
         return [
             ("GPU", gpu),
-            ("CPU", f"{self.cpu}, {self.cores} cores"),
+            ("CPU", f"{self.cpu}, {self.cores} core{'s' * (self.cores != 1)}"),
             ("memory", f"{self.ram_gib:.1f} GiB"),
             ("free disk", f"{self.disk_free_gib:.0f} GiB"),
             ("precision", self.precision),
@@ -118,15 +118,20 @@ def torch_dtype(precision: str):
 
 @cache
 def bf16_gain() -> float:
-    """How many times as fast as fp32 this CPU multiplies matrices in bf16; measured in less than a second.
+    """How many times as fast as fp32 this CPU multiplies matrices in bf16; measured in about a second.
 
-    Above 1 with AMX or avx512_bf16; far below 1 where bf16 is only emulated.
+    Above 1 with AMX or avx512_bf16; far below 1 where bf16 is only emulated, which a few small products show.
     """
+    gain = _bf16_gain(rows=16, rounds=2)
+    return gain if gain < 0.3 else _bf16_gain(rows=960, rounds=4)
+
+
+def _bf16_gain(rows: int, rounds: int) -> float:
     import torch
 
-    left, right = torch.randn(960, 576), torch.randn(576, 1536)  # a batch against one layer of `smol`
+    left, right = torch.randn(rows, 576), torch.randn(576, 1536)  # a batch against one layer of `smol`
     seconds = {}
-    for _ in range(4):  # the two in turn, the best of each: other work disturbs both alike
+    for _ in range(rounds):  # the two in turn, the best of each: the first prepares, other work disturbs both alike
         for dtype in (torch.float32, torch.bfloat16):
             a, b = left.to(dtype), right.to(dtype)
             start = time.perf_counter()

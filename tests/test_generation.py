@@ -4,6 +4,7 @@
 """
 
 import os
+from functools import wraps
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,10 +13,12 @@ import pytest
 from ftlab.errors import DataError
 from ftlab.evaluation.generation import (
     Generations,
+    _answers,
     answer_probabilities,
     generate,
     positions,
     prompt_ids,
+    read_beginning,
     reading,
 )
 
@@ -166,6 +169,73 @@ def test_an_end_token_stops_one_answer_of_a_batch_and_no_other(model, tokenizer)
         tokenizer.decode(answer[:end], skip_special_tokens=True) for answer, end in zip(whole, ends, strict=True)
     ]
     assert out.new_tokens == sum(12 if end is None else end + 1 for end in ends)
+
+
+@pytest.fixture
+def read(model, monkeypatch):
+    """The (rows, tokens) of every batch that the model reads, in order."""
+    shapes, forward = [], model.forward
+
+    @wraps(forward)  # generate looks at its parameters
+    def noted(input_ids, **rest):
+        shapes.append(tuple(input_ids.shape))
+        return forward(input_ids=input_ids, **rest)
+
+    monkeypatch.setattr(model, "forward", noted)
+    return shapes
+
+
+def test_what_all_prompts_begin_with_is_read_once(model, tokenizer, read):
+    system = {"role": "system", "content": "Answer in one word, and never say more than you were asked for."}
+    chats = [[system, *chat[-1:]] for chat in CHATS]
+    ids = [prompt_ids(tokenizer, chat) for chat in chats]
+    shared = len(os.path.commonprefix(ids))
+    assert shared > prompt_length(tokenizer, [system]) / 2
+    out = generate(model, tokenizer, chats, max_new_tokens=6, batch_size=3)
+    assert read[:2] == [(1, shared), (3, max(map(len, ids)) - shared)]
+    assert read.count((1, shared)) == 1
+    assert list(out.texts) == [
+        tokenizer.decode(greedy(model, tokenizer, chat, 6), skip_special_tokens=True) for chat in chats
+    ]
+
+
+def test_the_same_prompt_twice_leaves_a_token_to_read(model, tokenizer):
+    one = generate(model, tokenizer, CHATS[:1], max_new_tokens=6)
+    assert generate(model, tokenizer, CHATS[:1] * 3, max_new_tokens=6).texts == one.texts * 3
+
+
+def test_an_answer_that_has_ended_leaves_its_batch(model, tokenizer, read):
+    whole = [greedy(model, tokenizer, chat, 12) for chat in CHATS]
+    read.clear()
+    model.generation_config.eos_token_id = [tokenizer.eos_token_id, whole[0][0], whole[1][3]]
+    out = generate(model, tokenizer, CHATS, max_new_tokens=12)
+    rows = [shape[0] for shape in read if shape != (1, read[0][1])]
+    assert rows == sorted(rows, reverse=True)
+    assert rows[0] == len(CHATS) > rows[-1]
+    assert out.new_tokens < 12 * len(CHATS)
+
+
+def test_on_a_gpu_the_batch_is_left_to_generate(model, tokenizer):
+    rows = [prompt_ids(tokenizer, chat) for chat in CHATS]
+    settings = {"do_sample": False, "pad_token_id": tokenizer.pad_token_id, "eos_token_id": [tokenizer.eos_token_id]}
+    found = _answers(model, rows, 8, None, settings)
+    for answer, chat in zip(found, CHATS, strict=True):
+        expected = greedy(model, tokenizer, chat, 8)
+        assert answer[: len(expected)] == expected
+
+
+def test_a_sliding_window_sees_no_padding_behind_the_beginning(tokenizer):
+    """Padding between the beginning and the rest of a prompt would count as seen."""
+    model = random_model(tokenizer)
+    config = model.config
+    config.use_sliding_window, config.sliding_window = True, 6
+    config.layer_types = ["sliding_attention"] * config.num_hidden_layers
+    model = type(model)(config).eval()
+    model.load_state_dict(random_model(tokenizer).state_dict())
+    assert read_beginning(model, [[1, 2, 3, 4], [1, 2, 3, 5, 6]]).get_seq_length() == 0
+    together = generate(model, tokenizer, CHATS, max_new_tokens=8)
+    assert together.texts == generate(model, tokenizer, CHATS, max_new_tokens=8, batch_size=1).texts
+    assert together.texts == tuple(generate(model, tokenizer, [chat], max_new_tokens=8).texts[0] for chat in CHATS)
 
 
 def test_tokens_are_counted_without_padding(model, tokenizer):

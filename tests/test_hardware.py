@@ -97,12 +97,15 @@ def test_smol_trains_in_what_this_cpu_multiplies_faster(monkeypatch, gain, expec
     assert f"about {speed} tokens/s" in repr(machine)
 
 
-def test_bf16_gains_what_the_clock_says(monkeypatch):
-    """A clock whose fp32 turns take 6 seconds and whose bf16 turns take 2."""
-    turns = [second for turn in range(4) for second in (20 * turn, 20 * turn + 6, 20 * turn + 10, 20 * turn + 12)]
+@pytest.mark.parametrize(("bf16", "gain", "rows"), [(2, 3, [16, 960]), (12, 0.5, [16, 960]), (60, 0.1, [16])])
+def test_bf16_gains_what_the_clock_says(monkeypatch, bf16, gain, rows):
+    """By a clock whose fp32 turns take 6 seconds; where bf16 is emulated, no large product is made."""
+    turns = [99 * turn + second for turn in range(6) for second in (0, 6, 10, 10 + bf16)]
+    made = []
     monkeypatch.setattr(hardware.time, "perf_counter", iter(turns).__next__)
-    monkeypatch.setattr(torch, "randn", lambda *shape: torch.ones(2, 2))  # where bf16 is emulated, real ones take long
-    assert hardware.bf16_gain.__wrapped__() == 3
+    monkeypatch.setattr(torch, "randn", lambda *shape: made.append(shape[0]) or torch.ones(2, 2))
+    assert hardware.bf16_gain.__wrapped__() == gain
+    assert [n for n in made if n != 576] == rows
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
