@@ -313,6 +313,24 @@ def test_run_all_prints_a_table_and_changes_no_file(course, capsys):
     assert files() == before
 
 
+def test_the_parts_are_all_notebooks_and_none_twice(monkeypatch, tmp_path):
+    for number in range(7):
+        write_source(tmp_path, INTRO, f"{number:02}_try_it")
+    ran = []
+    monkeypatch.setattr(bn, "run_all", lambda sources, *_: ran.append([source.name for source in sources]) or 0)
+    for text in ("1/3", "2/3", "3/3", "1/1"):
+        assert bn.main(["--run-all", "--part", text], tmp_path) == 0
+    assert [len(names) for names in ran] == [3, 2, 2, 7]
+    assert sorted(sum(ran[:3], [])) == ran[3]
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "2", "a/b", "1/0"])
+def test_a_part_that_is_none_is_refused(text, capsys):
+    with pytest.raises(SystemExit):
+        bn.main(["--run-all", "--part", text])
+    assert "give K/N with K from 1 to N" in capsys.readouterr().err
+
+
 def test_a_failing_cell_is_named_with_its_source_line_and_nothing_is_written(tmp_path, capsys):
     path = write_source(
         tmp_path, INTRO + "# %%\nfine = 1\n\n# %%\nlast = 2\nraise ValueError('broken on purpose')\n"

@@ -212,14 +212,16 @@ def test_make_lab_opens_the_first_notebook_from_the_root():
 def test_ci_runs_every_step_and_stops_at_a_failure(tmp_path, failing):
     """With a stand-in for make that records its target, and one for Chromium so that nothing is installed."""
     log = tmp_path / "targets"
-    (tmp_path / "make").write_text(f'#!/bin/sh\necho "$1" >> {log}\n[ "$1" != "{failing}" ]\n')
+    (tmp_path / "make").write_text(f'#!/bin/sh\necho "$*" >> {log}\n[ "$1" != "{failing}" ]\n')
     (tmp_path / "chromium").write_text("#!/bin/sh\n")
     for name in ("make", "chromium"):
         (tmp_path / name).chmod(0o755)
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     ran = subprocess.run([ROOT / ".ci" / "run"], env=environment, capture_output=True, text=True)
-    every = ["test", "test", "course", "check", "site", "slides", "test"]
-    assert log.read_text().split() == (every[:3] if failing else every)
+    steps = [line.partition(" ARGS=") for line in log.read_text().splitlines()]
+    every = ["setup", "test", "test", "course", "-j 2 --output-sync=target check site slides", "test"]
+    assert [target for target, _, _ in steps] == (every[:4] if failing else every)
+    assert steps[3][2] in {f"--jobs 2 --part {number}/3" for number in (1, 2, 3)}
     assert (ran.returncode == 0) == (failing is None)
 
 

@@ -20,6 +20,7 @@ Examples:
     python tools/build_notebooks.py --stale-by-module      what a change in each module of ftlab makes stale
     python tools/build_notebooks.py --run-all        run every built notebook, change no file
     python tools/build_notebooks.py --run-all --jobs 2     two at a time
+    python tools/build_notebooks.py --run-all --part 2/3   the second, fifth, eighth ... notebook
     python tools/build_notebooks.py --run-all --solutions      and the solved ones, which differ in the exercises only
 
 Exit: 0 done, 1 findings or a failing cell, 2 a source that cannot be used.
@@ -252,6 +253,7 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("--run-all", action="store_true", help="run the built notebooks, changing no file")
     parser.add_argument("--solutions", action="store_true", help="with --run-all: run the solved ones too")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="with --run-all: so many at a time")
+    parser.add_argument("--part", type=part, default=(1, 1), metavar="K/N", help="with --run-all: every Nth, from the Kth")
     parser.add_argument("--stale-by-module", action="store_true", help="print what a change in each module makes stale")
     args = parser.parse_args(argv)
     try:
@@ -262,7 +264,8 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
         if args.check:
             return check(sources, root, all_sources=not args.names)
         if args.run_all:
-            return run_all(sources, root, args.solutions, args.jobs)
+            first, step = args.part
+            return run_all(sources[first - 1 :: step], root, args.solutions, args.jobs)
         if args.force:
             work = [(source, path, solved, "forced") for source in sources for path, solved in targets(source, root)]
         else:
@@ -271,6 +274,14 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
         print(error, file=sys.stderr)
         return 2
     return build_all(work, root)
+
+
+def part(text: str) -> tuple[int, int]:
+    """K and N of "K/N"; a K that is not from 1 to N is refused."""
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise argparse.ArgumentTypeError(f"{text}: give K/N with K from 1 to N, for example 2/3")
+    return int(found[1]), int(found[2])
 
 
 def select(sources: list[Source], names: list[str]) -> list[Source]:
