@@ -9,6 +9,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before any library of the hub is
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):  # side by side, each has its share of the cores
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,12 @@ settings.register_profile("explore", derandomize=False, deadline=None, print_blo
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
 
 
+HOMES = count()
+
+
 def new_home(tmp_path_factory, models: Path) -> str:
-    home = tmp_path_factory.mktemp("runs")
+    home = tmp_path_factory.getbasetemp() / "homes" / str(next(HOMES))  # mktemp would look at all the others each time
+    home.mkdir(parents=True)
     (home / "models").symlink_to(models, target_is_directory=True)
     return str(home)
 

@@ -111,8 +111,9 @@ def fine_tune(
         results["probe"] = answer_probe(folder, tuned, tokenizer)
     results |= look(tuned) if look else {}
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    results |= {"rows": len(rows), "setting": training, "precision": runs.hardware.precision(recipe.model)}
     told = ("steps", "final_loss", "final_eval_loss", "trainable_parameters", "log")
-    return results | {"rows": len(rows), "setting": training} | {f"training_{key}": seen[key] for key in told}
+    return results | {f"training_{key}": seen[key] for key in told}
 
 
 def summary(folder: Path) -> dict:

@@ -2,7 +2,7 @@
 
 300 tickets x 3 epochs (106,000 tokens) a point, one setting changed at a time; 100 validation and 200 test tickets and
 the everyday questions are answered. Five points are those of the experiment `forgetting`, which is recorded first;
-nine trainings are made here, `epochs_8` the longest: two hours on one core that multiplies in bf16 and has nothing
+the other trainings are made here, `epochs_8` the longest: two hours on one core that multiplies in bf16 and has nothing
 else to do. QLoRA reads its 4-bit weights slowly on a CPU, so it has one point. Where a setting is chosen, validation
 chooses; full training has two learning rates, as its best is far below that of an adapter, and tells how many singular
 values its change needs. `nf4` trains nothing: it packs the untrained base into four bits, and the base under the
@@ -23,9 +23,10 @@ from ftlab.training.train import load_model
 
 FOLDER = WORK / "settings"
 # what `forgetting` has trained already, under the name of the setting
-SHARED = {"usual": "replay_0", "rate_5e-4": "rate_5e-4", "rate_2e-3": "rate_2e-3", "r_4": "r_4", "r_64": "r_64"}
+SHARED = {"usual_bf16": "replay_0", "rate_5e-4": "rate_5e-4", "rate_2e-3": "rate_2e-3", "r_4": "r_4", "r_64": "r_64"}
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 TRAINED = {
+    "usual": {},  # as `usual_bf16`, on a machine without bf16, as most of the others here
     "r_64_alpha_32": {"r": 64, "lora_alpha": 32},  # more directions alone: r_64 has a larger alpha, too
     "rate_2e-4": {"learning_rate": 2e-4},
     "rate_4e-3": {"learning_rate": 4e-3},
