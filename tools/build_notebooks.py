@@ -253,7 +253,7 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("--run-all", action="store_true", help="run the built notebooks, changing no file")
     parser.add_argument("--solutions", action="store_true", help="with --run-all: run the solved ones too")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="with --run-all: so many at a time")
-    parser.add_argument("--part", type=part, default=(1, 1), metavar="K/N", help="with --run-all: every Nth, from the Kth")
+    parser.add_argument("--part", type=part, default=(1, 1), metavar="K/N", help="with --run-all: every Nth from K")
     parser.add_argument("--stale-by-module", action="store_true", help="print what a change in each module makes stale")
     args = parser.parse_args(argv)
     try:

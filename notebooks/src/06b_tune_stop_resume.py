@@ -1,6 +1,6 @@
 # ---
 # ftlab:
-#   reads: [data/support_triage/train.jsonl, data/support_triage/validation.jsonl, data/recorded/settings/results.json, data/recorded/forgetting/results.json, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
+#   reads: [data/support_triage/train.jsonl, data/support_triage/validation.jsonl, data/recorded/settings/results.json, data/recorded/forgetting/results.json, data/recorded/triage/points.json, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
 #   headline: fields right, by setting
 # ---
 
@@ -13,7 +13,7 @@
 # [06](06_train_with_unsloth.ipynb) trains with settings that were given. Here you change them, one at a time: on `nano`, our own
 # model of 3.5 million [parameters](GLOSSARY.md#parameter), which trains in seconds and shows the mechanism, and in the recorded
 # trainings of `smol`, a chat model of 135 million, which show what it does to the answers. Then you train too long, and pull the
-# plug.
+# plug. At the end, apart from all this: rows that hold tools or thoughts.
 
 # %%
 import ftlab  # first: it quiets the libraries below
@@ -135,9 +135,12 @@ print("\n".join(told))
 # %% [markdown]
 # - **[Learning rate](GLOSSARY.md#learning-rate).** Too small, and the curve falls so slowly that the file is used up first. Too
 #   large, and it leaves the picture: the first steps threw the model off, and the rest is spent on coming back. The good
-#   one is the largest that still falls steadily; try three, a factor of ten apart, on a part of your data.
+#   one is the largest that still falls steadily; try three, a factor of ten apart, on a part of your data. These rates are
+#   for tiny models: at 1B to 8B begin with the 2e-4 of 06, then halve and double it.
 # - **Batch.** Smaller batches make more steps of the same examples, so they get further here, along a rougher curve. At 32
-#   there are hardly any steps. If you change the batch, look at the learning rate again.
+#   there are four steps, and the first moves nothing: the warm-up begins at a rate of zero, so every curve begins flat. What
+#   counts is the examples a step, in 06 `BATCH` times `ACCUMULATION`: if their product stays, so does the curve, nearly. If
+#   you change it, look at the learning rate again.
 # - **[Seed](GLOSSARY.md#seed).** Three times the same settings, and how far the curves lie apart is luck: another order of the
 #   examples, another start of the adapter. A difference between two settings that is no larger than that says nothing.
 
@@ -145,9 +148,10 @@ print("\n".join(told))
 # ## What a setting does to the answers
 #
 # A curve on 64 tickets tells how fast. What is a setting worth in answers? Here `smol` learned the same 300 tickets, read three
-# times, again with one thing changed at a time; "as usual" is a learning rate of 1e-3 and rank 16 with
-# [alpha](GLOSSARY.md#alpha) 32 in all linear layers. A training took twenty to thirty-five minutes on one core, so they were
-# recorded (`python tools/record.py settings --again`). Settings are chosen on [validation](GLOSSARY.md#validation-set) tickets, so
+# times (114 steps), again with one thing changed at a time; "as usual" is here a learning rate of 1e-3 (06 takes 2e-3 for `smol`),
+# eight tickets a step, and rank 16 with [alpha](GLOSSARY.md#alpha) 32 in all linear layers. A training and its answers took twenty
+# to forty minutes on one core, so they were recorded (`python tools/record.py settings --again`, and five of them by
+# `python tools/record.py forgetting --again`). Settings are chosen on [validation](GLOSSARY.md#validation-set) tickets, so
 # each model answered 100 of these; and 379 everyday questions, which have nothing to do with tickets.
 
 # %% tags=["headline"]
@@ -187,8 +191,8 @@ import pandas as pd
 table = {
     label: {
         "numbers trained, millions": f"{points[name]['training_trainable_parameters'] / 1e6:.1f}",
-        "training loss": f"{points[name]['training_final_loss']:.3f}",
-        "validation loss": f"{points[name]['training_final_eval_loss']:.3f}",
+        "training loss, last two steps": f"{points[name]['training_final_loss']:.3f}",
+        "validation loss, 40 tickets": f"{points[name]['training_final_eval_loss']:.3f}",
         "fields right, %": f"{100 * points[name]['validation']['field_accuracy']['value']:.1f}",
         "whole records right, %": f"{100 * points[name]['validation']['exact_match']['value']:.0f}",
     }
@@ -196,31 +200,42 @@ table = {
 }
 pd.DataFrame(table).T
 
+# %%
+longer = json.loads(Path("../data/recorded/triage/points.json").read_text())
+for point in (longer["rate_0.001"], longer["rate_0.002"]):
+    right = 100 * point["validation"]["field_accuracy"]
+    print(f"rank 16, learning rate {point['learning_rate']:g}, {point['steps']} steps: {right:.1f} % of the fields")
+
 # %% [markdown]
-# Rank 4, 16 and 64: each is better than the one before it, and their intervals do not touch. So take the highest rank? Look at
-# the line below: rank 64 with the alpha of rank 16 does no better than rank 16. An adapter's change is scaled by alpha / r. With
+# Rank 4, 16 and 64: each is better than the one before it. So take the highest rank? Look at the line with alpha 32:
+# rank 64 with the alpha of rank 16 does no better than rank 16. An adapter's change is scaled by alpha / r. With
 # alpha at 2 r, as many people set it, rank 64 has four times as many directions, and each moves as far as before; with alpha
 # kept, each moves a quarter as far. So it was most likely how far the weights moved altogether (which the record did not keep), and
 # the learning rate moves them, too. The losses fit that: where steps are smaller, less was learnt even of the tickets trained on.
-# 114 steps with the usual settings look short.
 #
-# So when a higher rank wins, ask what else it changed. Leave alpha at r or 2 r ([05](05_lora_by_hand.ipynb) says why), search the
-# learning rate, and take more steps, before you pay for a larger adapter. Whether a still larger rate brings rank 16 to where
-# rank 64 is, was not recorded.
+# And the lines printed last are of the contest in [03](03_measure_baselines.ipynb): as many tickets, rank 16, but five times read
+# instead of three (and 200 validation tickets). More steps did what the higher rank did, and a little more.
+#
+# So when a higher rank wins, ask what else it changed. To compare ranks, keep alpha; on large models, too, the best learning rate
+# then hardly depended on the rank ([05](05_lora_by_hand.ipynb#Rank,-alpha,-layers)). If alpha follows the rank, search the
+# learning rate for each rank anew. (`use_rslora=True`, a line in Unsloth's own notebooks, divides by the root of r: again another
+# step.) And take more steps before you pay for a larger adapter.
 #
 # The order by validation loss is the order by fields, line by line. That is not always so:
-# [08](08_what_goes_wrong.ipynb#Room-11:-a-better-loss) has a lower loss that buys nothing. And on the right nothing helps: every one of them answers nearly
-# all everyday questions with a ticket's record. What keeps the old skills is [replay](07_evaluate.ipynb#How-much-replay,-and-what-else-helps?).
+# [08](08_what_goes_wrong.ipynb#Room-11:-a-better-loss) has two trainings of equal loss whose answers lie nine points apart. And on
+# the right nothing helps: every one of them gets nearly all everyday questions wrong. What keeps the old skills is
+# [replay](07_evaluate.ipynb#How-much-replay,-and-what-else-helps?).
 #
-# One training each: a point or two between two lines is nothing. The intervals take each ticket by itself, and these tickets share
+# One training each. Three trainings of the contest that differ in their seed alone lie 2.5 points apart in the fields of
+# validation tickets: believe no smaller difference here. The intervals take each ticket by itself, and these tickets share
 # sentence patterns; by pattern they would be wider.
 
 # %% [markdown]
 # ## Train too long on too little
 #
 # Forty tickets for up to 15 epochs. Two guards are set: `EarlyStoppingCallback`
-# ([early stopping](GLOSSARY.md#early-stopping)) ends the run when the validation loss has not
-# fallen for two evaluations in a row, and `load_best_model_at_end` puts back the weights of the lowest one.
+# ([early stopping](GLOSSARY.md#early-stopping)) ends the run when two evaluations in a row
+# were no lower than the lowest so far, and `load_best_model_at_end` puts back the weights of the lowest one.
 
 # %%
 from transformers import EarlyStoppingCallback
@@ -233,7 +248,7 @@ with contextlib.redirect_stdout(io.StringIO()):
         callbacks=[LivePlot(), EarlyStoppingCallback(early_stopping_patience=2)],
         output_dir=str(ftlab.home() / "06b_overfit"),
         num_train_epochs=15,
-        lr_scheduler_type="constant",
+        lr_scheduler_type="constant",  # a cosine would fall over all 15 epochs, and this run ends before
         logging_steps=5,
         eval_strategy="steps",
         eval_steps=10,
@@ -245,9 +260,10 @@ with contextlib.redirect_stdout(io.StringIO()):
         greater_is_better=False,  # a loss is better when it is smaller; of an accuracy, say True
     )
 overfit_result = overfit.train()
+history = [*overfit.state.log_history]  # what is measured later is not of this run
+overfit.remove_callback(LivePlot)  # nor does it belong in the picture
 
 # %%
-history = overfit.state.log_history
 trained = [float(row["loss"]) for row in history if "loss" in row]
 unseen = {row["step"]: float(row["eval_loss"]) for row in history if "eval_loss" in row}
 best, end = min(unseen, key=unseen.get), max(unseen)
@@ -259,11 +275,14 @@ print(f"the weights that are kept, measured again: {kept:.3f}")
 assert abs(kept - unseen[best]) < 1e-4, "the best checkpoint was not put back"
 
 # %% [markdown]
-# From where the thin curve falls and the thick one does not, the model learns the forty by heart. On other tickets it
-# grows surer of its mistakes, and the loss counts a sure mistake heavily. The answers themselves may stay as good for a
-# while, so judge by both: [07](07_evaluate.ipynb) counts answers. What is kept is the best that was measured, not the last.
+# In the picture little happens after step 20, so read the printed lines: the thin curve, of the forty, goes on falling, and the
+# thick one, of unseen tickets, rises, as the model learns the forty by heart. The usual reason is that it grows surer of its
+# mistakes, and the loss counts a sure mistake heavily. Whether the answers get worse is not measured here:
+# [07](07_evaluate.ipynb) counts answers. What is kept is the best that was measured, not the last.
+#
 # The remedies, best first: more examples, and more varied ones; fewer epochs; these two guards, which work in the trainer of
-# [06](06_train_with_unsloth.ipynb) as well, because it saves as often as it evaluates.
+# [06](06_train_with_unsloth.ipynb) as well, because it saves as often as it evaluates. There the rate falls over all epochs that
+# you ask for. If such a run stops early, train once more with about as many epochs as it took, so that the rate falls to its end.
 #
 # **Exercise (level 3).** Be the callback. `stops_and_keeps(losses, patience)` gets the validation losses, one an evaluation, and
 # returns two places in that list, counted from 0: where the run stops, and the evaluation whose weights are kept. Only a loss
@@ -294,6 +313,8 @@ check_stops_and_keeps(stops_and_keeps)
 # process of its own trains, and is killed from outside. First, the run that nobody disturbs, here.
 
 # %%
+import shutil
+
 from ftlab.evaluation.generation import generate
 
 
@@ -308,13 +329,16 @@ def train_nano(folder, resume=False, printed=False):
 
 
 DRILL = ftlab.home() / "06b_drill"
+shutil.rmtree(DRILL, ignore_errors=True)  # of an earlier run: a resume takes the highest number that it finds
 with contextlib.redirect_stdout(io.StringIO()):
     train_nano(DRILL / "undisturbed")
 undisturbed = json.loads((DRILL / "undisturbed" / "result.json").read_text())
 print("last loss:", undisturbed["losses"]["16"])
 
 # %% [markdown]
-# The same as a script, made of the two functions. So any run of this notebook becomes one that goes on when you close it.
+# The same as a script, made of the two functions; in a project you write the file yourself. Started from a terminal,
+# `nohup python train_nano.py FOLDER > log.txt &`, it goes on when you close the notebook; started from a cell, as below, it ends
+# with the notebook's kernel. When Colab takes the machine back, both end.
 
 # %%
 import inspect
@@ -353,18 +377,20 @@ import subprocess
 import sys
 
 command = [sys.executable, "-u", str(DRILL / "train_nano.py"), str(DRILL / "killed")]
-seen = 0
+seen, told = 0, []
 with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
     for line in process.stdout:
+        told.append(line)
         seen += line.startswith("{'loss'")
         if seen == 11:
             process.kill()  # SIGKILL: it cannot tidy up
+assert seen >= 11, "".join(told[-20:])  # it ended by itself: its last words say why
 print(f"killed in step {seen + 1}; exit status {process.returncode}")
 left = sorted(path.name for path in (DRILL / "killed").iterdir())
 print("left on disk:", ", ".join(left))
 
 # %% [markdown]
-# No answers, no final weights; what was done after the newest checkpoint is lost. Save often enough that you would not mind
+# No answers, no final weights (`README.md` is a card that TRL writes with each checkpoint); what was done after the newest checkpoint is lost. Save often enough that you would not mind
 # losing what comes between two of them.
 #
 # ## Resume
@@ -372,7 +398,8 @@ print("left on disk:", ", ".join(left))
 # A new process, which knows nothing but the folder, goes on from there.
 
 # %%
-subprocess.run([*command, "--resume"], check=True, capture_output=True)
+ended = subprocess.run([*command, "--resume"], capture_output=True, text=True)
+assert ended.returncode == 0, ended.stderr[-2000:]
 resumed = json.loads((DRILL / "killed" / "result.json").read_text())
 for name, run in {"undisturbed": undisturbed, "killed and resumed": resumed}.items():
     print(f"{name}: loss {run['losses']['12']:.6f} at step 12, {run['losses']['16']:.6f} at step 16")
@@ -385,7 +412,9 @@ assert ON_GPU or resumed == undisturbed, "on a CPU, a resumed run must come to t
 # %% [markdown]
 # The second process had the weights, the optimizer's averages, the place in the learning-rate schedule, the state of the random
 # numbers and the place in the order of examples, all from the checkpoint. So it did the lost steps again and came to the
-# same numbers, to the last digit on a CPU; a GPU may add up in another order. One fault is left to you: a machine that dies
+# same numbers, to the last digit on a CPU; a GPU may add up in another order. That holds for the same rows, batch, epochs and
+# schedule: change one, and it goes on at another place with another rate. (Early stopping counts its evaluations anew, unless you
+# set `restore_callback_states_from_checkpoint=True`.) One fault is left to you: a machine that dies
 # *while* it writes a checkpoint leaves half of one. If the resume complains about the newest folder, delete that folder, and
 # the one before is taken.
 #
@@ -408,8 +437,8 @@ check_steps_lost(steps_lost)
 # ## Tools and thoughts
 #
 # Some rows hold more than text: [tools](GLOSSARY.md#tool-call) that the model may call, its calls, their results, or a thought
-# before the answer. What becomes of them is up to the chat template. Here is such a row, with the
-# template that Unsloth has for Qwen3 (its words on the tokenizer of `nano`, since Qwen3 is not on this machine):
+# before the answer. What becomes of them is up to the chat template. Here is such a row, with the template that Unsloth has for
+# Qwen3. Qwen3 itself is not on this machine, so the tokenizer is that of `nano`, told Qwen3's markers:
 
 # %%
 import copy
@@ -436,7 +465,9 @@ agent = {
         {"role": "assistant", "content": "It is on its way to you."},
     ],
 }
-nano_tokenizer = overfit.processing_class
+_, nano_tokenizer = FastLanguageModel.from_pretrained(
+    model_name=resolve("nano"), max_seq_length=1024, dtype=DTYPE, load_in_4bit=False
+)
 qwen = copy.deepcopy(nano_tokenizer)
 qwen.add_special_tokens(
     {"eos_token": "<|im_end|>", "extra_special_tokens": ["<|im_start|>", "<think>", "</think>"]}
@@ -446,7 +477,8 @@ qwen.chat_template = CHAT_TEMPLATES["qwen-3"][0]
 check_masks(tokenize_for_training([agent], qwen), [agent], qwen)
 
 # %% [markdown]
-# The call is trained and the last answer is; the tool's description and its result are only read. The same row on the template
+# The call is trained and the last answer is; the tool's description and its result are only read. (The empty thought before the
+# answer is the template's own: more below.) The same row on the template
 # of `nano`, which knows no tools (nor does that of `smol`), and a row with two thoughts on Qwen3's:
 
 # %%
@@ -493,7 +525,7 @@ for name in ("qwen-3", "qwen3-thinking", "qwen3-instruct"):
 # %% [markdown]
 # ## What you have seen
 #
-# - The learning rate first: it decides whether anything is learnt. Then steps, then the rest.
+# - The learning rate first: a tenth or ten times of it, and little is learnt. Then steps, then the rest.
 # - A higher rank with a larger alpha is two changes. What helps may be the larger step.
 # - A difference between two settings that another seed makes as well is none.
 # - Choose by answers to validation rows, and look at what the model could do before.
@@ -530,8 +562,10 @@ for name in ("qwen-3", "qwen3-thinking", "qwen3-instruct"):
 #
 # <details><summary>One answer</summary>
 #
-# The run never gets past its first epoch: it starts at step 0 each time. Save every ten minutes or so, to a mounted drive, and
-# resume from there.
+# There is never a checkpoint: `resume_from_checkpoint=True` stops with an error, and without it the run starts at step 0 each
+# time. Save about every ten minutes (`save_steps` = 600 / seconds a step), to a mounted drive, with `save_total_limit=2`; with
+# `load_best_model_at_end`, evaluate as often. One line starts and resumes alike:
+# `trainer.train(resume_from_checkpoint=any(Path(folder).glob("checkpoint-*")))`.
 #
 # </details>
 #
