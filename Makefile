@@ -63,7 +63,7 @@ wheelhouse: setup ## a folder that installs the course without a network (TO=/me
 # what makes pages of the notebooks has a small environment of its own: a learner does not need it
 .venv-reading/done: requirements/reading.txt
 	@$(PYTHON) -m venv .venv-reading
-	@.venv-reading/bin/python -m pip install --quiet --no-deps --requirement requirements/reading.txt
+	@.venv-reading/bin/python -m pip install --quiet --no-compile --no-deps --requirement requirements/reading.txt
 	@touch $@
 
 site: .venv-reading/done ## the course as pages to read, nothing is run: build/site/README.html

@@ -405,10 +405,13 @@ def test_the_curriculum_has_48_items():
     assert (check.ITEMS[0], check.ITEMS[-1]) == ("C1", "X5")
 
 
-def test_this_repository_passes():
-    assert check.broken_links(ROOT) == []
-    assert check.coverage_gaps(ROOT) == []
-    assert check.forbidden_names(ROOT) == []
+def test_nothing_is_compiled_before_it_is_imported(monkeypatch):
+    ran = []
+    monkeypatch.setattr(setup, "run", ran.append)
+    setup.pip("install", "--no-deps", "a")
+    setup.pip("download", "a")
+    assert ["--no-compile" in command for command in ran] == [True, False]
+    assert all("a" in command for command in ran)
 
 
 # without a network
