@@ -381,7 +381,7 @@ check_strongest_rival(strongest_rival)
 # | [04b How many rows](04b_how_many_rows.ipynb) | is there enough data, and what do its faults cost? | 21 | 1 | 1 |
 # | [05 LoRA by hand](05_lora_by_hand.ipynb) | what do LoRA and 4-bit do to a matrix? | 18 | 3 | 3 |
 # | [06 Train with Unsloth](06_train_with_unsloth.ipynb) | how do I train a model on my own file with QLoRA, and see that each step did what it should? | 18 | 3 | 2 |
-# | [06b Tune, stop, resume](06b_tune_stop_resume.ipynb) | which settings are worth a try, when should a run end, and what is left if the machine ends it first? | 15 | 2 | 2 |
+# | [06b Tune, stop, resume](06b_tune_stop_resume.ipynb) | which settings are worth a try, when should a run end, and what is left if the machine ends it first? | 21 | 2 | 2 |
 # | [07 Evaluate](07_evaluate.ipynb) | did it work, by how much, and may it ship? | 28 | 2 | 1 |
 # | [08 What goes wrong](08_what_goes_wrong.ipynb) | what does each fault of a fine-tune look like, and how do you prove that it is that one? | 29 | 1 | 1 |
 # | [09 Learn preferences](09_learn_preferences.ipynb) | how does DPO change the answer, and where do rewards (GRPO) come in? | 25 | 2 | 2 |

@@ -8,7 +8,7 @@
 # # Tune, stop, resume
 #
 # **Question:** which settings are worth a try, when should a run end, and what is left if the machine ends it first?
-# **Minutes:** 15 to read, 2 to run. **Hardware:** any; two CPU cores are enough.
+# **Minutes:** 21 to read, 2 to run. **Hardware:** any; two CPU cores are enough.
 #
 # [06](06_train_with_unsloth.ipynb) trains with settings that were given. Here you change them, one at a time: on `nano`, our own
 # model of 3.5 million [parameters](GLOSSARY.md#parameter), which trains in seconds and shows the mechanism, and in the recorded
@@ -205,8 +205,8 @@ pd.DataFrame(table).T
 # %% [markdown]
 # Rank 4, 16 and 64: each is better than the one before it. So take the highest rank? Look at the line with alpha 32: rank 64 with
 # the alpha of rank 16 does no better than rank 16. Two things hide in "rank 64, alpha 128": more directions, and a larger step. An
-# adapter's change is scaled by alpha / r, and r directions that start at random add up like the steps of a random walk, with the
-# root of r. So a training moves a weight by about its learning rate times alpha over the root of r. The same trainings by that step:
+# adapter's change is scaled by alpha / r, and r directions that start at random add up with the root of r. So a step moves a weight
+# by about the learning rate times alpha over the root of r. The same trainings by that step:
 
 # %%
 fig, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
@@ -226,22 +226,27 @@ ax.legend(frameon=False, loc="lower right")
 plain_axes(ax, grid="y")
 show(fig, f"Fields of validation tickets right, by the size of a step: {'; '.join(told)}; all weights {full:.1f} %.")
 print("\n".join(told))
+for rank in ("16", "64"):
+    held = [100 * kind["held"][rank] for kind in points["full_2e-4"]["change"].values()]
+    print(f"all weights: the {rank} largest singular values hold {min(held):.0f} to {max(held):.0f} % of a matrix's change")
 longer = json.loads(Path("../data/recorded/triage/points.json").read_text())
 for point in (longer["rate_0.001"], longer["rate_0.002"]):
     right = 100 * point["validation"]["field_accuracy"]
     print(f"five times read: rank 16, learning rate {point['learning_rate']:g}, {point['steps']} steps: {right:.1f} %")
 
 # %% [markdown]
-# Both count. Along each line a larger step gets further; and of the same step, the higher rank makes more. All weights, which have
-# all directions, make most of it: 92.7 %. Is [LoRA](GLOSSARY.md#lora) worse, then? On large models and sets of this size it is not, once the
-# learning rate fits and the training is long enough ([05](05_lora_by_hand.ipynb#Rank,-alpha,-layers)). Here it is not long enough: the
-# last lines are of the contest in [03](03_measure_baselines.ipynb), with as many tickets (200 answered), five times read instead of
-# three. What more directions give in 114 steps, 76 more steps give nearly as well, while rank 16 trains and keeps a twenty-seventh
-# of the numbers of all weights.
+# Both count. Along each line a larger step gets further; and of the same step, the higher rank makes more. All weights make most
+# of it, and they use their directions: in some matrices 16 hold little more than half of the change
+# ([05](05_lora_by_hand.ipynb#The-singular-values-of-a-fine-tune) says what a singular value is).
+#
+# Is [LoRA](GLOSSARY.md#lora) worse, then? On large models and sets of this size it is not, once the learning rate fits and the
+# training is long enough ([05](05_lora_by_hand.ipynb#Rank,-alpha,-layers)). This one is short: the last lines are of the contest in
+# [03](03_measure_baselines.ipynb), as many tickets (200 answered), read five times. What more directions give in 114 steps, 76 more
+# steps give nearly as well, and rank 16 trains and keeps a twenty-seventh of the numbers.
 #
 # So when a higher rank wins, ask what else it changed, and whether the training had ended. Take more steps before you pay for a
-# larger adapter, and search the learning rate anew for each rank. (Keep alpha when you compare ranks, or let
-# `use_rslora=True`, a line in Unsloth's own notebooks, divide by the root of r instead of r.)
+# larger adapter, and search the learning rate anew for each rank. (To compare ranks, keep alpha, or let `use_rslora=True`, a line in
+# Unsloth's own notebooks, divide by the root of r.)
 #
 # The order by validation loss is the order by fields, line by line. That is not always so:
 # [08](08_what_goes_wrong.ipynb#Room-11:-a-better-loss) has two trainings of equal loss whose answers lie nine points apart. And on
