@@ -1,6 +1,9 @@
 """The site and the slides: made of the notebooks by their own environment; a page asks no other computer for anything.
 
-Skipped where `make site` has not been run: a learner does not need what it installs.
+Skipped where they are not made: a learner does not need what that installs. A link to nothing ends `make site` itself.
+
+    make site slides
+    .venv/bin/python -m pytest -m "slow or not slow" tests/test_reading.py
 """
 
 import json
@@ -16,6 +19,9 @@ NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9]*.ipynb
 LOADED = re.compile(
     r"""<(?:script|img|iframe|source|video)\b[^>]*\bsrc=["']?(?!data:)([^"'\s>]+)|<link\b[^>]*\bhref=["']([^"']+)"""
 )
+SITE, SLIDES = ROOT / "build/site", ROOT / "build/slides"
+written = pytest.mark.skipif(not SITE.exists(), reason="no build/site: run `make site`")
+shown = pytest.mark.skipif(not SLIDES.exists(), reason="no build/slides: run `make slides`")
 made_here = pytest.mark.skipif(not PYTHON.exists(), reason="no .venv-reading: run `make site` once")
 
 
@@ -52,55 +58,45 @@ def test_links_of_a_notebook_are_changed_in_its_words_and_nowhere_else():
     assert same["source"] == code
 
 
-@pytest.fixture(scope="module")
-def slides(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("slides") / "made"
-    subprocess.run([PYTHON, ROOT / "tools/reading/slides.py", folder], check=True, capture_output=True)
-    return folder
-
-
-@made_here
+@shown
 @pytest.mark.slow
-def test_slides_of_every_notebook_show_pictures_with_their_text_and_fetch_nothing(slides):
-    assert [path.stem for path in sorted(slides.glob("[0-9]*.html"))] == NOTEBOOKS
-    for page in slides.glob("*.html"):
+def test_slides_of_every_notebook_show_pictures_with_their_text_and_fetch_nothing():
+    assert [path.stem for path in sorted(SLIDES.glob("[0-9]*.html"))] == NOTEBOOKS
+    for page in SLIDES.glob("*.html"):
         assert fetched(page) == []
-    text = (slides / "07_evaluate.html").read_text(encoding="utf-8")
+    text = (SLIDES / "07_evaluate.html").read_text(encoding="utf-8")
     assert text.count("<section") > 8
     assert re.findall(r'<img(?![^>]*alt="[^"]+)[^>]*>', text) == []
     assert "score_records(" not in text, "code stays in the notebook"
     for script in ("dist/reveal.js", "plugin/notes/notes.js", "dist/theme/white.css", "../slides.css"):
         script = str(Path("reveal", script)).replace("reveal/../", "")
         assert script in text
-        assert (slides / script).is_file()
-    assert "://" not in re.sub(r"/\*.*?\*/", "", (slides / "reveal/dist/theme/white.css").read_text(), flags=re.DOTALL)
+        assert (SLIDES / script).is_file()
+    assert "://" not in re.sub(r"/\*.*?\*/", "", (SLIDES / "reveal/dist/theme/white.css").read_text(), flags=re.DOTALL)
 
 
-@made_here
+@shown
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_what_a_notebook_sums_up_is_a_slide_of_words(slides, name):
-    pages = (slides / f"{name}.html").read_text(encoding="utf-8").split("<section")
+def test_what_a_notebook_sums_up_is_a_slide_of_words(name):
+    pages = (SLIDES / f"{name}.html").read_text(encoding="utf-8").split("<section")
     (page,) = [page for page in pages if re.search(r"<h2[^>]*>(What you have (seen|shown)|Summary)<", page)]
     assert page.count("<li>") > 2
     assert "<img" not in page
 
 
-@made_here
+@written
 @pytest.mark.slow
-def test_the_site_has_every_notebook_its_links_hold_and_it_fetches_nothing(tmp_path):
-    out = tmp_path / "site"
-    command = [PYTHON, "-m", "sphinx", "-q", "-W", "--keep-going", "-c", "tools/reading", "-d", tmp_path / "kept", "."]
-    subprocess.run([*command, out], cwd=ROOT, check=True, capture_output=True)  # -W: a link to nothing is an error
-    pages = list(out.rglob("*.html"))
-    assert {path.stem for path in (out / "notebooks").glob("[0-9]*.html")} == set(NOTEBOOKS)
-    assert {out / "HOSTING.html", out / "notebooks/GLOSSARY.html", out / "search.html"} <= set(pages)
+def test_the_site_has_every_notebook_and_fetches_nothing():
+    pages = list(SITE.rglob("*.html"))
+    assert {path.stem for path in (SITE / "notebooks").glob("[0-9]*.html")} == set(NOTEBOOKS)
+    assert {SITE / "HOSTING.html", SITE / "notebooks/GLOSSARY.html", SITE / "search.html"} <= set(pages)
     assert {str(page): urls for page in pages if (urls := fetched(page))} == {}
     for made in pages:
         text = made.read_text(encoding="utf-8")
         assert re.findall(r'<pre>|<div class="table|role="heading">|<aside class="[^"]*">|<th[^>]*></th>', text) == []
         assert "<h1" in text
-    page = (out / "notebooks/07_evaluate.html").read_text(encoding="utf-8")
+    page = (SITE / "notebooks/07_evaluate.html").read_text(encoding="utf-8")
     assert 'href="GLOSSARY.html#linear-classifier"' in page
     assert "<math" in page
-    assert "leakage" in (out / "searchindex.js").read_text(encoding="utf-8")
+    assert "leakage" in (SITE / "searchindex.js").read_text(encoding="utf-8")
