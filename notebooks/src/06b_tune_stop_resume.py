@@ -235,20 +235,22 @@ for point in (longer["rate_0.001"], longer["rate_0.002"]):
     print(f"five times read: rank 16, learning rate {point['learning_rate']:g}, {point['steps']} steps: {right:.1f} %")
 
 # %% [markdown]
-# Both count. Along each line a larger step gets further; and of the same step, the higher rank makes more. All weights make most
-# of it, and they use their directions: in some matrices 16 hold little more than half of the change
+# Both count. Along each line a larger step gets further, up to the largest that was tried: rank 16 at four times the learning
+# rate is where rank 64 is without. And of the same step, the higher rank makes more. All weights make most of it, and they use their
+# directions: in some matrices 16 hold little more than half of the change
 # ([05](05_lora_by_hand.ipynb#The-singular-values-of-a-fine-tune) says what a singular value is).
 #
 # Is [LoRA](GLOSSARY.md#lora) worse, then? On large models and sets of this size it is not, once the learning rate fits and the
-# training is long enough ([05](05_lora_by_hand.ipynb#Rank,-alpha,-layers)). This one is short: the last lines are of the contest in
-# [03](03_measure_baselines.ipynb), as many tickets (200 answered), read five times. What more directions give in 114 steps, 76 more
-# steps give nearly as well, and rank 16 trains and keeps a twenty-seventh of the numbers.
+# training is long enough ([05](05_lora_by_hand.ipynb#Rank,-alpha,-layers)). Here even 4e-3 may not be the best rate, and the
+# training is short: the last lines are of the contest in [03](03_measure_baselines.ipynb), as many tickets (200 answered), read five
+# times. What more directions give in 114 steps, 76 more steps give nearly as well, and rank 16 trains and keeps a twenty-seventh of
+# the numbers.
 #
-# So when a higher rank wins, ask what else it changed, and whether the training had ended. Take more steps before you pay for a
-# larger adapter, and search the learning rate anew for each rank. (To compare ranks, keep alpha, or let `use_rslora=True`, a line in
-# Unsloth's own notebooks, divide by the root of r.)
+# So when a higher rank wins, ask what else it changed, and whether the training had ended. Take larger steps, and more of them,
+# before you pay for a larger adapter, and search the learning rate anew for each rank. (To compare ranks, keep alpha, or let
+# `use_rslora=True`, a line in Unsloth's own notebooks, divide by the root of r.)
 #
-# The order by validation loss is the order by fields, line by line. That is not always so:
+# The order by validation loss is the order by fields, but for two lines that lie 0.3 points apart. That is not always so:
 # [08](08_what_goes_wrong.ipynb#Room-11:-a-better-loss) has two trainings of equal loss whose answers lie nine points apart. And on
 # the right nothing helps: every one of them gets nearly all everyday questions wrong. What keeps the old skills is
 # [replay](07_evaluate.ipynb#How-much-replay,-and-what-else-helps?).
