@@ -222,6 +222,8 @@ for colour, (rank, found) in zip(COLOURS, sorted(ranks.items()), strict=False):
 full = 100 * points["full_2e-4"]["validation"]["field_accuracy"]["value"]
 ax.axhline(full, color="black", lw=0.8, ls=":", label="all weights")
 ax.set(xlabel="learning rate x alpha / root of rank", ylabel="fields right, %", xscale="log")
+ax.set_xticks([0.004, 0.008, 0.016, 0.032], ["0.004", "0.008", "0.016", "0.032"])
+ax.minorticks_off()
 ax.legend(frameon=False, loc="lower right")
 plain_axes(ax, grid="y")
 show(fig, f"Fields of validation tickets right, by the size of a step: {'; '.join(told)}; all weights {full:.1f} %.")
@@ -473,6 +475,7 @@ check_steps_lost(steps_lost)
 # %%
 import copy
 
+from transformers import AutoTokenizer
 from unsloth.chat_templates import CHAT_TEMPLATES
 
 from ftlab.training.preflight import check_masks, tokenize_for_training
@@ -495,9 +498,7 @@ agent = {
         {"role": "assistant", "content": "It is on its way to you."},
     ],
 }
-_, nano_tokenizer = FastLanguageModel.from_pretrained(
-    model_name=resolve("nano"), max_seq_length=1024, dtype=DTYPE, load_in_4bit=False
-)
+nano_tokenizer = AutoTokenizer.from_pretrained(resolve("nano"))
 qwen = copy.deepcopy(nano_tokenizer)
 qwen.add_special_tokens(
     {"eos_token": "<|im_end|>", "extra_special_tokens": ["<|im_start|>", "<think>", "</think>"]}
