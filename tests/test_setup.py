@@ -225,6 +225,14 @@ def test_ci_runs_every_step_and_stops_at_a_failure(tmp_path, failing):
     assert (ran.returncode == 0) == (failing is None)
 
 
+def test_the_parts_of_ci_kill_jobs_at_every_service():
+    from ftlab.hosted.job import SERVICES
+
+    named = re.findall(r'services="(.+ or .+)"', (ROOT / ".ci" / "run").read_text())
+    assert sorted(" or ".join(named).split(" or ")) == sorted(SERVICES)
+    assert len(named) == 3
+
+
 # quiet
 
 TINY_TRAINING = """
