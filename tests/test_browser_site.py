@@ -98,14 +98,15 @@ def test_a_keyboard_reaches_the_words_before_the_menu(page):
 
 
 @pytest.mark.skipif(AXE is None, reason="no axe-core in .venv-reading: run `make site`")
+@pytest.mark.parametrize("part", [0, 1, 2])  # of the pages, so that two workers share them
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_axe_finds_nothing(page, scheme):
+def test_axe_finds_nothing(page, scheme, part):
     """Every rule where it is light, those on colours where it is dark; code has its colours looked at on one page."""
     page.set_viewport_size({"width": 1280, "height": 900})
     page.emulate_media(color_scheme=scheme)
     rules = {} if scheme == "light" else {"runOnly": ["color-contrast"]}
     found = defaultdict(list)
-    for path in PAGES:
+    for path in PAGES[part::3]:
         page.goto(path.as_uri(), wait_until="load")
         page.evaluate(AXE.read_text())
         without = {"exclude": [] if path.stem == "04_prepare_data" else [[".highlight"]], "include": [["html"]]}
