@@ -244,9 +244,9 @@ class Decision:
     def __repr__(self):
         best = self.ranking[0]
         lines = [f"{self.case.task}", f"-> {best.approach}: {best.reason_for}", ""]
-        lines += [f"   {'':<18}" + "".join(f"{c:>9}" for c in CRITERIA) + "  effort"]
+        lines += [f"   {'':<18}" + "".join(f"{c:>9}" for c in (*CRITERIA, "together")) + "  effort"]
         for a in self.ranking:
-            ratings = "".join(f"{getattr(a, c):>9.1f}" for c in CRITERIA)
+            ratings = "".join(f"{getattr(a, c):>9.1f}" for c in (*CRITERIA, "total"))
             lines += [f"   {a.approach:<18}{ratings}  {a.effort}" + ("" if a.fit else "  (does not fit)")]
             lines += [f"     for: {a.reason_for}", f"     against: {a.reason_against}"]
         for title, items in self._lists.items():
@@ -254,9 +254,9 @@ class Decision:
         return "\n".join(lines)
 
     def _repr_html_(self):
-        rows = [[a.approach if a.fit else f"{a.approach} (does not fit)", *(f"{getattr(a, c):.1f}" for c in CRITERIA),
-                 a.effort, a.reason_for, a.reason_against] for a in self.ranking]  # fmt: skip
-        table = html_table([("approach", *CRITERIA, "effort", "for", "against"), *rows])
+        rows = [[a.approach if a.fit else f"{a.approach} (does not fit)",
+                 *(f"{getattr(a, c):.1f}" for c in (*CRITERIA, "total")), a.effort, a.reason_for, a.reason_against] for a in self.ranking]  # fmt: skip
+        table = html_table([("approach", *CRITERIA, "together", "effort", "for", "against"), *rows])
         parts = [f"<b>{html.escape(self.case.task)}: {self.recommendation}</b>", table]
         for title, items in self._lists.items():
             listed = "".join(f"<li>{html.escape(item)}</li>" for item in items)

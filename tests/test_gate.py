@@ -112,10 +112,10 @@ def test_a_probe_that_had_nothing_to_lose_says_so(before, reason):
 @pytest.mark.parametrize(
     ("rival", "verdict", "reason"),
     [
-        (seen(0.03, 0.01, 0.05), "ship", "it does no better."),
-        (seen(0.0, -0.02, 0.02), "ship", "it does no better."),
-        (seen(-0.01, -0.03, 0.01), "do not ship", "may be chance, but the simpler one costs less"),
-        (seen(-0.17, -0.19, -0.15), "do not ship", "it does better. Take it"),
+        (seen(0.03, 0.01, 0.05), "ship", "the simpler one does no better."),
+        (seen(0.0, -0.02, 0.02), "ship", "the simpler one does no better."),
+        (seen(-0.01, -0.03, 0.01), "do not ship", "may be chance, but it costs less"),
+        (seen(-0.17, -0.19, -0.15), "do not ship", "the simpler one does better. Take it"),
     ],
 )
 def test_a_simpler_system_that_does_better_stops_the_verdict(rival, verdict, reason):

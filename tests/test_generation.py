@@ -218,7 +218,7 @@ def test_an_answer_that_has_ended_leaves_its_batch(model, tokenizer, read):
 def test_on_a_gpu_the_batch_is_left_to_generate(model, tokenizer):
     rows = [prompt_ids(tokenizer, chat) for chat in CHATS]
     settings = {"do_sample": False, "pad_token_id": tokenizer.pad_token_id, "eos_token_id": [tokenizer.eos_token_id]}
-    found = _answers(model, rows, 8, None, settings)
+    found = _answers(model, rows, 8, settings)
     for answer, chat in zip(found, CHATS, strict=True):
         expected = greedy(model, tokenizer, chat, 8)
         assert answer[: len(expected)] == expected

@@ -19,12 +19,19 @@ SHOWN = ROOT / "data/recorded/triage"
 BEGIN, END = "<!-- result: written by tools/record_run.py -->\n", "<!-- end of result -->\n"
 NAMES = {
     "linear": "linear classifier, no language model",
-    "base": "untrained",
+    "base": "untrained, told only 'Triage the ticket.'",
     "zero_shot": "best prompt, no examples",
     "few_shot": "best prompt with examples",
     "constrained": "best prompt, held to allowed values",
     "fine_tuned": "fine-tuned",
 }
+
+
+TASK = """\
+**The task**: read a customer's ticket and write a record of six fields (team, urgency, product, order number,
+tone, request). *Held-out* tickets took no part in the training. *Held to allowed values*: the model chooses among valid answers
+only. In brackets: the 95 % confidence interval. *Tokens a call*: pieces of text that the model reads and writes for one
+ticket."""
 
 
 def readme_block(report: dict) -> str:
@@ -47,7 +54,11 @@ def readme_block(report: dict) -> str:
     when = f"{each} {training['minutes']:.0f} minutes on {report['machine']} ({report['created']})"
     low, high = 100 * comparison["low"], 100 * comparison["high"]
     gain = f"{100 * comparison['delta']:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}"
+    tuned = report["systems"]["fine_tuned"]
+    whole, right = (round(100 * tuned[metric]["value"]) for metric in ("exact_match", "field_accuracy"))
     lines = [
+        TASK,
+        "",
         f"![{figure}](data/recorded/triage/result.png)",
         "",
         f"*`smol`, a chat model of 135 million parameters, and its rivals on {report['n']} held-out tickets. {when}.*",
@@ -55,6 +66,8 @@ def readme_block(report: dict) -> str:
         "| system | fields right | whole record right | valid JSON | tokens a call |",
         "|---|---|---|---|---|",
         *rows,
+        "",
+        f"All six fields are right in {whole} of 100 tickets, though {right} of 100 single fields are.",
         "",
         f"Gained: {gain}, against the {best}. {lost(report)} Saved: {saved(report)} tokens a call.",
         "",
@@ -91,7 +104,8 @@ def by_replay() -> str:
 
 def lost(report: dict) -> str:
     """What the training cost elsewhere, in one sentence."""
-    changes = [f"{100 * probe['delta']:+.1f} points of {name}" for name, probe in report["probes"].items()]
+    changes = [f"{100 * probe['delta']:+.1f} points of {name} ({100 * probe['a']:.1f} % before, "
+               f"{100 * probe['b']:.1f} % after)" for name, probe in report["probes"].items()]  # fmt: skip
     return f"Lost or kept elsewhere: {', '.join(changes)}." if changes else "What was lost elsewhere was not measured."
 
 

@@ -137,9 +137,9 @@ def _judge_rival(name, rival) -> tuple[bool, str]:
     """Whether the simpler system wins, and the sentence that says so."""
     what = f"Against the simpler {name}, which reaches {100 * rival.a:.1f} %: {_seen(rival)}"
     if rival.delta >= 0:
-        return False, f"{what}: it does no better."
-    doubt = "" if rival.high < 0 else "; the difference may be chance, but the simpler one costs less"
-    return True, f"{what}: it does better{doubt}. Take it, or find what it lacks."
+        return False, f"{what}: the simpler one does no better."
+    doubt = "" if rival.high < 0 else "; the difference may be chance, but it costs less"
+    return True, f"{what}: the simpler one does better{doubt}. Take it, or find what it lacks."
 
 
 def _judge_probe(name, probe, allowed) -> tuple[bool, str]:

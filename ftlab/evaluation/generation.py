@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from ftlab.errors import DataError
 
@@ -61,10 +62,11 @@ def generate(
     bar = tqdm(total=len(ids), disable=not progress, leave=False, unit="chat")
     longest = max(map(len, ids), default=0) + max_new_tokens
     with reading(model, batch_size, longest), bar:
-        begun = read_beginning(model, ids) if model.device.type == "cpu" and len(ids) > 1 else None
+        on_cpu = model.device.type == "cpu" and len(ids) > 1
+        ask = partial(_answers_after, read_beginning(model, ids)) if on_cpu else _answers
         for at in range(0, len(order), batch_size):
             batch = order[at : at + batch_size]
-            answers = _answers(model, [ids[i] for i in batch], max_new_tokens, begun, settings)
+            answers = ask(model, [ids[i] for i in batch], max_new_tokens, settings)
             for i, answer in zip(batch, answers, strict=True):
                 end = next((k for k, token in enumerate(answer) if token in end_ids), None)
                 cut_off += end is None
@@ -89,15 +91,19 @@ def read_beginning(model, ids: Sequence[list[int]]):
     return cache
 
 
-def _answers(model, rows: Sequence[list[int]], max_new_tokens: int, begun, settings: dict) -> list[list[int]]:
-    """New tokens of each prompt (token ids), with what follows an end; `begun` None leaves the batch to `generate`."""
+def _answers(model, rows: Sequence[list[int]], max_new_tokens: int, settings: dict) -> list[list[int]]:
+    """New tokens of each prompt (token ids), with what follows an end: the whole batch until the last has ended."""
+    ids, mask = padded(rows, model.device, settings["pad_token_id"], left=True)
+    out = model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=max_new_tokens, **settings)
+    return out[:, ids.shape[1] :].tolist()
+
+
+def _answers_after(begun, model, rows: Sequence[list[int]], max_new_tokens: int, settings: dict) -> list[list[int]]:
+    """The same for a CPU, where each row costs: `begun` has read what all prompts begin with, and ended ones leave."""
     import torch
 
-    shared = begun.get_seq_length() if begun else 0
+    shared = begun.get_seq_length() if begun else 0  # a cache that has read nothing is false
     ids, mask = padded([row[shared:] for row in rows], model.device, settings["pad_token_id"], left=True)
-    if begun is None:
-        out = model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=max_new_tokens, **settings)
-        return out[:, ids.shape[1] :].tolist()
     first = torch.tensor([rows[0][:shared]] * len(rows), dtype=ids.dtype).to(ids.device)
     ids, mask = torch.cat([first, ids], 1), torch.cat([torch.ones_like(first), mask], 1)
     cache, start, left = copy.deepcopy(begun), ids.shape[1], torch.arange(len(rows))

@@ -146,7 +146,7 @@ def _added(value: float, centre: float, over_customers: list, over_seeds: list, 
 
 
 def in_points(difference: Interval) -> str:
-    return f"{100 * difference.value:+.0f} [{100 * difference.low:+.0f}, {100 * difference.high:+.0f}]"
+    return f"{100 * difference.value:+.1f} [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
 
 
 def made_by(name: str = "museum", *arms: str) -> str:

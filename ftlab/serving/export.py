@@ -60,7 +60,8 @@ def modelfile(
             )
     cases = [f'eq .Role "{role}" }}}}{"{{ .Content }}".join(part)}' for role, part in parts.items()]
     turns = f"{{{{ if {'{{ else if '.join(cases)}{{{{ end }}}}"
-    settings = {"stop": f'"{tokenizer.eos_token}"', "temperature": 0, "num_ctx": length, "num_predict": max_new_tokens}
+    settings = {"stop": f'"{tokenizer.eos_token}"', "temperature": 0, "repeat_penalty": 1, "num_ctx": length,
+                "num_predict": max_new_tokens}  # fmt: skip
     lines = [f"FROM {weights}", f'TEMPLATE """{{{{ range .Messages }}}}{turns}{{{{ end }}}}{opening}"""']
     return "\n".join([*lines, *(f"PARAMETER {name} {value}" for name, value in settings.items())]) + "\n"
 

@@ -29,7 +29,8 @@ hardware.describe()
 
 # %% [markdown]
 # The sentences under the table say what will run here. Whatever they say, you can go on: everything in this course runs on
-# a laptop. With a GPU, the same cells train larger models. (The words in the table have their place later: `precision` is how
+# a laptop. With a GPU, the same cells train larger models. (The course has two models: `smol`, a real small chat model, is the
+# one of this page; `nano` is far smaller and shows mechanisms in seconds. The words in the table have their place later: `precision` is how
 # finely a number is stored, `4-bit` a way to store a large model in little memory, [05](05_lora_by_hand.ipynb) shows both.)
 
 # %% [markdown]
@@ -53,7 +54,9 @@ print(row["messages"][1]["content"], "\n")
 print(json.dumps(json.loads(row["messages"][2]["content"]), indent=2))
 
 # %% [markdown]
-# First comes a ticket, then the record that we want for it. Each example is a chat of three messages: the [system
+# First comes a ticket, then the record that we want for it. There are seven teams, and urgency goes from P1 (somebody may be
+# hurt) to P4 (can wait); the [label policy](../data/support_triage/README.md#Label-policy), the written rule for each value, says
+# when. Each example is a chat of three messages: the [system
 # message](GLOSSARY.md#system-prompt) says what to do ("Triage the ticket."), the user's message is the ticket, the
 # assistant's message is the ideal answer. The model learns from such examples and from nothing else. (Notebook
 # [06](06_train_with_unsloth.ipynb) is the one to copy for data of your own, and shows the form of the file.)
@@ -127,6 +130,9 @@ model = FastLanguageModel.get_peft_model(
 )
 model.print_trainable_parameters()
 
+# %% [markdown]
+# With `smol`, 3.5 % of all numbers are new. Only these are trained; the model's own stay as they are.
+
 # %%
 from datasets import Dataset
 
@@ -184,7 +190,8 @@ check_masks(trainer.train_dataset, chats["train"], tokenizer, trainer.data_colla
 
 # %% [markdown]
 # What the trainer will learn is in bold: the answer and its end token, nothing of the ticket. Now train. It takes one to four
-# minutes on a laptop; the picture grows while it does.
+# minutes on a laptop; the picture grows while it does. A [step](GLOSSARY.md#step) is one change of the weights, here after 8
+# tickets.
 
 # %%
 result = trainer.train()
@@ -196,7 +203,8 @@ print(f"validation loss: {evals[0]:.2f} when first measured, {evals[-1]:.2f} at 
 
 # %% [markdown]
 # The [loss](GLOSSARY.md#loss) says how improbable the model finds the right answer, as an average over its
-# [tokens](GLOSSARY.md#token) (pieces of text); lower is better. The thin line is the loss on tickets that the model
+# [tokens](GLOSSARY.md#token) (pieces of text); lower is better: 0.25 is as if each
+# right token got a probability of 78 % (e to the power of -0.25). Compare losses on the same data only. The thin line is the loss on tickets that the model
 # trains on, the thick one on validation tickets, which it does not train on. As long as the thick line falls too, the
 # model learns something that holds for other tickets.
 #
@@ -272,16 +280,17 @@ table
 # %% [markdown]
 # Look at product and order number first, which stand in the ticket word for word: there even a short training has taught the
 # model to find the field. The four others have to be judged, and are harder. Where `after` is no better than the one record, or
-# worse, the last column says one reason: answers with a value that no record has, such as a queue of the model's own invention.
-# It has learned the form, and not yet which values there are.
+# worse, look at the last column: a value that no record has, such as a queue of the model's own invention, shows that it does not
+# know yet which values there are. Where it says 0, the model knows the values, and not yet when to use which.
 
 # %% [markdown]
 # ## Half an hour instead
 #
 # You trained on about a hundred tickets, each read once. The same cells with 300 tickets, each read five times, and 150
-# everyday chats among them take about half an hour on one core. That was done three times and recorded (`python
+# everyday chats among them (they keep the model from answering everything with a record, as [07](07_evaluate.ipynb) shows) take
+# about half an hour on one core. That was done three times and recorded (`python
 # tools/record.py triage --again` repeats it). The other rows are what it has to beat: the best prompt that was found for the same
-# model, and a classifier that only counts words.
+# model, and a classifier that counts words and has a search pattern for the order number.
 
 # %%
 from pathlib import Path
@@ -294,12 +303,15 @@ for name, system in report["systems"].items():
     found = system["field_accuracy"]
     recorded[name] = Interval(found["value"], found["low"], found["high"], report["n"], "recorded")
 show(systems_figure(recorded), systems_alt(recorded))
-print(f"{report['n']} test tickets; recorded {report['created']} on {report['machine']}")
+whole = {name: f"{system['exact_match']['value']:.0%}" for name, system in report["systems"].items()}
+print(f"{report['n']} test tickets; recorded {report['created']} on {report['machine']}; all six fields right:", whole)
 
 # %% [markdown]
 # `fine tuned`, the last row, is the mean of the three; `base` is the same model before training, `constrained` the best
-# prompt, with its answers held to the allowed values, and `linear` the classifier. Whether the fine-tune is worth its trouble
-# against the others, and what it lost elsewhere, is what the next notebooks ask.
+# prompt, with its answers held to the allowed values, and `linear` the classifier. So fine-tuning wins? Not yet. The line below the
+# picture says how often a *whole* record is right, which is far more seldom. With more tickets, the classifier catches up. And the
+# fine-tune has lost something elsewhere. By the bars that were written down first it may not ship; [07](07_evaluate.ipynb) says
+# why.
 #
 # **Exercise (level 1).** Which row is the strongest rival of `fine tuned`? Return its name.
 #
@@ -327,7 +339,7 @@ check_strongest_rival(strongest_rival)
 #
 # - Fine-tuning is ordinary training, continued for a short time on examples of one task.
 # - The same cells run on this machine and on a GPU; you change only `MODEL`.
-# - A few examples teach the form; the content takes more of them. Valid JSON is not yet a right record.
+# - A few examples, read once, teach the form; the content takes more examples, more readings, or both. Valid JSON is not yet a right record.
 # - "Better than before" is no reason to ship yet: count, and compare with a good prompt and with something simple.
 
 # %% [markdown]
@@ -354,12 +366,12 @@ check_strongest_rival(strongest_rival)
 #
 # </details>
 #
-# **3.** After a full training order numbers are right nearly always, urgency is no better than the commonest value. You have one
+# **3.** After the half-hour training order numbers are right nearly always, urgency is no better than the commonest value. You have one
 # hour. What do you do with it?
 #
 # <details><summary>One answer</summary>
 #
-# Read twenty tickets whose urgency is wrong, beside the label policy. If two people would not agree on them, no training
+# Read twenty tickets whose urgency is wrong, beside the label policy, the rule for each value. If two people would not agree on them, no training
 # helps; if they would, these tickets are what the training needs more of.
 #
 # </details>
@@ -399,7 +411,9 @@ check_strongest_rival(strongest_rival)
 # Ways through it:
 #
 # - **You decide** whether a project starts, and will not train yourself: this page, 02, the first half of 10, *May it ship?*
-#   in 07, *Six services* in 11. About an hour.
+#   in 07, *Six services* in 11: an hour, to know what to ask. To decide for a case of your own, add an afternoon: one or two
+#   hundred cases with their right answers, a prompt of a large chat model and a classifier measured on them (03), then
+#   [16](16_your_project.ipynb).
 # - **You build it:** this page, 01, 02, 03, 04, 06, 07, 12, in this order; 03b where the task needs facts, 04b before you pay
 #   for labels, 05 to see what the library does, 13 when one card is too small, 08 when something
 #   looks odd. Two afternoons.

@@ -20,7 +20,8 @@
 # %% [markdown]
 # ## One matrix
 #
-# Nearly all numbers of a language model stand in such matrices. This one computes what each
+# Four fifths of this model's numbers stand in such matrices (in larger models nearly all), the rest mostly in the table of
+# its tokens. This one computes what each
 # [token](GLOSSARY.md#token) looks for in the tokens before it, in the sixteenth of thirty layers.
 
 # %%
@@ -97,7 +98,7 @@ check_adapter_numbers(adapter_numbers)
 # %% [markdown]
 # ## The same as the library, in the whole model
 #
-# [PEFT](GLOSSARY.md#peft) is the library that Unsloth and everybody else uses for adapters. It puts one beside every
+# [PEFT](GLOSSARY.md#peft) is the library that Unsloth, TRL and most other trainers use for adapters. It puts one beside every
 # matrix that `target_modules` names. As training would, we give $B$ some numbers, and ask the model for its
 # [logits](GLOSSARY.md#logits):
 
@@ -114,6 +115,14 @@ def logits(model):
         return model(**prompt).logits
 
 
+def one_step(model):
+    """One step of plain gradient descent on the chat; the loss before it."""
+    loss = model(**prompt, labels=prompt["input_ids"]).loss
+    loss.backward()
+    torch.optim.SGD([weight for weight in model.parameters() if weight.requires_grad], lr=0.1).step()
+    return loss.item()
+
+
 before = logits(model)
 settings = LoraConfig(r=16, lora_alpha=32, lora_dropout=0.0, target_modules=TARGETS, bias="none")
 peft_model = get_peft_model(model, settings)
@@ -125,27 +134,45 @@ peft_model.print_trainable_parameters()
 print(f"the adapter moves the logits by up to {(from_peft - before).abs().max():.2f}")
 
 # %% [markdown]
-# Now the same by hand: take PEFT's adapter out, put ours beside the same matrices, with the same numbers.
+# Now the same by hand: take PEFT's adapter out, put ours beside the same matrices, with the same numbers. And let both take one
+# step of training.
 
 # %%
-adapter = {name: weight.detach().clone() for name, weight in peft_model.named_parameters() if "lora_" in name}
+def numbers_of(model):
+    return {name: weight.detach().clone() for name, weight in model.named_parameters() if "lora_" in name}
+
+
+adapter = numbers_of(peft_model)
+loss_of_peft = one_step(peft_model)
+after_a_step = numbers_of(peft_model)
 model = peft_model.unload()  # the model as it was
 
 for name, layer in list(model.named_modules()):
     parent, _, last = name.rpartition(".")
     if last in TARGETS:
         ours = LoRA(layer, r=16, alpha=32)
-        ours.A.data = adapter[f"base_model.model.{name}.lora_A.default.weight"]
-        ours.B.data = adapter[f"base_model.model.{name}.lora_B.default.weight"]
+        ours.A.data = adapter[f"base_model.model.{name}.lora_A.default.weight"].clone()
+        ours.B.data = adapter[f"base_model.model.{name}.lora_B.default.weight"].clone()
         setattr(model.get_submodule(parent), last, ours)
 
 difference = (logits(model) - from_peft).abs().max().item()
 print(f"{len(adapter) // 2} matrices; largest difference between our logits and PEFT's: {difference:.1e}")
 assert difference < 1e-3
 
+loss = one_step(model)
+apart = moved = 0.0
+for name, ours in model.named_modules():
+    if isinstance(ours, LoRA):
+        for part, weight in {"A": ours.A, "B": ours.B}.items():
+            key = f"base_model.model.{name}.lora_{part}.default.weight"
+            apart = max(apart, (weight - after_a_step[key]).abs().max().item())
+            moved = max(moved, (weight - adapter[key]).abs().max().item())
+print(f"a step: loss {loss:.4f} and {loss_of_peft:.4f}; numbers moved by up to {moved:.1e}; A and B differ by {apart:.1e} at most")
+assert apart < 1e-2 * moved
+
 # %% [markdown]
-# That is all that LoRA is. What a training adds is the loop of [01](01_what_fine_tuning_changes.ipynb), with an
-# [optimizer](GLOSSARY.md#optimizer) that is given the $A$ and $B$ alone.
+# The same answers, and the same step: that is all that LoRA is. A training takes many such steps, the loop of
+# [01](01_what_fine_tuning_changes.ipynb), with a better [optimizer](GLOSSARY.md#optimizer), which is given the $A$ and $B$ alone.
 
 # %% [markdown]
 # ## What can a rank reach?
@@ -202,7 +229,7 @@ from transformers import DataCollatorForSeq2Seq
 
 from ftlab.data.schema import read_chat
 from ftlab.evaluation.generation import generate
-from ftlab.evaluation.statistics import wilson
+from ftlab.evaluation.statistics import compare, wilson
 
 nano_tokenizer = AutoTokenizer.from_pretrained(resolve("nano"))
 collate = DataCollatorForSeq2Seq(nano_tokenizer)
@@ -229,6 +256,14 @@ def train(model, learning_rate, steps=30, seed=0):
         optimizer.step()
         losses.append(loss.item())
     return sum(losses[-5:]) / 5
+
+
+def right_answers(model):
+    """1 or 0 for each held-out question."""
+    asked = [row["messages"][:-1] for row in rows["heldout"]]
+    answers = generate(model, nano_tokenizer, asked, max_new_tokens=48).texts
+    return [float(sorted(answer.strip().split(";")) == sorted(row["expected"].split(";")))
+            for answer, row in zip(answers, rows["heldout"], strict=True)]  # fmt: skip
 
 
 def nano():
@@ -268,16 +303,36 @@ show(fig, f"Share of a matrix that its largest singular values hold, by rank, up
 print(f"a matrix of {weight.shape[0]} x {weight.shape[1]}; the 16 largest of {min(weight.shape)} singular values hold: {told}")
 
 # %% [markdown]
-# The change is far from random: a few directions hold much of it, more than of the weights themselves. That is why an
-# adapter of a small rank can stand in for it. Nobody promises that it will for every task: Biderman et al. (2024, arXiv
-# 2405.09673) found changes of a far higher rank after training on billions of tokens of programs, and there LoRA learnt
-# less than full fine-tuning.
+# The change is far from random: a few directions hold much of it, more than of the weights themselves. Does the rest matter? A
+# quarter of the squares is still half of the size (its root), which the table above would call a miss. So try it: cut the change of
+# every matrix down to its 16 largest singular values, or to one, put that back, and ask.
+
+# %%
+scores = {"trained, all weights": right_answers(tuned)}
+for rank in (16, 1):
+    cut = nano()
+    for name, weight in cut.named_parameters():
+        change = (tuned.get_parameter(name) - start.get_parameter(name)).detach()
+        if name.split(".")[-2] in TARGETS:
+            U, S, V = torch.linalg.svd(change, full_matrices=False)
+            change = (U[:, :rank] * S[:rank]) @ V[:rank]
+        weight.data += change
+    scores[f"its changes cut to rank {rank}"] = right_answers(cut)
+for what, hits in scores.items():
+    print(f"{what:26} {wilson(int(sum(hits)), len(hits))} right")
+
+# %% [markdown]
+# What the 16 largest leave out, the answers of this task miss little or not at all, and what one leaves out, more or less: compare
+# the intervals. That is why an adapter of a small rank can stand in for a change of all weights. Nobody promises that it will for
+# every task: Biderman et al. (2024, arXiv 2405.09673) found changes of a far higher rank after training on billions of tokens of
+# programs, and there LoRA learnt less than full fine-tuning.
 
 # %% [markdown]
 # ## Rank, alpha, layers
 #
-# Now adapters instead, each with 30 steps on the same rows. The first line is the usual setting; each of the others
-# changes one thing.
+# Now adapters instead, each with 30 steps on the same rows. The first line has the usual rank, alpha and matrices (its learning
+# rate of 4e-3 is `nano`'s own; models of 1 to 8 billion parameters take 1e-4 to 2e-4); each of the others changes one thing. The last
+# column compares it with the first line, question by question.
 
 # %%
 import pandas as pd
@@ -294,7 +349,7 @@ tried = {
     "attention alone": {"target_modules": TARGETS[:4]},
     "the other three alone": {"target_modules": TARGETS[4:]},
 }
-lines = {}
+lines, usual = {}, None
 for what, change in tried.items():
     change = {"r": 16, "lora_alpha": 32, "target_modules": TARGETS, "learning_rate": 4e-3} | change
     learning_rate = change.pop("learning_rate")
@@ -302,27 +357,35 @@ for what, change in tried.items():
     adapted = get_peft_model(nano(), LoraConfig(lora_dropout=0.0, bias="none", **change))
     numbers = sum(weight.numel() for weight in adapted.parameters() if weight.requires_grad)
     loss = train(adapted, learning_rate)
-    asked = [row["messages"][:-1] for row in rows["heldout"]]
-    answers = generate(adapted, nano_tokenizer, asked, max_new_tokens=48).texts
-    right = sum(sorted(answer.strip().split(";")) == sorted(row["expected"].split(";"))
-                for answer, row in zip(answers, rows["heldout"], strict=True))  # fmt: skip
-    lines[what] = [f"{numbers:,}", f"{loss:.3f}", wilson(right, len(answers))]
-pd.DataFrame.from_dict(lines, orient="index", columns=["trained numbers", "loss at the end", "right on held-out [95 %]"])
+    hits = right_answers(adapted)
+    lines[what] = [f"{numbers:,}", f"{loss:.3f}", f"{sum(hits) / len(hits):.0%}", ""]
+    if usual is None:
+        usual, usual_adapter = hits, adapted  # it is merged further down
+    else:
+        against = compare(usual, hits)
+        lines[what][-1] = f"{100 * against.delta:+.0f} points [{100 * against.low:+.0f}, {100 * against.high:+.0f}]"
+titles = ["trained numbers", "loss at the end", f"right of {len(usual)} held-out", "against the first line [95 %]"]
+pd.DataFrame.from_dict(lines, orient="index", columns=titles)
 
 # %% [markdown]
-# Compare the lines by pairs. (With so few questions believe large differences only.)
+# Where an interval holds 0, the two cannot be told apart.
 #
-# - **Rank.** Rank 1 does this easy task as well as rank 16. Rank 64 has more directions, each of which takes a step of the
-#   same size, so that together they go further; dividing by r, with alpha left at 32, takes part of that back.
+# - **Rank.** On this easy task rank 1 cannot be told from rank 16. Rank 64 with alpha 2 r has more directions, each of which takes a
+#   step of the same size, so that together they go further: here too far. With alpha left at 32, the division by r holds them back.
 # - **Alpha** may be eight times smaller without harm, and eight times larger ruins the answers. It scales the change
-#   linearly. The **learning rate** is the finer knob: with [Adam](GLOSSARY.md#adam), both $A$ and $B$ move by it in every
-#   step, and the change is their product. An eighth of it learns too little in 30 steps; eight times as much breaks the
-#   model. So leave alpha at r or 2 r, and search the learning rate.
-# - **Layers.** Attention alone and the other three alone both get there. What each costs, its numbers say.
+#   linearly. The **learning rate** acts more strongly: with [Adam](GLOSSARY.md#adam), both $A$ and $B$ move by it in every
+#   step, and as soon as $A$ has moved as far as its random start, their product grows with up to its square. An eighth of it learns
+#   too little in 30 steps; eight times as much breaks the model.
+# - **Layers.** Attention alone and the other three alone both get there, and all together were not better here. What each costs,
+#   its numbers say.
+#
+# So choose alpha once, 32 say, and keep it when you change the rank; then search the learning rate. With alpha at 2 r a larger rank
+# also takes larger steps, and the rate has to be searched again. (`use_rslora=True` divides by the root of r, so that rates carry over
+# from rank to rank better; *DoRA* trains the length of each column beside its direction. Both are arguments of `LoraConfig`.)
 #
 # One run each, of a tiny model on one easy task: the mechanism is general, the heights are not. On large models, LoRA on
 # all matrices beat LoRA on attention alone even at equal numbers (Schulman et al. 2025, "LoRA Without Regret"), the best
-# learning rate hardly depended on the rank when alpha was kept, and it was about ten times that of full fine-tuning.
+# learning rate hardly depended on the rank when alpha stayed at 32, and it was about ten times that of full fine-tuning.
 
 # %% [markdown]
 # ## How large is an adapter?
@@ -348,7 +411,9 @@ adapter_size("llama-3.1-8b", r=16)
 # ## Four bits
 #
 # QLoRA (Dettmers et al. 2023, arXiv 2305.14314) stores the frozen matrices in four bits a number. Four bits can name
-# sixteen values. Which sixteen? Weights lie around zero like a normal distribution. So *NF4*, the 4-bit "normal float",
+# sixteen values. Which sixteen? Weights lie around zero like a normal distribution. (Those of `smol`'s file were packed once before,
+# into four bits of another kind: Q4_1, blocks of 32, sixteen levels at equal distances between their least and their largest. So what
+# follows is a second packing, and the prices of weights that were never packed may be others.) So *NF4*, the 4-bit "normal float",
 # takes levels that are close together where weights are many:
 
 # %%
@@ -360,18 +425,18 @@ fig, ax = plt.subplots(figsize=(7, 2.4))
 ax.hist((weight.reshape(-1, 64) / weight.reshape(-1, 64).abs().amax(1, keepdim=True)).flatten(), bins=120, color=BLUE)
 for level in NF4:
     ax.axvline(level, color=ORANGE, lw=1)
-ax.set(xlabel="weight / largest of its block of 64", yticks=[])
-show(fig, f"Histogram of a matrix's weights, each divided by the largest of its block, with the {len(NF4)} levels of NF4.")
+ax.set(xlabel="weight / largest, in size, of its block of 64", yticks=[])
+show(fig, f"Histogram of a matrix's weights, each divided by the largest, in size, of its block, with the {len(NF4)} levels of NF4.")
 print(", ".join(f"{level:.3f}" for level in NF4))
 
 # %% [markdown]
 # (The bars at both ends are the largest of each block.) Packing takes three steps: cut the matrix into blocks of 64
-# numbers, divide each by its largest, and write down which level is nearest. Unpacking goes back.
+# numbers, divide each by its largest (in size, the sign left aside), and write down which level is nearest. Unpacking goes back.
 
 
 # %%
 def pack(weight, levels=NF4, size=64):
-    """The index of the nearest level for each number, and the largest number of each block."""
+    """The index of the nearest level for each number, and the number that is largest in size, without its sign, of each block."""
     blocks = weight.float().reshape(-1, size)
     largest = blocks.abs().amax(1)
     middles = (levels[1:] + levels[:-1]) / 2  # a number between two of them belongs to the level between
@@ -436,6 +501,36 @@ print(f"bits for each weight: 32 as it is, {once:.2f} with NF4, {again:.2f} with
 
 # %% [markdown]
 # The paper's figures for large matrices are 4.5 and 4.127 bits.
+#
+# ### QLoRA is both together
+#
+# The matrix stays packed; each use unpacks it, multiplies, and forgets the unpacked numbers. The adapter beside it stays as it is,
+# and is all that gets a gradient. bitsandbytes has such a layer, too:
+
+
+# %%
+class Packed(torch.nn.Module):
+    def __init__(self, weight):
+        super().__init__()
+        (self.out_features, self.in_features), (self.index, self.largest) = weight.shape, pack(weight)
+
+    def forward(self, x):
+        return x @ unpack(self.index, self.largest).reshape(self.out_features, self.in_features).T
+
+
+library = bnb.nn.Linear4bit(matrix.in_features, matrix.out_features, bias=False, quant_type="nf4", compress_statistics=False)
+library.weight = bnb.nn.Params4bit(weight.clone(), requires_grad=False, quant_type="nf4", compress_statistics=False)
+library = library.to("cpu")  # packs
+qlora = LoRA(Packed(weight), r=16, alpha=32)
+assert torch.allclose(qlora(x), library(x), atol=1e-4)
+
+qlora(x).square().sum().backward()
+with_gradient = [name for name, weight in qlora.named_parameters() if weight.grad is not None]
+print(f"the same output as bitsandbytes' layer; a gradient have: {', '.join(with_gradient)}")
+print(f"{weight.numel() * 2:,} bytes in 16 bits, {packed.numel() + 4 * len(largest):,} packed; the adapter beside it has {trained:,} numbers")
+
+# %% [markdown]
+# The frozen matrix takes less than a third of its 16 bits; gradients and the [optimizer](GLOSSARY.md#optimizer)'s memory belong to the adapter alone.
 
 # %% [markdown]
 # ## What do four bits cost?
@@ -451,9 +546,9 @@ from scipy.stats import norm
 
 from ftlab import hardware
 from ftlab.evaluation.metrics import probe_scores
-from ftlab.evaluation.statistics import compare
 
-DTYPE = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[hardware.precision(MODEL)]
+ON_CPU = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPE = torch.float32 if torch.cuda.is_available() else ON_CPU[hardware.precision(MODEL)]  # all here computes on the CPU
 model = AutoModelForCausalLM.from_pretrained(resolve(MODEL), dtype=DTYPE)  # once more, without our adapters
 linears = {name: layer for name, layer in model.named_modules() if name.rpartition(".")[2] in TARGETS}
 original = {name: layer.weight.detach().clone() for name, layer in linears.items()}
@@ -463,8 +558,9 @@ questions = [json.loads(line) for line in open("../data/probes/everyday.jsonl")]
 
 def normal_levels(bits):
     """As NF4, by quantiles of the normal distribution: one more above zero than below."""
-    half = 2**bits // 2
-    above, below = (norm.ppf(torch.linspace(0.9677, 0.5, n)[:-1].numpy()) for n in (half + 1, half))
+    n, half = 2**bits, 2**bits // 2
+    outermost = 1 - (1 / (2 * (n - 1)) + 1 / (2 * n)) / 2
+    above, below = (norm.ppf(torch.linspace(outermost, 0.5, n)[:-1].numpy()) for n in (half + 1, half))
     levels = torch.tensor(sorted([*above, 0.0, *-below]), dtype=torch.float32)
     return levels / levels.max()
 
@@ -512,44 +608,58 @@ pd.DataFrame.from_dict(lines, orient="index", columns=["loss, nats a token", f"r
 # is up, and a loss of answers cannot be told from chance (with so few questions the interval is wide). Nearly as many levels
 # at equal distances cost more, and three bits nearly everything. So it is not the number of bits alone.
 #
-# Two things to know before you carry this over. The file that pip brings was packed into four bits of another kind once
-# already (Q4_1: blocks of 32, sixteen levels at equal distances between their least and their largest), so part of the
-# price is paid before this table begins. And the smaller a model, the less it can spare: for models of 7 to 65 billion
-# [parameters](GLOSSARY.md#parameter), Dettmers et al. found that a fine-tune on an NF4 base ends where one on 16 bits
-# does. The adapter is trained *on* the packed base, and learns to make up for it.
+# The smaller a model, the less it can spare: for models of 7 to 65 billion [parameters](GLOSSARY.md#parameter), Dettmers et al.
+# found that a fine-tune on an NF4 base ends where one on 16 bits does. The adapter is trained *on* the packed base, and learns to
+# make up for it.
 
 # %% [markdown]
 # ## Merge, and un-merge
 #
 # $W$ and $\frac{\alpha}{r}BA$ have the same shape. Add them up, and the adapter is gone: the model is as fast as before,
-# and one file. In 32 bits that loses nothing. Models are mostly kept in 16:
+# and one file. In 32 bits that loses nothing. Models are mostly kept in 16. How much is lost depends on how large the change is, so
+# look at two: the one made up above, which is small, and one that was trained, the adapter of `nano` from the first line of *Rank,
+# alpha, layers*.
 
 # %%
-update = 32 / 16 * adapter[next(name for name in adapter if f"layers.{len(layers) // 2}.self_attn.q_proj.lora_B" in name)]
-update = update @ adapter[next(name for name in adapter if f"layers.{len(layers) // 2}.self_attn.q_proj.lora_A" in name)]
-print(f"the adapter changes this matrix by {update.norm() / weight.norm():.2%} of its size")
+place = f"layers.{len(layers) // 2}.self_attn.q_proj"
+small = 32 / 16 * (adapter[f"base_model.model.model.{place}.lora_B.default.weight"]
+                   @ adapter[f"base_model.model.model.{place}.lora_A.default.weight"])  # fmt: skip
+module = usual_adapter.get_submodule("base_model.model.model.layers.2.self_attn.q_proj")
+changes = {
+    "made up, small": (weight, small),
+    "trained": (module.base_layer.weight.detach(), module.get_delta_weight("default").detach()),
+}
 
-lines = {}
-for dtype in (torch.float32, torch.bfloat16, torch.float16):
-    base = weight.to(dtype)
-    merged = (base.float() + update).to(dtype)
-    lost = ((merged.float() - base.float() - update).norm() / update.norm()).item()
-    undone = (merged.float() - update).to(dtype)
-    lines[str(dtype).removeprefix("torch.")] = [f"{lost:.2%}", f"{(undone == base).float().mean():.1%}"]
-index, largest = pack(weight)
-base = unpack(index, largest).reshape(weight.shape)
-merged = unpack(*pack(base + update)).reshape(weight.shape)
-lost = ((merged - base - update).norm() / update.norm()).item()
-lines["NF4, packed again"] = [f"{lost:.0%}", ""]
-pd.DataFrame.from_dict(lines, orient="index", columns=["error of the merge, of the change", "weights that un-merging gives back"])
+
+def merge_errors(weight, update):
+    """For each way to keep the merged weights, the error of the merge, as a share of the change."""
+    errors = {}
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        base = weight.to(dtype)
+        merged = (base.float() + update).to(dtype)
+        undone = (merged.float() - update).to(dtype)
+        lost = (merged.float() - base.float() - update).norm() / update.norm()
+        errors[str(dtype).removeprefix("torch.")] = f"{lost:.2%} ({(undone == base).float().mean():.0%})"
+    base = unpack(*pack(weight)).reshape(weight.shape)
+    merged = unpack(*pack(base + update)).reshape(weight.shape)
+    return errors | {"NF4, packed again": f"{(merged - base - update).norm() / update.norm():.0%}"}
+
+
+table = {f"{name}: {update.norm() / weight.norm():.1%} of the weights": merge_errors(weight, update)
+         for name, (weight, update) in changes.items()}  # fmt: skip
+print("error of the merge, as a share of the change (in brackets: weights that come back when it is un-merged)")
+pd.DataFrame(table)
 
 # %% [markdown]
 # bf16 has about two to three digits. A change much smaller than the weight falls between two of them and is rounded to one
-# or the other; fp16 has a digit more. Un-merging gives nearly all weights back, and not all. Packed into four bits again,
-# the rounding is larger than the whole change: so a QLoRA adapter is merged into the base in 16 bits, or not at all. Such
-# errors are random and spread over many numbers, and the answers may well survive them. But whether they did is to be
-# measured: after a merge, ask the merged model the questions that you asked before. And keep the adapter: it cannot be had
-# back from the merged weights.
+# or the other; fp16 has a digit more. Un-merging does not give every weight back. Packed into four bits again, a small change
+# drowns in the rounding, and of a large one a good part does: so a QLoRA adapter is merged into a base in 16 bits, or not at all.
+#
+# There are two such bases: the original weights, which most tools take, and the packed ones, unpacked to 16 bits, on which the
+# adapter was trained. They differ by the error of the packing, which may be more than the adapter changes. Such errors are random and
+# spread over many numbers, and the answers may well survive them. But whether they did is to be measured: after a merge, ask the
+# merged model the questions that you asked before. And keep the adapter: from the merged weights it can be had back only with the
+# base, and only up to the rounding.
 #
 # **Exercise (level 2).** Write `merged_weights(weight, A, B, alpha)` for lists of rows; numpy may help. The rank is the number of rows of
 # `A`.
@@ -571,11 +681,11 @@ check_merged(merged_weights)
 # %% [markdown]
 # ## What you have seen
 #
-# - LoRA is a second path of two thin matrices, and ten lines of code give the library's numbers.
-# - A rank limits how many directions a change can have. Fine-tunes use few, as long as they teach little.
-# - Leave alpha at r or 2 r and search the learning rate: the change goes with its square.
+# - LoRA is a second path of two thin matrices, and ten lines of code give the library's numbers, and its step.
+# - A rank limits how many directions a change can have. In the fine-tune above, few directions were enough for the answers.
+# - Choose alpha once, keep it when the rank changes, and search the learning rate, which acts more strongly.
 # - NF4 names sixteen levels where weights are many; with double quantisation a weight takes little more than four bits.
-# - What few bits cost, a loss shows early and answers late. Merging into 16 bits rounds; into four, it loses the change.
+# - What few bits cost, a loss shows early and answers late. Merging into 16 bits rounds; into four, a small change is lost.
 
 # %% [markdown]
 # ## What would you do?
@@ -586,8 +696,8 @@ check_merged(merged_weights)
 #
 # <details><summary>One answer</summary>
 #
-# The learning rate, with alpha left at r or 2 r. A larger rank takes larger steps all together; whether it is needed is a
-# question for later, and often it is not.
+# Alpha, back to 32, what it was: with 2 r the larger rank takes larger steps all together. Then search the learning rate. Whether
+# the rank is needed is a question for later, and often it is not.
 #
 # </details>
 #
@@ -604,7 +714,8 @@ check_merged(merged_weights)
 #
 # <details><summary>One answer</summary>
 #
-# Merge into a base in 16 bits, pack that, and ask the result the questions of the evaluation again. Added to a packed base
+# Merge into a base in 16 bits, ask the merged model the questions of the evaluation (it may stand on another base than the one it
+# was trained on), pack it, and ask again. Added to a packed base
 # and packed once more, the change can drown in the rounding. And keep the adapter.
 #
 # </details>

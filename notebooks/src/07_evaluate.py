@@ -153,7 +153,7 @@ compare(a.exact_match, b.exact_match, metric="exact_match")
 # Read it from the left: the verdict; baseline, then candidate; the difference with its interval. *p* says how often a
 # difference as large as this would come up if the two were equally good; below 0.05 the verdict speaks of *better* or
 # *worse*. *Disagreement* is the share of tickets on which the two differ. *Detectable* is the smallest difference that a
-# test of this size finds four times in five. So "no detectable difference" does not say that there is none: it says that
+# test of this size finds four times in five, where the systems differ as much as they did here. So "no detectable difference" does not say that there is none: it says that
 # one smaller than this could easily have been missed. "Taken as independent" is a warning: this comparison, and the next ones,
 # still count each ticket by itself; [further down](#Are-300-tickets-really-300?) they are counted by phrasing.
 #
@@ -188,9 +188,9 @@ agree = np.mean([len({values[i] for values in by_seed.values()}) == 1 for i in r
 print(f"all {len(seeds)} trainings got the same share of fields right on {agree:.0%} of the tickets")
 
 # %% [markdown]
-# The dots are closer than their bars are wide: for these tickets, which tickets were drawn matters more than which
-# training you got. On single tickets the trainings differ all the same. An interval over tickets says nothing about
-# seeds; only training again does.
+# The dots lie far closer together than a bar is wide. Three trainings cannot say much about a fourth, though: of three, the spread
+# may by chance be a sixth of what it is. On single tickets the trainings differ all the same. An interval over tickets says nothing
+# about seeds; only training again does.
 
 # %% [markdown]
 # ## Is something simpler as good?
@@ -203,8 +203,9 @@ print("from linear to fine_tuned:")
 print(compare(simple.field_accuracy, b.field_accuracy, metric="field_accuracy"))
 
 # %% [markdown]
-# A gain over a weak rival is no reason to ship. The gate of `ftlab run` therefore asks two things. Is the fine-tune
-# better than the best prompt, by the margin agreed beforehand? And does nothing simpler do better than the fine-tune?
+# A gain over a weak rival is no reason to ship. The gate of `ftlab run` therefore asks two things of the tickets (and a third of other
+# questions, [further down](#What-was-lost?)). Is the fine-tune better than the best prompt, by the margin agreed beforehand? And does
+# nothing simpler do better than the fine-tune?
 
 # %% [markdown]
 # ## How many tickets does a claim need?
@@ -250,7 +251,7 @@ for size in rounds[0]["seconds"]:
           f"{same} of {sum(each['chats'] for each in rounds)} answers the same")
 
 # %% [markdown]
-# So evaluate in batches: the answers are the same. They are in 32 bits; in 16 a batch of another size may change a word, so
+# So evaluate in batches: all these answers were the same. They are in 32 bits; in 16 a batch of another size may change a word, so
 # keep one size for all systems. Fifty at a time are faster than eight, though by far not six times: this is one core. What a
 # GPU gains is not recorded here; measure it with the same lines.
 
@@ -280,14 +281,26 @@ print("by pattern, chance is", chance)
 # %% [markdown]
 # The interval by pattern is the one to quote for tickets phrased in ways that nobody has seen, and the one that the gate
 # of this run counts with: its recipe names the key, `group: pattern`. Always ask what the unit is that repeats itself in
-# your data, and name it in your recipe.
+# your data, and name it in your recipe. And plan with it: more tickets of the same patterns hardly help. With m tickets a pattern whose
+# results are alike by $\rho$ (0 not at all, 1 wholly), the numbers of the curve above grow by $1 + (m - 1)\rho$; new patterns keep them small.
 
 # %% [markdown]
 # ## Where is it wrong?
 
 # %%
-fields = {system: scores[system].field_table(clusters) for system in ("linear", baseline, "fine_tuned")}
 names = list(schema["properties"])
+
+
+def unit(row, field):
+    """What repeats itself for a field: its own phrase, as "test.annoyed.05" for the tone; without one, the issue's."""
+    values = schema["properties"][field].get("enum", [])
+    return next((part for part in row["pattern"].split("+") if part.split(".")[1] in values), issue(row))
+
+
+fields = {
+    system: {name: scores[system].field_table([unit(row, name) for row in rows])[name] for name in names}
+    for system in ("linear", baseline, "fine_tuned")
+}
 fig, ax = plt.subplots(figsize=(7, 3))
 for offset, (system, table) in zip((-0.2, 0, 0.2), fields.items(), strict=True):
     found = [table[name] for name in names]
@@ -304,10 +317,15 @@ strongest = max(names, key=lambda name: tuned[name].value)
 summary = f"strongest on {strongest}, {tuned[strongest]}; weakest on {weakest}, {tuned[weakest]}"
 show(fig, f"Dots with intervals for each field and three systems. Fine-tuned: {summary}.")
 print("fine_tuned:", summary)
+for rival in ("linear", baseline):
+    worse = [name for name in names if tuned[name].value < fields[rival][name].value]
+    print(f"worse than {rival}:", {name: f"{tuned[name].value:.1%}, not {fields[rival][name].value:.1%}" for name in worse})
 
 # %% [markdown]
 # An average hides this. What is copied from the ticket (`product`, `order_id`) and what must be judged from it (the
-# others) are different skills. Take the field of labels in which the fine-tuned model is weakest: which label does it
+# others) are different skills. And the average hides a field in which the fine-tune is *worse* than both rivals: `linear` takes the
+# order number with a search pattern and misses none. Take that field from the rule, and let the model do the rest. (What repeats itself
+# differs from field to field: the bars of tone and wish count the phrases that tell these.) Take the field of labels in which the fine-tuned model is weakest: which label does it
 # take for which?
 
 # %%
@@ -371,14 +389,15 @@ for name, texts in (("as it is", trained_on), ("ten planted", trained_on + ticke
 
 # %% [markdown]
 # As it is, no test ticket shares so much as eight words in a row with the training. Planted ones are found, and they do not
-# come alone: these tickets were built from few sentences, so ten of them give away parts of many others. That is why a split
+# come alone: these tickets were built from few sentences, so ten of them give away parts of many others ("whole" means that each run
+# of eight words stands somewhere, perhaps in different tickets). That is why a split
 # keeps whole groups apart, and not only rows.
 #
 # The training file is one place to look. The other is what the model read before: if your test set, or a page with its
 # answers, was on the web, the model may know it by heart, and you cannot search its training data. Two things help. Write
-# the test set yourself and keep it off the web, as these tickets were, which are younger than `smol`. And where you cannot,
-# give the model the first half of a test text: one that goes on word for word has seen it, while one that does not proves
-# little.
+# the test set yourself and keep it off the web. (These tickets are younger than `smol`; to a model that is younger than this course
+# they may be known.) And where you cannot, give the model the first half of a test text: one that goes on word for word, over a long and
+# unusual text, has seen it, while one that does not proves little.
 
 # %% [markdown]
 # ## May a model be the judge?
@@ -389,6 +408,10 @@ for name, texts in (("as it is", trained_on), ("ten planted", trained_on + ticke
 # style guide are broken. So what is known here comes from the guide, and code checks it; no person was asked. (Where the output
 # says *people*, read *guide*. With pairs of your own, people have to say which is better.) Three judges are planted first, so
 # that you see what the measure says of judges whose habits you know; each sees every pair in both orders.
+#
+# How to read it: a verdict counts only if both orders name the same reply, else the pair is a tie. *Agreement* is the share of pairs with
+# the known verdict, *kappa* the agreement beyond chance (0 none, 1 full). How much a judge *sees* of a difference: what part of a true
+# difference in win rate shows in the judge's. *Bias*: how far its win rate lies from one half where neither side is better.
 
 # %%
 from ftlab.evaluation.judge import both_orders, measure_judge
@@ -423,8 +446,8 @@ print(f"the die was to be right in 85 of 100 questions; it was in {sum(drawn)} o
 # %% [markdown]
 # The first two say something about every pair and know nothing. Asking in both orders unmasks the one: each of its verdicts
 # turns round. The other is only found out because here the better reply is the longer one as often as not; on pairs where it
-# mostly is, love of length would look like taste. And the third, which is right in about as many questions as the last line
-# says, may be used, for large differences.
+# mostly is, love of length would look like taste. The third was right in as many questions as the last line says; since both answers to
+# a pair have to agree, fewer of its pairs are. It may be used, for large differences.
 #
 # Now `smol`, behind a real server (`python tools/record.py judge --again`): it was shown the guide and both replies, and was to
 # answer with *1, 2 or tie*.
@@ -437,7 +460,8 @@ measure_judge(both_orders([pair["forth"] for pair in pairs], [pair["back"] for p
 # %% [markdown]
 # It repeats the choice that it was given. `ftlab` takes that for no verdict; a program that looks at the first character would
 # have read a *1* each time, and drawn a win rate from it. So look at the judge's words before you count them, and ask a model
-# that is much stronger than the one you judge. `ask_judge(endpoint, pairs)` of the same module speaks to every server of the
+# that is much stronger than the one you judge, of another family if you can: models like texts of their own kind. A strong judge is to be
+# measured all the same. The bar for it is how often two *people* agree; more than that no judge can show. `ask_judge(endpoint, pairs)` of the same module speaks to every server of the
 # OpenAI form, tells the price before it asks, and returns the votes that `measure_judge` takes.
 
 # %% [markdown]
@@ -464,8 +488,8 @@ show(systems_figure(parts), systems_alt(parts))
 #
 # Before and after the training, `smol` was asked everyday questions that have nothing to do with tickets: capitals,
 # opposites, small sums, a sentence to repeat, a short text to read. It gets a good part of them right, which is why a loss
-# can show. The training was done twice with the same tickets: on the tickets alone, and with **replay**: among the 300
-# tickets stand 150 everyday chats, questions that the probe does not ask, with the answers that `smol` itself gave before.
+# can show. The training was done twice with the same tickets: on the tickets alone, and with **replay**: to the 300
+# tickets come 150 everyday chats, questions that the probe does not ask, with the answers that `smol` itself gave before.
 
 # %%
 from ftlab.evaluation.metrics import probe_scores
@@ -499,8 +523,12 @@ show(
 # %%
 for system in ("fine_tuned.no_replay", "fine_tuned"):
     print(f"{TRAININGS[system]}: {compare(right['base'], right[system])}\n")
+kinds = [row["skill"] for row in everyday]
+print(f"{TRAININGS['fine_tuned']}, by skill: {compare(right['base'], right['fine_tuned'], groups=kinds)}\n")
 forgotten = [i for i in range(len(everyday)) if right["base"][i] > right["fine_tuned.no_replay"][i]]
 given = {system: read_predictions("probe", system) for system in right}
+in_braces = sum(text.lstrip().startswith("{") for text in given["fine_tuned.no_replay"])
+print(f"tickets alone: {in_braces} of {len(everyday)} answers begin as a record does. Three questions:")
 for i in forgotten[:3]:
     print(f"{everyday[i]['messages'][-2]['content'][:90]}")
     for system, label in TRAININGS.items():
@@ -508,7 +536,9 @@ for i in forgotten[:3]:
 
 # %% [markdown]
 # What went down is [forgetting](GLOSSARY.md#forgetting): the price that the narrow training took elsewhere. Whether it
-# matters depends on what else the model must do, and that is for you to say *before* the run. A skill has only 15 to 40
+# matters depends on what else the model must do, and that is for you to say *before* the run. The first lines speak of further
+# questions of *these* skills. For skills that were not asked, the skill is the unit, and there are few: the last line counts so, and
+# whether other skills lose on average, it leaves open if its interval holds 0. A skill has only 15 to 40
 # questions, so believe a large change of one skill, and for small ones the total. Read the answers as well: where the
 # model answers in the form of a ticket's record, it has forgotten when *not* to do what it has learned. And what did the
 # replay cost on the tickets?
@@ -519,20 +549,21 @@ print("from tickets alone to tickets and replay, on tickets:")
 print(compare(alone, b.field_accuracy, metric="field_accuracy", groups=clusters))
 
 # %% [markdown]
-# Trained on tickets alone, `smol` answers nearly everything with a ticket's record. 150 everyday chats among the 300
-# tickets bring most of it back, and the tickets do not suffer. (The two trainings differ in one more thing: without
-# chats, rows of like length shared a batch, which is quicker. With chats such batches hold tickets or chats and never
-# both, and a training of that kind did far worse on the validation tickets; so there the batches are mixed. What the
-# comparison on tickets shows is therefore not the chats' doing alone.) It is no free lunch either: every replayed chat is
+# Trained on tickets alone, `smol` answers everything with a ticket's record. 150 everyday chats beside the 300
+# tickets bring most of it back, and on the tickets no loss is shown: how large one might be, the interval says, for this seed. (The two
+# trainings differ in one more thing: without chats, rows of like length shared a batch, which is quicker. With chats such batches would
+# hold tickets or chats and never both; so there the batches are mixed. What the comparison on tickets shows is therefore not the chats'
+# doing alone.) It is no free lunch either: every replayed chat is
 # trained on too, half as many steps again.
 
 # %% [markdown]
 # ## How much replay, and what else helps?
 #
-# 150 chats among 300 tickets were a guess. So a second experiment changes one thing at a time: the share of chats, the
-# [learning rate](GLOSSARY.md#learning-rate), the [rank](GLOSSARY.md#rank). Each dot below is one training of `smol` on the
-# same 300 tickets, three times over (`python tools/record.py forgetting --again`; shorter trainings than the one above, with
-# smaller steps, so their heights differ from it). Right is learnt, up is kept.
+# 150 chats beside 300 tickets were a guess. So a second experiment changes one thing at a time: the share of chats, the
+# [learning rate](GLOSSARY.md#learning-rate), the [rank](GLOSSARY.md#rank) (and alpha with it, at twice the rank). Each dot below is one
+# training of `smol` on the same 300 tickets, each read three times, and judged on the first 200 test tickets (`python tools/record.py
+# forgetting --again`; shorter trainings than the one above, and half its learning rate, so their heights differ from it). Right is
+# learnt, up is kept.
 
 # %%
 trainings = json.loads(Path("../data/recorded/forgetting/results.json").read_text())
@@ -574,7 +605,7 @@ pd.DataFrame(
             "rows": point["rows"],
             "fields of tickets right": with_interval(point["test"]["field_accuracy"]),
             "everyday questions right": with_interval(point["probe"]),
-            "against before, points": f"{100 * point['kept']['delta']:+.1f}",
+            "against before, points": "{:+.1f} [{:+.1f}, {:+.1f}]".format(*(100 * point["kept"][key] for key in ("delta", "low", "high"))),
         }
         for name, point in points.items()
     }
@@ -592,10 +623,11 @@ else:
 
 # %% [markdown]
 # One chat in ten already brings most back. With as many chats as tickets, all questions together are answered about as often as
-# before; but the half that chose flatters, and the other half shows a small loss, as printed. The tickets gained: those
-# trainings read more rows, so they also took more steps. Other steps and another rank do not help here:
-# without chats every training forgets nearly everything, whatever else is set; half the learning rate and a rank of 4 have only
-# learnt less, and a rank of 64 has learnt more and forgotten as much. How
+# before; the half that chose flatters, and what the other half lost, as printed, is a handful of questions, well within what chance does.
+# So neither "no loss" nor "more than two points" is shown: a limit of two points asks more than this probe can tell. The tickets gained:
+# those trainings read more rows, so they also took more steps. Half or twice the learning rate and rank 4 or 64 do not help here:
+# without chats each of these five trainings forgets nearly everything; half the rate and rank 4 have only learnt less, and rank 64 has
+# learnt more and forgotten as much. How
 # much of *your* training set must be replay depends on what you ask at the end; so choose the share on some of the
 # questions, as above, and believe the loss that the others show.
 #
@@ -607,9 +639,9 @@ else:
 # %% [markdown]
 # ## Replay with your own hands
 #
-# The same in a minute, on `nano`, our own model of 3.5 million parameters: a short fine-tune twice, without and with 300
+# The same in a minute or two, on `nano`, our own model of 3.5 million parameters: a short fine-tune twice, without and with 300
 # chats of the kind that `nano` grew up with. Its questions are those of `data/probes/general_skills.jsonl`. The trainer is
-# that of [06](06_train_with_unsloth.ipynb), with the settings of `recipes/support_triage.yaml`; with a model of your own,
+# that of [06](06_train_with_unsloth.ipynb), with the settings of `recipes/support_triage.yaml` but one epoch; with a model of your own,
 # let it answer a few hundred everyday questions before you train it, and mix these in.
 
 # %%
@@ -733,8 +765,7 @@ print("tickets:       ", compare(learned["without replay"], learned["with replay
 # ## May it ship?
 #
 # The bars stand in `recipes/support_triage.yaml`, written before the run. The gate only applies them. For the gain it
-# asks that chance is ruled out; for the general questions and the simpler rival it goes by the measured difference alone
-# and is strict: whoever wants to ship has to show a large enough set.
+# asks that chance is ruled out; for the general questions and the simpler rival it goes by the measured difference alone.
 
 # %% tags=["headline"]
 for reason in report["gate"]["reasons"]:
@@ -742,31 +773,40 @@ for reason in report["gate"]["reasons"]:
 print("bars:", report["gate"]["bars"])
 print("verdict:", report["gate"]["verdict"])
 
+from scipy.stats import norm
+
+probe = next(iter(report["probes"].values()))
+error, allowed = (probe["high"] - probe["low"]) / 2 / 1.96, report["gate"]["bars"]["max_probe_loss"]
+print(f"\nstandard error of the general questions: {100 * error:.1f} points. With a limit of {100 * allowed:.0f} points, the gate lets pass")
+for loss in (0, allowed, 2 * allowed, 3 * allowed):
+    print(f"  a model that truly loses {100 * loss:.0f} points: {norm.sf((loss - allowed) / error):.0%} of the time")
+
 # %% [markdown]
 # The verdict is not a matter of taste: it follows from the numbers and the bars. "Do not ship" is a result too, and often
-# the cheapest one.
+# the cheapest one. But a bar that is held against a measured difference is a coin with a bias, as the last lines say: some models that
+# lose nothing are stopped, and some that lose twice the limit pass. A strict gate asks that the whole *interval* stays above the limit,
+# and that takes more questions than most probes have.
 #
-# **What would change it?** Not other bars: those are for the next run. Any of these might:
+# **What would change it?** Not other bars: those are for the next run. Only what changes the everyday questions, for that is the bar that
+# failed: another share of replay (150 chats were the only number tried in a training of this length; choose it on *other* questions, as
+# above), other settings, or more questions, if the loss were near the limit. Not a fourth seed: each of the three has this verdict.
 #
-# - Another share of replay: in a training of this length, 150 chats were the only number tried. It is a setting, so it is
-#   to be chosen on everyday questions that are not those of the gate, as in the shorter trainings above.
-# - Another seed: the recipe has three, the gate judges their mean, and a verdict of *ship* needs all of them.
-# - Something simpler that nobody tried: a better prompt, a rule, more labelled rows for the linear classifier.
-# - Wrong labels in the test set, if they favour one side.
-# - Tickets that arrive from elsewhere: then the hard slice and the other shop count, which the gate does not look at.
+# **What could take the gain away, too?** A better prompt, a rule, more labelled rows for the linear classifier; wrong labels in the test
+# set that favour one side; tickets from elsewhere, which the gate does not look at.
 #
-# Now the same gate with the first 40 tickets only, without the general questions and without the linear classifier:
+# Now a gate with the first 40 tickets only, without the general questions and without the linear classifier:
 
 # %%
 from ftlab.evaluation.gate import Bars, decide_gate
 
 first = slice(40)
-on_few = compare(a.field_accuracy[first], b.field_accuracy[first], metric="field_accuracy")
+on_few = compare(a.field_accuracy[first], b.field_accuracy[first], metric="field_accuracy", groups=clusters[first])
+print(f"{len(set(clusters[first]))} patterns in the first 40 tickets, {len(set(clusters))} in all {len(rows)}")
 decide_gate(on_few, bars=Bars(min_gain=0.05))
 
 # %% [markdown]
-# Forty tickets are enough to see a gain as large as this one, though its interval is twice as wide. What turned the verdict is
-# what was not asked: a gate knows only the bars that it was given. With a smaller gain, forty tickets would have ended in *not
+# Forty tickets are enough to see a gain as large as this one. (They happen to be phrased in as many ways, which makes them worth more
+# than forty others.) What turned the verdict is what was not asked: a gate knows only the bars that it was given. With a smaller gain, forty tickets would have ended in *not
 # enough data*, which is not a soft no: it says that a fair test needs more tickets.
 #
 # ## What is known about large models
@@ -775,6 +815,8 @@ decide_gate(on_few, bars=Bars(min_gain=0.05))
 #   had little chance to find the gains that they were after, and what such a test does find is easily overstated.
 # - **Examples that belong together need wider intervals.** Miller (2024, arXiv 2411.00640) shows it for evaluations of
 #   language models, and recommends [paired](GLOSSARY.md#paired-comparison) differences, as here.
+# - **Who compares often is misled often.** Of twenty comparisons at 0.05, one is "significant" by chance. For several candidates take
+#   `holm` of `ftlab.evaluation.statistics`, as `ftlab compare` does; this page, with its dozen, shows methods and not a dozen findings.
 # - **Large models forget, too.** Luo et al. (2023, arXiv 2308.08747) saw it in models of 1 to 7 billion parameters that
 #   were fine-tuned on one task after another.
 # - **A little replay goes far.** Scialom et al. (2022, arXiv 2205.12393): with 1 % of its old training data mixed in, the
@@ -799,8 +841,8 @@ decide_gate(on_few, bars=Bars(min_gain=0.05))
 #
 # <details><summary>One answer</summary>
 #
-# He may, but these numbers do not tell him to. Compare ticket by ticket; with 100 tickets a difference of three points is
-# rarely seen. `ftlab plan` says how many tickets would show it.
+# He may, but these numbers do not tell him to: with 100 tickets chance alone often makes three points, and a true difference of three
+# is rarely proved. Compare ticket by ticket. `ftlab plan` says how many tickets would show it.
 #
 # </details>
 #

@@ -10,7 +10,7 @@
 # **Question:** what does each fault of a fine-tune look like, and how do you prove that it is that one?
 # **Minutes:** 29 to read, 1 to run. **Hardware:** any; two CPU cores are enough.
 #
-# A museum. In each room one fault was planted into a training that was good before, and nothing else was changed. You see
+# A museum. In each room one fault was planted into a training that was good before, and the rest kept as far as it could be. You see
 # what its owner would have seen: a curve, a table, some answers. Say what you think it is. Then come the cause, the proof and
 # the remedy. At the end thirteen runs stand there without labels, and one of them has no fault.
 #
@@ -22,8 +22,9 @@
 # ## The workbench
 #
 # One small task: name the team, of four, that a ticket goes to. Customers write several tickets about one matter, in like
-# words. The good training reads two tickets of each of forty customers, three times. All trainings are asked the same tickets
-# of forty *other* customers, so what differs is the training.
+# words. (The tickets are made up: a customer is one way to phrase one matter, and names and order numbers were filled in
+# afterwards, so signatures of one customer differ.) The good training reads two tickets of each of forty customers, three times. All
+# trainings are asked the same tickets of forty *other* customers, so what differs is the training.
 
 # %%
 import numpy as np
@@ -34,7 +35,7 @@ from ftlab.exercises.museum import (
     against, between, customers_of, everyday, in_points, made_by, patterns, results, right, rows_of, scored_by, show_losses,
     team_of, texts_of, trainings_of,
 )  # fmt: skip
-from ftlab.evaluation.statistics import compare, score_interval
+from ftlab.evaluation.statistics import compare, paired_wald, score_interval
 from ftlab.plots import show
 
 record = results()
@@ -49,11 +50,13 @@ good = trainings_of("good")
 show_losses("good")
 
 # %% [markdown]
-# That is how it should look. In the table, *right* stands once for each training that is recorded; those of one line differ in
-# their [seed](GLOSSARY.md#seed) only. The last column is the difference to the good trainings on the same tickets. Its
-# [interval](GLOSSARY.md#confidence-interval) holds what could have come out otherwise: the customers, whose tickets are right or
-# wrong together, and the seeds (where there is one training, the customers alone). Three seeds say little about a fourth, so
-# where they lie apart, the interval is wide.
+# That is how it should look. (The loss, in *nats a token*, says how improbable the right answer is to the model; lower is better.) In
+# the table, *right* stands once for each training that is recorded; those of one line differ in their [seed](GLOSSARY.md#seed), which
+# in the lines with wrong answers also draws which ones are wrong. The last column is the difference to the good trainings on the same
+# tickets. Its [interval](GLOSSARY.md#confidence-interval) holds what could have come out otherwise: the customers, whose tickets are
+# right or wrong together, and the seeds (where there is one training, the customers alone). Three seeds say little about a fourth, so
+# where they lie apart, the interval is wide. All lines are held against the *same* three good trainings: if these were lucky, all
+# lines look bad together.
 
 # %% tags=["headline"]
 def table(arms):
@@ -92,7 +95,7 @@ table(ARMS)
 
 # %% [markdown]
 # These are the exhibits. Where an interval holds zero, eighty tickets and so few trainings do not show a harm; that is not the
-# same as none. Keep the table in mind: the owner of each run did not have it.
+# same as none. (And of ten such intervals, each right 19 times in 20, one may well miss by chance.) Keep the table in mind: the owner of each run did not have it.
 
 # %% [markdown]
 # ## Room 1: too good
@@ -155,7 +158,8 @@ table({arm: ARMS[arm] for arm in ("good", "few_32_steps", "narrow")})
 # at the validation loss above it.
 #
 # **Cause:** [over-fitting](GLOSSARY.md#over-fitting). Each ticket was read seven times or more and is known by heart: the
-# training loss comes near nothing, and the validation loss does not follow. **Proof:** the gap between the two, and tickets of
+# training loss comes near nothing, and the validation loss does not follow. That is a sign, not yet a harm: [Room
+# 9](#Room-9:-too-little-of-it) shows what the same steps were worth. **Proof:** the gap between the two, and tickets of
 # customers that the model has never met. Is it the eight customers, or are 32 rows too few whoever wrote them? Compare these
 # two directly:
 
@@ -221,8 +225,8 @@ print(made_by("forgetting"))
 pd.DataFrame.from_dict(lines, orient="index", columns=["steps", "ticket fields right", "everyday questions right"])
 
 # %% [markdown]
-# Neither a smaller rank nor half the rate saved the rest. Replay saved most of it, and the
-# tickets did not suffer; but it took more steps, and what it costs at equal steps is not told. (These intervals take each ticket
+# Neither a smaller rank (with a smaller alpha) nor half the rate saved the everyday answers. Replay saved most of them, and on the
+# tickets no loss is seen; but it took more steps, and what it costs at equal steps is not told. (These intervals take each ticket
 # by itself; by phrasing they would be wider.) On the workbench, with a tenth of the rate beside it:
 
 # %%
@@ -230,7 +234,7 @@ def seeds_and_mean(scores, groups=None):
     return ", ".join(f"{share:.0%}" for share in scores.mean(1)) + f": {score_interval(scores.mean(0), groups)!r}"
 
 
-by_seed = {"before any training": ["", "", "", repr(score_interval(everyday("base")))]}
+by_seed = {"before any training": ["", "", "", repr(score_interval(everyday("base"))), ""]}
 for arm, name in {"good": "the good training", "gentle": "a tenth of the learning rate", "replay": "25 % replayed chats"}.items():
     if not (told := trainings_of(arm)):
         print(f"{name}: not recorded yet")
@@ -241,15 +245,19 @@ for arm, name in {"good": "the good training", "gentle": "a tenth of the learnin
         seeds_and_mean(right(arm), customers_of("fresh")),
         "" if arm == "good" else in_points(against(right(arm), right("good"))),
         seeds_and_mean(kept),
+        in_points(paired_wald(everyday("base"), kept.mean(0))),
     ]
 print(made_by("museum", "base", "good", "gentle", "replay"))
-columns = ["steps", "new customers right", "points against the good ones", f"right of {len(questions)} everyday questions"]
+asked = f"right of {len(questions)} everyday questions"
+columns = ["steps", "new customers right", "points against the good ones", asked, "points against before"]
 pd.DataFrame.from_dict(by_seed, orient="index", columns=columns)
 
 # %% [markdown]
 # Read the two shares of a line together. A tenth of the rate learned hardly anything in as many steps and still lost most of
-# what was there: no remedy here. With replay most of it is kept; what that costs the new customers, the interval in points leaves
-# open. (The intervals of the shares hold customers or questions, not seeds.)
+# what was there: no remedy here. With replay most of it is kept, but not all: what is lost all the same stands in the last column,
+# and a gate that allows two points would not pass it. So the share of replay has to be chosen, by a probe. What it costs the new
+# customers, the interval in points leaves open. (The intervals of the shares, and of the last column, hold customers or questions, not
+# seeds.)
 #
 # **Remedy:** replay, and a probe in the gate ([07](07_evaluate.ipynb#What-was-lost?)). Known of large models, too: a narrow
 # fine-tune costs other skills, and LoRA forgets less than full training but does forget (Biderman et al. 2024, arXiv
@@ -274,12 +282,13 @@ if trainings_of("noise_20"):
     print(f"\ntwo fifths wrong against one fifth: {in_points(against(right('noise_40'), right('noise_20')))} points")
 
 # %% [markdown]
-# **Cause:** wrong labels. **Proof:** give fifty rows to a second person, and count where they disagree
-# ([04](04_prepare_data.ipynb#Which-answer-is-right?)). Where the interval of the last line holds zero, two fifths were not
+# **Cause:** wrong labels. **Proof:** give fifty rows to a second person, count where they disagree, and let a third decide those: a
+# disagreement may be an error, or a question with two answers ([04](04_prepare_data.ipynb#Which-answer-is-right?)). Where the interval of the last line holds zero, two fifths were not
 # shown to be worse than one fifth, which was bad enough.
 #
-# Is more careless data as good as less that is careful? A longer record has both (six fields, 100 steps each). Its intervals
-# count phrasings: tickets that were phrased alike are right or wrong together.
+# Is more careless data as good as less that is careful? A longer record has both (six fields, 100 steps of 8 rows, so each read 800
+# rows: few ones several times, of many ones a part). Its intervals count phrasings: tickets that were phrased alike are right or wrong
+# together. Each line is one training.
 
 # %%
 NAMED = {
@@ -298,14 +307,15 @@ shares = {name: repr(scored_by(point).summary(patterns())["field_accuracy"]) for
 pd.DataFrame({"ticket fields right": shares})
 
 # %% [markdown]
-# Two hundred careful rows beat eight hundred with two fifths wrong, and five hundred curated rows beat the raw export of nearly
-# four times as many. Between curated and cleaned no difference is shown, which is not to say that they are equal. The record
-# has no 5,000 noisy rows and no fifth of noise. **Remedy:** mend labels before you buy more of them.
+# With equal steps, two hundred careful rows, each read four times, beat eight hundred with two fifths wrong by far. Between five
+# hundred curated rows and 800 drawn from the raw export the difference is small: two trainings of the *same* rows may lie as far apart
+# ([06b](06b_tune_stop_resume.ipynb#What-a-setting-does-to-the-answers)), so with one training each it is not safe to believe. What the
+# whole export would give in more steps, this record does not say. **Remedy:** mend labels before you buy more of them.
 
 # %% [markdown]
 # ## Room 5: both are right
 #
-# The rows were read, and each answer could be defended. Still:
+# The rows were read, and every ticket has an answer that can be defended. Still:
 
 # %%
 print(made_by("museum", "contradictory"))
@@ -330,7 +340,9 @@ for a, b in pairs[:3]:
 # %% [markdown]
 # **Cause:** [contradictions](GLOSSARY.md#contradiction). **Proof:** the pairs. The training loss tells as well, since no model
 # can be sure of both: here it ends above that of the good trainings. (Wrong labels keep it high, too; the pairs tell which it
-# is.) How much it costs varies: see how far apart the seeds lie. **Remedy:** one rule for each pair, written down; then drop
+# is.) How much it costs varies: see how far apart the seeds lie. (Here the second answer was drawn by lot, so you see which one is
+# wrong; in real data both may be defensible. And the copies took the place of twenty other tickets, which may be part of the harm.)
+# **Remedy:** one rule for each pair, written down; then drop
 # the row that breaks it.
 
 # %% [markdown]
@@ -356,6 +368,9 @@ for way, name in WAYS.items():
         repr(texts_of("otherwise_1", way)[0][:60]),
     ]
 print(made_by("museum", "good", "otherwise"))
+there = right("otherwise", "other_template")
+for seed, was, now in zip(trainings_of("otherwise"), as_trained, there, strict=True):
+    print(f"another template, seed {seed}: {compare(was[: len(now)], now, groups=customers_of('fresh')[: len(now)])}")
 pd.DataFrame.from_dict(lines, orient="index", columns=["right, by seed", "points against as trained", "one answer"])
 
 # %% [markdown]
@@ -366,10 +381,11 @@ pd.DataFrame.from_dict(lines, orient="index", columns=["right, by seed", "points
 # tokenizer with its [chat template](GLOSSARY.md#chat-template), send the same [system prompt](GLOSSARY.md#system-prompt), and
 # test the server, not the notebook.
 #
-# How much the other template costs differs from training to training; if its interval reaches past zero, that is why. The other
-# four show next to nothing: all training rows had the same system turn, so no answer ever depended on it, and forty tickets
-# cannot show a loss of a few points. Do not rely on that: where a system prompt says what is to be done, it matters, and larger
-# models lose by much smaller changes of the prompt's form (Sclar et al. 2023, arXiv 2310.11324).
+# How much the other template costs differs from training to training; that is why its interval in the table, which also holds what
+# the *next* adapter would lose, is so wide. For the adapter in your hand, compare ticket by ticket: the lines above the table. The other four
+# ways show next to nothing, and forty tickets cannot show a loss of a few points. Nobody could have known: the system turn was the
+# same in all training rows, and so was the template, and only one of the two matters here. Larger models lose by much smaller changes
+# of the prompt's form (Sclar et al. 2023, arXiv 2310.11324).
 
 # %% [markdown]
 # ## Room 7: it learns the questions, too
@@ -407,9 +423,9 @@ except DataError as error:
     print(f"\n{error}")
 
 # %% [markdown]
-# With long answers the difference is often small, and some report a gain from a little loss on the prompt (Shi et al. 2024,
-# "Instruction tuning with loss over instructions", arXiv 2405.14394). With answers this short the most could be
-# expected; the table above says how much it was, and how unlike its seeds are.
+# The table above says how much it was here, and how unlike its seeds are. Do not take it for a law: Shi et al. (2024, "Instruction
+# tuning with loss over instructions", arXiv 2405.14394) report a *gain* from loss on the prompt, most of all with long prompts, short
+# answers and few rows, as here, on larger models and general tasks. Try both, and judge by answers.
 #
 # **Half-way.** Seven rooms are done, and this is a good place to stop for today. To go on later, run the cells above once more:
 # they take seconds.
@@ -435,7 +451,7 @@ print(made_by("museum", "no_end"))
 #
 # **Cause:** the [end token](GLOSSARY.md#end-token) was in no label, so nothing ever said "now stop". There are two usual ways to
 # that. One is a mask made by hand that ends one token early. The other is quieter: the [padding](GLOSSARY.md#padding) token *is*
-# the end token, and a collator masks all padding. **Proof:** put a row through the collator.
+# the end token, and a collator (what makes a batch of rows) masks all padding. **Proof:** put a row through the collator.
 
 # %%
 from transformers import DataCollatorForLanguageModeling
@@ -577,8 +593,8 @@ table({arm: ARMS[arm] for arm in ("few_16", "few_32", "good", "few_16_steps", "f
 #
 # **Cause:** what equal steps give back was missing training; what is still missing to the good training at equal steps is
 # missing rows. (Where that interval holds zero, it is not shown.) **Proof:** both kinds of line in one table. **Remedy:** train
-# longer first, it is cheap; then more rows. This curve ends at eighty rows and has three sizes; from 25 to 2,000 rows nothing
-# whole is recorded. What there is of 50, 200 and 800 stands in [04b](04b_how_many_rows.ipynb#How-many-rows-are-enough?).
+# longer first, it is cheap; then more rows. Larger sizes, up to 800 rows, stand in
+# [04b](04b_how_many_rows.ipynb#How-many-rows-are-enough?).
 
 # %% [markdown]
 # ## Room 10: it knows it all
@@ -633,6 +649,7 @@ pd.DataFrame.from_dict(lines, orient="index", columns=columns)
 
 # %%
 from matplotlib.figure import Figure
+from scipy.stats import spearmanr
 
 from ftlab.plots import BLUE, ORANGE, plain_axes
 
@@ -652,16 +669,19 @@ show(fig, f"Validation loss against fields right for {len(pairs)} trainings: {al
 for name in TWO:
     losses = f"validation loss {pairs[name][0]:.3f}, training loss {data[name]['training_final_loss']:.3f}"
     print(f"{name}: {losses}, {pairs[name][1]:.1f} % right")
+together = spearmanr(*zip(*pairs.values(), strict=True)).statistic
+print(f"over all {len(pairs)} trainings, rank correlation of loss and right answers: {together:.2f}")
 print("from few to careless_40:", compare(scored_by("few").field_accuracy, scored_by("careless_40").field_accuracy, groups=patterns()))
 print(made_by("data"))
 
 # %% [markdown]
-# **Your diagnosis?** Equal loss, unequal answers: by the loss nobody could choose between the two.
+# **Your diagnosis?** Equal loss, unequal answers: by the loss nobody could choose between these two. (They were looked for, among all
+# pairs. Over all trainings the loss orders them well, as the correlation says.)
 #
-# **Cause:** the loss is a mean over *tokens* and asks how sure the model is; an answer is right or wrong as a whole. `few` read
-# fifty rows fourteen times and is sure, as its training loss says; to be sure and wrong is dear. `careless_40` is unsure even
-# of its own rows. **Proof:** both numbers for several trainings, as here. Within *one* training the loss is the better guide.
-# The good ones, step by step:
+# **Cause:** the loss is a mean over *tokens* and asks how sure the model is; an answer is right or wrong as a whole. A likely reason
+# here: `few` read fifty rows fourteen times and is sure, as its training loss says, and to be sure and wrong is dear; `careless_40` is
+# unsure even of its own rows. **Proof:** both numbers for several trainings, as here. Within *one* training the two mostly go
+# together. The good ones, step by step:
 
 # %%
 lines = [
@@ -672,8 +692,8 @@ lines = [
 pd.DataFrame(lines, columns=["seed", "step", "validation loss", "validation tickets right"]).style.hide()
 
 # %% [markdown]
-# There the loss falls and the answers get better, at each look. **Remedy:** watch the loss within a run; between runs on
-# different rows, choose by answers to the validation set, with the metric that counts.
+# There the loss falls and the answers get better, at each look. **Remedy:** the loss finds the bad runs; between near ones, and most
+# of all between runs on different rows, choose by answers to the validation set, with the metric that counts.
 
 # %% [markdown]
 # ## Room 12: no significant difference
@@ -700,8 +720,8 @@ print(compare(before, after, groups=patterns()))
 # %% [markdown]
 # **Cause:** each of them forgot something. The owner took the two lists for answers to *different* tickets, and so counted how
 # much tickets differ. The friend's test is [paired](GLOSSARY.md#paired-comparison), but takes 200 tickets for 200 witnesses,
-# and they are phrased in far fewer ways. **Proof:** the second line, by phrasing. The gain is *not* shown, as the owner said,
-# for another reason; and "not shown" is not "none". Does pairing never help, then? All pairs of this record, in all three ways:
+# and they are phrased in far fewer ways. **Proof:** the second line, by phrasing. The gain is *not* shown; but the owner's "no
+# difference" is not shown either. Does pairing never help, then? All pairs of this record, in all three ways:
 
 # %%
 from itertools import combinations
@@ -720,7 +740,8 @@ print("by the last test and not by the first:", (tested["paired, by phrasing"] &
 
 # %% [markdown]
 # Pairing finds a few more than the textbook, and counting phrasings takes back more than that. This record has no gain that
-# only the right test finds; it has claims that only the wrong ones make. (The pair above was looked for: one on which owner and
+# only the right test finds; it has claims that do not survive the counting of phrasings. (The pairs overlap, and each was tested
+# at 0.05. The pair above was looked for: one on which owner and
 # friend disagree.) **Remedy:** pair, and count what repeats itself, both and always, and say so before you see the result. To
 # see a gain of this size takes more tickets that are phrased otherwise
 # ([07](07_evaluate.ipynb#How-many-tickets-does-a-claim-need?)).
@@ -836,7 +857,6 @@ evaluated
 # The same adapter does well in the evaluation and worse behind a server. Nobody changed anything.
 
 # %%
-there = right("otherwise", "other_template")
 for name, scores in {"in the evaluation": as_trained[:, : there.shape[1]], "as the server asks": there}.items():
     print(f"{name}: {scores.mean():.0%} right, by seed: " + ", ".join(f"{share:.0%}" for share in scores.mean(1)))
 print(f"{in_points(against(there, as_trained, same=True))} points")
@@ -887,7 +907,8 @@ compare_sides(reference, local_side("server", base, its_servers, chats, referenc
 # ## Diagnose
 #
 # Runs without their names: what they were trained on, their losses, some answers. Most are seed 1 of a training that you have
-# met, a few come from other records. Here are the faults to choose from.
+# met, a few come from other records. Name the fault that *what is shown* proves: four of the cases show the good training, and what is
+# wrong may be the test, the prompt, or what nobody asked. Here are the faults to choose from.
 
 # %%
 from ftlab.exercises.museum import FAULTS, letters, show_case
@@ -921,6 +942,20 @@ check_diagnosis(fault_of)
 # %% [markdown]
 # ## Summary
 #
+# | what you see | look first | rooms |
+# |---|---|---|
+# | the loss does not fall, leaps, or is NaN | learning rate, precision ([06b](06b_tune_stop_resume.ipynb#What-a-setting-does-to-the-curve)) | |
+# | the training loss stays high | one decoded row with its mask; then the rows themselves | 4, 5, 7 |
+# | the training loss is near nothing, the validation loss is not | how many different rows, how often read | 2, 9 |
+# | answers never end, or break off | the end token in the labels; the limit of new tokens; `max_length` in training ([06](06_train_with_unsloth.ipynb)) | 8 |
+# | good in the test, bad in use | what ties rows of both files together; then the ids that the server read | 1, 6, 15 |
+# | good here, worse only behind a server | template, start token, adapter loaded or not, merged or packed ([12](12_ship_and_maintain.ipynb#Is-it-the-same-model?)) | 6, 15 |
+# | everything but the task is gone | a probe, asked before and after | 3 |
+# | the measure rises and readers complain | answers, read aloud; a measure kept aside | 13 |
+# | fluent and wrong | whether facts were to be trained in | 10 |
+# | no difference, or one that nobody believes | pairs, and what repeats itself among the cases | 11, 12 |
+# | out of memory at the evaluation | what is kept of each row | 14 |
+#
 # - Look at the rows first. Wrong labels, contradictions, leaks and narrow data stand in the file, and no curve shows them as
 #   plainly.
 # - Look at what is trained: one decoded row with its mask rules out two faults, and `check_masks` does it for all rows.
@@ -933,13 +968,13 @@ check_diagnosis(fault_of)
 #
 # Decide first, then open the answer.
 #
-# **1.** A colleague's validation loss is the best that the team has seen: 0.02. The customers of the test rows also stand
+# **1.** A colleague's validation loss is the best that the team has seen: 0.02. The customers of the validation rows also stand
 # in the training file. What do you do before anybody celebrates?
 #
 # <details><summary>One answer</summary>
 #
-# Split again by customer and judge the same adapter on customers that it has not seen. Until then the figure says how well
-# it remembers, and nobody ships on that.
+# Split again by customer and judge the same adapter on customers that it has not seen. Until then nobody knows how much of the
+# figure is memory, and nobody ships on that.
 #
 # </details>
 #

@@ -38,14 +38,15 @@ print(card[card.index("## How it is loaded") :])
 
 # %% [markdown]
 # Base model, data and recipe stand there with their hashes, beside the chat template and the tokens that it was trained
-# with. (PEFT itself notes only the folder of the base model on the machine that trained, which no colleague has.) Whoever serves it needs all of these. And the gate said no: `nano` is far too small for the task, a classifier on
-# words does better. It will do to show how things are shipped; the release at the end has to say why it ignores the gate.
+# with. (PEFT itself notes only the folder of the base model on the machine that trained, which no colleague has.) Whoever serves it
+# needs all of these. And the gate said no: after this short training `nano` does worse than a classifier on words. It will do to show how things are shipped; the release at the end has to say why it ignores the gate.
 
 # %% [markdown]
 # ## Merge
 #
 # Merging adds the adapter's product to the frozen weights, so that any server can load the model as one. Load the base in
-# 32 bits for that, whatever you trained in: each rounding happens once.
+# 32 bits for that, whatever you trained in: each rounding happens once. (An adapter that was trained on a 4-bit base has never seen the
+# weights that it is merged into. There the merge is another model: evaluate the merged folder anew, and take *it* as the reference below.)
 
 # %%
 import torch
@@ -55,7 +56,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from ftlab.models import resolve
 
 BASE = resolve("nano")
-tokenizer = AutoTokenizer.from_pretrained(BASE)
+shutil.copy(Path(BASE) / "tokenizer.json", OUT / "adapter")  # the record leaves out this file, since it is the base model's
+tokenizer = AutoTokenizer.from_pretrained(OUT / "adapter")  # the tokenizer of the training, with its template
 base = AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float32)
 merged = PeftModel.from_pretrained(base, OUT / "adapter").merge_and_unload()
 merged.save_pretrained(OUT / "merged")
@@ -63,7 +65,8 @@ tokenizer.save_pretrained(OUT / "merged")
 print(*sorted(path.name for path in (OUT / "merged").iterdir()), sep="\n")
 
 # %% [markdown]
-# (With Unsloth it is one call: `model.save_pretrained_merged("merged", tokenizer, save_method="merged_16bit")`.)
+# (Unsloth's call `model.save_pretrained_merged("merged", tokenizer, save_method="merged_16bit")` writes 16 bits, which is what most GPU
+# servers run. That rounds: judge the 16-bit folder itself, and take it as the reference.)
 
 # %% [markdown]
 # ## Is it the same model?
@@ -86,11 +89,15 @@ sides = [
     local_side("merged", merged, tokenizer, chats, reference),
     local_side("reloaded", reloaded, AutoTokenizer.from_pretrained(OUT / "merged"), chats, reference),
 ]
+judged = [json.loads(line)["prediction"] for line in (RUN / "predictions" / "test.fine_tuned.jsonl").open()][: len(chats)]
+same = sum(now == then for now, then in zip(reference.answers, judged, strict=True))
+print(f"the reference gives {same} of {len(judged)} answers as they were judged")
 reports = [compare_sides(reference, side) for side in sides]
 reports[-1]
 
 # %% [markdown]
-# Equal, line by line. The probabilities differ by rounding alone: a sum in another order. How much is rounding depends on
+# The reference is what was judged (another kind of processor may change a word), and both sides are equal to it, line by line. The
+# probabilities differ by rounding alone: a sum in another order. How much is rounding depends on
 # the precision, so the bound does too: 0.001 in 32 bits.
 #
 # Now break it, in the ways that people report: the adapter is not loaded; the merge is served in 16 bits; the end token is
@@ -122,13 +129,14 @@ print(reports[-1])
 # %% [markdown]
 # Each is caught, by the check that names it, with what to do. See the last one: the weights are the same, and only
 # the text in front of the answer is not. Log-probabilities are taken after the reference's own prompt, so that a wrong
-# template is not mistaken for wrong weights. A model that can think aloud has a line more, `thinking`: judged with the
+# template is not mistaken for wrong weights. For a model that can think aloud look at the line `thinking`: judged with the
 # switch off and served with the template's default, it thinks again.
 
 # %% [markdown]
 # ## Served
 #
-# A server is one more side, but tells less. `transformers serve` is the smallest that speaks OpenAI's interface:
+# A server is one more side, but tells less. `transformers serve` is the smallest that speaks OpenAI's interface (for tests on this
+# machine only: it loads any folder that a request names):
 
 # %%
 import os
@@ -146,13 +154,14 @@ command = [sys.executable, "-m", "transformers.cli.transformers", "serve"]
 command += ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", "float32"]
 environment = os.environ | {"PYTHONWARNINGS": "ignore", "HF_HUB_OFFLINE": "1"}
 server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-URL = f"http://127.0.0.1:{port}/v1"
+URL, given_up = f"http://127.0.0.1:{port}/v1", time.monotonic() + 120
 while True:
     try:
         httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False)
         break
     except httpx.TransportError:
         assert server.poll() is None, "the server ended: pip install fastapi uvicorn"
+        assert time.monotonic() < given_up, "the server has not answered for two minutes"
         time.sleep(0.5)
 print("it answers")
 
@@ -176,9 +185,10 @@ parity_table([compare_sides(reference, side) for side in served])
 # %% [markdown]
 # ## Other servers
 #
-# vLLM takes the merged folder (`vllm serve merged --dtype float32`) or the adapter on its base (`vllm serve BASE
-# --enable-lora --lora-modules triage=adapter`). llama.cpp and Ollama take a GGUF file, which llama.cpp's own
-# converter writes; `to_gguf` calls it where it is, and says how to get it where it is not:
+# vLLM takes the merged folder (`vllm serve merged --dtype bfloat16`) or the adapter on its base (`vllm serve BASE --dtype bfloat16
+# --enable-lora --max-lora-rank 32 --lora-modules triage=adapter --chat-template adapter/chat_template.jinja`; its greatest rank is 16
+# unless you say more). On a GPU compare in 16 bits, with a reference in 16 bits. llama.cpp and Ollama take a GGUF file, which llama.cpp's
+# own converter writes; `to_gguf` calls it where it is, and says how to get it where it is not:
 
 # %%
 from ftlab.errors import ModelError
@@ -190,8 +200,9 @@ except ModelError as error:
     print(str(error).replace(str(OUT), "OUT").replace(sys.executable, "python"))
 
 # %% [markdown]
-# Both were run once with `smol`, after 15 steps on 75 replies in a ship's voice: six chats each, and again with a fault planted
-# (`python tools/record.py parity`; its first lines say where the servers come from).
+# (The converter knows the tokenizers of published models. One of its own, as `nano`'s, it may refuse.) Both servers were run once with
+# `smol`, on a CPU and in 32 bits (`--dtype float32`), after 15 steps on 75 replies in a ship's voice: six chats each, and again with a
+# fault planted (`python tools/record.py parity`; its first lines say where the servers come from).
 
 # %%
 from ftlab.serving.parity import Parity
@@ -202,13 +213,16 @@ parity_table([Parity.from_dict(side) for point in record["points"].values() for 
 # %% [markdown]
 # vLLM is equal, with the merge and with the adapter on its base, within 0.00001 nats, and it tells the tokens of
 # the prompt. llama.cpp tells the prompt's text as well. Its arithmetic is another, so it is 0.002 nats off even in 32 bits,
-# where our bound is for one library: no answer changes, and `compare_sides(..., tolerance=0.01)` calls it equal. A file of 8 bits
-# (`q8_0`) is forty times farther off than that and still answers these six chats alike, which is why you look at
-# log-probabilities before an answer changes. Another template is seen by every server, in the number of tokens at least.
+# where our bound is for one library: no answer changes, and another library needs a bound of its own, written down before you
+# look (`compare_sides(..., tolerance=0.01)`). A file of 8 bits (`q8_0`) is forty times farther off than that and still answers these six
+# chats alike, which is why you look at log-probabilities before an answer changes. What people mostly ship has four bits (`llama-quantize
+# triage.gguf triage.Q4_K_M.gguf Q4_K_M`): that is another model again, to be evaluated and not only compared on six chats. The template
+# planted here is longer, so every server shows it; one of the same length would be seen only where the server tells text or tokens.
 #
-# Ollama does not read the tokenizer's template; you write it again in its language, and this is where served models go
-# wrong. `modelfile` works it out from what the tokenizer writes, and refuses unless the two agree on your chats, byte for
-# byte:
+# Ollama guesses one of its own templates from the file's, unless a `TEMPLATE` in its own language says it; a near match that nobody
+# notices is where served models go wrong. `modelfile` works the template out from what the tokenizer writes, and refuses unless its parts
+# give your chats byte for byte. (Ollama itself was not run here. After `ollama create`, ask it: `served_side("triage",
+# "http://localhost:11434/v1", "triage", chats)`.)
 
 # %%
 print(modelfile(tokenizer, "./triage.gguf", chats))
@@ -216,7 +230,7 @@ print(modelfile(tokenizer, "./triage.gguf", chats))
 # %% [markdown]
 # ## Who looks at it?
 #
-# No model is right always, but some answers are surer than others. For that you need a number. The best is in the model: the
+# No model is right always, but some answers are surer than others. For that you need a number. One candidate is in the model: the
 # probability of its tokens, field by field. Here is one answer of `nano`:
 
 # %%
@@ -227,10 +241,12 @@ from ftlab.serving.routing import answer_confidence, field_confidences
 tokens, logprobs = reference.tokens[0], reference.logprobs[0]
 print("".join(tokens))
 how = {name: answer_confidence(tokens, logprobs, name) for name in ("mean", "least", "product", "fields")}
+means = [answer_confidence(*each, "mean") for each in zip(reference.tokens, reference.logprobs, strict=True)]
+print(f"mean over the tokens, of all {len(means)} answers: {min(means):.3f} to {max(means):.3f}")
 pd.Series(field_confidences(tokens, logprobs) | {f"all of it: {name}": value for name, value in how.items()}).round(3)
 
 # %% [markdown]
-# The mean over the tokens is nearly 1 whatever it says, since braces and names are always sure. So take the least sure
+# The mean over the tokens is near 1 for each answer, since braces and names are always sure. So take the least sure
 # field. Where a server tells no probabilities, another opinion is a substitute: how probable does a
 # [linear classifier](GLOSSARY.md#linear-classifier) find the answer? Is that number any good? Look at `smol`, fine-tuned
 # on 300 tickets (recorded in [07](07_evaluate.ipynb)), and at the queue that it chose:
@@ -302,24 +318,26 @@ seen
 # %% [markdown]
 # No: the points lie far above the dashed line, at a mean distance (ECE, expected calibration error) that chance does not
 # explain, since the classifier spreads its belief over all queues and `smol` is right more often than it believes. A
-# threshold needs less, only that of the surer answers more are right, as here; so it is chosen on data, and the number
+# threshold needs less: it is enough that surer answers are right more often, as here; so it is chosen on data, and the number
 # itself is never read as a chance.
 #
-# Now choose thresholds, on validation tickets: the lowest for which an error of at most 5 % is proved, and one below which
-# half of the drafts are wrong, so that checking them saves nobody time. Then look at the test tickets:
+# Now choose thresholds, on validation tickets: the lowest for which an error of at most 5 % is shown with 95 % confidence, and one below
+# which checking a draft saves nobody time. Checking takes a minute and writing three, and a wrong draft has to be written after all: so it
+# pays as long as a third of the drafts is right. Then look at the test tickets:
 
 # %%
-thresholds = choose_thresholds(confidence, right, max_error=0.05)
-judge_routing(thresholds, test_confidence, test_right, minutes_to_check=1, minutes_to_write=3, usd_per_error=5)
+thresholds = choose_thresholds(confidence, right, max_error=0.05, worth_checking=1 / 3)
+judge_routing(thresholds, test_confidence, test_right, minutes_to_check=1, minutes_to_write=3, usd_per_hour=30, usd_per_error=5)
 
 # %% [markdown]
-# Compare the error of the automatic route with the 5 %. The promise is about tickets like those it was chosen on, and test
+# Compare the error of the automatic route, and its interval, with the 5 %: where the interval reaches beyond it, the test neither breaks
+# the promise nor confirms it. The promise is about tickets like those it was chosen on, and test
 # tickets are phrased in ways that validation never shows; `smol` is right less often on them. So choose thresholds on
 # traffic, and go on checking a sample of what goes out. Hours and dollars follow from the minutes and prices in that line;
 # put in your own, and see [10](10_count_the_cost.ipynb).
 
 # %% [markdown]
-# ## A router, under load
+# ## A router, and a server that dies
 #
 # The `Router` asks the server, decides and writes each decision to a SQLite file: the request before it is sent, the
 # decision before you get it. An answer with a `problem` goes to a human, and so does everything that the server fails to
@@ -330,12 +348,12 @@ judge_routing(thresholds, test_confidence, test_right, minutes_to_check=1, minut
 
 # %%
 nano_confidence, nano_right = opinions(RUN, "test")
-nano_thresholds = choose_thresholds(nano_confidence, nano_right, max_error=0.05)
+nano_thresholds = choose_thresholds(nano_confidence, nano_right, max_error=0.05, worth_checking=1 / 3)
 print(f"right queues: {nano_right.mean():.1%} of {nano_thresholds.n}")
 nano_thresholds
 
 # %% [markdown]
-# `automatic` is infinite: no threshold proves an error of 5 %, so nothing that `nano` says goes out alone. Above `human` a
+# `automatic` is infinite: no threshold shows an error of at most 5 %, so nothing that `nano` says goes out alone. Above `human` a
 # person checks its draft, below a person writes. That is enough to see whether a ticket gets lost. By default a router asks
 # the server for log-probabilities; this server gives none, so the classifier's opinion is the confidence. 24 tickets from 4
 # threads; after half of them the server is killed:
@@ -376,7 +394,7 @@ with ThreadPoolExecutor(4) as pool:
 seconds = time.perf_counter() - start
 router.close()
 waits = [decision.seconds for decision in answered if not decision.reason.startswith("server")]
-print(f"{len(waits)} answers in {seconds:.0f} s; a request waits {np.median(waits):.1f} s in the middle, {max(waits):.1f} s at most")
+print(f"{len(waits)} answers in {seconds:.0f} s; the median wait is {np.median(waits):.1f} s, the longest {max(waits):.1f} s")
 
 # %%
 log = read_decisions(OUT / "decisions.db")
@@ -387,7 +405,7 @@ log.assign(reason=log["reason"].str.split(" ").str[0]).groupby(["route", "reason
 # %% [markdown]
 # All 24 are in the log, each with a route. What the dead server did not answer is a human's, with the reason. Had the router
 # itself been killed, the requests under way would lie there without a decision, and `router.finish_pending()` asks them
-# again (a test does that).
+# again (a test does that). The file holds what customers wrote: give it a keeper, and a day on which rows are deleted.
 #
 # What people have to see comes out as drafts for the review table of [04b](04b_how_many_rows.ipynb), the least sure first. A
 # ticket that the dead server left has no draft: it can be written or rejected there, not accepted. What people decide
@@ -451,6 +469,11 @@ def cases(run, part, unknown_words):
 
 FIRST, SECOND = RUN, Path("../data/recorded/ship/second")
 home, other = (cases(FIRST, part, unknown_words) for part in ("test", "other_shop"))
+from sklearn.metrics import roc_auc_score
+
+believed, was_right = opinions(FIRST, "test")
+print(f"how well a number tells right queues from wrong ones (0.5 not at all, 1 wholly), of {len(home)} answers of nano: the model's own "
+      f"{roc_auc_score(home['right'], home['sure']):.2f}, the classifier's {roc_auc_score(was_right, believed):.2f}")
 pd.DataFrame({"home": home.mean(), "other shop": other.mean()}).round(3)
 
 # %%
@@ -520,8 +543,8 @@ check_false_alarm_in_a_year(false_alarm_in_a_year)
 # %% [markdown]
 # ## Retrain, compare, release, roll back
 #
-# The reviewed tickets of the other shop join the training set, and the same recipe runs again: `ftlab run` with nothing
-# changed but the data. That is the second recorded run. A release is a folder with card and hashes; `current.json` names
+# Suppose that after the alarm people review 87 tickets of the other shop at once. (At twenty a month it would take until the end of the
+# year.) They join the training set, and the same recipe runs again: `ftlab run` with nothing changed but the data. That is the second recorded run. A release is a folder with card and hashes; `current.json` names
 # the one in service. First the old one. Its gate said no, so `ftlab release` refuses unless you say why:
 
 # %%
@@ -554,12 +577,17 @@ ftlab_release(OUT / "runs" / "second", "--despite", "a lesson in shipping, on na
 # %% [markdown]
 # It was compared with the release in service, on each test set that both have answered: the old shop's tickets, on which
 # nothing may be lost, and those of the new shop that nobody trained on. Read both lines before you believe in the
-# retraining: where the old shop gains as much as the new one, it was more rows and more steps that helped, not the new
-# shop's tickets. And if something is wrong tomorrow:
+# retraining: where the old shop gains as much as the new one, nobody can say whether the new shop's tickets helped, or merely more rows
+# and steps. (A third run would: with as many further tickets of the old shop.) And if something is wrong tomorrow:
 
 # %%
 ftlab_release("--rollback")
 ftlab_release()
+
+# %% [markdown]
+# The rollback names a folder, and no server reads that name by itself: start the server anew from it, with *its* thresholds (they belong
+# to one model), and compare it again. Many teams let a new release answer a small part of the traffic first (a *canary*), or answer
+# beside the old one without being heard (*shadow*).
 
 # %%
 new_words = strangeness(texts_of(shop + reviewed))
@@ -570,11 +598,11 @@ for number in range(month.month + 1, 13):
 pd.DataFrame({"home": after_home.mean(), "other shop": after_other.mean()}).round(3)
 
 # %% [markdown]
-# So the rest of the year would look, had the second release stayed in service. It has its own watch: which words are unknown
+# This is how the rest of the year would look, had the second release stayed in service. It has its own watch: which words are unknown
 # is counted anew, for the second training used those of the other shop, and the reference is what this release makes of the
 # home tickets. The other shop's tickets are hardly stranger now, so no inputs alarm. Quiet does not mean good: this release is
-# no less sure of the other shop's tickets, and fewer of their queues are right (`right` in the table). What it gained there
-# in the comparison above, it gained in other fields. Forty reviewed tickets, half of each shop, cannot show that.
+# no less sure of the other shop's tickets, and fewer of their queues are right than of the home shop's (`right` in the table). Forty
+# reviewed tickets, half of each shop, cannot show that.
 
 # %% [markdown]
 # ## What you have seen

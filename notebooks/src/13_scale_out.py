@@ -15,8 +15,8 @@
 # script on machines that you rent, the recipe in the form that three other tools read, and what changes when the model has
 # 70 billion [parameters](GLOSSARY.md#parameter).
 #
-# Nothing here needs a GPU: the processes talk through *gloo*, where GPUs use *NCCL*. The mechanism is the same, and how fast
-# it is cannot be seen here.
+# Nothing here needs a GPU, and also where there is one the processes run on the CPU: they talk through *gloo*, where GPUs use *NCCL*.
+# The mechanism is the same, and how fast it is cannot be seen here.
 
 # %% [markdown]
 # ## Several processes
@@ -40,7 +40,7 @@ OUT.mkdir(parents=True, exist_ok=True)
 def shell(line, **variables):
     """Run one line as a terminal would, with some environment variables; what it printed."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    variables = os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"} | variables
+    variables = os.environ | {"PATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""} | variables
     done = subprocess.run(line, shell=True, env=variables, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{line}\n{done.stderr[-3000:]}")
@@ -55,7 +55,9 @@ print(shell(f"torchrun --standalone --nproc_per_node 2 {LAUNCH}/who.py"))
 # %% [markdown]
 # Two processes, two numbers, and after `all_reduce` both know the mean. That one operation is all that
 # [data parallel](GLOSSARY.md#data-parallel) training adds: each process computes the
-# [gradient](GLOSSARY.md#gradient) of its own rows, they take the mean, and each makes the same step.
+# [gradient](GLOSSARY.md#gradient) of its own rows, they take the mean, and each makes the same step. (Larger models are also cut up
+# in other ways: *tensor* parallel divides each matrix, *pipeline* parallel the layers, *sequence* or *context* parallel the tokens of one
+# long row. A fine-tune rarely needs them.)
 #
 # With several machines, `torchrun` starts on each of them and they meet at an address. Two launchers on this machine play
 # two machines:
@@ -110,8 +112,13 @@ LAUNCHES = [
 ]
 for line, variables in LAUNCHES:
     start = time.perf_counter()
-    shell(line, **variables)
+    said = shell(line, **variables)
     print(f"{time.perf_counter() - start:4.0f} s  {' '.join(f'{k}={v}' for k, v in variables.items())} {line.split(' --out')[0]}")
+    print("       ", ", ".join(sorted(text for text in said.splitlines() if text.startswith("process "))))
+
+# %% [markdown]
+# The first two lines hold two trainings each. Under each line stands what the script says of itself, the line to look for. The table,
+# training by training:
 
 # %%
 import pandas as pd
@@ -132,6 +139,11 @@ def named(result):
     return f"{processes}, {result['setting']}{', sharded' if result['sharded'] else ''}"
 
 
+def size(result):
+    """The size of the trained adapter; where it is divided, no process has all of it."""
+    return f"{result['adapter']:.6f}" if result["adapter"] else ""
+
+
 pd.DataFrame(
     [
         [*(f"{result['losses'][step - 1]:.6f}" for step in (1, 2, 5, 10)), f"{apart(result):.0e}", f"{result['numbers_here']:,}"]
@@ -147,8 +159,8 @@ print("all the same to the fourth decimal, in every step")
 
 # %% [markdown]
 # The same training. What is left is rounding: a number in 32 bits has about seven digits, and a sum in another order ends
-# in another last digit. Such differences start below a millionth and grow slowly, since each step begins where the one
-# before ended; with fewer bits they would be larger. The bound of 0.0001 leaves room for that on other machines, and is far
+# in another last digit. Such differences start below a millionth and may grow in longer runs, since each step begins where the one
+# before ended; with fewer bits, or a base in four, they are larger. The bound of 0.0001 leaves room for that on other machines, and is far
 # below what a real difference makes, as you will see.
 #
 # Four things must be the same for that, and the script sees to them: the start of the [adapter](GLOSSARY.md#adapter)
@@ -186,17 +198,22 @@ print(f"mean of the two means:  {torch.stack([each.mean() for each in losses]).m
 
 # %%
 pd.DataFrame(
-    [[f"{result['losses'][step - 1]:.4f}" for step in (1, 2, 5, 10)] + [f"{apart(result):.0e}"] for result in (same[0], same[2], own_mean)],
+    [
+        [f"{result['losses'][step - 1]:.4f}" for step in (1, 2, 5, 10)] + [f"{apart(result):.0e}", size(result)]
+        for result in (same[0], same[2], own_mean)
+    ],
     index=[named(same[0]), named(same[2]), named(own_mean)],
-    columns=["step 1", "step 2", "step 5", "step 10", "most apart"],
+    columns=["step 1", "step 2", "step 5", "step 10", "most apart", "size of the adapter"],
 )
 
 # %% [markdown]
-# The last line differs from the first step on, by far more than rounding does. It is no error that you
-# would see in a curve: the training works, and weighs a token in a short answer higher than one in a long answer. What
-# prevents it is `average_tokens_across_devices=True`, by which the trainer adds up the counts of all processes and divides
-# by that. It is the default today; older versions had it off, and for gradient accumulation the same fault stood in the
-# trainers for years (corrected in October 2024). A loop of your own has to do it by hand.
+# The last line differs from the first step on, by far more than rounding does. At step 1 only the yardstick differs, for the weights are
+# still the same; that the trainings part is seen in the last column. It is no error that you would see in a curve: the training works,
+# and weighs a token higher in the process whose rows have fewer of them. What prevents it is `average_tokens_across_devices=True`, by
+# which the trainer adds up the counts of all processes and divides by that. It is the default today; older versions had it off, and for
+# gradient accumulation the same fault stood in the trainers for years (corrected in October 2024). A loop of your own has to do it by
+# hand: each process calls `backward` on its sum, divided by the count of all, times the number of processes, since DDP takes the mean
+# afterwards.
 #
 # **Exercise (level 2).** Do it by hand: `loss_of_all(sums, counts)` gets the summed loss and the number of tokens of each process.
 
@@ -223,15 +240,15 @@ check_loss_of_all(loss_of_all)
 #
 # Not everything shrinks. How much a GPU needs is shown for a model of 70 billion parameters: its sizes are public, and
 # `estimate_memory` returns the parts. Weights, gradients and [optimizer](GLOSSARY.md#optimizer) state are divided;
-# [activations](GLOSSARY.md#activation) belong to a process's own rows; and while a layer computes, all of it is there, with
-# the next one on its way.
+# [activations](GLOSSARY.md#activation) belong to a process's own rows; while a layer computes, all of it is there, with
+# the next one on its way; and the table of tokens and the head are gathered for the whole step.
 
 # %%
 from transformers import LlamaConfig
 
 from ftlab.costs.architecture import find_architecture
 from ftlab.costs.cards import find_gpu
-from ftlab.costs.memory import estimate_memory
+from ftlab.costs.memory import CLOSE, FITS, TOO_LARGE, estimate_memory, room
 
 llama_70b = LlamaConfig(
     hidden_size=8192, num_hidden_layers=80, num_attention_heads=64, num_key_value_heads=8,
@@ -245,33 +262,45 @@ def gib_a_gpu(method, optimizer, width, gpus):
     memory = estimate_memory(llama_70b, method, batch=1, length=2048, optimizer=optimizer, trainable_bytes=width)
     divided = sum(memory.parts[part] for part in DIVIDED)
     layer = memory.parts["weights"] * sizes.linear_parameters / sizes.parameters / sizes.num_hidden_layers
-    gathered = 2 * layer if gpus > 1 else 0
+    ends = 2 * 2 * sizes.embedding_parameters / 2**30  # embedding and head, two bytes a number
+    gathered = 2 * layer + ends if gpus > 1 else 0
     return divided / gpus + gathered + memory.device_gib - divided
 
 
 card = find_gpu("H100")
+VERDICTS = {FITS: " fits", CLOSE: " close", TOO_LARGE: ""}
 rows = {}
 for name, *settings in (
-    ("full, all in 32 bits", "full", "adamw_torch", 4),
+    ("full, weights and Adam in 32 bits", "full", "adamw_torch", 4),
     ("full, all in 16 bits", "full", "adamw_torch", 2),
     ("full in 16 bits, 8-bit Adam", "full", "adamw_8bit", 2),
     ("LoRA", "lora", "adamw_8bit", 4),
     ("QLoRA", "qlora", "adamw_8bit", 4),
 ):
     needed = {gpus: gib_a_gpu(*settings, gpus) for gpus in (1, 2, 4, 8, 16)}
-    rows[name] = [f"{gib:,.0f}{' fits' if gib <= card.usable_gib else ''}" for gib in needed.values()]
+    rows[name] = [f"{gib:,.0f}{VERDICTS[room(gib, card)]}" for gib in needed.values()]
 print(f"GiB a GPU, {sizes.parameters / 1e9:.1f} billion parameters, 1 row of 2,048 tokens each; {card.name}: {card.usable_gib:.0f} GiB")
 pd.DataFrame.from_dict(rows, orient="index", columns=["1 GPU", "2", "4", "8", "16"])
 
 # %% [markdown]
-# An estimate, counted and not measured here. QLoRA puts a 70B model on one large card, and a second card may hold a second
-# copy. LoRA in 16 bits has to be shared. Full fine-tuning fills a machine of eight with one short row each, and with
-# everything in 32 bits, the careful and usual way, it wants two machines.
+# An estimate, counted and not measured here ("close": it fits by less than such estimates are known to be off). QLoRA puts a 70B model
+# on one large card, and a second card may hold a second copy. LoRA in 16 bits has to be shared. Full fine-tuning fills a machine of eight
+# with one short row each, and with the weights and Adam's numbers kept in 32 bits and the computing done in 16, the careful and usual
+# way, it wants two machines.
 #
-# What else changes at that size: loading takes minutes and must not happen eight times (each process reads its share); a
-# [checkpoint](GLOSSARY.md#checkpoint) of a full fine-tuning is hundreds of gigabytes and is written in shards, so save
-# seldom and to a disk that all machines see; GPUs of one machine are joined by fast links, machines by slower ones, so
-# share the weights within a machine first; and one failing GPU stops all of them, so the resume of 06 becomes routine.
+# What else changes at that size:
+#
+# - Loading takes minutes and must not happen eight times. With `UNSLOTH_FSDP2_SHARDED_LOAD=1` beside `UNSLOTH_FSDP2=1` and a base in 16
+#   bits, each process reads its share; in four bits each still loads the whole model first, which must fit one card.
+# - A [checkpoint](GLOSSARY.md#checkpoint) of a full fine-tuning is hundreds of gigabytes and is written in shards
+#   (`SHARDED_STATE_DICT`; for an adapter `FULL_STATE_DICT` is right), so save seldom and to a disk that all machines see. And put no
+#   saving under `is_world_process_zero`: with shares the others would wait for ever. A run that hangs says where with
+#   `TORCH_DISTRIBUTED_DEBUG=DETAIL` and `NCCL_DEBUG=INFO`.
+# - GPUs of one machine are joined by fast links, machines by slower ones. Sharing the weights within a machine and copying them between
+#   machines is called *hybrid* sharding (HSDP); the files below share over all, the simpler way.
+# - One failing GPU stops all of them, so the resume of 06 becomes routine: `--save-every` and `--resume` above.
+# - Does it pay? Compare tokens a second *for each GPU*, with one and with eight. What is missing of eight times is traffic, or waiting for
+#   the longest batch.
 
 # %% [markdown]
 # ## The files that start it
@@ -305,7 +334,8 @@ print((LAUNCH / "accelerate_fsdp2.yaml").read_text())
 
 # %% [markdown]
 # DeepSpeed's ZeRO-3 is the same idea, older and with more ways to move numbers to host memory. It is a JSON file, named in
-# the trainer (`SFTConfig(deepspeed="deepspeed_zero3.json")`); `auto` means what the trainer says. It and `UNSLOTH_FSDP2`
+# the trainer (`SFTConfig(deepspeed="deepspeed_zero3.json")`); `auto` means what the trainer says. Make the `SFTConfig` *before*
+# `from_pretrained`, or each process loads the whole model first. The file is only read here, and was not run. It and `UNSLOTH_FSDP2`
 # exclude each other: Unsloth stops with an error that says so.
 
 # %%
@@ -318,7 +348,7 @@ print((LAUNCH / "deepspeed_zero3.json").read_text())
 # %% [markdown]
 # And where a scheduler hands out machines to many people's jobs, starts again what failed, or runs a search over settings,
 # the engine is **Ray Train**. It starts the processes that `torchrun` would, and the script does not notice. Ray is not
-# installed for the course. The file below was run once with Ray 2.60 and two processes
+# installed for the course. The file below was run once with Ray 2.60 and two processes of 8 rows
 # (`python recipes/launch/ray_train.py 2 --cpu`): its ten losses were those of one process, in all four digits.
 
 # %%
@@ -353,11 +383,12 @@ from ftlab.training.elsewhere import export_recipe
 for tool in ("axolotl", "llama_factory", "trl"):
     report = export_recipe(OUT / "recipe.yaml", tool, OUT / tool, force=True)
     print(f"{tool}: {report.rows} rows, {report.validation_rows} to validate;", *(path.name for path in report.files))
-print("\n".join(report.warnings))
+    print(*(f"  - {warning}" for warning in report.warnings), sep="\n")
 
 # %% [markdown]
-# (In a terminal: `ftlab export recipe.yaml --to axolotl --out FOLDER`.) The last lines are what no file can carry: which
-# prompt it has to beat and what counts as good enough. Whoever trains elsewhere still judges here.
+# (In a terminal: `ftlab export recipe.yaml --to axolotl --out FOLDER`. TRL's command reads no validation file; it is there for a script
+# of yours.) The last remark on each is what no file can carry: which prompt it has to beat and what counts as good enough. Whoever trains
+# elsewhere still judges here.
 
 # %%
 print((OUT / "axolotl" / "axolotl.yaml").read_text())
@@ -390,7 +421,8 @@ print(f"learning rate {training.learning_rate}, {training.num_train_epochs:g} ep
 print(f"data: {mixture.datasets[0].data_files}, loss on the answer alone: {training.completion_only_loss}")
 
 # %% [markdown]
-# On a GPU, `trl sft --config trl.yaml` in that folder trains it, and `--accelerate_config` takes the file from above. Axolotl
+# On a GPU, `trl sft --config trl.yaml` in that folder trains it, and `--accelerate_config` takes the file from above.
+# (`bnb_4bit_quant_storage: bfloat16` is there for that: packed numbers stored as bytes are not divided by accelerate.) Axolotl
 # shares a model with `fsdp_version: 2` and an `fsdp_config`, and hands itself to Ray with `use_ray: true`; LLaMA-Factory
 # starts several processes with `FORCE_TORCHRUN=1`. Those lines are about machines, not about the recipe, and are yours to
 # add.
@@ -400,12 +432,15 @@ print(f"data: {mixture.datasets[0].data_files}, loss on the answer alone: {train
 #
 # A fine-tuning set fits any laptop. If yours is cut from millions of documents, their near
 # [duplicates](04_prepare_data.ipynb) are the first thing that no single process finds in time. `datatrove` does it in four
-# stages that share only files: signatures of each part, matches in each bucket, clusters, and the filter. Here it ran on
-# its local executor over the help desk's export, beside `ftlab`, with the same words and pairs of words:
+# stages that share only files: signatures of each part, matches in each bucket, clusters, and the filter. (*MinHash*: a text is cut into
+# overlapping pieces, *shingles*, here words and pairs of words; these become a short signature, and texts whose signatures agree in a
+# part fall into one bucket.) Here it ran on its local executor over the help desk's export, beside `ftlab`, with the same shingles:
 
 # %%
 record = json.load(open("../data/recorded/datatrove/results.json"))
 print(f"{record['rows']:,} rows; {record['command']}, {record['date']}, datatrove {record['versions']['datatrove']}")
+took = record["seconds"].items()
+print("seconds:", ", ".join(f"{'ftlab' if name == 'ftlab' else 'datatrove, ' + name.replace('_', ' ')} {seconds:.0f}" for name, seconds in took))
 lines = {"ftlab": record["ftlab"]} | {f"datatrove, {name.replace('_', ' ')}": found for name, found in record["datatrove"].items()}
 pd.DataFrame.from_dict(lines, orient="index").astype("Int64").astype(object).where(lambda table: table.notna(), "")
 
@@ -416,8 +451,8 @@ pd.DataFrame.from_dict(lines, orient="index").astype("Int64").astype(object).whe
 # short texts lose pairs that differ in one word.
 #
 # On a cluster, `SlurmPipelineExecutor` or `RayPipelineExecutor` takes the place of `LocalPipelineExecutor`, with the same
-# steps and as many tasks as you have parts. For a file on one machine it is the slower way: what it buys is that no
-# process needs to hold all of it.
+# steps and as many tasks as you have parts. For a file on one machine it is the slower way, as the seconds say: what it buys is that
+# no process needs to hold all of it.
 
 # %% [markdown]
 # ## What you have seen
@@ -425,7 +460,7 @@ pd.DataFrame.from_dict(lines, orient="index").astype("Int64").astype(object).whe
 # - Several GPUs are several processes of one script. `torchrun` starts them, on one machine or on many.
 # - The same rows in a step give the same loss, with one process, with two, and with two that share the weights.
 # - That holds because the loss is divided by the tokens of all processes. A mean of means is another training.
-# - Copies (DDP) for speed, shares (FSDP, ZeRO-3) for models that do not fit. Activations are never shared.
+# - Copies (DDP) for speed, shares (FSDP, ZeRO-3) for models that do not fit. Neither divides activations.
 # - A launch file is a wrapper around the same line; a recipe carries over to other trainers, and its bars stay with you.
 
 # %% [markdown]

@@ -13,6 +13,11 @@
 # You bring one [JSONL](GLOSSARY.md#jsonl) file: a row a line, each with something asked and the right answer. The fields may
 # have any names. As it stands, the page takes a file of the course: what readers of a public library wrote, and the desk
 # that each message went to. Put your own file into the next cell and run all.
+#
+# Where do right answers come from? Often they are in an export already: the team that *closed* a ticket (not the one it was first
+# sent to), the code that was billed, the reply that was sent. Check fifty by hand before you trust the rest. A hundred usable
+# rows are the least that tell anything. A CSV becomes JSONL by `pandas.read_csv("mails.csv").to_json("mails.jsonl",
+# orient="records", lines=True, force_ascii=False)`; `ftlab project`, at the end of this page, reads it as it is.
 
 # %% [markdown]
 # ## Your choices
@@ -20,9 +25,10 @@
 # %%
 import ftlab  # first: it quiets the libraries below
 
-DATA = "../data/other_shapes/library.jsonl"  # or bikes.jsonl (records), notices.jsonl (free text), or your own
-ASKED, ANSWERED = ["text"], "category"  # the fields that ask, and the one that answers; for chats [] and ""
-GROUP = "visitor"  # rows with the same value here stay together; None: each row stands for itself
+DATA = "../data/other_shapes/library.jsonl"  # or your own; beside it lie bikes.jsonl and notices.jsonl
+ASKED, ANSWERED = ["text"], "category"  # the fields that ask, and the one that answers; notices: ["prompt"], "completion"
+# for chats, such as bikes.jsonl: [] and ""
+GROUP = "visitor"  # rows with the same value here stay together; None (bikes, notices): each row stands for itself
 INSTRUCTION = "Name the desk of the library that this message goes to: loans, cards, fees, rooms or events."
 MODEL = "nano"  # or "smol", or a hub id such as "unsloth/Qwen3-4B-Instruct-2507" (on a GPU)
 MIN_GAIN = 0.05  # the bar: what training must bring over the best prompt, in fractions of 1
@@ -31,13 +37,14 @@ OUTPUT = ftlab.home() / "16_your_project"  # a Path: all that is written goes th
 # %% [markdown]
 # `INSTRUCTION` is what you would tell a person in one or two sentences. It is the [system
 # prompt](GLOSSARY.md#system-prompt) of every row, and the [prompt](GLOSSARY.md#prompt) that training has to beat, so give
-# it some care. The bar stands here because it has to be written down before the result is known.
+# it some care. (Chats keep the system prompt that they have; write the same text here.) The bar stands here because it has to be written down before the result is known.
 
 # %% [markdown]
 # ## Read it
 #
 # Cells that begin with `# portable` run in a folder of your own as they stand, one after the other below a cell with your
-# choices; the line names the packages that they need. A test of the course does just that.
+# choices; the line names the packages that they need. (`pip install /path/to/this/repository` brings `ftlab`.) A test of the
+# course does just that.
 
 # %% tags=["portable"]
 # portable: needs nothing but Python
@@ -82,7 +89,8 @@ print(len(rows), "rows; the first one:", json.dumps(rows[0], ensure_ascii=False,
 # it again in your own file when the model is wrong about it.
 #
 # **Exercise (level 3).** A loop in a cell cannot be tested. Write its middle as a function: `asked_and_answer(row, asked, answered)`
-# returns both texts, or raises `ValueError` where one of them is missing, None or empty.
+# returns both texts, or raises `ValueError` where one of them is missing, None or empty. Several fields that ask are joined by a new
+# line; an answer that is no text becomes JSON; and 0 is an answer.
 
 
 # %% tags=["exercise"]
@@ -116,7 +124,9 @@ report
 # %% [markdown]
 # Rows that repeat another letter for letter are left out once; [near duplicates](GLOSSARY.md#near-duplicate) stay, and the
 # split below keeps each of them on one side. What else the table may hold, and what to do about it, is the subject of
-# [04](04_prepare_data.ipynb). Mail addresses, phone numbers and the like are masked in the repaired copy.
+# [04](04_prepare_data.ipynb). Mail addresses, phone, card and account numbers and secret keys are masked in the repaired copy.
+# **Names, postal addresses and dates of birth are not looked for**: read a sample. Where the answer needs a number that would be
+# masked, call `fix(..., mask=False)`.
 
 # %% [markdown]
 # ## Split it
@@ -141,7 +151,9 @@ split_file(
 
 # %% [markdown]
 # Three parts: one to learn from, one to choose by, one to judge by. A small file needs a large test part, else no
-# difference can be shown on it. Nobody who is in the training part is in the test part.
+# difference can be shown on it. Nobody who is in the training part is in the test part. See how many rows went where their near
+# duplicates are: this file was written by few patterns, so expect all that learns from it to look too good. In a file of your own
+# a large number there says that you have fewer different cases than rows.
 
 # %% [markdown]
 # ## What do you get without training?
@@ -168,8 +180,8 @@ answers = {name: rival.answer(inputs).texts for name, rival in rivals.items()}
 print(f"{len(inputs)} test rows:", {name: texts[0] for name, texts in answers.items()}, "right:", references[0])
 
 # %% [markdown]
-# Then with the model that you would train, and a prompt. Without examples, and with four solved rows in front of each
-# question, those most like it.
+# Then with the model that you would train, and a prompt: without examples, or with four solved rows in front of each question,
+# those most like it. Which of the two is the rival is chosen on the validation part, before the test rows are asked.
 
 # %%
 import torch
@@ -190,15 +202,27 @@ model, tokenizer = FastLanguageModel.from_pretrained(
 
 # %%
 from ftlab.baselines.prompting import Prompt, with_shots
+from ftlab.evaluation.answers import score
 from ftlab.evaluation.generation import generate
 
 LONGEST = 8 + max(len(tokenizer(text)["input_ids"]) for text in references)  # tokens of an answer, of every system
 plain = Prompt("instruction", INSTRUCTION)
 prompts = {"zero_shot": plain, "few_shot": with_shots(plain, parts["train"], k=4, select="similar")}
+
+
+def said_to(prompt, texts):
+    asked = [prompt.messages(text) for text in texts]
+    return generate(model, tokenizer, asked, max_new_tokens=LONGEST, batch_size=16).texts
+
+
+chosen_on = [input_and_answer(row) for row in parts["validation"]]
+tried = {}
 for name, prompt in prompts.items():
-    asked = [prompt.messages(text) for text in inputs]
-    answers[name] = generate(model, tokenizer, asked, max_new_tokens=LONGEST, batch_size=16).texts
-    print(f"{name:10} {answers[name][:2]}")
+    texts = said_to(prompt, [text for text, _ in chosen_on])
+    tried[name] = score(KIND, texts, [right for _, right in chosen_on]).values(METRIC).mean()
+    print(f"{name:10} {METRIC} {tried[name]:.1%} on {len(texts)} validation rows; the first answers: {texts[:2]}")
+best_prompt = max(tried, key=tried.get)
+answers[best_prompt] = said_to(prompts[best_prompt], inputs)
 
 # %% [markdown]
 # Read a few answers before you count them: is the form wrong, or the content? `nano` is far too small to follow a prompt, so
@@ -241,6 +265,7 @@ model = FastLanguageModel.get_peft_model(
 )
 
 # %% tags=["portable"]
+# portable, after the cell above
 from datasets import Dataset
 
 lines = (OUTPUT / "parts" / "train.jsonl").read_text(encoding="utf-8").split("\n")
@@ -251,6 +276,7 @@ EPOCHS = min(10, max(2, math.ceil(100 * 16 / len(texts))))  # about a hundred st
 print(f"{len(texts)} rows, {EPOCHS} times\n{texts[0]}")
 
 # %% tags=["portable"]
+# portable, after the two cells above
 from trl import SFTConfig, SFTTrainer
 from unsloth.chat_templates import train_on_responses_only
 
@@ -317,7 +343,6 @@ print(f"{right} of {len(test)} answers are the right one, letter for letter; the
 # group are no independent witnesses: the intervals count groups, as the split did.
 
 # %% tags=["headline"]
-from ftlab.evaluation.answers import score
 from ftlab.plots import show, systems_alt, systems_figure
 
 answers["fine_tuned"] = said
@@ -335,23 +360,24 @@ from ftlab.evaluation.gate import Bars, decide_gate
 from ftlab.evaluation.statistics import compare
 
 values = {name: each.values(METRIC) for name, each in scores.items()}
-best_prompt = max(prompts, key=lambda name: values[name].mean())
 comparison = compare(values[best_prompt], values["fine_tuned"], metric=METRIC, groups=groups)
 simple = {name: compare(values[name], values["fine_tuned"], metric=METRIC, groups=groups) for name in rivals}
 gate = decide_gate(comparison, rivals=simple, bars=Bars(min_gain=MIN_GAIN, metric=METRIC))
 gate
 
 # %% [markdown]
-# The gate asks three things: does training beat the best prompt by the bar, is chance ruled out, and does nothing simpler do
-# better. Look at its line on `linear`. On this easy file, whose messages follow few patterns, counting words is as
-# good as training, and the gate only stops a fine-tune that something simpler *beats*. Whether you run a language model for
-# the same answers is yours to decide; `ftlab project` below decides it the other way: what is not shown to be better is not
-# worth its costs. "Do not ship" is a result too, and often the cheaper one. "Not enough data" comes with the smallest gain
-# that this test can find at all.
+# With `nano` the gain over the prompt says nothing about your case, since `nano` cannot follow a prompt. Set `MODEL = "smol"`, and
+# compare with the large model that you would otherwise use ([03](03_measure_baselines.ipynb) asks it).
 #
-# **Exercise (level 3).** The gate says that your test of `n` rows reliably finds gains from `detectable` on, and you want to find one of
-# `gain`. What it finds shrinks with the square root of the rows. How many *more* rows must be labelled? Write
-# `rows_to_label(n, detectable, gain)`.
+# The gate only *stops* bad trainings: does training beat the best prompt by the bar, is chance ruled out, and does nothing simpler
+# do better? "Ship" is a permission, not advice. Look at its line on `linear`: on this easy file counting words is as good as
+# training. Whether you *need* the training is a second question, which `ftlab project` below answers: what is not shown to be
+# better than something simpler is not worth its costs. "Do not ship" is a result too, and often the cheaper one. "Not enough data"
+# comes with the smallest gain that this test finds reliably.
+#
+# **Exercise (level 3).** A test of `n` rows reliably finds gains from `detectable` on, and you want to find one of `gain`. A test that
+# finds 10 points on 50 rows finds 5 points on four times as many. How many *more* rows must be labelled, rounded up, and never fewer
+# than 0? Write `rows_to_label(n, detectable, gain)`.
 
 
 # %% tags=["exercise"]
@@ -414,7 +440,10 @@ project = run_project(
 project
 
 # %% [markdown]
-# One sentence on what to do next, with the numbers that it follows from, and what the time did not allow. The folder:
+# One sentence on what to do next, with the numbers that it follows from, and what the time did not allow. (It splits anew and
+# trains for less time, so its numbers differ from those above by some points: that is how much so few test rows can tell.) A
+# [classification head](GLOSSARY.md#classification-head), which it tries where the answers are labels, is the language model with a
+# small layer that picks the label: it reads, and writes nothing. The folder:
 
 # %%
 from IPython.display import Markdown
@@ -424,7 +453,9 @@ print(sorted(path.name for path in project.folder.iterdir()))
 Markdown(page.replace("\n#", "\n###").split("#### Run it again")[0])
 
 # %% [markdown]
-# This page is `README.md` in the folder. `recipe.yaml` beside it has every setting, so that `ftlab run recipe.yaml --out again`
+# This page is `README.md` in the folder. Its costs compare the systems with a prompt at a hosted service, which is *assumed* to be
+# right as often as the prompt was here. They say which is cheaper, not which is good enough: measure a real prompt at the service,
+# then fill in `cost.yaml`. `recipe.yaml` beside it has every setting, so that `ftlab run recipe.yaml --out again`
 # repeats the run there; run twice, `ftlab project` does no step a second time. With `--model smol` and fifteen minutes the
 # numbers are those of a real chat model.
 #
@@ -432,7 +463,7 @@ Markdown(page.replace("\n#", "\n###").split("#### Run it again")[0])
 #
 # - The names of fields are the smallest problem; rows that repeat, that are broken or that belong together are larger ones.
 # - Something simple and a good prompt come first, on the same test rows, and the bar is written down before the result.
-# - The gate may say no. Then the simple thing is what you ship.
+# - The gate may say no, and then the simple thing is what you ship. "Ship" allows it: where something simpler is as good, ship that.
 # - "Not enough data" has a number: the rows that must be labelled for the gain that matters to you.
 
 # %% [markdown]
@@ -440,11 +471,11 @@ Markdown(page.replace("\n#", "\n###").split("#### Run it again")[0])
 #
 # Decide first, then open the answer.
 #
-# **1.** The page says: a linear classifier is enough. Your manager has promised "an AI model". What do you do?
+# **1.** The page says: something simpler is enough. Your manager has promised "an AI model". What do you do?
 #
 # <details><summary>One answer</summary>
 #
-# Ship the classifier and show the page: the same test rows, the interval, the price of a call. Keep the recipe. When new
+# Ship the simpler system and show the page: the same test rows, the interval, the price of a call. Keep the recipe. When new
 # rows come or the task grows, one command tells whether that has changed.
 #
 # </details>

@@ -3,7 +3,8 @@
     python train.py 16x1        # one process: 16 rows a batch, 1 batch a step
     torchrun --standalone --nproc_per_node 2 train.py 8x1        # two processes: each a batch of 8
 
-With UNSLOTH_FSDP2=1 before the second line, the two divide the weights between them.
+With UNSLOTH_FSDP2=1 before the second line, the two divide the weights between them. A base that fits no card whole
+also needs UNSLOTH_FSDP2_SHARDED_LOAD=1 and --16bit: then each process reads only its share of it.
 `8x1:own-mean` lets each process divide its loss by its own count of tokens.
 """
 
@@ -29,12 +30,16 @@ from ftlab.models import resolve
 MODEL = "nano"  # or "smol", or a hub id
 DATA = Path(ftlab.__file__).parents[1] / "data"
 FILES = {"support_triage/train.jsonl": 107, "replay/general.jsonl": 53}  # how many rows of each
-STEPS = 10
 
 options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 options.add_argument("settings", nargs="+", metavar="SETTING", help="BATCHxACCUMULATION, as in 8x1 or 8x1:own-mean")
 options.add_argument("--out", type=Path, default=ftlab.home() / "13_scale_out")
+options.add_argument("--steps", type=int, default=10)
+options.add_argument("--save-every", type=int, help="steps between checkpoints; none by default")
+options.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+options.add_argument("--16bit", dest="in_16_bits", action="store_true", help="do not pack the base into four bits")
 options = options.parse_args()
+print(f"process {os.environ.get('RANK', 0)} of {os.environ.get('WORLD_SIZE', 1)}", flush=True)
 
 ON_GPU, PRECISION = torch.cuda.is_available(), hardware.precision(MODEL)
 DTYPE = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[PRECISION]
@@ -51,7 +56,7 @@ def train(batch, accumulation, own_mean):
         model_name=resolve(MODEL),
         max_seq_length=1024,
         dtype=DTYPE,
-        load_in_4bit=ON_GPU,
+        load_in_4bit=ON_GPU and not options.in_16_bits,
     )
     model = FastLanguageModel.get_peft_model(
         model,
@@ -76,7 +81,7 @@ def train(batch, accumulation, own_mean):
             per_device_train_batch_size=batch,  # of each process
             gradient_accumulation_steps=accumulation,
             average_tokens_across_devices=not own_mean,  # the default is True
-            max_steps=STEPS,
+            max_steps=options.steps,
             learning_rate=4e-3,
             lr_scheduler_type="constant",
             optim="adamw_8bit" if ON_GPU else "adamw_torch",
@@ -86,26 +91,32 @@ def train(batch, accumulation, own_mean):
             fp16=PRECISION == "fp16",
             use_cpu=not ON_GPU,
             logging_steps=1,
-            save_strategy="no",
+            save_strategy="steps" if options.save_every else "no",
+            save_steps=options.save_every or 500,
             seed=3407,  # the same shuffle in every process, of which each takes its own rows
             report_to="none",
             disable_tqdm=True,
         ),
     )
     trainer = train_on_responses_only(trainer)
-    trainer.train()
+    trainer.train(resume_from_checkpoint=options.resume or None)
     return trainer
 
 
 for setting in options.settings:
     shape, _, mean = setting.partition(":")
     trainer = train(*map(int, shape.split("x")), own_mean=mean == "own-mean")
-    weights = [getattr(weight, "_local_tensor", weight) for weight in trainer.model_wrapped.parameters()]
+    trainer.save_model(str(options.out / "adapter"))  # on every process: all give their share, one writes
+    weights = list(trainer.model_wrapped.parameters())
+    shares = [getattr(weight, "_local_tensor", weight) for weight in weights]
+    adapter = [weight.detach().flatten() for weight in weights if weight.requires_grad]
+    sharded = any(share is not weight for share, weight in zip(shares, weights, strict=True))
     result = {
         "setting": setting,
         "processes": trainer.args.world_size,
-        "sharded": bool(os.environ.get("UNSLOTH_FSDP2")),
-        "numbers_here": sum(weight.numel() for weight in weights),
+        "sharded": sharded,
+        "numbers_here": sum(share.numel() for share in shares),
+        "adapter": None if sharded else torch.cat(adapter).norm().item(),  # its size
         "losses": [row["loss"] for row in trainer.state.log_history if "loss" in row],
     }
     if trainer.is_world_process_zero():  # one of them writes
