@@ -254,8 +254,8 @@ class Decision:
         return "\n".join(lines)
 
     def _repr_html_(self):
-        rows = [[a.approach if a.fit else f"{a.approach} (does not fit)",
-                 *(f"{getattr(a, c):.1f}" for c in (*CRITERIA, "total")), a.effort, a.reason_for, a.reason_against] for a in self.ranking]  # fmt: skip
+        rows = [[a.approach if a.fit else f"{a.approach} (does not fit)", *(f"{getattr(a, c):.1f}" for c in CRITERIA),
+                 f"{a.total:.1f}", a.effort, a.reason_for, a.reason_against] for a in self.ranking]  # fmt: skip
         table = html_table([("approach", *CRITERIA, "together", "effort", "for", "against"), *rows])
         parts = [f"<b>{html.escape(self.case.task)}: {self.recommendation}</b>", table]
         for title, items in self._lists.items():

@@ -28,10 +28,10 @@ NAMES = {
 
 
 TASK = """\
-**The task**: read a customer's ticket and write a record of six fields (team, urgency, product, order number,
-tone, request). *Held-out* tickets took no part in the training. *Held to allowed values*: the model chooses among valid answers
-only. In brackets: the 95 % confidence interval. *Tokens a call*: pieces of text that the model reads and writes for one
-ticket."""
+**The task**: read a customer's ticket and write a record of six fields (team, urgency, product, order number, tone,
+request). *Held-out* tickets took no part in the training. *Held to allowed values*: the model chooses among valid
+answers only. In brackets: the 95 % confidence interval. *Tokens a call*: pieces of text that the model reads and writes
+for one ticket."""
 
 
 def readme_block(report: dict) -> str:

@@ -8,7 +8,7 @@
 # # Start here
 #
 # **Question:** does my machine work, and what does a short fine-tune look like?
-# **Minutes:** 12 to read, 5 to run. **Hardware:** any; two CPU cores are enough, no GPU, no account, no network.
+# **Minutes:** 16 to read, 5 to run. **Hardware:** any; two CPU cores are enough, no GPU, no account, no network.
 #
 # [Fine-tuning](GLOSSARY.md#fine-tuning) means to go on training a model that is already trained, on examples of what
 # you want. Here a small chat model learns to turn support tickets into JSON records, and you compare its answers before
@@ -384,26 +384,26 @@ check_strongest_rival(strongest_rival)
 # <!-- the course -->
 # | notebook | the question it answers | read | run | exercises |
 # |---|---|---|---|---|
-# | [00 Start here](00_start_here.ipynb) | does my machine work, and what does a short fine-tune look like? | 12 | 5 | 1 |
+# | [00 Start here](00_start_here.ipynb) | does my machine work, and what does a short fine-tune look like? | 16 | 5 | 1 |
 # | [01 What fine-tuning changes](01_what_fine_tuning_changes.ipynb) | what changes in the model, what can and cannot change? | 24 | 3 | 2 |
-# | [02 Decide](02_decide.ipynb) | should I fine-tune, retrieve, or prompt — for my case? | 14 | 1 | 1 |
+# | [02 Decide](02_decide.ipynb) | should I fine-tune, retrieve, or prompt — for my case? | 16 | 1 | 1 |
 # | [03 Measure baselines](03_measure_baselines.ipynb) | how good is a prompt, with and without examples, before any training, and which bar does it set? | 18 | 3 | 1 |
 # | [03b Retrieve or teach](03b_retrieve_or_teach.ipynb) | should facts go into the prompt, by a search, or into the weights, by training? | 18 | 2 | 2 |
 # | [04 Prepare data](04_prepare_data.ipynb) | is my data fit to train on? | 22 | 1 | 2 |
 # | [04b How many rows](04b_how_many_rows.ipynb) | is there enough data, and what do its faults cost? | 21 | 1 | 1 |
-# | [05 LoRA by hand](05_lora_by_hand.ipynb) | what do LoRA and 4-bit do to a matrix? | 18 | 3 | 3 |
+# | [05 LoRA by hand](05_lora_by_hand.ipynb) | what do LoRA and 4-bit do to a matrix? | 23 | 3 | 3 |
 # | [06 Train with Unsloth](06_train_with_unsloth.ipynb) | how do I train a model on my own file with QLoRA, and see that each step did what it should? | 18 | 3 | 2 |
 # | [06b Tune, stop, resume](06b_tune_stop_resume.ipynb) | which settings are worth a try, when should a run end, and what is left if the machine ends it first? | 21 | 2 | 2 |
-# | [07 Evaluate](07_evaluate.ipynb) | did it work, by how much, and may it ship? | 28 | 2 | 1 |
-# | [08 What goes wrong](08_what_goes_wrong.ipynb) | what does each fault of a fine-tune look like, and how do you prove that it is that one? | 29 | 1 | 1 |
+# | [07 Evaluate](07_evaluate.ipynb) | did it work, by how much, and may it ship? | 32 | 2 | 1 |
+# | [08 What goes wrong](08_what_goes_wrong.ipynb) | what does each fault of a fine-tune look like, and how do you prove that it is that one? | 34 | 1 | 1 |
 # | [09 Learn preferences](09_learn_preferences.ipynb) | how does DPO change the answer, and where do rewards (GRPO) come in? | 25 | 2 | 2 |
 # | [10 Count the cost](10_count_the_cost.ipynb) | what does it cost, and when does it pay back? | 22 | 1 | 2 |
 # | [11 Use hosted services](11_use_hosted_services.ipynb) | how do I do the same at OpenAI, Azure, Vertex, Bedrock, Together or Fireworks, and should I? | 14 | 2 | 2 |
-# | [12 Ship and maintain](12_ship_and_maintain.ipynb) | how do I export, route by confidence, notice decay and retrain? | 17 | 1 | 1 |
-# | [13 Scale out](13_scale_out.ipynb) | how does the same recipe run on several GPUs or machines? | 15 | 2 | 2 |
+# | [12 Ship and maintain](12_ship_and_maintain.ipynb) | how do I export, route by confidence, notice decay and retrain? | 23 | 1 | 1 |
+# | [13 Scale out](13_scale_out.ipynb) | how does the same recipe run on several GPUs or machines? | 18 | 2 | 2 |
 # | [14 A case: medical coding](14_case_medical_coding.ipynb) | a whole case: physicians' notes in, diagnosis codes out. Which notes may go out unread, and does it pay? | 14 | 1 | 2 |
 # | [15 A case: brand voice](15_case_brand_voice.ipynb) | a whole case on style: when is a style guide in the prompt enough, and when is a voice worth training? | 25 | 1 | 2 |
-# | [16 Your project](16_your_project.ipynb) | how do I go the whole path with a file of my own, and what do I do then? | 12 | 3 | 2 |
+# | [16 Your project](16_your_project.ipynb) | how do I go the whole path with a file of my own, and what do I do then? | 16 | 3 | 2 |
 # | [17 Small from large](17_small_from_large.ipynb) | can a long prompt, or a large model, be distilled into a small one, and what is saved? | 24 | 4 | 2 |
 # | [18 The exam](18_exam.ipynb) | can I do it without being led by the hand? | 11 | 2 | 5 |
 # <!-- end of the course -->

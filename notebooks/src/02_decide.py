@@ -8,7 +8,7 @@
 # # Decide
 #
 # **Question:** should I fine-tune, retrieve, or prompt — for my case?
-# **Minutes:** 14 to read, 1 to run. **Hardware:** any; no model is loaded.
+# **Minutes:** 16 to read, 1 to run. **Hardware:** any; no model is loaded.
 #
 # [Fine-tuning](GLOSSARY.md#fine-tuning) is one of three ways to make a language model do a task. The others are to
 # write a better [prompt](GLOSSARY.md#prompt), and [retrieval](GLOSSARY.md#rag): to search for the documents that a

@@ -8,7 +8,7 @@
 # # LoRA by hand
 #
 # **Question:** what do LoRA and 4-bit do to a matrix?
-# **Minutes:** 18 to read, 3 to run. **Hardware:** any; two CPU cores are enough.
+# **Minutes:** 23 to read, 3 to run. **Hardware:** any; two CPU cores are enough.
 #
 # You write [LoRA](GLOSSARY.md#lora) in ten lines, put it into a real chat model, and compare with the library: the numbers
 # are the same. Then you see what [rank](GLOSSARY.md#rank) and [alpha](GLOSSARY.md#alpha) do, pack weights into four bits by

@@ -8,7 +8,7 @@
 # # Evaluate
 #
 # **Question:** did it work, by how much, and may it ship?
-# **Minutes:** 28 to read, 2 to run. **Hardware:** any.
+# **Minutes:** 32 to read, 2 to run. **Hardware:** any.
 #
 # Four systems turned the same [held-out](GLOSSARY.md#hold-out) support tickets into JSON records. Their answers were recorded
 # with `smol`, a real chat model of 135 million parameters, and are judged here:

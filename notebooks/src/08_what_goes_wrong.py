@@ -8,7 +8,7 @@
 # # What goes wrong
 #
 # **Question:** what does each fault of a fine-tune look like, and how do you prove that it is that one?
-# **Minutes:** 29 to read, 1 to run. **Hardware:** any; two CPU cores are enough.
+# **Minutes:** 34 to read, 1 to run. **Hardware:** any; two CPU cores are enough.
 #
 # A museum. In each room one fault was planted into a training that was good before, and the rest kept as far as it could be. You see
 # what its owner would have seen: a curve, a table, some answers. Say what you think it is. Then come the cause, the proof and

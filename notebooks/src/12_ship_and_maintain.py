@@ -8,7 +8,7 @@
 # # Ship and maintain
 #
 # **Question:** how do I export, route by confidence, notice decay and retrain?
-# **Minutes:** 17 to read, 1 to run. **Hardware:** any.
+# **Minutes:** 23 to read, 1 to run. **Hardware:** any.
 #
 # An [adapter](GLOSSARY.md#adapter) that passed its evaluation is not yet a product. You merge it, serve it and prove that the
 # served model is the one that was judged; you catch the faults by which it is not. Then you decide which answers go out

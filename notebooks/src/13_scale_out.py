@@ -8,7 +8,7 @@
 # # Scale out
 #
 # **Question:** how does the same recipe run on several GPUs or machines?
-# **Minutes:** 15 to read, 2 to run. **Hardware:** any; two CPU cores stand in for two GPUs.
+# **Minutes:** 18 to read, 2 to run. **Hardware:** any; two CPU cores stand in for two GPUs.
 #
 # You start one training script as one process, as two, and as two that divide the weights between them, and compare the
 # [losses](GLOSSARY.md#loss). What makes them agree is a setting that you should know. Then come the files that start the same

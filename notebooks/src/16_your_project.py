@@ -8,7 +8,7 @@
 # # Your project
 #
 # **Question:** how do I go the whole path with a file of my own, and what do I do then?
-# **Minutes:** 12 to read, 3 to run with `nano`. **Hardware:** any for `nano` and `smol`; a GPU for larger models.
+# **Minutes:** 16 to read, 3 to run with `nano`. **Hardware:** any for `nano` and `smol`; a GPU for larger models.
 #
 # You bring one [JSONL](GLOSSARY.md#jsonl) file: a row a line, each with something asked and the right answer. The fields may
 # have any names. As it stands, the page takes a file of the course: what readers of a public library wrote, and the desk
