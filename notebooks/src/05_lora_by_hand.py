@@ -322,8 +322,8 @@ for what, hits in scores.items():
     print(f"{what:26} {wilson(int(sum(hits)), len(hits))} right")
 
 # %% [markdown]
-# What the 16 largest leave out, the answers of this task miss little or not at all, and what one leaves out, more or less: compare
-# the intervals. That is why an adapter of a small rank can stand in for a change of all weights. Nobody promises that it will for
+# What the 16 largest leave out, these answers hardly miss; cut down to one, most are gone. So an adapter of a small rank can stand in
+# for a change of all weights. Nobody promises that it will for
 # every task: Biderman et al. (2024, arXiv 2405.09673) found changes of a far higher rank after training on billions of tokens of
 # programs, and there LoRA learnt less than full fine-tuning.
 
@@ -370,7 +370,8 @@ pd.DataFrame.from_dict(lines, orient="index", columns=titles)
 # %% [markdown]
 # Where an interval holds 0, the two cannot be told apart.
 #
-# - **Rank.** On this easy task rank 1 cannot be told from rank 16. Rank 64 with alpha 2 r has more directions, each of which takes a
+# - **Rank.** On this easy task rank 1 cannot be told from rank 16. (The cut to rank 1 above failed: what training finds when it may use
+#   one direction only is another change than the strongest direction of a full one.) Rank 64 with alpha 2 r has more directions, each of which takes a
 #   step of the same size, so that together they go further: here too far. With alpha left at 32, the division by r holds them back.
 # - **Alpha** may be eight times smaller without harm, and eight times larger ruins the answers. It scales the change
 #   linearly. The **learning rate** acts more strongly: with [Adam](GLOSSARY.md#adam), both $A$ and $B$ move by it in every
@@ -518,8 +519,10 @@ class Packed(torch.nn.Module):
         return x @ unpack(self.index, self.largest).reshape(self.out_features, self.in_features).T
 
 
-library = bnb.nn.Linear4bit(matrix.in_features, matrix.out_features, bias=False, quant_type="nf4", compress_statistics=False)
-library.weight = bnb.nn.Params4bit(weight.clone(), requires_grad=False, quant_type="nf4", compress_statistics=False)
+from bitsandbytes.nn import Linear4bit, Params4bit
+
+library = Linear4bit(matrix.in_features, matrix.out_features, bias=False, quant_type="nf4", compress_statistics=False)
+library.weight = Params4bit(weight.clone(), requires_grad=False, quant_type="nf4", compress_statistics=False)
 library = library.to("cpu")  # packs
 qlora = LoRA(Packed(weight), r=16, alpha=32)
 assert torch.allclose(qlora(x), library(x), atol=1e-4)
