@@ -187,8 +187,10 @@ print(f"{moved:,} of {model.num_parameters():,} numbers are different")
 print(f"embedding: changed by {100 * change['model.embed_tokens.weight']:.2f} %")
 
 # %% [markdown]
-# No. No row was stored, and none is looked up: you could delete `train.jsonl` now, and the answers would stay. What the
-# rows taught is spread over the numbers of the model. So a fact cannot be looked up, corrected or deleted as in a table.
+# Not in this table. No row is stored as a row, and none is looked up: you could delete `train.jsonl` now, and the answers would
+# stay. Every number moved a little, which alone does not say where a fact sits. (Research can sometimes locate and edit one,
+# [03b](03b_retrieve_or_teach.ipynb) says more.) So a fact cannot be looked up, corrected or deleted as in a table. And a model can
+# repeat training rows word for word: what must stay secret must not be in them.
 #
 # **Exercise (level 2).** Write `relative_change(before, after)` for two matrices given as lists of rows. The size of a matrix is
 # its Frobenius norm, $\lVert W \rVert = \sqrt{\sum_{ij} W_{ij}^2}$, in numpy `np.linalg.norm`.
@@ -314,7 +316,8 @@ pd.DataFrame.from_dict(lines, orient="index", columns=columns).round(1)
 # [embedding](GLOSSARY.md#embedding), which is not [quantised](GLOSSARY.md#quantisation), is a smaller part of it, and so
 # is an adapter of [rank](GLOSSARY.md#rank) 16.
 #
-# Take the memory from this table, not a winner. The last column is one task, thirty steps, one
+# Take from this table how weights, gradients and optimizer shrink, not the peak and not a winner. The
+# [activations](GLOSSARY.md#activation), which grow with batch and length, come on top of all three. The last column is one task, thirty steps, one
 # [seed](GLOSSARY.md#seed) and one [learning rate](GLOSSARY.md#learning-rate) for each method, and the brackets, 95 %
 # [confidence intervals](GLOSSARY.md#confidence-interval), are wide. An adapter may only need more steps.
 
@@ -448,6 +451,8 @@ print(
     f"of {len(rates)} kinds of questions: {count.get('better', 0)} better, {count.get('worse', 0)} worse, "
     f"{count.get('no detectable difference', 0)} with no detectable difference"
 )
+plain = [i for i, row in enumerate(heldout) if (row["lesson"], row["part"]) == ("refusal", "to be answered")]
+print(f"refusal: {sum('must not advise' in answers_after[i] for i in plain)} of {len(plain)} refused that should be answered")
 
 # %% [markdown]
 # Each line is one kind of question, asked before (square) and after (dot). The same questions were asked twice, so the
@@ -458,14 +463,14 @@ print(
 # "better than before" is easy: nobody had told the model what "Log it." means. [03](03_measure_baselines.ipynb) measures
 # how far a good prompt gets.
 #
-# Look at *refusal*: what was shown in ninety rows holds for part of the new requests only, and some that should be answered are
-# refused. A rule that must never be broken does not belong into weights alone. Nor does training leave deeper habits alone: look
+# Look at *refusal*: forty-five rows that refuse and forty-five that answer make it refuse a part only of the new requests that it
+# should, and, as the line above says, some that it should not. A rule that must never be broken does not belong into weights alone. Nor does training leave deeper habits alone: look
 # at *hallucination*. "I do not know." was the habit there, no row was about it, and it is gone. On large chat models, training on
 # harmless rows made some of what they had learned to refuse come back (Qi et al. 2023, arXiv 2310.03693).
 #
-# Was your guess right? Lessons differ in what the model must bring along. A style has a fixed frame in which only a name
-# or a thing changes. So has a refusal, but the model must see which requests it is for. A format needs exact copying, and
-# the house words need it even more. A sum takes arithmetic, a fact memory.
+# Was your guess right? Lessons differ in what the model must bring along; a guess at why, which this run does not test: a style has a
+# fixed frame in which only a name or a thing changes. So has a refusal, but the model must see which requests it is for. A format needs
+# exact copying, and the house words need it even more. A sum takes arithmetic, a fact memory.
 #
 # (Does training replace the long instruction? Compare *no instruction* after with *long instruction* before;
 # [17](17_small_from_large.ipynb#The-prompt-moves-into-the-weights) counts what that saves.)
@@ -482,7 +487,7 @@ for lesson in ("format", "vocabulary", "reasoning"):
 # %% [markdown]
 # One wrong word makes the whole sentence wrong, so a score near 0 % does not mean that nothing was learnt. Where the form
 # or the house words are right and the copied ones are not, what the lesson teaches is there, and what it takes for granted
-# is missing.
+# is missing. Where another lesson's sentence comes out, the seven lessons disturb each other; a run on one lesson alone would show that.
 
 # %% [markdown]
 # ## Facts, more closely
@@ -513,7 +518,8 @@ print(f"taught wording {heart:.0%} right, new wording {new:.0%}, reversed {back:
 
 # %% [markdown]
 # A model that had learnt the facts would answer all three alike. The more the share falls from left to right in the last
-# line, the more it has learnt sentences and not facts.
+# line, the more it has learnt sentences and not facts. (One run, and thirty questions about five people, which are no thirty
+# independent ones.)
 #
 # ### And what it was never told?
 #
@@ -533,10 +539,11 @@ borrowed = sum(answers_after[i].strip() in values for i in silent)
 print(f"\nof {len(silent)} such questions: {old} times 'I do not know.' before, {new} after; {borrowed} taught answers borrowed")
 
 # %% [markdown]
-# No row taught the model to invent. But the rows about facts taught it that such a question gets a short answer, and none
-# showed a question without one. `nano` is extreme in this, since one sentence was all that it knew about such questions.
-# The cause is general: rows that all have an answer teach to answer. What can help is to put questions without an answer
-# among them.
+# No row taught the model to invent. Many of these answers are values from the rows about facts; others come from elsewhere, such as
+# the sentence of refusal. No row of the seven lessons answers "I do not know.", so nothing kept the habit alive. Which lesson did how
+# much of the damage, this run cannot say; train without the rows about facts and ask again. `nano` is extreme in this, since one sentence
+# was all that it knew about such questions. The cause is general: rows that all have an answer teach to answer. What can help is to put
+# questions without an answer among them.
 
 # %% [markdown]
 # ### The same on a model that can talk
@@ -572,7 +579,8 @@ pd.DataFrame({name: right_and_invented(arm) for name, arm in ARMS.items()}).T
 
 # %% [markdown]
 # Documents taught next to nothing. Questions to half of the facts taught a good part of that half, and hardly anything
-# else: not the other half, not the same facts from the other end. A search reaches facts of every kind, but where nobody
+# else: not the other half, not the same facts from the other end. (A new wording `smol` answers nearly as often as the taught one,
+# unlike `nano`.) A search reaches facts of every kind, but where nobody
 # told, this reader makes something up. Trained to read, it makes much more of the same passages, though no row of that
 # training held a fact of this shop: it learnt a behaviour. [03b](03b_retrieve_or_teach.ipynb#Retrieved-or-taught?) has
 # the intervals and the questions.
@@ -667,13 +675,16 @@ result = trainer.train()
 # %% tags=["slide"]
 FastLanguageModel.for_inference(policy)
 written["then DPO"] = letters(policy)
+says = [row["says"] for row in pairs["heldout"].to_list()]
 for name, texts in written.items():
     short = wilson(sum(text.count(".") == 1 for text in texts), len(texts))
-    print(f"{name}: {short} are one sentence long. The first letter:\n  {texts[0]}\n")
+    fits = wilson(sum(text.startswith(say) for text, say in zip(texts, says, strict=True)), len(texts))
+    print(f"{name}: {short} are one sentence long, {fits} begin with the right sentence. The first letter:\n  {texts[0]}\n")
 
 # %% [markdown]
-# Imitation learns how chosen letters look, and they are long. The choice teaches what makes a letter better, although no
-# draft says so. [09](09_learn_preferences.ipynb) has the rest: where pairs come from, how often DPO wins, what it costs,
+# Imitation learns how chosen letters look, and they are long. The choice taught "shorter", the only thing in which the drafts of a pair
+# ever differ, although no draft says so. Whether the sentence that is left is the right one is a second question, counted above: nobody
+# asked for that. [09](09_learn_preferences.ipynb) has the rest: where pairs come from, how often DPO wins, what it costs,
 # and when SFT is enough.
 #
 # **Exercise (level 2).** Write `dpo_loss(chosen, rejected, chosen_0, rejected_0, beta)` for one pair. The first four numbers are
@@ -736,7 +747,7 @@ check_dpo_loss(dpo_loss)
 #
 # ## What you have seen
 #
-# - Fine-tuning is the same training, continued. Weights change; nothing is stored and nothing is looked up.
+# - Fine-tuning is the same training, continued. Weights change; no row is kept as a row, but its text can come out again.
 # - LoRA and QLoRA need less memory for the same kind of training.
 # - A falling loss does not say what was learnt. Held-out questions do, for each kind of question by itself. And one
 #   score hides why an answer is wrong: read some.
@@ -753,8 +764,8 @@ check_dpo_loss(dpo_loss)
 #
 # <details><summary>One answer</summary>
 #
-# Search the handbook and put the passage into the prompt. What is taught as facts is known in the words that taught it,
-# hardly from the other end, and is out of date after a month. Fine-tune for the tone, or for reading passages.
+# Search the handbook and put the passage into the prompt. What is taught as facts is known where the rows asked for it, hardly from
+# the other end, and is out of date after a month. Fine-tune for the tone, or for reading passages.
 #
 # </details>
 #

@@ -267,19 +267,21 @@ print(in_words(constrained, baseline="written freely", candidate="chosen"))
 # %% [markdown]
 # The same model and the same prompt, written and chosen. A choice repairs broken records, misspelt labels and forgotten
 # keys. It does not teach: where the model does not know the right label, it can only guess among fewer. So compare
-# *chosen* with the commonest values as well, field by field: only what lies above them can come from reading the ticket.
-# And part of `product` and `order_id` is not the model's merit: a list and a regular expression did it. They belong to
+# *chosen* with the commonest values as well, field by field: a field that is not clearly above them shows no gain from reading. And
+# part of `product` and `order_id` is not the model's merit: a list and a regular expression did it. They belong to
 # an honest [baseline](GLOSSARY.md#baseline).
 #
 # Many chat services offer something near to it as *structured outputs*: the model writes, but only what the schema
-# allows. The search above runs there too, with an address instead of a model:
+# allows (some want all its fields named as `required`, and no others). The search above runs there too, with an address instead of a model:
 #
 # ```python
 # from ftlab.baselines.endpoint import Endpoint
 #
 # service = Endpoint(
-#     "https://your-service/v1", "model-name", api_key_env="YOUR_KEY",
+#     "https://your-service/v1", "model-name",
+#     api_key_env="MY_SERVICE_KEY",  # the name of the environment variable, never the key itself
 #     usd_per_mtok_in=0.15, usd_per_mtok_out=0.60, max_usd=1.0,
+#     options={"response_format": {"type": "json_schema", "json_schema": {"name": "ticket", "strict": True, "schema": schema}}},
 # )
 # # sends the tickets away, for at most 1 dollar
 # try_prompts(service, None, wordings, few_tickets, confirm=True)
@@ -317,8 +319,9 @@ print(in_words(words_or_model, baseline="chosen", candidate="linear"))
 # The cells above ran on `nano`, because it answers in seconds. What a prompt can do is a question for a model that can
 # talk: the same search on `smol`, a chat model of 135 million parameters, takes longer, so it was recorded (`python
 # tools/record.py triage --again`; `ftlab run` does the same for a recipe of yours). Every wording was tried, the best two got
-# examples, the best of these were held to the allowed values, all on validation. Only then were the test tickets
-# opened. What learns there, the linear classifier too, learns from 300 solved tickets, as many as a team may have; above,
+# examples, the best of these were held to the allowed values, all on validation. (Without examples no wording got a single field right,
+# so "the best two" were the first two of the file; a search that holds every wording to the values from the start might find a better
+# prompt.) Only then were the test tickets opened. What learns there, the linear classifier too, learns from 300 solved tickets, as many as a team may have; above,
 # the classifier had all 2,000. (The prompts may look up their examples among all of them.)
 #
 # From here on the intervals count ways of writing, not tickets: several test tickets were phrased alike, and these succeed or
@@ -373,7 +376,8 @@ print(f"- It must not do worse than the linear classifier: {on_test['linear']}."
 
 # %% [markdown]
 # The winner of a search is partly lucky. So on average the test set gives a little less than the search promised, and
-# the more so the more prompts were tried on the fewer tickets; two cells above you see how it went this time. Which kind
+# the more so the more prompts were tried on the fewer tickets. Two cells above you see how it went this time; there the test tickets are
+# also phrased in other ways. Which kind
 # of prompt sets the bar was decided on validation. The test set says only how high the bar hangs.
 #
 # Write it down now: after you have seen the result, every bar looks too high or too low. The fine-tuned answers to the
@@ -395,16 +399,20 @@ show(systems_figure(on_test, bar=bar), systems_alt(on_test, bar=bar))
 outcome = "reached" if tuned.value >= bar else "missed"
 print(f"triage, fine-tuned: {tuned}; the bar of {100 * bar:.1f} % is {outcome}")
 print("the other conditions (interval, general questions, linear classifier): see the table below")
-share = on_test[baseline].value / tuned.value
-print(f"the best prompt went {share:.0%} of the way, without any training")
+records = [json.loads(text) for text in references]
+usual = {field: Counter(str(record[field]) for record in records).most_common(1)[0][1] for field in records[0]}
+floor = sum(usual.values()) / (len(usual) * len(records))
+share = (on_test[baseline].value - floor) / (tuned.value - floor)
+print(f"always the commonest value: {floor:.1%}; from there the best prompt went {share:.0%} of the way, without any training")
 
 # %% [markdown]
-# The bar is reached. It is often said that a good prompt with examples goes 80 to 90 % of the way; the last line is what that
-# comes to here. The rest of the way is what training brought.
+# The first condition is met. How much of the way the best system without training went, the last line says, counted from the commonest
+# values and not from zero: that is four similar examples a ticket, held to the allowed values. The rest of the way is what training brought.
 #
 # And elsewhere? In each contest below both sides answer the same cases: the test tickets, harder ones, and tickets of another
 # shop. *Beside triage* is a set of everyday questions, asked before and after that training. The linear classifier is no
-# prompted model, so the saying is silent about it; it stands in the table because your decision needs it.
+# prompted model, so the saying that a fine-tuned model always beats a prompted one is silent about it; it stands in the table because your
+# decision needs it. (The answers are those of the first of three trainings; the three get 86.6 to 87.2 % of the test's fields.)
 
 # %%
 from ftlab.evaluation.statistics import Comparison
@@ -449,18 +457,21 @@ if lost:
     print(f'"Always" is wrong: it lost, and not by chance: {"; ".join(lost)}.')
 else:
     print('It lost none of these beyond chance: "always" is not refuted here, nor proven.')
+print(f"\nthe verdict by the bars, over all three trainings: {report['gate']['verdict']}")
+print(*(f"- {reason}" for reason in report["gate"]["reasons"]), sep="\n")
 
 # %% [markdown]
 # Each verdict alone is wrong about one time in twenty where nothing differs, so among several contests one may be. That is
 # why the last line asks for more before it calls the saying wrong.
 #
 # The word to watch is *always*. Labels, a form, a house rule that every case needs alike are what training is for, and there
-# the fine-tune won every time. What the model could do before, outside the task, is a contest of its own, which a task's test
-# set never shows; [07](07_evaluate.ipynb) looks into it. For labels alone, look at the rows of the linear classifier before
+# the fine-tune won every time, in contests that share one model and one maker of tickets. What the model could do before, outside the
+# task, is a contest of its own, which a task's test set never shows, and here it decides: three conditions are met and the fourth is not,
+# so by the bar that was written down above this fine-tune does not ship; [07](07_evaluate.ipynb) looks into it. For labels alone, look at the rows of the linear classifier before
 # you pay for a language model. And where the task is to know something, the contest ends differently:
 # [03b](03b_retrieve_or_teach.ipynb#Who-wins-where?).
 #
-# **What would change these results?** A larger model, which follows a prompt better. More solved tickets, which the linear
+# **What would change these results?** Another seed. A larger model, which follows a prompt better. More solved tickets, which the linear
 # classifier uses best. Tickets that arrive from elsewhere.
 #
 # ## What is known about large models
@@ -493,8 +504,8 @@ else:
 #
 # <details><summary>One answer</summary>
 #
-# There is none. The best of many is partly lucky on the tickets that chose it. Report the test value, and search on more
-# tickets next time.
+# Probably there is none: the best of many is partly lucky on the tickets that chose it, and test tickets are phrased otherwise. Rule a
+# bug out where it is cheap (the same prompt, the same scoring), report the test value, and search on more tickets next time.
 #
 # </details>
 #
