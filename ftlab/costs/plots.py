@@ -44,7 +44,7 @@ def curve_figure(curve: "Curve", at: float | None = None) -> Figure:
 
 
 def curve_alt(curve: "Curve") -> str:
-    """The sentence for `curve_figure`: the cheapest option at each end, and where another takes its place."""
+    """The sentence for `curve_figure`: the cheapest option at each end, and about where another takes its place."""
     _refuse_curve(curve)
     stretches = []
     for place, calls in enumerate(curve.calls):
@@ -52,7 +52,7 @@ def curve_alt(curve: "Curve") -> str:
         best = readable(min(known, key=known.get, default="none with known prices"))
         if not stretches or stretches[-1][1] != best:
             stretches.append((calls, best))
-    texts = [f"from {calls:,.0f} {best}" for calls, best in stretches]
+    texts = [f"from {float(f'{calls:.2g}'):,.0f} {best}" for calls, best in stretches]
     return f"Lines of the dollars of {len(curve.usd)} options over {curve.axis}. The cheapest: {', '.join(texts)}."
 
 

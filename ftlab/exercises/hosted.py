@@ -27,8 +27,8 @@ check_usd_a_call = Exercise("what the training adds to a call", usd_a_call, tria
 
 
 def has_no_answer(row):
-    """Whether a tool call of a row of messages has no result after it."""
-    calls = {call["id"] for turn in row["messages"] for call in turn.get("tool_calls", [])}
+    """Whether a tool call of a row of messages, not of its last turn, has no result after it."""
+    calls = {call["id"] for turn in row["messages"][:-1] for call in turn.get("tool_calls", [])}
     results = {turn.get("tool_call_id") for turn in row["messages"] if turn["role"] == "tool"}
     return bool(calls - results)
 
@@ -51,10 +51,13 @@ check_has_no_answer = Exercise("calls without a result", has_no_answer, trials=[
     ((_row(_call("a"), _result("b")),), "there is a result, of another call"),
     ((_row(_call("a", "b"), _result("b")),), "two calls at once, and one of them has none"),
     ((_row({"role": "assistant", "content": "In Lyon."}),), "no call, so nothing is missing"),
+    ((_row(_call("a")),), "the row ends with the call: nothing is missing, the model learns to call"),
 ], mistakes=[
     (lambda row: not any(turn["role"] == "tool" for turn in row["messages"]),
      "you asked whether there is any result. Each call needs its own, by its id."),
-    (lambda row: sum(len(turn.get("tool_calls", [])) for turn in row["messages"])
+    (lambda row: bool(row["messages"][-1].get("tool_calls")) or has_no_answer(row),
+     "a call in the last turn needs no result: leave that turn out."),
+    (lambda row: sum(len(turn.get("tool_calls", [])) for turn in row["messages"][:-1])
      != sum(turn["role"] == "tool" for turn in row["messages"]),
      "you compared the counts. A result of another call is no answer to this one: compare the ids."),
 ])  # fmt: skip

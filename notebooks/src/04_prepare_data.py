@@ -130,7 +130,8 @@ report.trained
 
 # %% [markdown]
 # It says nothing about the rows that it loses. A row whose whole answer is cut away teaches nothing. A row with half an
-# answer is worse: it teaches the model to stop in the middle. Another trainer loses other rows, by rules that change
+# answer trains the half that is left, and never its end. (An answer that is broken off in the file is another fault: there an end token
+# follows the break, and the model learns to stop in the middle.) Another trainer loses other rows, by rules that change
 # with its versions, so ask it: `ftlab export --to axolotl` (or `llama_factory`) writes its files and names the command.
 
 # %% [markdown]
@@ -161,8 +162,8 @@ for field in ("queue", "urgency"):
 
 # %% [markdown]
 # No label is missing, and the two mixes are similar. Where the marks of one line are far apart, a model learns to
-# expect a label more or less often than it will be right. The export has more `P3` than the test set. Are there more
-# such tickets, or does somebody write `P3` too easily? The section on wrong labels answers that.
+# expect a label more or less often than it will be right. The export has a little more `P3` than the test set, no more than chance may
+# do. But the sum over all people who labelled can hide what one of them does: see the section on wrong labels.
 #
 # Labels are one kind of coverage, what people write about is another: a product with few rows is a weak spot. The
 # finding `rare_label` in the table above names such values.
@@ -381,7 +382,7 @@ clean_report = check(OUT / "clean.jsonl", against=VALIDATION, model=MODEL, max_l
 clean_report
 
 # %% [markdown]
-# What is still found is what you chose to keep, and no trainer loses a row any more.
+# What is still found is what you chose to keep, and TRL loses no row any more, with this tokenizer and this `MAX_LENGTH`.
 
 # %% [markdown]
 # ## How good is the checker?
@@ -428,8 +429,9 @@ quality[~perfect].sort_values("recall").round(2).set_index("code")
 # A row with a wrong label looks perfect. It can be read, and its label exists; only the policy says otherwise. What
 # you *can* do is to compare the people who labelled. For each agent and field, the table shows the label that the
 # agent gives more often than the median agent does. Where the agent's mix of labels differs from that of the others by
-# more than chance explains, a *p* is added: how often chance alone would make such a difference. (A chi-squared test;
-# shown below 0.01, after Holm's correction for so many comparisons.)
+# more than chance explains, a *p* is added: how often chance would make a difference at least as large, if tickets were dealt to the
+# agents at random. (A chi-squared test; the number is multiplied up for so many comparisons by Holm's rule, and shown below 0.01. Several
+# tickets of one customer make it a little too small.)
 
 # %%
 from scipy.stats import chi2_contingency
@@ -456,8 +458,8 @@ for (agent, field), p in zip(pairs, multipletests([p_value(*each) for each in pa
 habits
 
 # %% [markdown]
-# Two agents stand out clearly: one writes the tone `neutral` far too often, one the urgency `P3` (the `P3` from
-# above). A third, agent-03, gives other queues than the rest, spread over several labels. A small *p* is not proof of
+# Two agents stand out clearly: one writes the tone `neutral` far too often, one the urgency `P3`. A third, agent-03, gives
+# `accounts` more often than the rest; the test says that its whole mix of queues differs. A small *p* is not proof of
 # a fault: an agent may simply get other tickets. Read ten rows of each, then you know. Here the key, which nobody has
 # in real life, can tell:
 
@@ -577,8 +579,8 @@ exported
 # %% [markdown]
 # ## What will the training cost?
 #
-# Services bill tokens times [epochs](GLOSSARY.md#epoch). (A service counts with its own tokenizer, and its bill will
-# differ a little. `nano`'s is no guide: its small vocabulary cuts a text into more pieces.)
+# Services bill tokens times [epochs](GLOSSARY.md#epoch). (A service counts with its own tokenizer and its own marks around each turn, and its
+# bill will differ a little, as the estimate of the export above does from the count below. `nano`'s is no guide: its small vocabulary cuts a text into more pieces.)
 
 # %%
 from ftlab.costs.prices import load_prices
@@ -638,7 +640,8 @@ card = {
     "balance (1 is even)": ", ".join(f"{f} {label_table(train_placed, f).balance:.2f}" for f in LABELS),
     "languages": f"English, {left.counts.get('other_language', 0)} rows in others, kept on purpose",
     "private data": f"{masked} pieces masked (keys, cards, accounts, mail, phones); names and addresses not looked for",
-    "leaks": f"{VALIDATION.name}: {leaked['validation']} rows; {TEST.name}: {leaked['test']} rows",
+    "leaks": f"course's {VALIDATION.name}: {leaked['validation']} rows; course's {TEST.name}: {leaked['test']} rows; of its own "
+    f"validation part {len(find_leaks(validation_placed, train_placed))} of {len(validation_placed)} share sentences: its score flatters",
     "known wrong": f"{in_train / len(train):.0%} of the training rows have a wrong label ({len(by_agent)} agents): label again",
 }
 lines = ["| what | value |", "|---|---|", *(f"| {what} | {value} |" for what, value in card.items())]
@@ -651,7 +654,7 @@ print(card["clean rows"])
 # ## What is known about large models
 #
 # Wrong labels are common: about 3 % on average in the *test* sets of ten well-known collections (Northcutt et al. 2021,
-# arXiv:2103.14749). The habit of one labeller is not random like most of these, and a model can learn it like anything else.
+# arXiv:2103.14749). The habit of one labeller always points the same way, so a model can learn it like anything else.
 # What such labels cost, and whether fewer and better rows beat more, is measured in [04b](04b_how_many_rows.ipynb).
 #
 # ## What you have seen

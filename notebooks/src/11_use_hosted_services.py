@@ -61,10 +61,11 @@ print(services.age, *services.warnings, sep="\n")
 pd.DataFrame(lines, columns=head).set_index("service")
 
 # %% [markdown]
-# Read it from the end. Mistral has closed. OpenAI, which most tutorials still begin with, takes no newcomers, and its last
-# day for anybody is written in the table; the models tuned there go with their base models a week later. Four services lend you
-# a model that you can never take home; Together and Fireworks tune open models, whose weights you can download, and
-# that is the difference that matters when a service ends.
+# Read it from the end. Mistral's SDK has no fine-tuning any more; whether it is sold in some other way was not found. OpenAI, which most tutorials still begin with, takes no newcomers, and its last
+# day for anybody is written in the table; the models tuned there go with their base models a week later. For the closed models of OpenAI,
+# Azure, Google and Amazon we found no way to take the weights home (unconfirmed). Together says that you can download them; of Fireworks
+# that is unconfirmed, so try it before you rely on it. It is the difference that matters when a service ends. (Azure and Vertex tune open
+# models, too: ask there what you may download.)
 #
 # *Not found* means that nobody could say it from a public page. Ask before you send.
 
@@ -142,11 +143,12 @@ def verdict(row, form):
 pd.DataFrame({fault: {service: verdict(row, form) for service, form in FORMS.items()} for fault, row in FAULTY.items()}).T
 
 # %% [markdown]
-# Each line that you see refused here would have been found by the service after the upload, or, worse, not found: a call
-# without its result trains a model to call and not to wait. `ftlab export` knows the rules of each service.
+# A refusal is either a rule of the service, which would have found it after the upload or, worse, not at all (a call without its result
+# before the next turn trains a model to call and not to wait), or a limit of this export; the message says which. ("This export carries no
+# tools" is the second kind: for tools at Google or Amazon read their own pages.)
 #
-# And each has its limits. A file outside of them is refused before it is sent; where nobody could find a limit, the service
-# itself will tell you:
+# And each has its limits, as far as they were found; in brackets how sure (H: its own page, L: a hint) and of which month. A file outside
+# of them is refused before it is sent; where nobody could find a limit, the service itself will tell you:
 
 # %%
 from ftlab.data.limits import limits
@@ -160,7 +162,9 @@ NAMES = {
 
 
 def shown(limit):
-    return f"{int(limit.value):,}" if limit and limit.value.isdecimal() else "not found"
+    if not limit or not limit.value.isdecimal():
+        return "not found"
+    return f"{int(limit.value):,} ({limit.confidence}, {str(limit.source_date)[:7]})"
 
 
 pd.DataFrame({service: {said: shown(limits(form).get(name)) for said, name in NAMES.items()} for service, form in FORMS.items()})
@@ -168,8 +172,8 @@ pd.DataFrame({service: {said: shown(limits(form).get(name)) for said, name in NA
 # %% [markdown]
 # ## What would it cost?
 #
-# Billed are the tokens of your rows, times the [epochs](GLOSSARY.md#epoch). What is not known stays unknown: it is never
-# counted as free.
+# Billed are the tokens of your rows, times the [epochs](GLOSSARY.md#epoch); at Together also those of validation rows, each time it
+# evaluates. What is not known stays unknown: it is never counted as free.
 
 # %%
 from ftlab.hosted.estimate import estimate
@@ -193,8 +197,8 @@ pd.DataFrame(
 
 # %% [markdown]
 # The training is the small number: where its price is known, 200 tickets cost cents. What can cost are the columns beside it. A
-# model at Azure, Together or Fireworks may be billed by the hour or the minute that it stands ready, and one day of it costs far
-# more than this training. (At Fireworks `deploy` asks for a machine that goes away while nobody calls.)
+# model at Azure, Together or Fireworks may be billed by the hour or the minute that it stands ready, and where that price is in the table,
+# one day of it costs far more than this training. (At Fireworks `deploy` asks for a machine that goes away while nobody calls.)
 # [10](10_count_the_cost.ipynb) reckons with both.
 #
 # And a training is paid back only while its model answers.
@@ -233,8 +237,9 @@ WORDS = {True: "yes", False: "no", None: "not known"}
 pd.DataFrame({question: {name: WORDS[holds(name)] for name in MODELS} for question, holds in QUESTIONS.items()})
 
 # %% [markdown]
-# No line has four times yes, and today no service can have it: who lets the weights go serves them on a machine of your
-# own, and a machine costs while it idles. With few calls a day and a model that may retire, the last two columns
+# No service has four times yes. Fireworks comes closest: its machine can go away while nobody calls, at the price of a slow first answer
+# and of what it runs before it goes. (Azure has a free tier for trials, which ends after a day. A "no" in the last row means that no way was
+# found, as above.) With few calls a day and a model that may retire, the last two columns
 # weigh most; with rows that must stay in one country, ask about the `data` column above first; with thousands of calls an
 # hour, the idle hours vanish and open weights are the safer house.
 
@@ -319,7 +324,8 @@ job
 # [gate](GLOSSARY.md#gate). The rival is the linear classifier of [03](03_measure_baselines.ipynb), which needs no language
 # model, trained on the same 200 tickets. Twelve held-out tickets, so that it takes a minute here; a real verdict wants a few
 # hundred. Where a model answers only once it is deployed, `deploy` does that first, and waits; at OpenAI there is nothing to do.
-# `max_usd` caps what a *day* of the deployment costs, not this hour:
+# `max_usd` is compared once with the price of a *day* of it, before anything is made. It stops nothing afterwards: the deployment goes on
+# billing until `delete`, so set a budget alarm at the service, too.
 
 # %%
 from ftlab.hosted.jobs import deploy
@@ -355,9 +361,11 @@ print("verdict on", "the tuned model:" if REAL else "what the stand-in calls a t
 judged.gate
 
 # %% [markdown]
-# As it must be: an untrained model that was told `Triage the ticket.` answers in prose. The gate does not know that it was
-# a stand-in; it sees answers, and says no. Had the service trained on the wrong file, or not at all, this is the line in
-# which you would find out, and *succeeded* above would have told you nothing. A status says that a job ended. It never says
+# As it must be: an untrained model that was told `Triage the ticket.` answers in prose, and most answers were cut off at 64 tokens; before you
+# blame a training, raise that number. The gate does not know that it was a stand-in; it sees answers, and says no. Had the service not
+# trained at all, this is the line in which you would find out, and *succeeded* above would have told you nothing. (A wrong version of the
+# file may show less plainly: compare the number of rows and the file's name in the job, too. And at a real service add a second rival, the
+# untrained model with your best prompt: the gate then says whether the training bought anything.) A status says that a job ended. It never says
 # that the model is good.
 
 # %% [markdown]
@@ -432,13 +440,14 @@ if not REAL:
 # The stand-in had answered "Incorrect API key provided: sk-a-wrong****6789."; OpenAI does so too. Neither the message, nor
 # the job's file, nor a traceback has any of it.
 #
-# **Exercise (level 3).** Services refuse a row whose tool call has no result. Write `has_no_answer(row)`: true where the id of
-# some call has no turn of the role `tool` that names it in `tool_call_id`.
+# **Exercise (level 3).** A tool call needs its result before the next turn; only in the *last* turn it needs none, since there the model
+# learns to call. Write `has_no_answer(row)`: true where the id of some call that is not in the last turn has no turn of the role `tool` that
+# names it in `tool_call_id`.
 
 # %% tags=["exercise"]
 def has_no_answer(row):
     # solution
-    calls = {call["id"] for turn in row["messages"] for call in turn.get("tool_calls", [])}
+    calls = {call["id"] for turn in row["messages"][:-1] for call in turn.get("tool_calls", [])}
     results = {turn.get("tool_call_id") for turn in row["messages"] if turn["role"] == "tool"}
     return bool(calls - results)
     # end solution

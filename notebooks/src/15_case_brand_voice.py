@@ -112,8 +112,8 @@ told = ", ".join(some.index[some["log_odds"] > 0]), ", ".join(some.index[some["l
 show(fig, f"Words with intervals of their log odds. The house has more often: {told[0]}. The mail as sent: {told[1]}.")
 
 # %% [markdown]
-# On the right the voice, on the left what to avoid. Look twice at the left: *write to us again*, *whenever you like*, *good to hear*.
-# Nobody had told the people at this shop to leave such pleasantries out. The editor did it every time.
+# On the right the voice, on the left what to avoid. Look twice at the left: the words of pleasantries such as *write to us again*.
+# Nobody had told the people at this shop to leave these out. The editor did it every time.
 #
 # ## And how does a model write?
 #
@@ -204,11 +204,14 @@ print("mean marks:", ", ".join(f"{part} {sum(marks) / len(marks):.0%}" for part,
 from dataclasses import replace
 
 counted = measure_style(texts["house"], texts["sent"])
+print(f"{len(texts['house'])} replies, of which {len(set(texts['house']))} are different once names are taken out")
 counted
 
 # %% [markdown]
 # The last line names the words that no house reply has and so many of the others that luck is ruled out for all words at once (an
-# exact test, which is surer of a plain zero than the intervals above). It counts, and does not understand: "it" is on the list
+# exact test, which is surer of a plain zero than the intervals above). But see the line above the profile: so few sentences, with other
+# names in them, are what this shop's house has written. All intervals here count replies and are far too narrow for *new* sentences, and
+# the test of new replies above holds back no sentence that was not seen. With mail of your own, count distinct replies. It counts, and does not understand: "it" is on the list
 # because the house says so little. So a person strikes what is grammar and not voice, before any answer is marked:
 
 # %%
@@ -396,8 +399,9 @@ def measured(texts):
 pd.DataFrame({label: measured(texts) for label, texts in answers.items()}).T
 
 # %% [markdown]
-# Look at *style* first. Told nothing, the model does not know the house, and the guide alone changes next to nothing: a model of 135
-# million parameters does not follow rules. Shown three replies with the guide, it keeps most habits: greeting, farewell, words to
+# Look at *style* first. Told nothing, the model does not know the house, and the guide alone changes next to nothing: this one did not
+# follow the guide. (Of the mail merge three columns are 100 % by construction: its texts are those that made the profile, and the facts were
+# given to it. Only *does what is asked* is a result.) Shown three replies with the guide, it keeps most habits: greeting, farewell, words to
 # avoid. It copies, and a voice with a fixed form is the easy case for examples in the prompt. Then look at *does what is asked*, and read some:
 
 # %%
@@ -482,8 +486,8 @@ for name, made in {"by style alone": by_style, "facts first": seeing, "facts fir
     print(f"{name:22} {len(made)} pairs; of the chosen {fit:.0%} fit to send, {kept:.0%} of the habits, {longer:.0%} longer than the rejected")
 
 # %% [markdown]
-# By style alone the training would be told to prefer replies that promise the wrong thing. Looking at facts first mends most of
-# it, and the review throws out messages to which none of the six answers could be sent. (The reviewer here is the check of
+# By style alone half of the chosen replies are such that nobody could send them (of the rejected still more), and most messages give no
+# pair at all. Looking at facts first mends most of it, and the review throws out messages to which none of the six answers could be sent. (The reviewer here is the check of
 # facts. A person sees more: show them the pairs in the blind form below, with the systems `("rejected", "chosen")`, and drop every
 # pair in which they prefer the rejected one.)
 #
@@ -532,10 +536,11 @@ pd.DataFrame(table).T
 
 # %% [markdown]
 # Read it by columns. Trained on what somebody called right, the model keeps nearly every habit, and does what is asked more often than
-# with any prompt: 120 replies, three times over. On the way through the mail as sent *style* rises with every step, and never gets
-# there, and *does what is asked* stays where it was, since no judge has looked at it.
+# with any prompt: 120 replies, three times over. On the way through the mail as sent each of the three second trainings has more style
+# than the first alone (their order among themselves is not settled) and none gets there; *does what is asked* stays where it was, since no
+# judge has looked at it. One training each.
 #
-# DPO on the reviewed pairs adds nothing to the house's replies. To most messages the six answers keep the same habits, so nearly all
+# DPO on the reviewed pairs shows no gain over the house's replies. To most messages the six answers keep the same habits, so nearly all
 # pairs differ in what is *done*, and that is what they should teach. But look at the loss: it begins at 0.69, the loss of a model that
 # prefers neither, and has hardly moved. Read once, with the rate that 09 chose for its own pairs, they were too little; a larger rate or
 # more passes were not tried here, and what they can do to a reply stands in the line "4 times the rate".
@@ -581,7 +586,8 @@ show(fig, f"Style over length. The house's replies have {style.words[0]} to {sty
 # side by side, whose they are hidden, left and right in an order that differs for each judge. Such a [blind
 # comparison](GLOSSARY.md#blind-comparison) ends in a [win rate](GLOSSARY.md#win-rate). Which two? The best prompt
 # against the best training, both chosen on [validation](GLOSSARY.md#validation-set) messages, by a mark that sees facts, too: the
-# style of a reply that may be sent, and 0 for one that may not.
+# style of a reply that may be sent, and 0 for one that may not. (The prompts answered fewer of these messages, as the table says; with so
+# few, near shares are not apart.)
 
 # %%
 def sendable_style(texts, asked):
@@ -600,7 +606,8 @@ best_prompt = max(PROMPTED, key=on_validation)
 best_training = max(TRAINED, key=on_validation)
 prompted, trained = PROMPTED[best_prompt], TRAINED[best_training]
 print(f"chosen on validation messages: {prompted}, and {trained}")
-pd.Series({(PROMPTED | TRAINED)[arm]: on_validation(arm) for arm in PROMPTED | TRAINED}).map("{:.0%}".format).to_frame("style of what may be sent")
+lines = {(PROMPTED | TRAINED)[arm]: [f"{on_validation(arm):.0%}", len(recorded(arm, "validation"))] for arm in PROMPTED | TRAINED}
+pd.DataFrame.from_dict(lines, orient="index", columns=["style of what may be sent", "messages"])
 
 # %%
 from ftlab.evaluation.blind import BlindTest
@@ -691,10 +698,11 @@ probes["everyday questions"] = compare(probe_scores(base[::2][: len(after)], eve
 decide_gate(style_against(prompted), probes, BARS, {"mail merge": style_against("mail merge")})
 
 # %% [markdown]
-# The training was to bring style, and it did, by more than the bar asked; and it does more often what is asked. Two reasons still
+# The training was to bring style, and it did, by more than chance explains (that it is more than the five points asked for is likely,
+# and not shown); and it does more often what is asked. Two reasons still
 # say no. The mail merge keeps every habit without any model, so for style alone nobody needs to train: what a model must bring here
-# is the right answer, and then that should have been the metric. And the everyday questions are lost, as always where a small model
-# sees one kind of text only ([07](07_evaluate.ipynb#What-was-lost?)): no loss if the model answers the shop's mail and nothing else,
+# is the right answer, and then that should have been the metric. And the everyday questions are lost, as where a model saw tickets
+# only ([07](07_evaluate.ipynb#What-was-lost?)): no loss if the model answers the shop's mail and nothing else,
 # which is for you to say before the result. The fair next try mixes everyday chats in, against the prompt of a larger model.
 
 # %% [markdown]
@@ -781,16 +789,17 @@ print(f"mail merge after one replacement in its replies: {new_marks(changed):.0%
 # **What is known of larger models.** Wang et al. 2025 (arXiv:2509.14543) asked current large models to imitate 400 authors from a
 # few examples: mail and news came near, blogs and forums did not, and more examples helped little. So a business voice in mail, as
 # here, is the easy case for a prompt. A thousand chosen examples were enough to set the style of a 65B model (LIMA, Zhou et al. 2023,
-# arXiv:2305.11206). And judges, people and models, lean towards longer answers (Dubois et al. 2024, arXiv:2404.04475): look at length
+# arXiv:2305.11206). And models as judges lean towards longer answers (Dubois et al. 2024, arXiv:2404.04475): look at length
 # beside every win rate.
 #
 # ## What you have seen
 #
 # - A style is measured before it is trained: on texts that somebody has called right, against texts on the same matters that are not.
 # - The count found a habit that the written guide had forgotten, and a training by that guide had kept what the house avoids.
-# - A guide and three examples gave the smallest chat model most of the voice, and what it said was wrong in most replies all the same.
+# - A guide and three examples gave `smol` most of the voice, and what it said was wrong in most replies all the same.
 #   Trainings on the mail as sent did not reach it; 120 replies that somebody had reworked did, and did more of what was asked.
-# - Where SFT has shown the voice, pairs of the model's own answers have little left to teach.
+# - One gentle pass of DPO on pairs of the model's own answers changed nothing that could be measured; whether such pairs can teach what
+#   to *do* was not settled.
 # - Marks of style do not see facts. Let pairs be judged facts first, and measure what the judge does not see.
 # - Blind, two judges, intervals, kappa. And a bar that was written down before.
 # - A mail merge is a serious rival where replies repeat.
