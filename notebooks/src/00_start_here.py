@@ -203,10 +203,10 @@ print(f"validation loss: {evals[0]:.2f} when first measured, {evals[-1]:.2f} at 
 
 # %% [markdown]
 # The [loss](GLOSSARY.md#loss) says how improbable the model finds the right answer, as an average over its
-# [tokens](GLOSSARY.md#token) (pieces of text); lower is better: 0.25 is as if each
-# right token got a probability of 78 % (e to the power of -0.25). Compare losses on the same data only. The thin line is the loss on tickets that the model
-# trains on, the thick one on validation tickets, which it does not train on. As long as the thick line falls too, the
-# model learns something that holds for other tickets.
+# [tokens](GLOSSARY.md#token) (pieces of text); lower is better: 0.25 is as if each right token got a probability of 78 % (e to the
+# power of -0.25). Compare losses on the same data only. The thin line is the loss on tickets that the model trains on, the thick
+# one on validation tickets, which it does not train on. As long as the thick line falls too, the model learns something that holds
+# for other tickets.
 #
 # A low loss does not mean right answers. Braces, quotes and the names of the fields are the same in every record, and
 # once the model has learned these, most tokens of an answer are easy. So look at the answers.
@@ -371,8 +371,8 @@ check_strongest_rival(strongest_rival)
 #
 # <details><summary>One answer</summary>
 #
-# Read twenty tickets whose urgency is wrong, beside the label policy, the rule for each value. If two people would not agree on them, no training
-# helps; if they would, these tickets are what the training needs more of.
+# Read twenty tickets whose urgency is wrong, beside the label policy, the rule for each value. If two people would not agree on
+# them, no training helps; if they would, these tickets are what the training needs more of.
 #
 # </details>
 

@@ -317,9 +317,9 @@ pd.DataFrame.from_dict(lines, orient="index", columns=columns).round(1)
 # is an adapter of [rank](GLOSSARY.md#rank) 16.
 #
 # Take from this table how weights, gradients and optimizer shrink, not the peak and not a winner. The
-# [activations](GLOSSARY.md#activation), which grow with batch and length, come on top of all three. The last column is one task, thirty steps, one
-# [seed](GLOSSARY.md#seed) and one [learning rate](GLOSSARY.md#learning-rate) for each method, and the brackets, 95 %
-# [confidence intervals](GLOSSARY.md#confidence-interval), are wide. An adapter may only need more steps.
+# [activations](GLOSSARY.md#activation), which grow with batch and length, come on top of all three. The last column is one task,
+# thirty steps, one [seed](GLOSSARY.md#seed) and one [learning rate](GLOSSARY.md#learning-rate) for each method, and the brackets,
+# 95 % [confidence intervals](GLOSSARY.md#confidence-interval), are wide. An adapter may only need more steps.
 
 # %% [markdown]
 # ## Seven lessons at once
@@ -464,9 +464,10 @@ print(f"refusal: {sum('must not advise' in answers_after[i] for i in plain)} of 
 # how far a good prompt gets.
 #
 # Look at *refusal*: forty-five rows that refuse and forty-five that answer make it refuse a part only of the new requests that it
-# should, and, as the line above says, some that it should not. A rule that must never be broken does not belong into weights alone. Nor does training leave deeper habits alone: look
-# at *hallucination*. "I do not know." was the habit there, no row was about it, and it is gone. On large chat models, training on
-# harmless rows made some of what they had learned to refuse come back (Qi et al. 2023, arXiv 2310.03693).
+# should, and, as the line above says, some that it should not. A rule that must never be broken does not belong into weights alone.
+# Nor does training leave deeper habits alone: look at *hallucination*. "I do not know." was the habit there, no row was about it,
+# and it is gone. On large chat models, training on harmless rows made some of what they had learned to refuse come back (Qi et al.
+# 2023, arXiv 2310.03693).
 #
 # Was your guess right? Lessons differ in what the model must bring along; a guess at why, which this run does not test: a style has a
 # fixed frame in which only a name or a thing changes. So has a refusal, but the model must see which requests it is for. A format needs

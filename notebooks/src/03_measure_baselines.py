@@ -316,13 +316,13 @@ print(in_words(words_or_model, baseline="chosen", candidate="linear"))
 # %% [markdown]
 # ## Open the test set once, and set the bar
 #
-# The cells above ran on `nano`, because it answers in seconds. What a prompt can do is a question for a model that can
-# talk: the same search on `smol`, a chat model of 135 million parameters, takes longer, so it was recorded (`python
-# tools/record.py triage --again`; `ftlab run` does the same for a recipe of yours). Every wording was tried, the best two got
-# examples, the best of these were held to the allowed values, all on validation. (Without examples no wording got a single field right,
-# so "the best two" were the first two of the file; a search that holds every wording to the values from the start might find a better
-# prompt.) Only then were the test tickets opened. What learns there, the linear classifier too, learns from 300 solved tickets, as many as a team may have; above,
-# the classifier had all 2,000. (The prompts may look up their examples among all of them.)
+# The cells above ran on `nano`, because it answers in seconds. What a prompt can do is a question for a model that can talk: the
+# same search on `smol`, a chat model of 135 million parameters, takes longer, so it was recorded (`python tools/record.py triage
+# --again`; `ftlab run` does the same for a recipe of yours). Every wording was tried, the best two got examples, the best of these
+# were held to the allowed values, all on validation. (Without examples no wording got a single field right, so "the best two" were
+# the first two of the file; a search that holds every wording to the values from the start might find a better prompt.) Only then
+# were the test tickets opened. What learns there, the linear classifier too, learns from 300 solved tickets, as many as a team may
+# have; above, the classifier had all 2,000. (The prompts may look up their examples among all of them.)
 #
 # From here on the intervals count ways of writing, not tickets: several test tickets were phrased alike, and these succeed or
 # fail together. [07](07_evaluate.ipynb#Are-300-tickets-really-300?) shows how much wider that makes an interval.
@@ -464,12 +464,12 @@ print(*(f"- {reason}" for reason in report["gate"]["reasons"]), sep="\n")
 # Each verdict alone is wrong about one time in twenty where nothing differs, so among several contests one may be. That is
 # why the last line asks for more before it calls the saying wrong.
 #
-# The word to watch is *always*. Labels, a form, a house rule that every case needs alike are what training is for, and there
-# the fine-tune won every time, in contests that share one model and one maker of tickets. What the model could do before, outside the
-# task, is a contest of its own, which a task's test set never shows, and here it decides: three conditions are met and the fourth is not,
-# so by the bar that was written down above this fine-tune does not ship; [07](07_evaluate.ipynb) looks into it. For labels alone, look at the rows of the linear classifier before
-# you pay for a language model. And where the task is to know something, the contest ends differently:
-# [03b](03b_retrieve_or_teach.ipynb#Who-wins-where?).
+# The word to watch is *always*. Labels, a form, a house rule that every case needs alike are what training is for, and there the
+# fine-tune won every time, in contests that share one model and one maker of tickets. What the model could do before, outside the
+# task, is a contest of its own, which a task's test set never shows, and here it decides: three conditions are met and the fourth
+# is not, so by the bar that was written down above this fine-tune does not ship; [07](07_evaluate.ipynb) looks into it. For labels
+# alone, look at the rows of the linear classifier before you pay for a language model. And where the task is to know something, the
+# contest ends differently: [03b](03b_retrieve_or_teach.ipynb#Who-wins-where?).
 #
 # **What would change these results?** Another seed. A larger model, which follows a prompt better. More solved tickets, which the linear
 # classifier uses best. Tickets that arrive from elsewhere.

@@ -338,10 +338,11 @@ pd.DataFrame(by_kind).T
 #   hardly anything from the other end: "A is B" has not taught it "B is A".
 # - *Drill* knows more than half of all that was drilled, more than the untrained search answers, and no more than that: nothing from the
 #   other end, and a changed fact as it was before. (More epochs, more wordings, or questions from the other end might reach more.)
-# - *Reading and search* beats the untrained search by far. From *drill*, on plain questions, it cannot be told apart; it is ahead from the
-#   other end and for changed facts. It also answers much that nobody told (further down). Its 400 training rows tell nothing of this shop: they taught it to take an answer
-#   out of a passage, and the search brings the passage, that of a changed fact like any other. Without passages (*reading*)
-#   the same model knows nothing. So a fine-tune and a search are no rivals: train how to read, and look up what to say.
+# - *Reading and search* beats the untrained search by far. From *drill*, on plain questions, it cannot be told apart; it is ahead
+#   from the other end and for changed facts. It also answers much that nobody told (further down). Its 400 training rows tell
+#   nothing of this shop: they taught it to take an answer out of a passage, and the search brings the passage, that of a changed
+#   fact like any other. Without passages (*reading*) the same model knows nothing. So a fine-tune and a search are no rivals: train
+#   how to read, and look up what to say.
 #
 # Does that agree with what was found on larger models? As far as one small model goes: *documents* is a weak form of the first claim's
 # training (one wording of each fact), the second claim's authors trained to read passages of the *same* field, and the third compares 24

@@ -579,8 +579,9 @@ exported
 # %% [markdown]
 # ## What will the training cost?
 #
-# Services bill tokens times [epochs](GLOSSARY.md#epoch). (A service counts with its own tokenizer and its own marks around each turn, and its
-# bill will differ a little, as the estimate of the export above does from the count below. `nano`'s is no guide: its small vocabulary cuts a text into more pieces.)
+# Services bill tokens times [epochs](GLOSSARY.md#epoch). (A service counts with its own tokenizer and its own marks around each
+# turn, and its bill will differ a little, as the estimate of the export above does from the count below. `nano`'s is no guide: its
+# small vocabulary cuts a text into more pieces.)
 
 # %%
 from ftlab.costs.prices import load_prices

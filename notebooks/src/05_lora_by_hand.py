@@ -370,9 +370,10 @@ pd.DataFrame.from_dict(lines, orient="index", columns=titles)
 # %% [markdown]
 # Where an interval holds 0, the two cannot be told apart.
 #
-# - **Rank.** On this easy task rank 1 cannot be told from rank 16. (The cut to rank 1 above failed: what training finds when it may use
-#   one direction only is another change than the strongest direction of a full one.) Rank 64 with alpha 2 r has more directions, each of which takes a
-#   step of the same size, so that together they go further: here too far. With alpha left at 32, the division by r holds them back.
+# - **Rank.** On this easy task rank 1 cannot be told from rank 16. (The cut to rank 1 above failed: what training finds when it may
+#   use one direction only is another change than the strongest direction of a full one.) Rank 64 with alpha 2 r has more
+#   directions, each of which takes a step of the same size, so that together they go further: here too far. With alpha left at 32,
+#   the division by r holds them back.
 # - **Alpha** may be eight times smaller without harm, and eight times larger ruins the answers. It scales the change
 #   linearly. The **learning rate** acts more strongly: with [Adam](GLOSSARY.md#adam), both $A$ and $B$ move by it in every
 #   step, and as soon as $A$ has moved as far as its random start, their product grows with up to its square. An eighth of it learns
@@ -533,7 +534,8 @@ print(f"the same output as bitsandbytes' layer; a gradient have: {', '.join(with
 print(f"{weight.numel() * 2:,} bytes in 16 bits, {packed.numel() + 4 * len(largest):,} packed; the adapter beside it has {trained:,} numbers")
 
 # %% [markdown]
-# The frozen matrix takes less than a third of its 16 bits; gradients and the [optimizer](GLOSSARY.md#optimizer)'s memory belong to the adapter alone.
+# The frozen matrix takes less than a third of its 16 bits; gradients and the [optimizer](GLOSSARY.md#optimizer)'s memory belong to
+# the adapter alone.
 
 # %% [markdown]
 # ## What do four bits cost?

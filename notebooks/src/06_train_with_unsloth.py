@@ -350,7 +350,8 @@ if ON_GPU:
     print(f"at most {peak:.1f} GiB of GPU memory since the start")
 
 # %% [markdown]
-# Compare it with what was foretold; on a GPU the forecast also holds the CUDA context, a few tenths of a GiB. What is left of the run? Only what lies on disk.
+# Compare it with what was foretold; on a GPU the forecast also holds the CUDA context, a few tenths of a GiB. What is left of the
+# run? Only what lies on disk.
 
 # %%
 checkpoints = sorted(OUTPUT.glob("checkpoint-*"), key=lambda folder: int(folder.name.split("-")[1]))
@@ -485,10 +486,11 @@ print(f"in 4 bits, {embedding.nbytes / 1e6:.1f} MB of that is the embedding", en
 print(f"forward and backward take {seconds['4-bit (NF4)'] / seconds['16/32-bit']:.1f} times as long here")
 
 # %% [markdown]
-# Four bits save memory, not time: each matrix is unpacked before use. What that costs, the last line says of this machine. What a CPU can train in reasonable time fits its memory anyway, so the cells above leave it without
-# [quantisation](GLOSSARY.md#quantisation) there. Only the linear layers shrink. The [embedding](GLOSSARY.md#embedding)
-# stays as it is, and the smaller the model, the larger its share. A Qwen3-8B goes from about 15 GiB in 16 bits to about
-# 6, and only so does it fit a 16 GB card together with its training.
+# Four bits save memory, not time: each matrix is unpacked before use. What that costs, the last line says of this machine. What a
+# CPU can train in reasonable time fits its memory anyway, so the cells above leave it without
+# [quantisation](GLOSSARY.md#quantisation) there. Only the linear layers shrink. The [embedding](GLOSSARY.md#embedding) stays as it
+# is, and the smaller the model, the larger its share. A Qwen3-8B goes from about 15 GiB in 16 bits to about 6, and only so does it
+# fit a 16 GB card together with its training.
 
 # %% [markdown]
 # ## Which model, which card?
@@ -518,13 +520,14 @@ templates["unsloth/mistral-7b-v0.3"] = CHAT_TEMPLATES["mistral"][0]  # of its in
 families(templates, listed)
 
 # %% [markdown]
-# Licence and access first: where the publisher's own copy is gated, its terms bind you here too, and the community licences
-# carry conditions; read them before you ship. Then the habits. They were read off what Unsloth's templates write; "?" means
-# that Unsloth bundles none, and the one that comes with the model counts. A system message in the user's turn works, but a
-# server must put it there too. A model that thinks wants thoughts in your rows, or to be told that there are none, in
-# training and in use. Where tools are not written ("no"), rows with tools would teach calls to what the model cannot see:
-# `check_masks` refuses them ([06b](06b_tune_stop_resume.ipynb#Tools-and-thoughts)). An end of `eos_token` is whatever the tokenizer calls so. The cards are estimates, evaluation
-# included; `gemma-3` needs more on a T4 because it does not stand fp16. Your own model's template you ask the same way:
+# Licence and access first: where the publisher's own copy is gated, its terms bind you here too, and the community licences carry
+# conditions; read them before you ship. Then the habits. They were read off what Unsloth's templates write; "?" means that Unsloth
+# bundles none, and the one that comes with the model counts. A system message in the user's turn works, but a server must put it
+# there too. A model that thinks wants thoughts in your rows, or to be told that there are none, in training and in use. Where tools
+# are not written ("no"), rows with tools would teach calls to what the model cannot see: `check_masks` refuses them
+# ([06b](06b_tune_stop_resume.ipynb#Tools-and-thoughts)). An end of `eos_token` is whatever the tokenizer calls so. The cards are
+# estimates, evaluation included; `gemma-3` needs more on a T4 because it does not stand fp16. Your own model's template you ask the
+# same way:
 
 # %%
 from ftlab.families import template_habits

@@ -422,8 +422,8 @@ left = sorted(path.name for path in (DRILL / "killed").iterdir())
 print("left on disk:", ", ".join(left))
 
 # %% [markdown]
-# No answers, no final weights (`README.md` is a card that TRL writes with each checkpoint); what was done after the newest checkpoint is lost. Save often enough that you would not mind
-# losing what comes between two of them.
+# No answers, no final weights (`README.md` is a card that TRL writes with each checkpoint); what was done after the newest
+# checkpoint is lost. Save often enough that you would not mind losing what comes between two of them.
 #
 # ## Resume
 #

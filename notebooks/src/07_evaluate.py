@@ -150,11 +150,11 @@ from ftlab.evaluation.statistics import compare, difference_interval, score_inte
 compare(a.exact_match, b.exact_match, metric="exact_match")
 
 # %% [markdown]
-# Read it from the left: the verdict; baseline, then candidate; the difference with its interval. *p* says how often a
-# difference as large as this would come up if the two were equally good; below 0.05 the verdict speaks of *better* or
-# *worse*. *Disagreement* is the share of tickets on which the two differ. *Detectable* is the smallest difference that a
-# test of this size finds four times in five, where the systems differ as much as they did here. So "no detectable difference" does not say that there is none: it says that
-# one smaller than this could easily have been missed. "Taken as independent" is a warning: this comparison, and the next ones,
+# Read it from the left: the verdict; baseline, then candidate; the difference with its interval. *p* says how often a difference as
+# large as this would come up if the two were equally good; below 0.05 the verdict speaks of *better* or *worse*. *Disagreement* is
+# the share of tickets on which the two differ. *Detectable* is the smallest difference that a test of this size finds four times in
+# five, where the systems differ as much as they did here. So "no detectable difference" does not say that there is none: it says
+# that one smaller than this could easily have been missed. "Taken as independent" is a warning: this comparison, and the next ones,
 # still count each ticket by itself; [further down](#Are-300-tickets-really-300?) they are counted by phrasing.
 #
 # The same question for the share of fields, which is not only 0 or 1:
@@ -279,10 +279,11 @@ chance = "not ruled out" if by_pattern.low <= 0 <= by_pattern.high else "ruled o
 print("by pattern, chance is", chance)
 
 # %% [markdown]
-# The interval by pattern is the one to quote for tickets phrased in ways that nobody has seen, and the one that the gate
-# of this run counts with: its recipe names the key, `group: pattern`. Always ask what the unit is that repeats itself in
-# your data, and name it in your recipe. And plan with it: more tickets of the same patterns hardly help. With m tickets a pattern whose
-# results are alike by $\rho$ (0 not at all, 1 wholly), the numbers of the curve above grow by $1 + (m - 1)\rho$; new patterns keep them small.
+# The interval by pattern is the one to quote for tickets phrased in ways that nobody has seen, and the one that the gate of this
+# run counts with: its recipe names the key, `group: pattern`. Always ask what the unit is that repeats itself in your data, and
+# name it in your recipe. And plan with it: more tickets of the same patterns hardly help. With m tickets a pattern whose results
+# are alike by $\rho$ (0 not at all, 1 wholly), the numbers of the curve above grow by $1 + (m - 1)\rho$; new patterns keep them
+# small.
 
 # %% [markdown]
 # ## Where is it wrong?
@@ -322,11 +323,11 @@ for rival in ("linear", baseline):
     print(f"worse than {rival}:", {name: f"{tuned[name].value:.1%}, not {fields[rival][name].value:.1%}" for name in worse})
 
 # %% [markdown]
-# An average hides this. What is copied from the ticket (`product`, `order_id`) and what must be judged from it (the
-# others) are different skills. And the average hides a field in which the fine-tune is *worse* than both rivals: `linear` takes the
-# order number with a search pattern and misses none. Take that field from the rule, and let the model do the rest. (What repeats itself
-# differs from field to field: the bars of tone and wish count the phrases that tell these.) Take the field of labels in which the fine-tuned model is weakest: which label does it
-# take for which?
+# An average hides this. What is copied from the ticket (`product`, `order_id`) and what must be judged from it (the others) are
+# different skills. And the average hides a field in which the fine-tune is *worse* than both rivals: `linear` takes the order
+# number with a search pattern and misses none. Take that field from the rule, and let the model do the rest. (What repeats itself
+# differs from field to field: the bars of tone and wish count the phrases that tell these.) Take the field of labels in which the
+# fine-tuned model is weakest: which label does it take for which?
 
 # %%
 labels = [name for name in names if "enum" in schema["properties"][name]]
@@ -458,11 +459,12 @@ print(said.most_common(3))
 measure_judge(both_orders([pair["forth"] for pair in pairs], [pair["back"] for pair in pairs]), better)
 
 # %% [markdown]
-# It repeats the choice that it was given. `ftlab` takes that for no verdict; a program that looks at the first character would
-# have read a *1* each time, and drawn a win rate from it. So look at the judge's words before you count them, and ask a model
-# that is much stronger than the one you judge, of another family if you can: models like texts of their own kind. A strong judge is to be
-# measured all the same. The bar for it is how often two *people* agree; more than that no judge can show. `ask_judge(endpoint, pairs)` of the same module speaks to every server of the
-# OpenAI form, tells the price before it asks, and returns the votes that `measure_judge` takes.
+# It repeats the choice that it was given. `ftlab` takes that for no verdict; a program that looks at the first character would have
+# read a *1* each time, and drawn a win rate from it. So look at the judge's words before you count them, and ask a model that is
+# much stronger than the one you judge, of another family if you can: models like texts of their own kind. A strong judge is to be
+# measured all the same. The bar for it is how often two *people* agree; more than that no judge can show. `ask_judge(endpoint,
+# pairs)` of the same module speaks to every server of the OpenAI form, tells the price before it asks, and returns the votes that
+# `measure_judge` takes.
 
 # %% [markdown]
 # ## Harder tickets, another shop
@@ -805,9 +807,10 @@ print(f"{len(set(clusters[first]))} patterns in the first 40 tickets, {len(set(c
 decide_gate(on_few, bars=Bars(min_gain=0.05))
 
 # %% [markdown]
-# Forty tickets are enough to see a gain as large as this one. (They happen to be phrased in as many ways, which makes them worth more
-# than forty others.) What turned the verdict is what was not asked: a gate knows only the bars that it was given. With a smaller gain, forty tickets would have ended in *not
-# enough data*, which is not a soft no: it says that a fair test needs more tickets.
+# Forty tickets are enough to see a gain as large as this one. (They happen to be phrased in as many ways, which makes them worth
+# more than forty others.) What turned the verdict is what was not asked: a gate knows only the bars that it was given. With a
+# smaller gain, forty tickets would have ended in *not enough data*, which is not a soft no: it says that a fair test needs more
+# tickets.
 #
 # ## What is known about large models
 #
@@ -866,5 +869,6 @@ decide_gate(on_few, bars=Bars(min_gain=0.05))
 #
 # </details>
 #
-# **Read next:** [08 What goes wrong](08_what_goes_wrong.ipynb); [16 Your project](16_your_project.ipynb); the report of your own run (`ftlab run recipes/support_triage.yaml`), and
-# [03 Measure baselines](03_measure_baselines.ipynb) if the prompt was too easy to beat.
+# **Read next:** [08 What goes wrong](08_what_goes_wrong.ipynb); [16 Your project](16_your_project.ipynb); the report of your own
+# run (`ftlab run recipes/support_triage.yaml`), and [03 Measure baselines](03_measure_baselines.ipynb) if the prompt was too easy
+# to beat.

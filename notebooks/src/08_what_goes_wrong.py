@@ -94,8 +94,9 @@ ARMS = {
 table(ARMS)
 
 # %% [markdown]
-# These are the exhibits. Where an interval holds zero, eighty tickets and so few trainings do not show a harm; that is not the
-# same as none. (And of ten such intervals, each right 19 times in 20, one may well miss by chance.) Keep the table in mind: the owner of each run did not have it.
+# These are the exhibits. Where an interval holds zero, eighty tickets and so few trainings do not show a harm; that is not the same
+# as none. (And of ten such intervals, each right 19 times in 20, one may well miss by chance.) Keep the table in mind: the owner of
+# each run did not have it.
 
 # %% [markdown]
 # ## Room 1: too good
@@ -283,8 +284,8 @@ if trainings_of("noise_20"):
 
 # %% [markdown]
 # **Cause:** wrong labels. **Proof:** give fifty rows to a second person, count where they disagree, and let a third decide those: a
-# disagreement may be an error, or a question with two answers ([04](04_prepare_data.ipynb#Which-answer-is-right?)). Where the interval of the last line holds zero, two fifths were not
-# shown to be worse than one fifth, which was bad enough.
+# disagreement may be an error, or a question with two answers ([04](04_prepare_data.ipynb#Which-answer-is-right?)). Where the
+# interval of the last line holds zero, two fifths were not shown to be worse than one fifth, which was bad enough.
 #
 # Is more careless data as good as less that is careful? A longer record has both (six fields, 100 steps of 8 rows, so each read 800
 # rows: few ones several times, of many ones a part). Its intervals count phrasings: tickets that were phrased alike are right or wrong

@@ -331,9 +331,10 @@ assert abs(dpo_loss(pair) - trainers_loss(pair)) < 1e-3
 assert abs(trainers_loss(pair) - 0.6931) < 1e-2, "the reference is not the model that SFT has left"
 
 # %% [markdown]
-# Nothing has moved yet, so the loss is that of a coin toss: the sign that the reference is the model you started from. $\beta \log(\pi / \pi_0)$ is called the *implicit reward*: DPO
-# trains as if it were the judge's mark, and asks that the chosen answer gets more of it. With a small $\beta$ the model
-# has to move far before the loss is content; a large one holds it near the reference.
+# Nothing has moved yet, so the loss is that of a coin toss: the sign that the reference is the model you started from. $\beta
+# \log(\pi / \pi_0)$ is called the *implicit reward*: DPO trains as if it were the judge's mark, and asks that the chosen answer
+# gets more of it. With a small $\beta$ the model has to move far before the loss is content; a large one holds it near the
+# reference.
 #
 # ## DPO
 
@@ -353,8 +354,9 @@ parts.round(2)
 
 # %% [markdown]
 # Watch `accuracies`, how often the chosen answer has the larger implicit reward, and `margins`, by how much. `chosen` and
-# `rejected` say how: often both fall, the rejected one faster. (If `chosen` falls deep, take fewer steps, or a larger
-# beta. In the first two steps nothing has moved, and TRL counts a tie as wrong: so the first line may lie below one half.) None of it says that the answers are better. That takes answers.
+# `rejected` say how: often both fall, the rejected one faster. (If `chosen` falls deep, take fewer steps, or a larger beta. In the
+# first two steps nothing has moved, and TRL counts a tie as wrong: so the first line may lie below one half.) None of it says that
+# the answers are better. That takes answers.
 #
 # ## How often does it win?
 
@@ -609,8 +611,9 @@ for side, fit in samples_fit.items():
 # In TRL: `KTOTrainer` with the columns `prompt`, `completion`, `label`; ORPO under `trl.experimental.orpo`.
 # [04](04_prepare_data.ipynb#One-row,-five-formats) has the forms of the rows.
 #
-# **What it costs.** A pair is two answers, read forwards and backwards, and the reference reads them once more: by that count DPO takes
-# two and a half to three times the computing of SFT on as many rows. It needs no second model in memory, since the reference is the same one with its old adapter.
+# **What it costs.** A pair is two answers, read forwards and backwards, and the reference reads them once more: by that count DPO
+# takes two and a half to three times the computing of SFT on as many rows. It needs no second model in memory, since the reference
+# is the same one with its old adapter.
 
 # %% [markdown]
 # ## Where rewards come in
@@ -814,8 +817,9 @@ for way, other in combinations(ways, 2):
 #
 # <details><summary>One answer</summary>
 #
-# Read some first. Then look at the win rate among replies of like length, and at what the judge does not see. A win that is
-# gone at equal length was length; one that stays is not cleared, for few replies are compared there. Fewer steps, a larger beta or pairs that are level in length are the remedies.
+# Read some first. Then look at the win rate among replies of like length, and at what the judge does not see. A win that is gone at
+# equal length was length; one that stays is not cleared, for few replies are compared there. Fewer steps, a larger beta or pairs
+# that are level in length are the remedies.
 #
 # </details>
 #

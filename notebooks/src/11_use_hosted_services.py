@@ -61,11 +61,12 @@ print(services.age, *services.warnings, sep="\n")
 pd.DataFrame(lines, columns=head).set_index("service")
 
 # %% [markdown]
-# Read it from the end. Mistral's SDK has no fine-tuning any more; whether it is sold in some other way was not found. OpenAI, which most tutorials still begin with, takes no newcomers, and its last
-# day for anybody is written in the table; the models tuned there go with their base models a week later. For the closed models of OpenAI,
-# Azure, Google and Amazon we found no way to take the weights home (unconfirmed). Together says that you can download them; of Fireworks
-# that is unconfirmed, so try it before you rely on it. It is the difference that matters when a service ends. (Azure and Vertex tune open
-# models, too: ask there what you may download.)
+# Read it from the end. Mistral's SDK has no fine-tuning any more; whether it is sold in some other way was not found. OpenAI, which
+# most tutorials still begin with, takes no newcomers, and its last day for anybody is written in the table; the models tuned there
+# go with their base models a week later. For the closed models of OpenAI, Azure, Google and Amazon we found no way to take the
+# weights home (unconfirmed). Together says that you can download them; of Fireworks that is unconfirmed, so try it before you rely
+# on it. It is the difference that matters when a service ends. (Azure and Vertex tune open models, too: ask there what you may
+# download.)
 #
 # *Not found* means that nobody could say it from a public page. Ask before you send.
 
@@ -361,12 +362,12 @@ print("verdict on", "the tuned model:" if REAL else "what the stand-in calls a t
 judged.gate
 
 # %% [markdown]
-# As it must be: an untrained model that was told `Triage the ticket.` answers in prose, and most answers were cut off at 64 tokens; before you
-# blame a training, raise that number. The gate does not know that it was a stand-in; it sees answers, and says no. Had the service not
-# trained at all, this is the line in which you would find out, and *succeeded* above would have told you nothing. (A wrong version of the
-# file may show less plainly: compare the number of rows and the file's name in the job, too. And at a real service add a second rival, the
-# untrained model with your best prompt: the gate then says whether the training bought anything.) A status says that a job ended. It never says
-# that the model is good.
+# As it must be: an untrained model that was told `Triage the ticket.` answers in prose, and most answers were cut off at 64 tokens;
+# before you blame a training, raise that number. The gate does not know that it was a stand-in; it sees answers, and says no. Had
+# the service not trained at all, this is the line in which you would find out, and *succeeded* above would have told you nothing.
+# (A wrong version of the file may show less plainly: compare the number of rows and the file's name in the job, too. And at a real
+# service add a second rival, the untrained model with your best prompt: the gate then says whether the training bought anything.) A
+# status says that a job ended. It never says that the model is good.
 
 # %% [markdown]
 # ## Preferences

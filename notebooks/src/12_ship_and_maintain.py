@@ -37,9 +37,10 @@ card = write_card(RUN, OUT / "adapter" / "README.md").read_text()
 print(card[card.index("## How it is loaded") :])
 
 # %% [markdown]
-# Base model, data and recipe stand there with their hashes, beside the chat template and the tokens that it was trained
-# with. (PEFT itself notes only the folder of the base model on the machine that trained, which no colleague has.) Whoever serves it
-# needs all of these. And the gate said no: after this short training `nano` does worse than a classifier on words. It will do to show how things are shipped; the release at the end has to say why it ignores the gate.
+# Base model, data and recipe stand there with their hashes, beside the chat template and the tokens that it was trained with. (PEFT
+# itself notes only the folder of the base model on the machine that trained, which no colleague has.) Whoever serves it needs all
+# of these. And the gate said no: after this short training `nano` does worse than a classifier on words. It will do to show how
+# things are shipped; the release at the end has to say why it ignores the gate.
 
 # %% [markdown]
 # ## Merge
@@ -543,9 +544,10 @@ check_false_alarm_in_a_year(false_alarm_in_a_year)
 # %% [markdown]
 # ## Retrain, compare, release, roll back
 #
-# Suppose that after the alarm people review 87 tickets of the other shop at once. (At twenty a month it would take until the end of the
-# year.) They join the training set, and the same recipe runs again: `ftlab run` with nothing changed but the data. That is the second recorded run. A release is a folder with card and hashes; `current.json` names
-# the one in service. First the old one. Its gate said no, so `ftlab release` refuses unless you say why:
+# Suppose that after the alarm people review 87 tickets of the other shop at once. (At twenty a month it would take until the end of
+# the year.) They join the training set, and the same recipe runs again: `ftlab run` with nothing changed but the data. That is the
+# second recorded run. A release is a folder with card and hashes; `current.json` names the one in service. First the old one. Its
+# gate said no, so `ftlab release` refuses unless you say why:
 
 # %%
 from ftlab.data.jsonl import write_rows
@@ -612,7 +614,8 @@ pd.DataFrame({"home": after_home.mean(), "other shop": after_other.mean()}).roun
 # - What a server does not tell is not equal; it is not known.
 # - A confidence is whatever is higher for right answers. Thresholds are chosen on data, and hold for data like these.
 # - A router writes down first and sends afterwards; what fails goes to a person.
-# - Alarms have a price: state how often they are false, and how often they come when they should. Retraining is the same recipe, judged against the release in service.
+# - Alarms have a price: state how often they are false, and how often they come when they should. Retraining is the same recipe,
+#   judged against the release in service.
 
 # %% [markdown]
 # ## What would you do?
@@ -647,4 +650,5 @@ pd.DataFrame({"home": after_home.mean(), "other shop": after_other.mean()}).roun
 #
 # </details>
 #
-# **Read next:** [14 Medical coding](14_case_medical_coding.ipynb), routing in a whole case; [10 Count the cost](10_count_the_cost.ipynb), for what the hours of people are worth.
+# **Read next:** [14 Medical coding](14_case_medical_coding.ipynb), routing in a whole case; [10 Count the
+# cost](10_count_the_cost.ipynb), for what the hours of people are worth.

@@ -328,9 +328,9 @@ routed = judge_routing(chosen, sure["test"], exact["test"], **WORK)
 routed
 
 # %% [markdown]
-# `automatic=inf` means that already the surest notes that could show it, a few dozen, hold too many errors: nothing may go out unread. Look at the line of 0.9 above, which seems to do
-# well on the test notes: a few errors among few notes. 150 validation notes cannot promise that it stays below one in ten, and a
-# larger validation set is what you would pay for next.
+# `automatic=inf` means that already the surest notes that could show it, a few dozen, hold too many errors: nothing may go out
+# unread. Look at the line of 0.9 above, which seems to do well on the test notes: a few errors among few notes. 150 validation
+# notes cannot promise that it stays below one in ten, and a larger validation set is what you would pay for next.
 
 # %%
 print("the same thresholds on the hard notes:")

@@ -81,9 +81,9 @@ for how, take in (("opens with", opening), ("closes with", closing)):
 # ## Which words make the voice?
 #
 # Counting words finds "the". What is wanted is a *difference*: for each word the odds that a reply of the house has it, against
-# those of the other pile, as a logarithm ([log odds](GLOSSARY.md#log-odds)). Two cares make such a list honest. Rare words are drawn towards no difference (a
-# prior worth ten replies), or every word that was used once would lead the list. And the intervals hold for all words at once,
-# since whoever looks at a hundred words finds five at the 5 % level by luck.
+# those of the other pile, as a logarithm ([log odds](GLOSSARY.md#log-odds)). Two cares make such a list honest. Rare words are
+# drawn towards no difference (a prior worth ten replies), or every word that was used once would lead the list. And the intervals
+# hold for all words at once, since whoever looks at a hundred words finds five at the 5 % level by luck.
 
 # %%
 from ftlab.evaluation.style import distinctive_words
@@ -209,10 +209,11 @@ counted
 
 # %% [markdown]
 # The last line names the words that no house reply has and so many of the others that luck is ruled out for all words at once (an
-# exact test, which is surer of a plain zero than the intervals above). But see the line above the profile: so few sentences, with other
-# names in them, are what this shop's house has written. All intervals here count replies and are far too narrow for *new* sentences, and
-# the test of new replies above holds back no sentence that was not seen. With mail of your own, count distinct replies. It counts, and does not understand: "it" is on the list
-# because the house says so little. So a person strikes what is grammar and not voice, before any answer is marked:
+# exact test, which is surer of a plain zero than the intervals above). But see the line above the profile: so few sentences, with
+# other names in them, are what this shop's house has written. All intervals here count replies and are far too narrow for *new*
+# sentences, and the test of new replies above holds back no sentence that was not seen. With mail of your own, count distinct
+# replies. It counts, and does not understand: "it" is on the list because the house says so little. So a person strikes what is
+# grammar and not voice, before any answer is marked:
 
 # %%
 GRAMMAR = {"it", "us", "such", "this", "with", "in", "like", "things", "line", "again"}
@@ -399,10 +400,11 @@ def measured(texts):
 pd.DataFrame({label: measured(texts) for label, texts in answers.items()}).T
 
 # %% [markdown]
-# Look at *style* first. Told nothing, the model does not know the house, and the guide alone changes next to nothing: this one did not
-# follow the guide. (Of the mail merge three columns are 100 % by construction: its texts are those that made the profile, and the facts were
-# given to it. Only *does what is asked* is a result.) Shown three replies with the guide, it keeps most habits: greeting, farewell, words to
-# avoid. It copies, and a voice with a fixed form is the easy case for examples in the prompt. Then look at *does what is asked*, and read some:
+# Look at *style* first. Told nothing, the model does not know the house, and the guide alone changes next to nothing: this one did
+# not follow the guide. (Of the mail merge three columns are 100 % by construction: its texts are those that made the profile, and
+# the facts were given to it. Only *does what is asked* is a result.) Shown three replies with the guide, it keeps most habits:
+# greeting, farewell, words to avoid. It copies, and a voice with a fixed form is the easy case for examples in the prompt. Then
+# look at *does what is asked*, and read some:
 
 # %%
 if "examples" in PROMPTED:
@@ -486,10 +488,10 @@ for name, made in {"by style alone": by_style, "facts first": seeing, "facts fir
     print(f"{name:22} {len(made)} pairs; of the chosen {fit:.0%} fit to send, {kept:.0%} of the habits, {longer:.0%} longer than the rejected")
 
 # %% [markdown]
-# By style alone half of the chosen replies are such that nobody could send them (of the rejected still more), and most messages give no
-# pair at all. Looking at facts first mends most of it, and the review throws out messages to which none of the six answers could be sent. (The reviewer here is the check of
-# facts. A person sees more: show them the pairs in the blind form below, with the systems `("rejected", "chosen")`, and drop every
-# pair in which they prefer the rejected one.)
+# By style alone half of the chosen replies are such that nobody could send them (of the rejected still more), and most messages
+# give no pair at all. Looking at facts first mends most of it, and the review throws out messages to which none of the six answers
+# could be sent. (The reviewer here is the check of facts. A person sees more: show them the pairs in the blind form below, with the
+# systems `("rejected", "chosen")`, and drop every pair in which they prefer the rejected one.)
 #
 # Then split by sentence pattern, so that no pair of the validation has a sister in the training, and write both as any trainer
 # reads them:
@@ -655,8 +657,8 @@ test.result()
 # would halve it.
 
 # %% [markdown]
-# **Exercise (level 3).** Write `kappa(one, two)` for two lists of verdicts: $(s - c) / (1 - c)$, where $s$ is the share on which both agree, and
-# $c$ the share on which they would agree by chance if each kept to how often they say each word.
+# **Exercise (level 3).** Write `kappa(one, two)` for two lists of verdicts: $(s - c) / (1 - c)$, where $s$ is the share on which
+# both agree, and $c$ the share on which they would agree by chance if each kept to how often they say each word.
 
 # %% tags=["exercise"]
 def kappa(one, two):

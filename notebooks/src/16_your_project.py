@@ -35,9 +35,9 @@ MIN_GAIN = 0.05  # the bar: what training must bring over the best prompt, in fr
 OUTPUT = ftlab.home() / "16_your_project"  # a Path: all that is written goes there
 
 # %% [markdown]
-# `INSTRUCTION` is what you would tell a person in one or two sentences. It is the [system
-# prompt](GLOSSARY.md#system-prompt) of every row, and the [prompt](GLOSSARY.md#prompt) that training has to beat, so give
-# it some care. (Chats keep the system prompt that they have; write the same text here.) The bar stands here because it has to be written down before the result is known.
+# `INSTRUCTION` is what you would tell a person in one or two sentences. It is the [system prompt](GLOSSARY.md#system-prompt) of
+# every row, and the [prompt](GLOSSARY.md#prompt) that training has to beat, so give it some care. (Chats keep the system prompt
+# that they have; write the same text here.) The bar stands here because it has to be written down before the result is known.
 
 # %% [markdown]
 # ## Read it

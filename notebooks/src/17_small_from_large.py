@@ -117,6 +117,8 @@ print(f"teacher {teacher.mean():.1%} of the fields, student {student.mean():.1%}
 for what, a, b in (("student against teacher", teacher, student), ("truth instead of the teacher", student, on_truth)):
     gain = difference_interval(b - a, judged_phrasings)
     print(f"{what}: {100 * gain.value:+.1f} points [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]")
+import pandas as pd
+
 by_field = {who: score_records(texts, truth(judged), schema=SCHEMA).field_table() for who, texts in answers.items()}
 pd.DataFrame({who: {field: f"{rate.value:.0%}" for field, rate in found.items()} for who, found in by_field.items()}).T
 
@@ -152,8 +154,6 @@ from ftlab.exercises.distill import check_taken_over
 check_taken_over(taken_over)
 
 # %%
-import pandas as pd
-
 from ftlab.evaluation.metrics import parse_record
 
 FIELDS = list(SCHEMA["properties"])
@@ -340,11 +340,11 @@ for what, a, b in (
     print(f"linear, {what}: {100 * gain.value:+.1f} points [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]")
 
 # %% [markdown]
-# Here is the case in which it pays: few labels, many inputs, a teacher that is right in nine fields of ten. Labels by hand
-# would hardly have been better. The filter made the labels better and the student worse. It leaves fewer tickets, and the easy ones, on which
-# all agree; which of the two did the harm, this does not tell (as many tickets, drawn by chance, would). With a teacher as wrong as the long prompt, or with thousands
-# of inputs to choose from, the filter can win: measure it, it costs one training. For `nano` the same order is within its
-# luck: one training each, and a weak reader.
+# Here is the case in which it pays: few labels, many inputs, a teacher that is right in nine fields of ten. Labels by hand would
+# hardly have been better. The filter made the labels better and the student worse. It leaves fewer tickets, and the easy ones, on
+# which all agree; which of the two did the harm, this does not tell (as many tickets, drawn by chance, would). With a teacher as
+# wrong as the long prompt, or with thousands of inputs to choose from, the filter can win: measure it, it costs one training. For
+# `nano` the same order is within its luck: one training each, and a weak reader.
 #
 # And be fair to the other way: if the 300 tickets that made this teacher are yours, train the student on them directly, and on
 # the teacher's labels as well.
@@ -523,11 +523,12 @@ print(f"wrong teams: {np.mean([json.loads(text)['queue'] in record['confused'] f
 pd.DataFrame(seen).T
 
 # %% [markdown]
-# One average, two different students. An error with a pattern is a rule like any other, and is learned like one: of the two
-# teams' tickets this student gets none right. What errors without a pattern do, one weak training does not show: this student names few
-# teams but these two, which is why it does better on their tickets and worse on the others. So the average of a teacher tells you little. Agreement cannot find a mistake that all
-# teachers share. Look at the teacher's errors by class, on tickets that a person labelled, before anything is trained. (One
-# training each, of a weak reader; the same two with `smol` are in the experiment and not yet in its record.)
+# One average, two different students. An error with a pattern is a rule like any other, and is learned like one: of the two teams'
+# tickets this student gets none right. What errors without a pattern do, one weak training does not show: this student names few
+# teams but these two, which is why it does better on their tickets and worse on the others. So the average of a teacher tells you
+# little. Agreement cannot find a mistake that all teachers share. Look at the teacher's errors by class, on tickets that a person
+# labelled, before anything is trained. (One training each, of a weak reader; the same two with `smol` are in the experiment and not
+# yet in its record.)
 
 # %% [markdown]
 # ## Probabilities instead of texts

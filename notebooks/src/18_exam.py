@@ -11,9 +11,9 @@
 # **Minutes:** 11 to read, 2 to run, and about an hour and a half for you. **Hardware:** any.
 #
 # Four parts, each of which stands alone: six cases to decide, six runs with a fault to find, a file to take to a verdict, six
-# numbers to work out. Cases, mails and numbers are new to you, and so are curves and answers of the runs. What is asked stands in [02](02_decide.ipynb),
-# [03b](03b_retrieve_or_teach.ipynb), [04](04_prepare_data.ipynb), [06](06_train_with_unsloth.ipynb), [07](07_evaluate.ipynb),
-# [08](08_what_goes_wrong.ipynb) and [10](10_count_the_cost.ipynb). Look things up as you would at work.
+# numbers to work out. Cases, mails and numbers are new to you, and so are curves and answers of the runs. What is asked stands in
+# [02](02_decide.ipynb), [03b](03b_retrieve_or_teach.ipynb), [04](04_prepare_data.ipynb), [06](06_train_with_unsloth.ipynb),
+# [07](07_evaluate.ipynb), [08](08_what_goes_wrong.ipynb) and [10](10_count_the_cost.ipynb). Look things up as you would at work.
 #
 # The checks are those of a teacher: one that is not passed tells the right answer and why. So answer all of a part before you run its
 # check, and let its *first* run be your mark.
@@ -24,8 +24,9 @@
 # Six people ask you. All numbers are theirs, and invented.
 #
 # Right is here what `ftlab decide` puts first: the rules of this course, many of which are marked "judgement" in
-# [02](02_decide.ipynb#Where-the-advice-comes-from). A check that is not passed gives the points of the first and of the second. Where these are close, or where you can name a thing that no rule weighs, your answer may be as good as the key: write
-# your reason down and keep it. After the check, `decide(CASES["A"])`, with `CASES` from `ftlab.exercises.exam` and `decide` from
+# [02](02_decide.ipynb#Where-the-advice-comes-from). A check that is not passed gives the points of the first and of the second.
+# Where these are close, or where you can name a thing that no rule weighs, your answer may be as good as the key: write your reason
+# down and keep it. After the check, `decide(CASES["A"])`, with `CASES` from `ftlab.exercises.exam` and `decide` from
 # `ftlab.decide`, shows what would change the advice.
 
 # %%
@@ -303,8 +304,8 @@ tuned = np.array([answer.strip() for answer in answers]) == right
 print(f"{MODEL}, fine-tuned: {tuned.sum()} of {len(test)} test mails")
 
 # %% [markdown]
-# **Exercise (level 3).** Write `verdict(gain, low, high, bar)`, where `low` and `high` are the ends of the gain's 95 % interval. `"ship"`: the
-# gain has reached the bar, and the interval lies above 0. `"do not ship"`: the interval ends below the bar. Else
+# **Exercise (level 3).** Write `verdict(gain, low, high, bar)`, where `low` and `high` are the ends of the gain's 95 % interval.
+# `"ship"`: the gain has reached the bar, and the interval lies above 0. `"do not ship"`: the interval ends below the bar. Else
 # `"not enough data"`.
 
 # %% tags=["exercise"]
