@@ -1,6 +1,6 @@
 # ---
 # ftlab:
-#   reads: [data/recorded/museum/*.json*, data/recorded/museum/predictions/*/*.jsonl, data/recorded/forgetting/results.json, data/recorded/data/results.json, data/recorded/data/predictions/*/*.jsonl, data/recorded/facts/results.json, data/recorded/facts/predictions/*.jsonl, data/recorded/preferences/results.json, data/recorded/preferences/predictions/*/*.jsonl, data/product_facts/test.jsonl, data/brand_voice/test.jsonl, data/support_triage/test.jsonl, data/support_triage/schema.json, data/probes/everyday.jsonl, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
+#   reads: [data/brand_voice/guide.yaml, data/recorded/museum/*.json*, data/recorded/museum/predictions/*/*.jsonl, data/recorded/forgetting/results.json, data/recorded/data/results.json, data/recorded/data/predictions/*/*.jsonl, data/recorded/facts/results.json, data/recorded/facts/predictions/*.jsonl, data/recorded/preferences/results.json, data/recorded/preferences/predictions/*/*.jsonl, data/product_facts/test.jsonl, data/brand_voice/test.jsonl, data/support_triage/test.jsonl, data/support_triage/schema.json, data/probes/everyday.jsonl, data/models/nano/*.json, data/models/nano/*.jinja, data/models/nano/model.safetensors]
 #   headline: each planted fault against the good training, recorded on smol
 # ---
 
@@ -753,6 +753,7 @@ print("by the last test and not by the first:", (tested["paired, by phrasing"] &
 # Replies in the voice of a shop, trained with [DPO](GLOSSARY.md#dpo) on pairs that a checker of the style guide had ranked.
 
 # %%
+from ftlab.evaluation.guide import points_kept, read_guide
 from ftlab.evaluation.metrics import probe_scores
 
 voice = [json.loads(line) for line in open("../data/brand_voice/test.jsonl")]
@@ -777,6 +778,10 @@ for arm, name in {"sft": "before", "dpo": "DPO, small steps", "other_rate": "DPO
         repr(score_interval(fits[arm], frames)),
     ]
 print(*replies["other_rate"][:3], sep="\n\n")
+guide = read_guide("../data/brand_voice/guide.yaml")
+for arm, texts in replies.items():
+    kept = pd.DataFrame([points_kept(guide, text, row["facts"]) for text, row in zip(texts, voice, strict=True)]).mean()
+    print(f"{arm}, point by point:", ", ".join(f"{point} {share:.0%}" for point, share in kept.items()))
 print("\nthe right remedy, before and after large steps:", compare(fits["sft"], fits["other_rate"], groups=frames))
 print(made_by("preferences"))
 columns = ["points of the guide", "words", "say a sentence twice", "do not end in a full stop", "say the right remedy"]
@@ -785,12 +790,13 @@ pd.DataFrame.from_dict(lines, orient="index", columns=columns)
 # %% [markdown]
 # **Your diagnosis?** Large steps have the most points. Their first three replies stand above the table.
 #
-# **Cause:** [reward hacking](GLOSSARY.md#reward-hacking). The checker counts words of the sea and a sign-off; it cannot see
-# that a sentence stands there twice, or that the reply breaks off. **Proof:** what was *not* rewarded: the replies grew by a
-# third, most say a sentence twice, and many do not end. With small steps none of this happened. Whether the right remedy is
-# named less often is not shown: the interval is wide and holds zero. (The pairs were nearly level in length; a training on
-# pairs whose longer answer was chosen is not recorded.) **Remedy:** smaller steps, a measure kept aside, and reading
-# ([09](09_learn_preferences.ipynb#Did-it-only-learn-"longer"?)).
+# **Cause:** steps too large, and a measure that hides it. The guide has five points, and four of them really got better, so the mean
+# rose. That a sentence stands there twice costs no point; that a reply breaks off costs one of five (it does not close as it should), and
+# the other four outweigh it. Nobody was paid for repeating: but who looks at the mean alone takes the broken model. (Where the measure
+# itself pays for what readers dislike, it is called [reward hacking](GLOSSARY.md#reward-hacking).) **Proof:** what the measure does not
+# see: the replies grew by a third, most say a sentence twice, and many do not end. With small steps none of this happened. Whether the right
+# remedy is named less often is not shown: the interval is wide and holds zero. **Remedy:** smaller steps, a measure kept aside, and reading
+# ([09](09_learn_preferences.ipynb#Did-it-only-learn-"longer"?), which has pairs that teach length, too).
 
 # %% [markdown]
 # ## Room 14: out of memory, but only later
@@ -962,7 +968,7 @@ check_diagnosis(fault_of)
 # - Look at what is trained: one decoded row with its mask rules out two faults, and `check_masks` does it for all rows.
 # - Look at what is read: the token ids of one prompt, in training, in the evaluation and behind the server.
 # - A score is a claim on *new* cases: split by what ties rows together, compare pairs, probe what was not trained.
-# - What you optimise goes up. Keep a measure aside that you do not.
+# - What you optimise goes up, and a mean can rise over broken answers. Keep a measure aside that you do not optimise, and read.
 
 # %% [markdown]
 # ## What would you do?
