@@ -1,5 +1,6 @@
 """The benchmark of recipes: its summary over rounds, and every arm once with nano."""
 
+import argparse
 import json
 import os
 import subprocess
@@ -43,6 +44,12 @@ def test_a_stopped_benchmark_goes_on_only_where_it_may_be_compared(tmp_path, cha
     out.write_text(json.dumps(new | {"runs": runs, "minutes": 3.0} | changed))
     assert [run["arm"] for run in benchmark.begun(out, new)["runs"]] == kept
     assert benchmark.begun(tmp_path / "none.json", new) == new
+
+
+@pytest.mark.parametrize(("tiny", "told"), [(True, "--tiny"), (False, "--rows 120")])
+def test_the_record_names_the_command_that_makes_it_anew(tiny, told):
+    options = argparse.Namespace(tiny=tiny, rows=120)
+    assert benchmark.command_of(options) == f"python tools/benchmark_recipe.py {told}"
 
 
 @pytest.mark.slow

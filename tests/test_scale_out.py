@@ -171,6 +171,7 @@ def test_every_launch_file_starts_the_script_that_is_there():
     text = {path.name: path.read_text() for path in LAUNCH.iterdir() if path.is_file()}
     assert all("nodes.sh" in text[name] for name in ("slurm.sbatch", "skypilot.yaml"))
     assert all("train.py" in text[name] for name in ("nodes.sh", "ray_train.py", "accelerate_fsdp2.yaml"))
+    assert "16 // WORKERS" in text["ray_train.py"]  # the rows of a step, as in the other files
     sky = yaml.safe_load(text["skypilot.yaml"])
     assert set(sky) <= {"name", "resources", "num_nodes", "workdir", "envs", "setup", "run"}
     missing = set(re.findall(r"\$\{?(\w+)", text["nodes.sh"])) - {"NODES", "GPUS", "HEAD"}
@@ -210,6 +211,22 @@ def test_two_processes_give_the_loss_of_one(tmp_path):
     assert apart(own_mean) > 3e-3
     assert two["processes"] == shared["processes"] == 2
     assert two["numbers_here"] == one["numbers_here"] == 2 * shared["numbers_here"]
+    assert two["adapter"] == pytest.approx(one["adapter"], abs=1e-3)
+    assert abs(own_mean["adapter"] - one["adapter"]) > 1e-2
+    assert (shared["sharded"], shared["adapter"], two["sharded"]) == (True, None, False)
+    assert (tmp_path / "adapter" / "adapter_model.safetensors").exists()  # the last one, of two that share
+
+
+@pytest.mark.slow
+def test_a_stopped_training_goes_on_where_it_was(tmp_path):
+    train, out = str(LAUNCH / "train.py"), ["--out", str(tmp_path)]
+    start(["python", train, "16x1", *out])
+    start(["python", train, "16x1", "--steps", "6", "--save-every", "3", *out])
+    said = start(["python", train, "16x1", "--resume", *out])
+    whole, _, resumed = lines(tmp_path / "losses.jsonl")
+    assert resumed["losses"][-4:] == pytest.approx(whole["losses"][-4:], abs=1e-4)
+    assert resumed["adapter"] == pytest.approx(whole["adapter"], abs=1e-3)
+    assert said.splitlines()[0] == "process 0 of 1"
 
 
 @pytest.mark.slow
