@@ -64,6 +64,7 @@ ON_PURPOSE = {
     },
     "06": {
         "load.max_seq_length": EXPLAINED,
+        "adapter.r": EXPLAINED,
         "trainer.args": EXPLAINED,
         "config.output_dir": EXPLAINED,
         "config.max_length": EXPLAINED,
@@ -104,7 +105,8 @@ ON_PURPOSE = {
         "config.logging_strategy": FUNCTION,
         "config.logging_steps": FUNCTION,
     },
-    "09": WITHOUT_VALIDATION | {"config.output_dir": FOLDER, "config.num_train_epochs": ROWS},
+    "09": WITHOUT_VALIDATION
+    | {"config.output_dir": FOLDER, "config.num_train_epochs": ROWS, "config.learning_rate": "its record has it"},
     "16": WITHOUT_VALIDATION
     | BATCH
     | {

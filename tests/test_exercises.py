@@ -221,7 +221,8 @@ def usd_a_call(training_usd, calls_a_day, days_left):
 
 def has_no_answer(row):
     named = [turn["tool_call_id"] for turn in row["messages"] if turn["role"] == "tool"]
-    return any(call["id"] not in named for turn in row["messages"] for call in turn.get("tool_calls") or ())
+    before = row["messages"][:-1]
+    return any(call["id"] not in named for turn in before for call in turn.get("tool_calls") or ())
 
 
 def strongest_rival():

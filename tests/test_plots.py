@@ -185,7 +185,7 @@ def test_a_curve_names_the_cheapest_at_each_stretch():
     curve = Curve("calls", (1, 10, 100), {"few_shot": (1.0, 10.0, 100.0), "tuned": (50.0, 51.0, 60.0)})
     assert costs_plots.curve_alt(curve).endswith("The cheapest: from 1 few shot, from 100 tuned.")
     grid = Curve("calls", (30, 40_583), {"few_shot": (1.0, 9.0), "tuned": (2.0, 8.0)})
-    assert costs_plots.curve_alt(grid).endswith("from 30 few shot, from 41,000 tuned.")  # a point of a grid, not a border
+    assert costs_plots.curve_alt(grid).endswith("from 30 few shot, from 41,000 tuned.")  # on a grid
     fig = costs_plots.curve_figure(curve, at=10)
     ax = axes(fig)
     assert legend(fig) == ["few shot", "tuned"]

@@ -57,7 +57,7 @@ check_has_no_answer = Exercise("calls without a result", has_no_answer, trials=[
      "you asked whether there is any result. Each call needs its own, by its id."),
     (lambda row: bool(row["messages"][-1].get("tool_calls")) or has_no_answer(row),
      "a call in the last turn needs no result: leave that turn out."),
-    (lambda row: sum(len(turn.get("tool_calls", [])) for turn in row["messages"][:-1])
+    (lambda row: sum(len(turn.get("tool_calls", [])) for turn in row["messages"])
      != sum(turn["role"] == "tool" for turn in row["messages"]),
      "you compared the counts. A result of another call is no answer to this one: compare the ids."),
 ])  # fmt: skip

@@ -534,7 +534,7 @@ print(f"the same output as bitsandbytes' layer; a gradient have: {', '.join(with
 print(f"{weight.numel() * 2:,} bytes in 16 bits, {packed.numel() + 4 * len(largest):,} packed; the adapter beside it has {trained:,} numbers")
 
 # %% [markdown]
-# The frozen matrix takes less than a third of its 16 bits; gradients and the [optimizer](GLOSSARY.md#optimizer)'s memory belong to
+# The frozen matrix takes less than a third of its 16 bits; gradients and the optimizer's memory belong to
 # the adapter alone.
 
 # %% [markdown]

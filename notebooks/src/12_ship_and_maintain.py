@@ -477,6 +477,11 @@ print(f"how well a number tells right queues from wrong ones (0.5 not at all, 1 
       f"{roc_auc_score(home['right'], home['sure']):.2f}, the classifier's {roc_auc_score(was_right, believed):.2f}")
 pd.DataFrame({"home": home.mean(), "other shop": other.mean()}).round(3)
 
+# %% [markdown]
+# Read the line above the table: of `nano` the model's own probability tells right from wrong hardly better than a coin, and the
+# classifier's opinion does it well. So measure a confidence before you route by it. The watch takes the model's own all the same, as a
+# server would tell it; see below what such a signal is worth.
+
 # %%
 dice = np.random.default_rng(7)
 

@@ -218,9 +218,9 @@ def said_to(prompt, texts):
 chosen_on = [input_and_answer(row) for row in parts["validation"]]
 tried = {}
 for name, prompt in prompts.items():
-    texts = said_to(prompt, [text for text, _ in chosen_on])
-    tried[name] = score(KIND, texts, [right for _, right in chosen_on]).values(METRIC).mean()
-    print(f"{name:10} {METRIC} {tried[name]:.1%} on {len(texts)} validation rows; the first answers: {texts[:2]}")
+    replies = said_to(prompt, [text for text, _ in chosen_on])
+    tried[name] = score(KIND, replies, [right for _, right in chosen_on]).values(METRIC).mean()
+    print(f"{name:10} {METRIC} {tried[name]:.1%} on {len(replies)} validation rows; the first answers: {replies[:2]}")
 best_prompt = max(tried, key=tried.get)
 answers[best_prompt] = said_to(prompts[best_prompt], inputs)
 
