@@ -346,11 +346,12 @@ print(f"in the second half of the run it changed by {last_loss / middle - 1:+.0%
 # %%
 print(f"{result.metrics['train_runtime'] / 60:.1f} minutes")
 if ON_GPU:
-    peak = torch.cuda.max_memory_reserved() / 2**30
+    peak = torch.cuda.max_memory_allocated() / 2**30
     print(f"at most {peak:.1f} GiB of GPU memory since the start")
 
 # %% [markdown]
-# Compare it with what was foretold; on a GPU the forecast also holds the CUDA context, a few tenths of a GiB. What is left of the
+# Compare it with what was foretold. (On a GPU the forecast is of all that the card has to give: what torch keeps in reserve and the
+# CUDA context come on top of the number above.) What is left of the
 # run? Only what lies on disk.
 
 # %%

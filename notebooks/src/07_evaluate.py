@@ -775,13 +775,13 @@ for reason in report["gate"]["reasons"]:
 print("bars:", report["gate"]["bars"])
 print("verdict:", report["gate"]["verdict"])
 
-from scipy.stats import norm
+from statistics import NormalDist
 
 probe = next(iter(report["probes"].values()))
 error, allowed = (probe["high"] - probe["low"]) / 2 / 1.96, report["gate"]["bars"]["max_probe_loss"]
 print(f"\nstandard error of the general questions: {100 * error:.1f} points. With a limit of {100 * allowed:.0f} points, the gate lets pass")
 for loss in (0, allowed, 2 * allowed, 3 * allowed):
-    print(f"  a model that truly loses {100 * loss:.0f} points: {norm.sf((loss - allowed) / error):.0%} of the time")
+    print(f"  a model that truly loses {100 * loss:.0f} points: {NormalDist(loss, error).cdf(allowed):.0%} of the time")
 
 # %% [markdown]
 # The verdict is not a matter of taste: it follows from the numbers and the bars. "Do not ship" is a result too, and often
