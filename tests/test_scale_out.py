@@ -212,7 +212,7 @@ def test_two_processes_give_the_loss_of_one(tmp_path):
     assert two["processes"] == shared["processes"] == 2
     assert two["numbers_here"] == one["numbers_here"] == 2 * shared["numbers_here"]
     assert two["adapter"] == pytest.approx(one["adapter"], abs=1e-3)
-    assert abs(own_mean["adapter"] - one["adapter"]) > 1e-2
+    assert abs(own_mean["adapter"] - one["adapter"]) > 2e-3
     assert (shared["sharded"], shared["adapter"], two["sharded"]) == (True, None, False)
     assert (tmp_path / "adapter" / "adapter_model.safetensors").exists()  # the last one, of two that share
 

@@ -283,10 +283,10 @@ print(f"GiB a GPU, {sizes.parameters / 1e9:.1f} billion parameters, 1 row of 2,0
 pd.DataFrame.from_dict(rows, orient="index", columns=["1 GPU", "2", "4", "8", "16"])
 
 # %% [markdown]
-# An estimate, counted and not measured here ("close": it fits by less than such estimates are known to be off). QLoRA puts a 70B model
-# on one large card, and a second card may hold a second copy. LoRA in 16 bits has to be shared. Full fine-tuning fills a machine of eight
-# with one short row each, and with the weights and Adam's numbers kept in 32 bits and the computing done in 16, the careful and usual
-# way, it wants two machines.
+# An estimate, counted and not measured here ("close": it fits by less than such estimates are known to be off). QLoRA puts a 70B
+# model on one large card, and a second card may hold a second copy. LoRA in 16 bits has to be shared. Full fine-tuning fills a
+# machine of eight with one short row each. With the weights and Adam's numbers kept in 32 bits and the computing done in 16, the
+# careful and usual way, not even two such machines are enough.
 #
 # What else changes at that size:
 #
