@@ -226,7 +226,7 @@ def test_a_stopped_training_goes_on_where_it_was(tmp_path):
     whole, _, resumed = lines(tmp_path / "losses.jsonl")
     assert resumed["losses"][-4:] == pytest.approx(whole["losses"][-4:], abs=1e-4)
     assert resumed["adapter"] == pytest.approx(whole["adapter"], abs=1e-3)
-    assert said.splitlines()[0] == "process 0 of 1"
+    assert "process 0 of 1" in said.splitlines()
 
 
 @pytest.mark.slow
