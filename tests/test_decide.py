@@ -89,6 +89,14 @@ def test_a_change_of_a_strong_case(change, expected):
     assert recommend(**change) == expected
 
 
+def test_both_forms_show_what_the_ranking_goes_by():
+    decision = decide(STRONG)
+    head, first = repr(decision).splitlines()[3:5]
+    assert head.split()[-2:] == ["together", "effort"]
+    assert f"{decision.ranking[0].total:.1f}" == first.split()[1 + len(CRITERIA)]
+    assert "<th>together</th>" in decision._repr_html_()
+
+
 def test_facts_that_move_are_never_left_to_the_weights_alone():
     for often in ("monthly", "weekly", "daily"):
         assert not advice_on("fine_tune", changed(STRONG, wants=("knowledge", "style"), facts_change=often)).fit

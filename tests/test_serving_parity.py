@@ -307,6 +307,7 @@ def test_the_modelfile_is_proved_against_the_tokenizer(tokenizer):
     assert "<|user|>{{ .Content }}<|end|>" in text
     assert text.split('"""')[1].endswith("{{ end }}<|assistant|>")
     assert 'PARAMETER stop "<|end|>"' in text
+    assert {"PARAMETER temperature 0", "PARAMETER repeat_penalty 1"} <= set(text.splitlines())  # greedy, as judged
     other = deepcopy(tokenizer)
     other.chat_template = HABIT + tokenizer.chat_template
     assert modelfile(other, "m", CHATS)

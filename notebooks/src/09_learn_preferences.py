@@ -547,12 +547,10 @@ pd.DataFrame(
 # The larger rate is another matter. Read one reply of each rate:
 
 # %%
-from ftlab.evaluation.statistics import paired_wald
+from ftlab.evaluation.statistics import difference_interval
 
-more = sum(lengths["longer"]) / len(frames) - sum(lengths["dpo"]) / len(frames)
-scale = max(max(lengths["longer"]), max(lengths["dpo"]))  # the interval is made for scores from 0 to 1
-found = paired_wald(*([count / scale for count in lengths[arm]] for arm in ("dpo", "longer")), groups=frames)
-print(f"long ones chosen against level pairs: {more:+.1f} words a reply [{scale * found.low:+.1f}, {scale * found.high:+.1f}]", end="; ")
+more = difference_interval([new - old for new, old in zip(lengths["longer"], lengths["dpo"], strict=True)], frames)
+print(f"long ones chosen against level pairs: {more.value:+.1f} words a reply [{more.low:+.1f}, {more.high:+.1f}]", end="; ")
 print("by the guide it wins", win_rate(points["dpo"], points["longer"], groups=frames).rate, "\n")
 for arm in ("dpo", "other_rate"):
     print(f"{arms[arm]}: {answers[arm][2]}\n")
