@@ -41,6 +41,12 @@ def has_sdk(service):
         return False
 
 
+if has_sdk("bedrock"):  # botocore reads megabytes of JSON for each client: for all tests once
+    import botocore.session
+
+    botocore.session.create_loader = cache(botocore.session.create_loader)
+
+
 def each_service(*without):
     """A parameter for every service; one whose SDK is missing is skipped, with the reason."""
     return [

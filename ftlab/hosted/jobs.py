@@ -137,9 +137,11 @@ def deploy(
         say(f"asked for, as {raw['id']}; the service may need minutes")
         job = job.step("deploy asked", "deploy", raw, ids=job.ids | {"deployment": raw["id"]})
     ends = "it may be billed until you end it: ftlab hosted undeploy"
+    own, client = module(job.service), _client(job)
 
     def told(before: tuple) -> tuple[tuple, bool]:
-        now = _ask(job, "deployment")
+        with talking(f"{job.service}: deployment"):
+            now = own.deployment(client, job)
         if now != before:
             say(f"{job.name}: deployment {now[1]}")
         return now, now != before

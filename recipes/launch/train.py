@@ -1,4 +1,4 @@
-"""Fine-tune on tickets and everyday chats, in one process or in many. Each SETTING is one training.
+"""Fine-tune on tickets and everyday chats, in one process or in many. Each SETTING is one training and has a folder.
 
     python train.py 16x1        # one process: 16 rows a batch, 1 batch a step
     torchrun --standalone --nproc_per_node 2 train.py 8x1        # two processes: each a batch of 8
@@ -50,7 +50,7 @@ for file, count in FILES.items():
 random.Random(3407).shuffle(chats)  # the same order in every process
 
 
-def train(batch, accumulation, own_mean):
+def train(folder, batch, accumulation, own_mean):
     """Train a new adapter; returns the trainer."""
     model, tokenizer = FastLanguageModel.from_pretrained(
         model_name=resolve(MODEL),
@@ -74,7 +74,7 @@ def train(batch, accumulation, own_mean):
         processing_class=tokenizer,
         train_dataset=Dataset.from_dict({"text": texts}),
         args=SFTConfig(
-            output_dir=str(options.out / "checkpoints"),
+            output_dir=str(folder / "checkpoints"),
             dataset_text_field="text",
             max_length=512,
             packing=False,
@@ -105,8 +105,9 @@ def train(batch, accumulation, own_mean):
 
 for setting in options.settings:
     shape, _, mean = setting.partition(":")
-    trainer = train(*map(int, shape.split("x")), own_mean=mean == "own-mean")
-    trainer.save_model(str(options.out / "adapter"))  # on every process: all give their share, one writes
+    folder = options.out / setting.replace(":", "_")
+    trainer = train(folder, *map(int, shape.split("x")), own_mean=mean == "own-mean")
+    trainer.save_model(str(folder / "adapter"))  # on every process: all give their share, one writes
     weights = list(trainer.model_wrapped.parameters())
     shares = [getattr(weight, "_local_tensor", weight) for weight in weights]
     adapter = [weight.detach().flatten() for weight in weights if weight.requires_grad]
