@@ -742,64 +742,99 @@ for name, texts in {"SFT": sft_answers, "DPO": dpo_answers, "GRPO": grpo_answers
 # %% [markdown]
 # ## GRPO on the tickets, recorded
 #
-# The course's main task can be checked: a JSON record with the right fields. `nano` was taught it by SFT on 300 tickets,
-# then went on with GRPO on others; the reward was the share of right fields, and 1 for a valid record, so that 2 is the
-# most. The honest rival has the same start and the same minutes, and reads the right answers to the same tickets.
+# The course's main task can be checked: a JSON record with the right fields. A model learned it a little by SFT, `smol` from 100 tickets
+# and `nano` from 300, then went on with GRPO on others; the reward was the share of right fields, and 1 for a valid record,
+# so that 2 is the most. The honest rival has the same start and about the same time, and reads the right answers to the same tickets.
 
 # %%
-from itertools import combinations
+from itertools import combinations, product
 
-from ftlab.evaluation.metrics import score_records
+from ftlab.evaluation.metrics import parse_record, score_records
 from ftlab.training.data import group_of
 from ftlab.training.recipe import load_recipe
 
 REWARDS = Path("../data/recorded/rewards")
 rewards = json.loads((REWARDS / "results.json").read_text())
-subject = "smol" if "smol_more_sft" in rewards["points"] else "nano"
-ways = {"start": "start: a short SFT", "grpo": "+ GRPO", "more_sft": "+ SFT for the same time"}
-ways = {way: label for way, label in ways.items() if f"{subject}_{way}" in rewards["points"]}
-told = {way: rewards["points"][f"{subject}_{way}"] for way in ways}
+SUBJECTS, WAYS = ("smol", "nano"), {"start": "start: a short SFT", "grpo": "+ GRPO", "more_sft": "+ SFT for the same time"}
+told = {each: rewards["points"]["_".join(each)] for each in product(SUBJECTS, WAYS)}
 for machine, minutes in rewards["minutes_by_machine"].items():
-    print(f"{rewards['command']}, {subject}: {minutes:.0f} minutes on {machine}, beside other work")
-print(f"GRPO: {told['grpo']['steps']} steps, {told['grpo']['rows']} tickets", end=", ")
-print(f"{told['grpo']['tokens_written']:,.0f} tokens written")
-curve = [row["reward"] for row in told["grpo"]["log"] if "reward" in row]
-print(f"mean reward of sampled answers to training tickets: {sum(curve[:5]) / 5:.2f} in the first five steps, {sum(curve[-5:]) / 5:.2f} in the last five")
+    print(f"{rewards['command']}: {minutes:.0f} minutes on {machine}, beside other work")
+for subject in SUBJECTS:
+    run = told[subject, "grpo"]
+    print(f"\n{subject}: {run['steps']} steps of GRPO, {run['rows']} tickets, {run['tokens_written']:,.0f} tokens written; first and last five steps:")
+    kinds = {"mean reward": "reward", "right fields, its first half": "rewards/right_fields/mean", "entropy of a token, nats": "entropy"}
+    for name, key in kinds.items():
+        curve = [row[key] for row in run["log"] if key in row]
+        print(f"  {name}: {sum(curve[:5]) / 5:.2f}, {sum(curve[-5:]) / 5:.2f}")
 
 # %%
 recipe = load_recipe("../recipes/support_triage_smol.yaml")
 written = {
-    way: [json.loads(line)["prediction"] for line in path.read_text().splitlines()]
-    for way, path in ((way, REWARDS / "predictions" / f"{subject}_{way}" / "test.jsonl") for way in ways)
+    each: [json.loads(line)["prediction"] for line in open(REWARDS / "predictions" / "_".join(each) / "test.jsonl")]
+    for each in told
 }
-tickets = read_chat("../data/support_triage/test.jsonl")[: len(written["start"])]
+tickets = read_chat("../data/support_triage/test.jsonl")[: len(written["smol", "start"])]
 right = [json.loads(row["messages"][-1]["content"]) for row in tickets]
 schema = json.loads(Path("../data/support_triage/schema.json").read_text())
 groups = [group_of(row, recipe.group, recipe.group_part) for row in tickets]
-scored = {way: score_records(texts, right, schema=schema) for way, texts in written.items()}
+scored = {each: score_records(texts, right, schema=schema) for each, texts in written.items()}
 pd.DataFrame(
     {
-        label: {
-            "fields right [95 %]": score_interval(scored[way].field_accuracy),
-            "valid records [95 %]": score_interval(scored[way].valid_schema),
-            "training, minutes of the processor": f"{told[way]['training_cpu_minutes']:.1f}",
+        f"{subject} {WAYS[way]}": {
+            "fields right [95 %]": score_interval(scored[subject, way].field_accuracy),
+            "valid records [95 %]": score_interval(scored[subject, way].valid_schema),
+            "training, minutes of the processor": f"{told[subject, way]['training_cpu_minutes']:.1f}",
         }
-        for way, label in ways.items()
+        for subject, way in told
     }
 ).T
 
 # %%
-for way, other in combinations(ways, 2):
-    found = compare(scored[way].field_accuracy, scored[other].field_accuracy, groups=groups)
-    print(f"{ways[way]} -> {ways[other]}: {found}\n")
+for subject, (way, other) in product(SUBJECTS, combinations(WAYS, 2)):
+    found = compare(scored[subject, way].field_accuracy, scored[subject, other].field_accuracy, groups=groups)
+    print(f"{subject}, {WAYS[way]} -> {WAYS[other]}: {found}\n")
 
 # %% [markdown]
-# In so few steps GRPO gains little on its start, if anything (see whether the first interval holds 0), and part of the reward's rise is
-# the form alone. SFT gains much in about the same minutes, in which it read each right answer many times, while GRPO writes answers in
-# every step, uses them once and throws them away. Our reward, too, needs the right answers: where you have these, begin with SFT. GRPO is
-# for where only a check exists. (What ran is TRL's default, `loss_type="dapo"`, a later form of the paper's loss. Dividing by the standard
-# deviation makes questions that are nearly always or nearly never answered weigh more; `scale_rewards="none"` leaves that out: Liu et
-# al. 2025, arXiv 2503.20783.) `nano` reads badly, so take the heights for what they are.
+# GRPO gave `smol` the easy half of the reward whole: every record is valid, where a third was. And its fields got *worse*, by four
+# points, which is more than chance. SFT for the same time, from the same start, gains 35. (`nano`, whose records were nearly all valid
+# before, gains little by GRPO, if anything, for its interval holds 0, and 17 points by SFT.) Yet right fields are the other half of
+# the reward, and the reward rose. Look at what `smol` writes, field by field: how often it is right, and the commonest value.
+
+# %%
+from collections import Counter
+
+import numpy as np
+
+
+def of_field(records, field):
+    """How often a field is right, and the value that it holds most often, with its share."""
+    values = [json.dumps(record.get(field)) for record in records]
+    value, count = Counter(values).most_common(1)[0]
+    hits = np.mean([said == json.dumps(row[field]) for said, row in zip(values, right, strict=True)])
+    return f"{hits:.0%} right; {value} {count / len(values):.0%}"
+
+
+counted = {WAYS[way]: [parse_record(text) or {} for text in written["smol", way]] for way in WAYS}
+counted["the right answers"] = right
+pd.DataFrame({label: {field: of_field(records, field) for field in right[0]} for label, records in counted.items()})
+
+# %% [markdown]
+# For every ticket the same queue, the same urgency, the same tone; and no order number in 86 of 100 tickets, though half of them have
+# one, which the start had mostly copied. A number in a wrong form makes a record invalid, `null` never does; "p3" is no queue,
+# "hazards" is one. It has learned what is *safe* to write: that is reward hacking again, with two rewards that
+# each look sound. And the answers have *collapsed*: the entropy fell to less than a seventh, so the eight answers to a ticket were
+# soon nearly alike, and where all get the same reward, there is nothing left to learn from. GRPO can only choose among answers that
+# the model writes itself, and this start hardly ever wrote the right queue. (Why it went this way is our reading; no run here tests it.)
+#
+# So begin later, with a model that finds the right answer sometimes; that `nano` lost nothing fits this. Pay for the form only where
+# the content is right. Against collapse, a `beta` above 0 and a clip that is wider upwards (`epsilon_high`; DAPO, Yu et al. 2025,
+# arXiv 2503.14476) are published. Above all, watch the entropy beside the reward, and read answers.
+#
+# SFT read each right answer many times in those minutes, while GRPO writes answers in every step, uses them once and throws them
+# away. Our reward, too, needs the right answers: where you have these, begin with SFT. GRPO is for where only a check exists. (What
+# ran is TRL's default, `loss_type="dapo"`, a later form of the paper's loss. Dividing by the standard deviation makes questions that
+# are nearly always or nearly never answered weigh more; `scale_rewards="none"` leaves that out: Liu et al. 2025, arXiv 2503.20783.)
+# One training each, and no setting was searched.
 #
 # ## What is known about larger models
 #
@@ -821,7 +856,7 @@ for way, other in combinations(ways, 2):
 # - The loss says nothing about answers: count wins, on new messages, with intervals.
 # - SFT on the chosen answers is the rival to beat, and may be enough.
 # - Look at length, at what the judge cannot see, and at what the model could do before.
-# - Rewards are for what a program can check. They give exactly what is counted.
+# - Rewards are for what a program can check. They give exactly what is counted, and its easy part first.
 
 # %% [markdown]
 # ## What would you do?

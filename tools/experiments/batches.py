@@ -1,8 +1,8 @@
 """How much sooner is an evaluation done that answers in batches, and are its answers the same?
 
 `smol`, trained for a few minutes on support tickets so that its answers are records that end, answers tickets one
-at a time, 8 and 50 at a time, through the same `generate`, in one process; the order of the sizes differs by round.
-Some twenty minutes on one core.
+at a time, 8 and 50 at a time, through the same `generate` (one at a time: a call for each), in one process; the order
+of the sizes differs by round. Some twenty minutes on one core.
 """
 
 from functools import cache
@@ -38,16 +38,19 @@ def model_and_tokenizer():
 def one_round(number: int):
     """A point that answers the same 50 tickets in each size."""
 
-    def made(folder: Path) -> dict:
+    def compared(folder: Path) -> dict:
         rows = tickets().tests["test"].rows[number * BATCH : (number + 1) * BATCH]
         chats, seconds, texts = [row["messages"][:-1] for row in rows], {}, {}
         for size in SIZES[number:] + SIZES[:number]:
-            answers = generate(*model_and_tokenizer(), chats, TOKENS, batch_size=size)
-            seconds[size], texts[size] = answers.seconds, answers.texts
+            calls = [[chat] for chat in chats] if size == 1 else [chats]
+            made = [generate(*model_and_tokenizer(), each, TOKENS, batch_size=size) for each in calls]
+            seconds[size] = sum(answers.seconds for answers in made)
+            texts[size] = [text for answers in made for text in answers.texts]
         same = {size: sum(a == b for a, b in zip(texts[size], texts[1], strict=True)) for size in SIZES}
-        return {"seconds": seconds, "same": same, "chats": len(chats), "new_tokens": answers.new_tokens}
+        tokens = sum(answers.new_tokens for answers in made)
+        return {"seconds": seconds, "same": same, "chats": len(chats), "new_tokens": tokens}
 
-    return made
+    return compared
 
 
 def points() -> list[Point]:
