@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -216,13 +217,28 @@ def test_ci_runs_every_step_and_stops_at_a_failure(tmp_path, failing):
     (tmp_path / "chromium").write_text("#!/bin/sh\n")
     for name in ("make", "chromium"):
         (tmp_path / name).chmod(0o755)
-    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "CI_PART": ""}  # as if nobody had set it
     ran = subprocess.run([ROOT / ".ci" / "run"], env=environment, capture_output=True, text=True)
     steps = [line.partition(" ARGS=") for line in log.read_text().splitlines()]
     every = ["setup", "test", "test", "course", "-j 2 --output-sync=target check site slides", "test"]
     assert [target for target, _, _ in steps] == (every[:4] if failing else every)
     assert steps[3][2] in {f"--jobs 2 --part {number}/6" for number in range(1, 7)}
     assert (ran.returncode == 0) == (failing is None)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_ci_fetches_the_browser_where_there_is_none(tmp_path, there):
+    """With stand-ins for make, apt-get and id, and nothing else on the path than what the script needs."""
+    for name in ("bash", "sh", "git", "dirname"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    for name, text in {"make": "", "id": "echo 0", "apt-get": f'echo "$*" >> {tmp_path}/asked', "chromium": ""}.items():
+        if there or name != "chromium":
+            (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+            (tmp_path / name).chmod(0o755)
+    subprocess.run([ROOT / ".ci" / "run"], env={"PATH": str(tmp_path)}, capture_output=True, check=True)
+    asked = tmp_path / "asked"
+    assert there == (not asked.exists())
+    assert there or asked.read_text().split()[-1] == "chromium"
 
 
 def test_the_parts_of_ci_kill_jobs_at_every_service():
