@@ -137,11 +137,10 @@ def deploy(
         say(f"asked for, as {raw['id']}; the service may need minutes")
         job = job.step("deploy asked", "deploy", raw, ids=job.ids | {"deployment": raw["id"]})
     ends = "it may be billed until you end it: ftlab hosted undeploy"
-    own, client = module(job.service), _client(job)
+    client = _client(job)
 
     def told(before: tuple) -> tuple[tuple, bool]:
-        with talking(f"{job.service}: deployment"):
-            now = own.deployment(client, job)
+        now = _ask(job, "deployment", client=client)
         if now != before:
             say(f"{job.name}: deployment {now[1]}")
         return now, now != before
@@ -249,11 +248,11 @@ def _repeat(look: Callable, seen, done: Callable, every: float, most_seconds: fl
 # --- one request each
 
 
-def _ask(job, step: str, *more, default=None):
+def _ask(job, step: str, *more, default=None, client=None):
     """What the service's own function of this name gives; the default where it has none."""
     own = getattr(module(job.service), step, None)
     with talking(f"{job.service}: {step}"):
-        return own(_client(job), job, *more) if own else default
+        return own(client or _client(job), job, *more) if own else default
 
 
 def _client(job):

@@ -272,9 +272,9 @@ for point in (longer["rate_0.001"], longer["rate_0.002"]):
 # Rank, rate and steps change what is learned. Other settings should change only how long it takes: how many rows are computed at once
 # and in which order, in which [number format](GLOSSARY.md#number-format), and what is kept in memory. Recorded with `smol` on one core
 # (`python tools/benchmark_recipe.py --rows 120`): the same 120 tickets read once, eight a step, the same adapter and learning rate.
-# `ours` are the settings of [06](06_train_with_unsloth.ipynb): eight rows of like length at once, in the format that this
-# machine multiplies fastest. Unsloth's notebooks take two rows four times, with
-# [gradient checkpointing](GLOSSARY.md#gradient-checkpointing), and the base in 4 bits.
+# `ours` takes eight rows at once, of like length (`train_sampling_strategy="group_by_length"`; [06](06_train_with_unsloth.ipynb) takes
+# them in random order), in the format that this machine multiplies fastest, and keeps its activations. Unsloth's notebooks take two rows
+# four times, with [gradient checkpointing](GLOSSARY.md#gradient-checkpointing), and the base in 4 bits.
 
 # %%
 benchmark = json.loads(Path("../data/recorded/benchmark/results.json").read_text())
