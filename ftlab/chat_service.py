@@ -26,6 +26,18 @@ REMEDIES = {
 }
 
 
+def from_colab(name: str) -> str:
+    """The secret of this name in Colab's user data; empty elsewhere, and where there is none or it is not granted."""
+    try:
+        from google.colab import userdata
+    except ImportError:
+        return ""
+    try:
+        return (userdata.get(name) or "").strip()
+    except Exception:  # Colab's own: not granted, or not there
+        return ""
+
+
 class Reply(BaseModel, frozen=True, strict=True, extra="ignore"):
     """One answer; counts are None where the service gave none, `seconds` are those of the try that was answered.
 
@@ -47,8 +59,8 @@ class Reply(BaseModel, frozen=True, strict=True, extra="ignore"):
 class ChatService:
     """One model of one service; `retries` are the SDK's: after timeouts, broken connections, status 408, 409, 429, 5xx.
 
-    `api_key_env` names the environment variable that holds the key (None: no key is sent); the key is read when
-    something is sent, and never shown. RecipeError: an address or a setting that cannot be.
+    `api_key_env` names the environment variable, or Colab's secret, that holds the key (None: no key is sent); it is
+    read when something is sent, and never shown. RecipeError: an address or a setting that cannot be.
     """
 
     def __init__(self, base_url: str, model: str, api_key_env: str | None, retries: int, timeout: float):
@@ -68,10 +80,11 @@ class ChatService:
             return ""
         if not isinstance(self.api_key_env, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.api_key_env):
             raise RecipeError("api_key_env: is no name of an environment variable; never write a key in a cell")
-        key = os.environ.get(self.api_key_env, "").strip()
+        key = os.environ.get(self.api_key_env, "").strip() or from_colab(self.api_key_env)
         if not re.fullmatch(r"[!-~]+", key):
             why = "holds a space or a character outside ASCII" if key else "is not set or empty"
-            raise RecipeError(f"api_key_env: the variable of this name {why}; set it before you start Python")
+            remedy = "set it before you start Python, or add it to Colab's user data"
+            raise RecipeError(f"api_key_env: the variable of this name {why}; {remedy}")
         return key
 
     def client(self):

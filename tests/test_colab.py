@@ -2,6 +2,8 @@
 
 import os
 import re
+import shutil
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -103,6 +105,36 @@ def test_what_a_run_writes_can_go_to_the_drive(colab, monkeypatch, capsys):
     assert mounted == ["/content/drive"]
     assert os.environ["FTLAB_HOME"] == "/content/drive/MyDrive/ftlab"
     assert "your Drive" in capsys.readouterr().out
+
+
+def test_on_kaggle_what_a_run_writes_goes_where_a_version_keeps_it(colab, monkeypatch, capsys):
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Interactive")
+    on_colab.prepare(drive=True)  # there is no Drive, and nothing of Colab's is imported
+    assert os.environ["FTLAB_HOME"] == "/kaggle/working/ftlab"
+    told = capsys.readouterr().out
+    assert "Save Version keeps" in told
+    assert "drive" not in told.lower()
+
+
+def test_a_course_that_lies_on_the_drive_writes_there(colab, monkeypatch, capsys):
+    monkeypatch.setattr(on_colab, "ROOT", on_colab.DRIVE / "MyDrive" / "ftlab")
+    on_colab.prepare()
+    assert os.environ["FTLAB_HOME"] == "/content/drive/MyDrive/ftlab/runs"
+    assert "on your Drive" in capsys.readouterr().out
+
+
+def test_it_prepares_a_folder_that_no_git_knows(tmp_path):
+    """As it comes out of a zip; everything is installed already, so nothing is."""
+    for name in ("tools/on_colab.py", "requirements/colab.txt", "requirements/smol.txt"):
+        copy = tmp_path / name
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, copy)
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "ftlab.py").write_text("print('the doctor spoke')")
+    told = "import on_colab as c; c.wanting = lambda pins: []; c.prepare(); import os; print(os.getcwd())"
+    told = subprocess.check_output([sys.executable, "-c", told], cwd=tmp_path / "tools", text=True)
+    assert "the doctor spoke" in told
+    assert told.splitlines()[-1] == str(tmp_path / "notebooks")
 
 
 @pytest.fixture

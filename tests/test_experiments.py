@@ -55,6 +55,30 @@ def test_a_point_that_fails_stops_only_those_that_need_it(tmp_path, monkeypatch,
     assert {path.parent.name for path in tmp_path.rglob("done.json")} == {point.name for point in points}
 
 
+def test_one_command_makes_points_and_publishes_them_if_none_failed(tmp_path, monkeypatch):
+    published = []
+    points = [recording.Point("first", lambda folder: {}), recording.Point("second", lambda folder: {})]
+
+    def publish():
+        published.append(len(list(tmp_path.rglob("done.json"))))
+
+    experiment = SimpleNamespace(points=lambda: points, publish=publish)
+    monkeypatch.setattr(recording, "WORK", tmp_path)
+    monkeypatch.setattr(recording.importlib, "import_module", lambda name: experiment)
+
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["record.py", "museum", *arguments])
+        return recording.main()
+
+    assert command("--only", "first", "--publish") == 0
+    assert published == [1]
+    assert command("--again") == 0
+    assert published == [1]
+    points.append(recording.Point("fails", lambda folder: recording.adapter_of(tmp_path / "museum" / "nothing")))
+    assert command("--again", "--publish") == 1
+    assert published == [1]
+
+
 def test_a_recorded_point_is_made_again_only_when_asked(tmp_path, monkeypatch):
     points = [recording.Point("good_1", lambda folder: {})]
     assert recording.take(points, tmp_path / "museum") is None

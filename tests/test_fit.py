@@ -10,7 +10,7 @@ from ftlab.costs.architecture import GIB, find_architecture
 from ftlab.costs.cards import find_gpu
 from ftlab.costs.memory import estimate_memory
 from ftlab.errors import ModelError, RecipeError
-from ftlab.training.fit import card_here, will_it_fit
+from ftlab.training.fit import card_here, wants_checkpointing, will_it_fit
 
 LENGTHS = [100, 150, 206]
 
@@ -36,7 +36,8 @@ def test_a_cpu_is_asked_for_memory_and_minutes_and_a_card_by_name(no_gpu):
     found = will_it_fit("nano", LENGTHS, batch=16, epochs=2, gpu="T4")
     rows = rows_of(found)
     assert [what.split(":")[0] for what in rows] == [
-        "training", "evaluation, same batch", "training", "training", "evaluation, same batch", "checkpoints",
+        "training", "evaluation, same batch", "training", "training", "evaluation, same batch",
+        "the same without gradient checkpointing", "checkpoints",
     ]  # fmt: skip
     assert found.fits
     assert rows["training: time on this computer"][0].count(" to ") == 1
@@ -86,6 +87,26 @@ def test_what_fits_by_less_than_the_known_error_is_close_and_a_smaller_batch_sur
     one = rows_of(will_it_fit("gemma-3-27b", [2048], batch=1, rank=8, epochs=1, gpu="L4"))
     assert one["training: memory of the L4"][2] == "close: may not fit; try one step first"
     assert one["evaluation, same batch: memory of the L4"][2] == "does not fit"
+
+
+def test_checkpointing_only_where_memory_needs_it(a_gpu):
+    def told(length):
+        found = will_it_fit("qwen3-4b", [length], batch=2, epochs=1)
+        return found, rows_of(found)["the same without gradient checkpointing"][2]
+
+    for length, wanted in ((128, False), (2048, True)):
+        off = estimate_memory("qwen3-4b", "qlora", batch=2, length=length, gpu=card_here(), checkpointing="off")
+        assert off.fits is not wanted
+        assert wants_checkpointing("qwen3-4b", "qlora", longest=length, batch=2) is wanted
+    assert "too large, or close: keep checkpointing" in told(2048)
+    found, row = told(128)
+    assert row == "fits; 25% less to compute: use_gradient_checkpointing=False"
+    assert told(2048)[0].fits  # what is not needed need not fit
+    assert wants_checkpointing("no-such-model", "qlora", longest=128, batch=2)
+
+
+def test_no_gpu_no_checkpointing(no_gpu):
+    assert not wants_checkpointing("qwen3-4b", "qlora", longest=2048, batch=2)
 
 
 def test_no_minutes_for_a_model_that_keeps_no_card_busy(a_gpu):

@@ -10,6 +10,7 @@ import traceback
 import pytest
 from hosted_cases import SDK, each_service, free_prices, prepared, tickets
 
+from ftlab.chat_service import ChatService
 from ftlab.errors import FtlabError, RecipeError
 from ftlab.hosted import estimate, jobs, secrets
 from ftlab.hosted.evaluate import evaluate_tuned
@@ -128,6 +129,9 @@ def test_a_key_comes_from_colab(monkeypatch):
     monkeypatch.setitem(sys.modules, "google", sys.modules.get("google") or ModuleType("google"))
     monkeypatch.setenv("TOGETHER_API_KEY", "")
     assert secrets.secret("TOGETHER_API_KEY") == PLANTED
+    monkeypatch.delenv("TEACHERS_KEY", raising=False)
+    service = ChatService("https://example.org/v1", "a-model", "TEACHERS_KEY", retries=0, timeout=1)
+    assert service.key() == PLANTED
 
 
 @pytest.mark.parametrize(("service", "names"), [

@@ -154,7 +154,7 @@ FAULTS = {
     "all labels masked": (masked, "no token is trained.*Raise max_length, or check the chat template"),
     "answer truncated": (cut, "a cut answer means that max_length is too small"),
     "missing end token": (without_the_end, "missing end token teaches endless answers"),
-    "doubled end token": (with_two_ends, "the loss is on .*, but the answer is"),
+    "doubled end token": (with_two_ends, "the answer ends with .* twice: .*rstrip"),
 }
 
 
@@ -183,7 +183,7 @@ def test_a_training_by_another_template_is_named(tokenizer):
               for m in CHAT if m["role"] == "assistant"]  # fmt: skip
     labels = [token if any(low <= start < high for low, high in places) else IGNORED
               for token, (start, _) in zip(out["input_ids"], out["offset_mapping"], strict=True)]  # fmt: skip
-    with pytest.raises(DataError, match="response marker"):
+    with pytest.raises(DataError, match="is not what the chat template writes.*Render the rows with"):
         check_masks([{"input_ids": out["input_ids"], "labels": labels}], [CHAT], tokenizer)
 
 

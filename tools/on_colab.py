@@ -15,18 +15,21 @@ ROOT = Path(__file__).resolve().parent.parent
 PINS = ROOT / "requirements" / "colab.txt"
 SMOL = ROOT / "requirements" / "smol.txt"
 DRIVE = Path("/content/drive")
+KAGGLE = Path("/kaggle/working")  # what a notebook saves there is kept with its version
 
 
 def prepare(drive: bool = False) -> None:
     """Install what is missing, go to the folder of the notebooks, say what this machine can run.
 
-    With `drive`, what a run writes goes to your Google Drive and outlives the session. A second call installs nothing.
+    With `drive`, on Colab, what a run writes goes to your Google Drive and outlives the session; so it does where the
+    course itself lies on the Drive. A second call installs nothing.
     """
     os.chdir(ROOT / "notebooks")
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
     os.environ["PYTHONPATH"] = str(ROOT)
-    os.environ["FTLAB_HOME"] = str(on_drive() if drive else ROOT / "runs")
+    home, kept = where_runs_go(drive)
+    os.environ["FTLAB_HOME"] = str(home)
     if changed := wanting(PINS):
         print(f"installing {len(changed)} packages; torch stays {version('torch')}", flush=True)
         pip("--no-deps", "--requirement", PINS)
@@ -38,8 +41,18 @@ def prepare(drive: bool = False) -> None:
         print("Then run this cell again; it installs nothing a second time.")
         return
     subprocess.run([sys.executable, "-m", "ftlab", "doctor"], check=True)
-    kept = "your Drive" if drive else "this machine, which the end of the session deletes: drive=True keeps it"
-    print(f"what a run writes is on {kept}")
+    print(f"what a run writes is {kept}")
+
+
+def where_runs_go(drive: bool) -> tuple[Path, str]:
+    """The folder for what a run writes, and in words how long it stays."""
+    if "KAGGLE_KERNEL_RUN_TYPE" in os.environ:
+        return KAGGLE / "ftlab", f"in {KAGGLE / 'ftlab'}, which Save Version keeps and the end of the session deletes"
+    if DRIVE in ROOT.parents:
+        return ROOT / "runs", "on your Drive, beside the course"
+    if drive:
+        return on_drive(), "on your Drive"
+    return ROOT / "runs", "on this machine, which the end of the session deletes: drive=True keeps it"
 
 
 def wanting(requirements: Path) -> list[str]:

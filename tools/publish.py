@@ -30,7 +30,7 @@ if {{"COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE"}} & set(os.environ):
     sys.path.insert(0, os.path.expanduser("~/{name}/tools"))
     import on_colab
 
-    on_colab.prepare(drive=False)  # drive=True: checkpoints on your Google Drive, where the next session finds them"""
+    on_colab.prepare(drive=False)  # on Colab, drive=True: checkpoints on your Google Drive, for the next session"""
 
 
 def stamp(notebook, repo: str | None, path: str) -> None:

@@ -131,10 +131,11 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="show which points are done")
     parser.add_argument("--only", nargs="+", help="names of points to make, no others")
     parser.add_argument("--again", action="store_true", help="also make points that are recorded, not here")
-    parser.add_argument("--publish", action="store_true", help="write data/recorded/NAME from the points that are done")
+    publish = "write data/recorded/NAME from the points that are done; with --only or --again after they are made"
+    parser.add_argument("--publish", action="store_true", help=publish)
     options = parser.parse_args()
     experiment = importlib.import_module(f"experiments.{options.name}")
-    if options.publish:
+    if options.publish and not (options.only or options.again):
         experiment.publish()
         return 0
     work = WORK / options.name
@@ -159,6 +160,8 @@ def main() -> int:
                 wanted, failed = without(wanted, point), True
             lock.close()
         elif all(finished(work / point.name) for point in wanted):
+            if options.publish and not failed:
+                experiment.publish()
             return int(failed)
         else:
             time.sleep(20)  # another command makes what the next points need

@@ -25,6 +25,7 @@ NAMES = {
     "constrained": "best prompt, held to allowed values",
     "fine_tuned": "fine-tuned",
 }
+SLICES = {"hard": "fields right, hard tickets", "other_shop": "fields right, another shop's tickets"}
 
 
 TASK = """\
@@ -37,23 +38,20 @@ for one ticket."""
 def readme_block(report: dict) -> str:
     """The README's result: picture, table and verdict of a recorded report."""
 
-    def percent(interval):
-        return f"{100 * interval['value']:.1f} % [{100 * interval['low']:.1f}, {100 * interval['high']:.1f}]"
-
     rows = [
         f"| {NAMES[name]} | {percent(s['field_accuracy'])} | {percent(s['exact_match'])} | {percent(s['valid_json'])} "
         f"| {s['tokens_per_call']:.0f} |"
         for name, s in report["systems"].items()
     ]
-    comparison, training = report["comparison"], report["training"]
+    comparison = report["comparison"]
     best = NAMES[comparison["baseline"]]
     alt = "; ".join(f"{NAMES[n]} {100 * s['field_accuracy']['value']:.1f} %" for n, s in report["systems"].items())
     figure = f"Share of fields right on {report['n']} held-out tickets, with 95 % intervals: {alt}"
     seeds = len(report["seeds"])
-    each = f"{seeds} trainings of about" if seeds > 1 else "Training:"
-    when = f"{each} {training['minutes']:.0f} minutes on {report['machine']} ({report['created']})"
+    each = f"{seeds} trainings, each with its answers" if seeds > 1 else "Training and answers:"
+    when = f"{each} {minutes()} minutes on {report['machine']} ({report['created']})"
     low, high = 100 * comparison["low"], 100 * comparison["high"]
-    gain = f"{100 * comparison['delta']:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}"
+    gain = f"{100 * comparison['delta']:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}, against the {best}"
     tuned = report["systems"]["fine_tuned"]
     whole, right = (round(100 * tuned[metric]["value"]) for metric in ("exact_match", "field_accuracy"))
     lines = [
@@ -69,7 +67,11 @@ def readme_block(report: dict) -> str:
         "",
         f"All six fields are right in {whole} of 100 tickets, though {right} of 100 single fields are.",
         "",
-        f"Gained: {gain}, against the {best}. {lost(report)} Saved: {saved(report)} tokens a call.",
+        "On other tickets:",
+        "",
+        *slices(report),
+        "",
+        f"In one sentence: it gained {gain}, {lost(report)}, and saves {saved(report)} tokens a call.",
         "",
         by_rows(),
         "",
@@ -83,6 +85,29 @@ def readme_block(report: dict) -> str:
     return BEGIN + "\n".join(lines) + END
 
 
+def minutes() -> str:
+    """The least and the most minutes of a seed, training and answers."""
+    points = json.loads((SHOWN / "points.json").read_text())
+    found = sorted(point["minutes"] for name, point in points.items() if name.startswith("seed_"))
+    return f"{found[0]:.0f} to {found[-1]:.0f}"
+
+
+def slices(report: dict) -> list[str]:
+    """A table of the fields right on the other test sets; a system that was not asked there is left out."""
+    names = list(dict.fromkeys(name for system in report["systems"].values() for name in system["slices"]))
+    lines = [f"| system | {' | '.join(SLICES[name] for name in names)} |", "|---|" + "---|" * len(names)]
+    for system, found in report["systems"].items():
+        if found["slices"]:
+            rates = [percent(found["slices"][name]) if name in found["slices"] else "" for name in names]
+            lines.append(f"| {NAMES[system]} | {' | '.join(rates)} |")
+    return lines
+
+
+def percent(interval: dict) -> str:
+    """A rate with its interval."""
+    return f"{100 * interval['value']:.1f} % [{100 * interval['low']:.1f}, {100 * interval['high']:.1f}]"
+
+
 def by_rows() -> str:
     """Fields right by number of training tickets, in one sentence."""
     curve = json.loads((SHOWN / "curve.json").read_text())
@@ -91,7 +116,7 @@ def by_rows() -> str:
         points = [f"{100 * point['field_accuracy']['value']:.1f} % with {point['rows']:,}"
                   for point in curve if point["system"] == system]  # fmt: skip
         told.append(f"{NAMES[system]} {', '.join(points)}")
-    return f"By number of training tickets: {'; '.join(told)}."
+    return f"By number of training tickets (fine-tuned: the first seed): {'; '.join(told)}."
 
 
 def by_replay() -> str:
@@ -106,7 +131,7 @@ def lost(report: dict) -> str:
     """What the training cost elsewhere, in one sentence."""
     changes = [f"{100 * probe['delta']:+.1f} points of {name} ({100 * probe['a']:.1f} % before, "
                f"{100 * probe['b']:.1f} % after)" for name, probe in report["probes"].items()]  # fmt: skip
-    return f"Lost or kept elsewhere: {', '.join(changes)}." if changes else "What was lost elsewhere was not measured."
+    return f"changed elsewhere by {', '.join(changes)}" if changes else "was not asked about anything else"
 
 
 def saved(report: dict) -> str:

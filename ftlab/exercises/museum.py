@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from scipy.stats import t
 from ftlab.data.splits import group_of
 from ftlab.evaluation.metrics import RecordScores, probe_scores, score_records
 from ftlab.evaluation.statistics import Interval, paired_wald, variance_of_mean
-from ftlab.exercises.engine import Exercise
+from ftlab.exercises.engine import Exercise, Grade
 from ftlab.models import data_folder
 
 RECORDED = data_folder() / "recorded"
@@ -163,7 +163,7 @@ def made_by(name: str = "museum", *arms: str) -> str:
         counts = sorted({len(trainings_of(arm)) for arm in arms if trainings_of(arm)})
         seeds = f"seeds of each: {' or '.join(map(str, counts))}" if counts else "no training in it"
     told = " and ".join(f"{count:.0f} minutes on {machine}" for machine, count in minutes.items())
-    return f"{seeds}; {told}; again: {found['command']} --again{chosen}"
+    return f"{seeds}; {told}; again: {found['command']} --again{chosen} --publish"
 
 
 # --- the cases of the exercise: real runs, without their names
@@ -302,12 +302,24 @@ def _show_log(name: str, log: list[dict]) -> None:
     show(loss_figure(log), f"{name}. {loss_alt(log)}")
 
 
+class Case(Exercise):
+    """An exercise whose answer is told to those who have it: one wrong guess would give it away."""
+
+    def grade(self, fn: Callable) -> Grade:
+        """The grade; of a wrong guess without what was expected, of the right one with the reason."""
+        grade = super().grade(fn)
+        if grade.status == "solved":
+            return replace(grade, message=f"  because   {self.trials[0][1]}")
+        kept = [line for line in grade.message.splitlines() if not line.startswith(("  expected", "  because"))]
+        return replace(grade, message="\n".join(kept))
+
+
 def check_of(letter: str) -> Exercise:
     """The check of one case: it is called with a function from a letter to a fault."""
     case = CASES[letter]
     hints = [(partial(lambda guess, asked: guess, guess), f"you take it for {guess!r}. {hint[0].upper()}{hint[1:]}")
              for guess, hint in case.not_it.items()]  # fmt: skip
-    return Exercise(f"case {letter}", partial(lambda fault, asked: fault, case.fault), [((letter,), case.why)], hints)
+    return Case(f"case {letter}", partial(lambda fault, asked: fault, case.fault), [((letter,), case.why)], hints)
 
 
 def check_diagnosis(fault_of: Callable[[str], str]) -> None:

@@ -4,6 +4,7 @@ import os
 import re
 import sys
 
+from ftlab.chat_service import from_colab
 from ftlab.errors import ModelError, RecipeError
 
 KEYS = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "AZURE_MANAGEMENT_TOKEN", "TOGETHER_API_KEY", "FIREWORKS_API_KEY",
@@ -29,7 +30,7 @@ class RefusedError(ModelError):
 
 def secret(name: str) -> str:
     """The key of this name; from a prompt it is kept for this process only. RecipeError says how to give one."""
-    value = os.environ.get(name, "").strip() or _from_colab(name) or _from_prompt(name)
+    value = os.environ.get(name, "").strip() or from_colab(name) or _from_prompt(name)
     if not value:
         remedy = "export it, put it into Colab's secrets, or run this where you can type it"
         raise RecipeError(f"{name} is not set: {remedy}")
@@ -127,17 +128,6 @@ def can_ask() -> bool:
     if app and app.initialized():
         return bool(getattr(app.instance().kernel, "_allow_stdin", False))
     return bool(sys.stdin and sys.stdin.isatty())
-
-
-def _from_colab(name: str) -> str:
-    try:
-        from google.colab import userdata
-    except ImportError:
-        return ""
-    try:
-        return (userdata.get(name) or "").strip()
-    except Exception:  # Colab's own: not granted, or not there
-        return ""
 
 
 def _from_prompt(name: str) -> str:

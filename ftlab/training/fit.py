@@ -9,8 +9,8 @@ from ftlab import hardware
 from ftlab.costs.architecture import GIB, find_architecture
 from ftlab.costs.cards import CONTEXT_GIB, Gpu, find_gpu
 from ftlab.costs.memory import CLOSE, FITS, LIBRARIES_GIB, TOO_LARGE, Memory, estimate_memory, room
-from ftlab.costs.time import calibrate, duration, estimate_time, padded_tokens
-from ftlab.errors import RecipeError
+from ftlab.costs.time import calibrate, duration, estimate_time, flops_per_token, padded_tokens
+from ftlab.errors import ModelError, RecipeError
 from ftlab.tables import html_table
 
 # how far the minutes may be off that follow from a layer of `smol`, timed for a second on this CPU
@@ -66,6 +66,7 @@ def will_it_fit(
     if card is not None:
         memory = estimate_memory(architecture, "qlora", length=longest, gpu=card, **run)
         rows += _on_the_card(memory, card)
+        rows.append(_without_checkpointing(architecture, longest, run, card))
         if card.tflops and architecture.parameters > COUNTED:
             time = estimate_time(architecture, "qlora", gpu=card, **passes)
             rows.append((f"training: time on the {card.name}", duration(time.low_hours, time.high_hours), "", ""))
@@ -73,6 +74,21 @@ def will_it_fit(
     rows.append(_room("checkpoints: disk", saved / GIB, shutil.disk_usage(folder).free / GIB))
     title = f"{model}: {len(lengths)} rows of at most {longest} tokens, {batch} at a time, {epochs:g} epochs; estimated"
     return Preflight(title, rows, memory)
+
+
+def wants_checkpointing(model: str, method: str, *, longest: int, batch: int, rank: int = 16) -> bool:
+    """Whether this machine's GPU is too small to train without gradient checkpointing, which costs time.
+
+    False without a GPU; True for a model that cannot be counted, and where it would fit only closely.
+    """
+    if (card := card_here()) is None:
+        return False
+    try:
+        architecture = find_architecture(SMOL if model == "smol" else model)
+        run = {"batch": batch, "rank": rank, "length": longest, "gpu": card, "checkpointing": "off"}
+        return estimate_memory(architecture, method, **run).verdict != FITS
+    except ModelError:
+        return True
 
 
 def card_here() -> Gpu | None:
@@ -115,6 +131,15 @@ def _on_the_card(memory: Memory, card: Gpu):
     if verdict != FITS and 0 < surer < batch:
         verdict += f"; per_device_eval_batch_size={surer} {'does' if verdict == TOO_LARGE else 'is surer'}"
     yield _room(f"evaluation, same batch: memory of the {card.name}", evaluation, card.usable_gib, verdict)
+
+
+def _without_checkpointing(architecture, longest, run, card):
+    """The memory of the same training with all activations kept, and what time that saves."""
+    off = estimate_memory(architecture, "qlora", length=longest, gpu=card, checkpointing="off", **run)
+    kept, again = (flops_per_token(architecture, "qlora", longest, run["rank"], how) for how in ("off", "unsloth"))
+    saved = f"{1 - kept / again:.0%} less to compute: use_gradient_checkpointing=False"
+    verdict = f"{FITS}; {saved}" if room(off.device_gib, card) == FITS else "too large, or close: keep checkpointing"
+    return _room("the same without gradient checkpointing", off.device_gib, card.usable_gib, verdict)
 
 
 def _room(what, needed, there_is, verdict=None):

@@ -148,20 +148,17 @@ def _what_is_wrong(row, data, code, tokenizer) -> str:
     wanted = [_wanted(chat[answer.turn], code, answer, tokenizer) for answer in code.trained]
     found = [_bare(tokenizer.decode(run)) for run in _trained_runs(row)]
     if found != [_bare(text) for text in wanted]:
-        if without := _lost_thought(found, wanted, code):
-            return without
+        if known := _lost_thought(found, wanted, code) or _ended_twice(found, wanted, tokenizer.eos_token):
+            return known
         return (
             f"the loss is on {_both_ends(mask.trained)}, but the answer is {_both_ends(''.join(wanted))}. A missing "
             "end token teaches endless answers (where pad_token is the end token, some collators take it from the "
             "labels: give the tokenizer another pad_token); a cut answer means that max_length is too small; more text "
-            "than the answer means a wrong response marker; an answer of another chat means that chats and rows are "
-            "not in the same order."
+            "than the answer means a wrong response marker; another end token means that the row was rendered with "
+            "another chat template; an answer of another chat means that chats and rows are not in the same order."
         )
     if not _squeezed(mask.ignored).endswith(_squeezed(_outside(code, tokenizer))):  # a BOS may precede
-        return (
-            f"the loss is on {_both_ends(mask.trained)}, but on another copy of that text than the answer. Check the "
-            "response marker."
-        )
+        return _learned_elsewhere(row, code, mask.trained, tokenizer)
     return ""
 
 
@@ -213,6 +210,33 @@ def _lost_thought(found, wanted, code) -> str:
         f"turn {lost[0]} has a thought, and the chat template leaves it out (many keep only that of the last answer): "
         "the model would learn to answer there without one. Make a row for each answer that has a thought, or take the "
         "thoughts out of the others."
+    )
+
+
+def _ended_twice(found, wanted, end: str) -> str:
+    """What is wrong where answers are right but for a second end token; empty where that is not it."""
+    pairs = list(zip(map(_squeezed, found), map(_squeezed, wanted), strict=False))
+    if len(found) != len(wanted) or not all(seen in (text, text + _squeezed(end)) for seen, text in pairs):
+        return ""
+    return (
+        f"the answer ends with {end} twice: the trainer adds one to each text that does not end with it, and many "
+        "templates write a new line after it. Take the white space from the end of what the template has written "
+        "(.rstrip()) before the trainer gets it."
+    )
+
+
+def _learned_elsewhere(row, code, trained: str, tokenizer) -> str:
+    """What is wrong where the loss is on the answer's words, but not at their place in the template's text."""
+    seen, written = tokenizer.decode(list(row["input_ids"])), tokenizer.decode(code.ids)
+    if _squeezed(written) in _squeezed(seen):
+        return (
+            f"the loss is on {_both_ends(trained)}, but on another copy of that text than the answer. Check the "
+            "response marker."
+        )
+    return (
+        f"the loss is on the answer, but the row, {_both_ends(seen)}, is not what the chat template writes, "
+        f"{_both_ends(written)}: the model would be asked otherwise than it was trained. Render the rows with this "
+        "tokenizer's apply_chat_template, or give it the chat_template that they were rendered with."
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from ftlab import hardware
 from ftlab.errors import ModelError
 from ftlab.models import resolve
+from ftlab.training.fit import wants_checkpointing
 from ftlab.training.preflight import check_masks, what_is_wrong
 from ftlab.training.recipe import ADAPTER_KEYS, Recipe, Training
 
@@ -76,14 +77,19 @@ def train_model(recipe: Recipe, model, tokenizer, train: Sequence[dict], validat
     from transformers.trainer_callback import PrinterCallback
     from trl import SFTTrainer
 
-    if recipe.training.method != "full":
-        model = add_adapter(recipe.training, model, recipe.seed)
+    texts, settings = as_texts(train, tokenizer), recipe.training
+    longest = min(settings.max_length, max(map(len, tokenizer(texts)["input_ids"])))
+    batch = settings.per_device_train_batch_size
+    again = wants_checkpointing(recipe.model, settings.method, longest=longest, batch=batch, rank=settings.r)
+    again = again or (settings.method == "full" and torch.cuda.is_available())  # Unsloth has switched it on
+    if settings.method != "full":
+        model = add_adapter(settings, model, recipe.seed, again)
     trainer = SFTTrainer(
         model=model,
         processing_class=tokenizer,
-        train_dataset=Dataset.from_dict({"text": as_texts(train, tokenizer)}),
+        train_dataset=Dataset.from_dict({"text": texts}),
         eval_dataset=Dataset.from_dict({"text": as_texts(validation, tokenizer)}),
-        args=trainer_arguments(recipe, len(train), folder),
+        args=trainer_arguments(recipe, len(train), folder, again),
     )
     trainer = train_on_responses_only(trainer)
     check_masks(trainer.train_dataset, train, tokenizer, trainer.data_collator)
@@ -142,9 +148,8 @@ def as_texts(rows: Sequence[dict], tokenizer) -> list[str]:
     ]
 
 
-def add_adapter(settings: Training, model, seed: int):
-    """The model with a new LoRA adapter."""
-    import torch
+def add_adapter(settings: Training, model, seed: int, checkpointing: bool = False):
+    """The model with a new LoRA adapter; with `checkpointing` activations are computed again in the backward pass."""
     from unsloth import FastLanguageModel
 
     layers = settings.target_modules
@@ -153,7 +158,7 @@ def add_adapter(settings: Training, model, seed: int):
         **settings.model_dump(include={"r", "lora_alpha", "lora_dropout"}),
         target_modules=layers if isinstance(layers, str) else list(layers),
         bias="none",
-        use_gradient_checkpointing="unsloth" if torch.cuda.is_available() else False,
+        use_gradient_checkpointing="unsloth" if checkpointing else False,
         random_state=seed,
     )
 
@@ -175,8 +180,8 @@ def bytes_to_save(settings: Training, model, trainings: int) -> int:
     return 4 * numbers * ((1 + 3) * trainings + 3)
 
 
-def trainer_arguments(recipe: Recipe, rows: int, folder: Path):
-    """The SFTConfig of a run over so many rows."""
+def trainer_arguments(recipe: Recipe, rows: int, folder: Path, checkpointing: bool = False):
+    """The SFTConfig of a run over so many rows; `checkpointing` as for the adapter."""
     import torch
     from trl import SFTConfig
 
@@ -190,7 +195,7 @@ def trainer_arguments(recipe: Recipe, rows: int, folder: Path):
         packing=False,
         per_device_eval_batch_size=settings.per_device_train_batch_size,
         **settings.model_dump(exclude={"method", *ADAPTER_KEYS}),  # they have TRL's names
-        gradient_checkpointing=on_gpu,  # less memory for more time
+        gradient_checkpointing=checkpointing,  # less memory for more time
         optim="adamw_8bit" if on_gpu else "adamw_torch",
         bf16=precision == "bf16",
         fp16=precision == "fp16",

@@ -309,7 +309,8 @@ print(f"{report['n']} test tickets; recorded {report['created']} on {report['mac
 # %% [markdown]
 # `fine tuned`, the last row, is the mean of the three; `base` is the same model before training, `constrained` the best
 # prompt, with its answers held to the allowed values, and `linear` the classifier. So fine-tuning wins? Not yet. The line below the
-# picture says how often a *whole* record is right, which is far more seldom. With more tickets, the classifier catches up. And the
+# picture says how often a *whole* record is right, which is far more seldom. With 2,000 tickets the classifier is where this
+# fine-tune is with 300 ([03](03_measure_baselines.ipynb)). And the
 # fine-tune has lost something elsewhere. By the bars that were written down first it may not ship; [07](07_evaluate.ipynb) says
 # why.
 #
@@ -366,8 +367,8 @@ check_strongest_rival(strongest_rival)
 #
 # </details>
 #
-# **3.** After the half-hour training order numbers are right nearly always, urgency is no better than the commonest value. You have one
-# hour. What do you do with it?
+# **3.** After a training of your own order numbers are right nearly always, urgency is no better than the commonest value. You have
+# one hour. What do you do with it?
 #
 # <details><summary>One answer</summary>
 #

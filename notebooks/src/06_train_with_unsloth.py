@@ -84,7 +84,7 @@ model = FastLanguageModel.get_peft_model(
     # all linear layers:
     target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
     bias="none",  # biases stay frozen too
-    # forget activations and compute them again: less memory for more time
+    # forget activations and compute them again: less memory for more time; "Does it fit?" says whether yours needs it
     use_gradient_checkpointing="unsloth" if ON_GPU else False,
     random_state=3407,  # the start of the random half; the other half starts at zero
 )
@@ -161,6 +161,14 @@ will_it_fit(MODEL, kept, batch=BATCH, epochs=EPOCHS, rank=RANK, save_total_limit
 # it does at the moment counts. Before you download a model, ask from a shell: `ftlab memory --model qwen3-8b --gpu T4
 # --length 512`, with the tokens of your longest example.
 #
+# How long would these rows take on that card, with the larger models that it holds? Nobody has timed them there: estimates, too.
+
+# %%
+from ftlab.costs.time import what_fits
+
+what_fits(kept, CARD, epochs=EPOCHS)
+
+# %% [markdown]
 # And when it does not fit? Here is a QLoRA run on an 8B model as somebody might start it on a T4, and one change after the
 # other.
 

@@ -96,8 +96,14 @@ def nano_trainer(rows, seed=3407, callbacks=(), printed=False, **settings):
 import contextlib
 import io
 
-USUAL = {"learning_rate": 4e-3, "per_device_train_batch_size": 8, "seed": 3407}
-OTHERS = {"learning_rate": (4e-4, 4e-2), "per_device_train_batch_size": (2, 32), "seed": (1, 2)}
+USUAL = {
+    "learning_rate": 4e-3, "per_device_train_batch_size": 8, "seed": 3407,
+    "warmup_steps": 0.05, "lr_scheduler_type": "cosine", "weight_decay": 0.0,
+}  # fmt: skip
+OTHERS = {
+    "learning_rate": (4e-4, 4e-2), "per_device_train_batch_size": (2, 32), "seed": (1, 2),
+    "warmup_steps": (0.0, 0.5), "lr_scheduler_type": ("constant",), "weight_decay": (1.0,),
+}  # fmt: skip
 
 
 def curve(**setting):
@@ -119,17 +125,20 @@ import matplotlib.pyplot as plt
 
 from ftlab.plots import COLOURS, plain_axes, show
 
-fig, axes = plt.subplots(1, 3, figsize=(11, 3.2), sharey=True, layout="constrained")
+fig, axes = plt.subplots(2, 3, figsize=(11, 5.6), sharey=True, sharex=True, layout="constrained")
 told = []
-for ax, (name, runs) in zip(axes, curves.items(), strict=True):
+for ax, (name, runs) in zip(axes.flat, curves.items(), strict=True):
     for colour, (value, points) in zip(COLOURS, sorted(runs.items()), strict=False):
-        ax.plot(*zip(*points, strict=True), color=colour, lw=1.8, label=f"{value:g}")
-        told.append(f"{name} {value:g}: {len(points)} steps, the last loss {points[-1][1]:.2f}")
-    ax.set(title=name, xlabel="examples read", ylim=(0, 8))
+        ax.plot(*zip(*points, strict=True), color=colour, lw=1.8, label=f"{value}")
+        told.append(f"{name} {value}: {len(points)} steps, the last loss {points[-1][1]:.2f}")
+    ax.set(title=name, ylim=(0, 8))
     ax.legend(frameon=False, loc="center right")
     plain_axes(ax, grid="y")
-axes[0].set_ylabel("training loss (nats per token)")
-show(fig, "Training loss with three settings changed one at a time: " + "; ".join(told) + ".")
+for ax in axes[1]:
+    ax.set_xlabel("examples read")
+for ax in axes[:, 0]:
+    ax.set_ylabel("training loss (nats per token)")
+show(fig, "Training loss with six settings changed one at a time: " + "; ".join(told) + ".")
 print("\n".join(told))
 
 # %% [markdown]

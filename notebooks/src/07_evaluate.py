@@ -766,7 +766,7 @@ print("tickets:       ", compare(learned["without replay"], learned["with replay
 # %% [markdown]
 # ## May it ship?
 #
-# The bars stand in `recipes/support_triage.yaml`, written before the run. The gate only applies them. For the gain it
+# The bars stand in `recipes/support_triage_smol.yaml`, written before the run. The gate only applies them. For the gain it
 # asks that chance is ruled out; for the general questions and the simpler rival it goes by the measured difference alone.
 
 # %% tags=["headline"]

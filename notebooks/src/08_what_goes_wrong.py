@@ -35,7 +35,7 @@ from ftlab.exercises.museum import (
     against, between, customers_of, everyday, in_points, made_by, patterns, results, right, rows_of, scored_by, show_losses,
     team_of, texts_of, trainings_of,
 )  # fmt: skip
-from ftlab.evaluation.statistics import compare, paired_wald, score_interval
+from ftlab.evaluation.statistics import compare, difference_interval, paired_wald, score_interval
 from ftlab.plots import show
 
 record = results()
@@ -566,15 +566,16 @@ for name in RUN:
     began = time.monotonic()
     model, its_tokenizer = trained(rows, plant)
     out = generate(model, its_tokenizer, [row["messages"][:-1] for row in fresh[:20]], max_new_tokens=16)
+    teams = sum(text.strip() == team_of(row) for text, row in zip(out.texts, fresh[:20], strict=True))
     took = f"{name}: {time.monotonic() - began:.0f} seconds with {MODEL}"
-    print(f"{took}; {out.cut_off} of 20 ran into the limit, for example {out.texts[0]!r}")
+    print(f"{took}; {teams} of 20 right, {out.cut_off} ran into the limit, for example {out.texts[0]!r}")
 told = {name: [f"{point['minutes']:.0f}" for point in trainings_of(arm).values()] for name, (_, _, arm) in LIVE.items()}
 pd.DataFrame({"minutes of a recorded training with smol, by seed": {name: ", ".join(each) for name, each in told.items()}})
 
 # %% [markdown]
-# The same rows, steps and seed; one line differs. Write another name of `LIVE` into `RUN`, and you have that room (`nano` shows
-# whether a run ends, `smol` also what is right). With `MODEL = "smol"` and 30 steps it is nearly the training of the record,
-# whose minutes, with all answers and on a core that had other work, stand in the table.
+# The same rows, steps and seed; one line differs. Write another name of `LIVE` into `RUN`, and you have that room. `nano` shows
+# whether a run ends; what it gets right is too little to tell one room from another. With `MODEL = "smol"` and 30 steps it is nearly the
+# training of the record, whose minutes, with all answers and on a core that had other work, stand in the table.
 
 # %% [markdown]
 # ## Room 9: too little of it
@@ -673,10 +674,14 @@ for name in TWO:
 together = spearmanr(*zip(*pairs.values(), strict=True)).statistic
 print(f"over all {len(pairs)} trainings, rank correlation of loss and right answers: {together:.2f}")
 print("from few to careless_40:", compare(scored_by("few").field_accuracy, scored_by("careless_40").field_accuracy, groups=patterns()))
+for worse, better in (("careless_0", "export"), ("careful", "curated")):
+    change = compare(scored_by(worse).field_accuracy, scored_by(better).field_accuracy, groups=patterns())
+    print(f"a lower loss, from {worse} to {better}: {pairs[worse][0]:.3f} to {pairs[better][0]:.3f};", change)
 print(made_by("data"))
 
 # %% [markdown]
-# **Your diagnosis?** Equal loss, unequal answers: by the loss nobody could choose between these two. (They were looked for, among all
+# **Your diagnosis?** Equal loss, unequal answers: by the loss nobody could choose between these two. And a loss that is lower
+# by a little bought nothing that is seen in answers: the last two lines. (These pairs were looked for, among all
 # pairs. Over all trainings the loss orders them well, as the correlation says.)
 #
 # **Cause:** the loss is a mean over *tokens* and asks how sure the model is; an answer is right or wrong as a whole. A likely reason
@@ -738,10 +743,14 @@ tested = pd.DataFrame(
 )
 print(f"of {len(tested)} pairs, p < 0.05:", ", ".join(f"{name}: {count}" for name, count in tested.sum().items()))
 print("by the last test and not by the first:", (tested["paired, by phrasing"] & ~tested["two shares"]).sum())
+alike = [np.corrcoef(a, b)[0, 1] for a, b in combinations(exact, 2)]
+print(f"correlation of two systems' records, right or not: {np.median(alike):.2f} in the middle; {len(set(patterns()))} phrasings")
 
 # %% [markdown]
 # Pairing finds a few more than the textbook, and counting phrasings takes back more than that. This record has no gain that
-# only the right test finds; it has claims that do not survive the counting of phrasings. (The pairs overlap, and each was tested
+# only the right test finds; it has claims that do not survive the counting of phrasings. Why none? What pairing takes out of the noise is
+# what two systems have in common, and the last line says how little that is for whole records; the few phrasings then widen every
+# interval again. (The pairs overlap, and each was tested
 # at 0.05. The pair above was looked for: one on which owner and
 # friend disagree.) **Remedy:** pair, and count what repeats itself, both and always, and say so before you see the result. To
 # see a gain of this size takes more tickets that are phrased otherwise
@@ -758,7 +767,7 @@ from ftlab.evaluation.metrics import probe_scores
 
 voice = [json.loads(line) for line in open("../data/brand_voice/test.jsonl")]
 frames = [row["frame"] for row in voice]  # messages of one sentence pattern count together
-replies, fits, lines = {}, {}, {}
+replies, fits, lines, seen = {}, {}, {}, {}
 
 
 def says_twice(text):
@@ -766,7 +775,8 @@ def says_twice(text):
     return len(set(said)) < len(said)
 
 
-for arm, name in {"sft": "before", "dpo": "DPO, small steps", "other_rate": "DPO, large steps"}.items():
+ARMS_OF_DPO = {"sft": "before", "dpo": "DPO, small steps", "longer": "the same, longer ones chosen", "other_rate": "DPO, large steps"}
+for arm, name in ARMS_OF_DPO.items():
     read = open(f"../data/recorded/preferences/predictions/{arm}/test.jsonl")
     replies[arm] = texts = [json.loads(line)["prediction"] for line in read]
     fits[arm] = probe_scores(texts, voice)
@@ -780,8 +790,13 @@ for arm, name in {"sft": "before", "dpo": "DPO, small steps", "other_rate": "DPO
 print(*replies["other_rate"][:3], sep="\n\n")
 guide = read_guide("../data/brand_voice/guide.yaml")
 for arm, texts in replies.items():
-    kept = pd.DataFrame([points_kept(guide, text, row["facts"]) for text, row in zip(texts, voice, strict=True)]).mean()
-    print(f"{arm}, point by point:", ", ".join(f"{point} {share:.0%}" for point, share in kept.items()))
+    kept = pd.DataFrame([points_kept(guide, text, row["facts"]) for text, row in zip(texts, voice, strict=True)])
+    seen[arm] = {"points": kept.sum(axis=1).to_numpy(float), "words": np.array([len(text.split()) for text in texts], float)}
+    print(f"{arm}, point by point:", ", ".join(f"{point} {share:.0%}" for point, share in kept.mean().items()))
+for arm in ("dpo", "longer", "other_rate"):
+    changes = {what: difference_interval(seen[arm][what] - seen["sft"][what], frames) for what in ("points", "words")}
+    told = ", ".join(f"{found.value:+.1f} {what} [{found.low:+.1f}, {found.high:+.1f}]" for what, found in changes.items())
+    print(f"{ARMS_OF_DPO[arm]}, against before: {told}")
 print("\nthe right remedy, before and after large steps:", compare(fits["sft"], fits["other_rate"], groups=frames))
 print(made_by("preferences"))
 columns = ["points of the guide", "words", "say a sentence twice", "do not end in a full stop", "say the right remedy"]
@@ -794,9 +809,12 @@ pd.DataFrame.from_dict(lines, orient="index", columns=columns)
 # rose. That a sentence stands there twice costs no point; that a reply breaks off costs one of five (it does not close as it should), and
 # the other four outweigh it. Nobody was paid for repeating: but who looks at the mean alone takes the broken model. (Where the measure
 # itself pays for what readers dislike, it is called [reward hacking](GLOSSARY.md#reward-hacking).) **Proof:** what the measure does not
-# see: the replies grew by a third, most say a sentence twice, and many do not end. With small steps none of this happened. Whether the right
+# see: the replies grew by a third (the interval is above the table), most say a sentence twice, and many do not end. With small steps
+# none of this happened, not even where the pairs themselves had the longer reply chosen: that run is longer than the other one with
+# small steps, and not longer than before. Whether the right
 # remedy is named less often is not shown: the interval is wide and holds zero. **Remedy:** smaller steps, a measure kept aside, and reading
-# ([09](09_learn_preferences.ipynb#Did-it-only-learn-"longer"?), which has pairs that teach length, too).
+# ([09](09_learn_preferences.ipynb#Did-it-only-learn-"longer"?) has the pairs that teach length). One training each: the intervals know
+# which messages happened to be asked, and no other seed.
 
 # %% [markdown]
 # ## Room 14: out of memory, but only later

@@ -1,6 +1,6 @@
 # ---
 # ftlab:
-#   reads: [recipes/costs/*.yaml, data/prices/*.csv, data/hardware/*.csv, data/recorded/memory_rows.csv, data/support_triage/train.jsonl, data/models/nano/tokenizer.json, data/models/nano/config.json]
+#   reads: [recipes/costs/*.yaml, data/prices/*.csv, data/hardware/*.csv, data/recorded/memory_rows.csv, data/recorded/distill/results.json, data/recorded/triage/predictions/test.constrained.json, data/support_triage/train.jsonl, data/models/nano/tokenizer.json, data/models/nano/config.json]
 #   headline: from how many calls a month a tuned hosted model saves anything
 # ---
 
@@ -498,6 +498,35 @@ pd.DataFrame(rows, columns=columns).set_index("cached")
 # So first put the fixed part of your prompt at its beginning, never change it, and look at the bill again. A cache has limits: prompts below
 # a least length (1,024 tokens at OpenAI) are never cached, and entries go after some minutes without a call. If answers may wait for hours,
 # ask for the price of batches, too.
+#
+# ## Or the prompt goes into the weights
+#
+# In [17](17_small_from_large.ipynb) `smol` learned to answer without its long prompt ([distillation](GLOSSARY.md#distillation)). The
+# tokens of a call, before and after, are recorded there. What are they worth at this service, and what if the prompt were ten
+# times as long?
+
+# %%
+import json
+
+records = data_folder() / "recorded"
+distilled = json.loads((records / "distill/results.json").read_text())
+student = distilled["points"]["prompt_student"]
+before = json.loads((records / "triage/predictions/test.constrained.json").read_text())["prompt_tokens"] / 300  # tickets
+after, answer = (student[f"{part}_tokens"] / len(distilled["judged"]) for part in ("prompt", "new"))
+rows = []
+for times in (1, 10):
+    prompted = support.content["options"]["few_shot"] | {"prompt_tokens": 0, "example_tokens": times * before - after, "cache_hit_rate": 0}
+    content = {"input_tokens": after, "output_tokens": answer, "options": support.content["options"] | {"few_shot": prompted}}
+    at = cost(replace(support, content=support.content | content), TODAY)
+    saved = at["few_shot"].usd_per_call - at["tuned"].usd_per_call
+    rows.append((f"{times * before:,.0f}", f"{after:,.0f}", f"{1000 * at['few_shot'].usd_per_call:.3f}", f"{1000 * at['tuned'].usd_per_call:.3f}",
+                 f"{at['tuned'].monthly_usd / saved:,.0f} calls a month"))  # fmt: skip
+columns = ["tokens of the prompt", "of the student's", "prompt, USD per 1,000 calls", "student, USD per 1,000 calls", "student saves from"]
+pd.DataFrame(rows, columns=columns).set_index("tokens of the prompt")
+
+# %% [markdown]
+# The examples of that prompt change with every ticket, so nothing of it is cached. What the student lost in answers, 17 shows; no
+# price is put on that here.
 #
 # ## What matters most?
 #

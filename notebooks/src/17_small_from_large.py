@@ -103,6 +103,7 @@ def fields_right(answers, rows):  # for each ticket, the share of its fields tha
 answers = {
     "the long prompt (teacher)": [taught_by_prompt[at] for at in record["judged"]],
     "student, short prompt": read_answers(RECORD / "predictions" / "prompt_student" / "test.student.jsonl"),
+    "the same, twice as long": read_answers(RECORD / "predictions" / "prompt_longer" / "test.student.jsonl"),
     "the same on true answers": read_answers(RECORD / "predictions" / "gold_student" / "test.student.jsonl"),
 }
 right = {who: fields_right(texts, judged) for who, texts in answers.items()}
@@ -110,11 +111,15 @@ shares = {who: score_interval(each, judged_phrasings) for who, each in right.ite
 show(systems_figure(shares), systems_alt(shares))
 
 # %% tags=["headline"]
-teacher, student, on_truth = right.values()
+teacher, student, longer, on_truth = right.values()
 steps = record["points"]["prompt_student"]["steps"]
 print(f"{len(record['new'])} tickets, {steps} steps; judged on {len(judged)} tickets in {len(set(judged_phrasings))} phrasings")
 print(f"teacher {teacher.mean():.1%} of the fields, student {student.mean():.1%}, student of the truth {on_truth.mean():.1%}")
-for what, a, b in (("student against teacher", teacher, student), ("truth instead of the teacher", student, on_truth)):
+for what, a, b in (
+    ("student against teacher", teacher, student),
+    ("twice as many steps", student, longer),
+    ("truth instead of the teacher", student, on_truth),
+):
     gain = difference_interval(b - a, judged_phrasings)
     print(f"{what}: {100 * gain.value:+.1f} points [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]")
 import pandas as pd
@@ -327,6 +332,8 @@ for what, (point, rows) in learns_from.items():
     if point in record["points"]:
         said = read_answers(RECORD / "predictions" / point / "test.student.jsonl")
         table[what]["nano"] = repr(score_interval(fields_right(said, first), first_phrasings))
+teachers_own = read_answers(TRIAGE / "predictions" / "test.fine_tuned.jsonl")[: len(first)]
+table["the teacher itself"] = {"tickets": 300, "smol": repr(score_interval(fields_right(teachers_own, first), first_phrasings))}
 pd.DataFrame(table).T.fillna("")
 
 # %%
@@ -505,20 +512,22 @@ print(f"{len(to_learn)} tickets, 60 steps: {fields_right(written.texts, first[:6
 
 # %%
 many = train[: record["many"]]
-test_team = np.array([json.loads(text)["queue"] for text in truth(first)])
-hit = np.isin(test_team, list(record["confused"]))
-mistake = np.array([record["confused"].get(team, "") for team in test_team])
+judges = {"nano": ("small_", first, first_phrasings), "smol": ("", judged, judged_phrasings)}
 seen = {}
-for kind in ("scattered", "confused"):
-    said = read_answers(RECORD / "predictions" / f"small_{kind}" / "test.student.jsonl")
-    named = np.array([str((parse_record(text) or {}).get("queue")) for text in said])
-    seen[f"{kind} errors"] = {
-        "team right": repr(score_interval(named == test_team, first_phrasings)),
-        "on the two teams' tickets": f"{np.mean((named == test_team)[hit]):.0%}",
-        "on all others": f"{np.mean((named == test_team)[~hit]):.0%}",
-        "the confused teacher's mistake": f"{np.mean((named == mistake)[hit]):.0%}",
-        "names one of the two teams": f"{np.isin(named, list(record['confused'])).sum()} of {len(named)} tickets",
-    }
+for who, (prefix, rows, groups) in judges.items():
+    team = np.array([json.loads(text)["queue"] for text in truth(rows)])
+    hit = np.isin(team, list(record["confused"]))
+    mistake = np.array([record["confused"].get(name, "") for name in team])
+    for kind in ("scattered", "confused"):
+        said = read_answers(RECORD / "predictions" / f"{prefix}{kind}" / "test.student.jsonl")
+        named = np.array([str((parse_record(text) or {}).get("queue")) for text in said])
+        seen[f"{who}, {kind} errors"] = {
+            "team right": repr(score_interval(named == team, groups)),
+            "on the two teams' tickets": f"{np.mean((named == team)[hit]):.0%} of {hit.sum()}",
+            "on all others": f"{np.mean((named == team)[~hit]):.0%}",
+            "the confused teacher's mistake": f"{np.mean((named == mistake)[hit]):.0%}",
+            "names one of the two teams": f"{np.isin(named, list(record['confused'])).mean():.0%}",
+        }
 print(f"wrong teams: {np.mean([json.loads(text)['queue'] in record['confused'] for text in truth(many)]):.0%} of the training tickets")
 pd.DataFrame(seen).T
 
@@ -564,7 +573,7 @@ for temperature in (1.0, 2.0):
 
 # %% [markdown]
 # `beta=0` is this one; `beta=1` turns it round, which makes a student avoid what the teacher finds unlikely instead of covering
-# all that it finds likely. Now three students of one teacher, 30 steps each. The teacher is the `nano` that you have just
+# all that it finds likely. Now three students of one teacher, 20 steps each. The teacher is the `nano` that you have just
 # trained; the students are the same model with two of its four layers taken out. One learns the teacher's texts by plain
 # [SFT](GLOSSARY.md#sft). One learns the teacher's probabilities on these texts. One writes its own answers, and learns the
 # teacher's probabilities there: [on-policy](GLOSSARY.md#on-policy).
@@ -629,9 +638,9 @@ import time
 
 chats = [row["messages"] for row in lessons]
 ways = {
-    "texts (SFT)": lambda student: sft(student, chats, 30, 1e-3).eval(),
-    "probabilities, teacher's texts": lambda student: gkd(student, chats, 30, 1e-3, on_policy=False),
-    "probabilities, own texts": lambda student: gkd(student, chats, 30, 1e-3, on_policy=True),
+    "texts (SFT)": lambda student: sft(student, chats, 20, 1e-3).eval(),
+    "probabilities, teacher's texts": lambda student: gkd(student, chats, 20, 1e-3, on_policy=False),
+    "probabilities, own texts": lambda student: gkd(student, chats, 20, 1e-3, on_policy=True),
 }
 students, compared = {}, {}
 for how, learn in ways.items():
