@@ -302,7 +302,7 @@ def _show_log(name: str, log: list[dict]) -> None:
     show(loss_figure(log), f"{name}. {loss_alt(log)}")
 
 
-class Case(Exercise):
+class UntoldExercise(Exercise):
     """An exercise whose answer is told to those who have it: one wrong guess would give it away."""
 
     def grade(self, fn: Callable) -> Grade:
@@ -319,7 +319,7 @@ def check_of(letter: str) -> Exercise:
     case = CASES[letter]
     hints = [(partial(lambda guess, asked: guess, guess), f"you take it for {guess!r}. {hint[0].upper()}{hint[1:]}")
              for guess, hint in case.not_it.items()]  # fmt: skip
-    return Case(f"case {letter}", partial(lambda fault, asked: fault, case.fault), [((letter,), case.why)], hints)
+    return UntoldExercise(f"case {letter}", partial(lambda fault, asked: fault, case.fault), [((letter,), case.why)], hints)
 
 
 def check_diagnosis(fault_of: Callable[[str], str]) -> None:
