@@ -74,9 +74,17 @@ def test_one_command_makes_points_and_publishes_them_if_none_failed(tmp_path, mo
     assert published == [1]
     assert command("--again") == 0
     assert published == [1]
+    said = json.loads((tmp_path / "museum/first/done.json").read_text())["machine"]
+    assert said.endswith(("fp32", "bf16", "fp16"))
     points.append(recording.Point("fails", lambda folder: recording.adapter_of(tmp_path / "museum" / "nothing")))
     assert command("--again", "--publish") == 1
     assert published == [1]
+
+
+def test_minutes_of_two_machines_or_precisions_are_not_added():
+    told = [{"machine": "a CPU, fp32", "minutes": 2}, {"machine": "a CPU, bf16", "minutes": 3},
+            {"machine": "a CPU, fp32", "minutes": 4.5}]  # fmt: skip
+    assert recording.minutes_by_machine(told) == {"a CPU, fp32": 6.5, "a CPU, bf16": 3}
 
 
 def test_a_recorded_point_is_made_again_only_when_asked(tmp_path, monkeypatch):

@@ -146,8 +146,10 @@ def main() -> int:
             print(f"{point.name:<20}", f"{result['minutes']} minutes" if result else "-")
         return 0
     import ftlab.run  # noqa: F401  (quiets the libraries)
+    from ftlab import hardware
 
-    machine = ftlab.run.machine_line()
+    # two CPUs of one name may multiply in other numbers, at another speed
+    machine = f"{ftlab.run.machine_line()}, {hardware.precision('smol')}"
     wanted = [point for point in points if not options.only or point.name in options.only]
     finished, failed = here if options.again else done, False
     while True:

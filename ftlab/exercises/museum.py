@@ -319,7 +319,8 @@ def check_of(letter: str) -> Exercise:
     case = CASES[letter]
     hints = [(partial(lambda guess, asked: guess, guess), f"you take it for {guess!r}. {hint[0].upper()}{hint[1:]}")
              for guess, hint in case.not_it.items()]  # fmt: skip
-    return UntoldExercise(f"case {letter}", partial(lambda fault, asked: fault, case.fault), [((letter,), case.why)], hints)
+    solution, trials = partial(lambda fault, asked: fault, case.fault), [((letter,), case.why)]
+    return UntoldExercise(f"case {letter}", solution, trials, hints)
 
 
 def check_diagnosis(fault_of: Callable[[str], str]) -> None:

@@ -152,7 +152,7 @@ print("\n".join(told))
 #   you change it, look at the learning rate again.
 # - **[Seed](GLOSSARY.md#seed).** Three times the same settings, and how far the curves lie apart is luck: another order of the
 #   examples, another start of the adapter. A difference between two settings that is no larger than that says nothing.
-# - **[Warm-up](GLOSSARY.md#warm-up) and schedule.** Without a warm-up the curve falls from the first step on; with half of the steps for
+# - **[Warm-up](GLOSSARY.md#warmup) and schedule.** Without a warm-up the curve falls from the first step on; with half of the steps for
 #   it, it falls late. A constant rate (TRL's has no warm-up either) ends lowest here, because a cosine spends the last of 16 steps hardly
 #   moving. So in a short run both only cost steps. What they are for does not show here: a warm-up guards against wild first steps,
 #   which larger models take, and the falling rate lets a long run settle.
