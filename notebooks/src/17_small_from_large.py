@@ -134,7 +134,8 @@ pd.DataFrame({who: {field: f"{rate.value:.0%}" for field, rate in found.items()}
 # prompt's. So both matter, the teacher's mistakes (it answers one field in three wrongly; [04b](04b_how_many_rows.ipynb) showed what such
 # labels do) and the few tickets.
 #
-# One training each. Twice as many steps are in the experiment (`prompt_longer`) and not yet in its record.
+# And was it short? Twice as many steps brought a quarter of the loss back (the third line), most of it in the queue and the tone. One
+# training each.
 
 # %% [markdown]
 # ## What was learned: the task, or the mistakes?
@@ -187,7 +188,8 @@ pd.DataFrame(rows).T.map("{:.0%}".format)
 
 # %% [markdown]
 # Read the second column against the last row: the student of the truth never saw the teacher, so what it repeats is chance,
-# or a mistake that is easy to make. What the teacher's student repeats above that, it was taught. Much of what it does
+# or a mistake that is easy to make. What the teacher's student repeats above that, it was taught, and with twice the steps it
+# repeats as much and is right more often. Much of what it does
 # wrong is neither: the line above the table says how often it names the team that its teacher named most often in the lessons.
 
 # %% [markdown]
@@ -507,8 +509,8 @@ print(f"{len(to_learn)} tickets, 60 steps: {fields_right(written.texts, first[:6
 # ## A wrong teacher
 #
 # Two teachers, equally often wrong about the team. One takes every workshop ticket for aftersales and every accounts ticket
-# for billing. The other names a wrong team for as many tickets, but any team for any ticket. `nano` learned 400 tickets from
-# each.
+# for billing. The other names a wrong team for as many tickets, but any team for any ticket. `nano` and `smol` learned 400 tickets
+# from each.
 
 # %%
 many = train[: record["many"]]
@@ -532,12 +534,12 @@ print(f"wrong teams: {np.mean([json.loads(text)['queue'] in record['confused'] f
 pd.DataFrame(seen).T
 
 # %% [markdown]
-# One average, two different students. An error with a pattern is a rule like any other, and is learned like one: of the two teams'
-# tickets this student gets none right. What errors without a pattern do, one weak training does not show: this student names few
-# teams but these two, which is why it does better on their tickets and worse on the others. So the average of a teacher tells you
-# little. Agreement cannot find a mistake that all teachers share. Look at the teacher's errors by class, on tickets that a person
-# labelled, before anything is trained. (One training each, of a weak reader; the same two with `smol` are in the experiment and not
-# yet in its record.)
+# One average of the teachers, different students. An error with a pattern is a rule like any other, and is learned like one: of the two
+# teams' tickets neither student gets one right, and most of `smol`'s answers to them are the very mistake. What errors without a pattern
+# do, these trainings show less well. `nano` names few teams but these two, which is why it does better on their tickets and worse on the
+# others; `smol`, after 50 steps, is seldom right about any team, and names these two next to never. So the average of a teacher tells
+# you little. Agreement cannot find a mistake that all teachers share. Look at the teacher's errors by class, on tickets that a person
+# labelled, before anything is trained. (One training each.)
 
 # %% [markdown]
 # ## Probabilities instead of texts
