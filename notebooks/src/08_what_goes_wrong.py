@@ -573,9 +573,9 @@ told = {name: [f"{point['minutes']:.0f}" for point in trainings_of(arm).values()
 pd.DataFrame({"minutes of a recorded training with smol, by seed": {name: ", ".join(each) for name, each in told.items()}})
 
 # %% [markdown]
-# The same rows, steps and seed; one line differs. Write another name of `LIVE` into `RUN`, and you have that room. `nano` shows
-# whether a run ends; what it gets right is too little to tell one room from another. With `MODEL = "smol"` and 30 steps it is nearly the
-# training of the record, whose minutes, with all answers and on a core that had other work, stand in the table.
+# The same rows, steps and seed; one line differs. Write another name of `LIVE` into `RUN`, and you have that room; on twenty tickets
+# only a large difference shows. With `MODEL = "smol"` and 30 steps it is nearly the training of the record, whose minutes, with all
+# answers and on a core that had other work, stand in the table.
 
 # %% [markdown]
 # ## Room 9: too little of it
@@ -791,11 +791,11 @@ print(*replies["other_rate"][:3], sep="\n\n")
 guide = read_guide("../data/brand_voice/guide.yaml")
 for arm, texts in replies.items():
     kept = pd.DataFrame([points_kept(guide, text, row["facts"]) for text, row in zip(texts, voice, strict=True)])
-    seen[arm] = {"points": kept.sum(axis=1).to_numpy(float), "words": np.array([len(text.split()) for text in texts], float)}
+    seen[arm] = {"points": kept.mean(axis=1).to_numpy(float), "words": np.array([len(text.split()) for text in texts], float)}
     print(f"{arm}, point by point:", ", ".join(f"{point} {share:.0%}" for point, share in kept.mean().items()))
 for arm in ("dpo", "longer", "other_rate"):
     changes = {what: difference_interval(seen[arm][what] - seen["sft"][what], frames) for what in ("points", "words")}
-    told = ", ".join(f"{found.value:+.1f} {what} [{found.low:+.1f}, {found.high:+.1f}]" for what, found in changes.items())
+    told = ", ".join(f"{found.value:+.2f} {what} [{found.low:+.2f}, {found.high:+.2f}]" for what, found in changes.items())
     print(f"{ARMS_OF_DPO[arm]}, against before: {told}")
 print("\nthe right remedy, before and after large steps:", compare(fits["sft"], fits["other_rate"], groups=frames))
 print(made_by("preferences"))
