@@ -125,7 +125,7 @@ import matplotlib.pyplot as plt
 
 from ftlab.plots import COLOURS, plain_axes, show
 
-fig, axes = plt.subplots(2, 3, figsize=(11, 5.6), sharey=True, sharex=True, layout="constrained")
+fig, axes = plt.subplots(2, 3, figsize=(9.5, 4.8), sharey=True, sharex=True, layout="constrained")
 told = []
 for ax, (name, runs) in zip(axes.flat, curves.items(), strict=True):
     for colour, (value, points) in zip(COLOURS, sorted(runs.items()), strict=False):
