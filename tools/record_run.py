@@ -12,6 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 from ftlab.kept import sha256_of_weights  # noqa: E402
+from ftlab.project.advice import percent  # noqa: E402
 from ftlab.training.recipe import load_recipe  # noqa: E402
 
 RECIPE = ROOT / "recipes/support_triage_smol.yaml"
@@ -101,11 +102,6 @@ def slices(report: dict) -> list[str]:
             rates = [percent(found["slices"][name]) if name in found["slices"] else "" for name in names]
             lines.append(f"| {NAMES[system]} | {' | '.join(rates)} |")
     return lines
-
-
-def percent(interval: dict) -> str:
-    """A rate with its interval."""
-    return f"{100 * interval['value']:.1f} % [{100 * interval['low']:.1f}, {100 * interval['high']:.1f}]"
 
 
 def by_rows() -> str:

@@ -672,8 +672,8 @@ pd.DataFrame(
 ).T
 
 # %% [markdown]
-# A little at each stage, with fewer rows each time. [04b](04b_how_many_rows.ipynb) has the intervals, what each kind of fault costs, and
-# what wrong labels do, which no cleaning found.
+# Both steps together gained more than chance explains; neither alone did, and each left fewer rows. [04b](04b_how_many_rows.ipynb) has
+# the intervals, what each kind of fault costs, and what wrong labels do, which no cleaning found.
 #
 # ## What is known about large models
 #

@@ -236,13 +236,15 @@ def train(folder: Path, arm: str, rate: float, epochs: int) -> dict:
 def train_on_texts(recipe, model, tokenizer, texts: list[str], folder: Path):
     """Plain texts, every token under the loss: what a training on documents is."""
     from unsloth import FastLanguageModel  # noqa: F401, I001  (before trl)
+    import torch
     from datasets import Dataset
     from trl import SFTTrainer
 
-    arguments = trainer_arguments(recipe, len(texts), folder)
+    on_gpu = torch.cuda.is_available()
+    arguments = trainer_arguments(recipe, len(texts), folder, on_gpu)
     arguments.eval_strategy = "no"
     trainer = SFTTrainer(
-        model=add_adapter(recipe.training, model, recipe.seed),
+        model=add_adapter(recipe.training, model, recipe.seed, on_gpu),
         processing_class=tokenizer,
         train_dataset=Dataset.from_dict({"text": texts}),
         args=arguments,

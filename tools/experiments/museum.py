@@ -174,6 +174,7 @@ SHOWN = ("contradictory", "noise_40", "narrow", "few_16")  # whose rows are publ
 
 def train(folder: Path, arm: Arm, seed: int, steps: int = -1) -> dict:
     """One training with its answers; an adapter stays where a later point reads it."""
+    import torch
     from transformers.trainer_callback import PrinterCallback
     from transformers.trainer_utils import IntervalStrategy, SaveStrategy
     from trl import SFTTrainer
@@ -185,12 +186,13 @@ def train(folder: Path, arm: Arm, seed: int, steps: int = -1) -> dict:
     dataset = tokenize_for_training(rows, tokenizer)
     check_masks(dataset, rows, tokenizer)  # right before the fault is planted
     dataset = dataset.map(lambda row: {"labels": arm.labels(row["input_ids"], row["labels"])})
-    arguments = trainer_arguments(recipe, len(rows), folder)
+    on_gpu = torch.cuda.is_available()
+    arguments = trainer_arguments(recipe, len(rows), folder, on_gpu)
     arguments.dataset_kwargs = {"skip_prepare_dataset": True}
     arguments.eval_strategy, arguments.save_strategy = IntervalStrategy.STEPS, SaveStrategy.NO
     arguments.logging_steps, arguments.eval_steps, arguments.max_steps = 1, EVERY, steps
     trainer = SFTTrainer(
-        model=add_adapter(recipe.training, model, seed),
+        model=add_adapter(recipe.training, model, seed, on_gpu),
         processing_class=tokenizer,
         train_dataset=dataset,
         eval_dataset=tokenize_for_training(rows_of("validation")[:WATCHED], tokenizer),

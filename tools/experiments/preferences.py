@@ -105,13 +105,14 @@ def settings(folder: Path, learning_rate: float) -> dict:
 def prefer(folder: Path, make: str, rows: list[dict], learning_rate: float, beta: float, start: Path | None = None):
     """The SFT model (or that in `start`) after DPO on pairs, or KTO on rated answers; and the trainer's log."""
     recipe, model, tokenizer = started(start or FOLDER / "sft" / "model")
+    import torch
     import trl
     from datasets import Dataset
     from transformers.trainer_callback import PrinterCallback
 
     config, trainer = {"dpo": (trl.DPOConfig, trl.DPOTrainer), "kto": (trl.KTOConfig, trl.KTOTrainer)}[make]
     trainer = trainer(
-        model=add_adapter(recipe.training, model, SEED),
+        model=add_adapter(recipe.training, model, SEED, torch.cuda.is_available()),
         ref_model=None,  # the model with its adapter switched off
         processing_class=tokenizer,
         train_dataset=Dataset.from_list(rows),

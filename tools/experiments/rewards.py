@@ -110,13 +110,14 @@ def grpo(folder, name: str) -> dict:
     """GRPO with TRL: the model's own answers, rewarded by two functions."""
     recipe, model, tokenizer = started(name, FOLDER / f"{name}_start" / "model")
     setting = SETTINGS[name]
+    import torch
     from datasets import Dataset
     from transformers.trainer_callback import PrinterCallback
     from trl import GRPOConfig, GRPOTrainer
 
     rows = [{"prompt": row["messages"][:-1], "record": row["messages"][-1]["content"]} for row in new_tickets(name)]
     trainer = GRPOTrainer(
-        model=add_adapter(recipe.training, model, SEED),
+        model=add_adapter(recipe.training, model, SEED, torch.cuda.is_available()),
         reward_funcs=[right_fields, valid_record],
         processing_class=tokenizer,
         train_dataset=Dataset.from_list(rows),
